@@ -1,0 +1,1 @@
+"""The regression suite: generate, score, compare, gate, report. Start reading at `eval/suite.py`."""

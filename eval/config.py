@@ -1,0 +1,146 @@
+"""Suite files: configs/eval/<suite>.yaml, typed. Unknown keys are errors and all errors come at once.
+
+Every field's description below is its documentation.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from eval.errors import UserError
+
+ROOT = Path(__file__).resolve().parent.parent
+SUITES = ROOT / "configs" / "eval"
+DEFAULT_SUITE = SUITES / "nl2bash.yaml"
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Backend(Strict):
+    """Which lm-evaluation-harness model class generates, and how. Both arms share every setting."""
+
+    kind: Literal["hf", "vllm", "openai"] = Field("hf", description="hf: transformers + PEFT, one load for both arms")
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    batch_size: int = Field(16, ge=1, description="samples a batch; a finished batch survives a kill")
+    base_url: str | None = Field(None, description="openai only: endpoint that serves base and adapter by name")
+
+    @model_validator(mode="after")
+    def _endpoint(self) -> "Backend":
+        if (self.kind == "openai") != (self.base_url is not None):
+            raise ValueError("base_url is needed for kind openai, and for no other")
+        return self
+
+
+class Task(Strict):
+    """An lm-evaluation-harness task: ours (eval/tasks/*.yaml) or any the harness ships."""
+
+    name: str
+    limit: int | None = Field(None, ge=1, description="first n samples only; recorded, and shown in the report")
+    cluster: str | None = Field(
+        None, description="field of a sample that groups dependent samples (e.g. shape); none: all independent"
+    )
+
+
+class Superiority(Strict):
+    """Passes when the whole interval lies above `min_gain`, fails when it lies below."""
+
+    rule: Literal["superiority"]
+    id: str
+    task: str
+    metric: str
+    min_gain: float = Field(ge=-1, le=1, description="smallest gain worth publishing, in the metric's unit")
+    tier: Literal["blocking", "advisory"] = "blocking"
+
+    @property
+    def threshold(self) -> float:
+        return self.min_gain
+
+
+class Noninferiority(Strict):
+    """Passes when the whole interval lies above `-margin`, fails when it lies below."""
+
+    rule: Literal["noninferiority"]
+    id: str
+    task: str
+    metric: str
+    margin: float = Field(gt=0, le=1, description="largest loss that does no harm, in the metric's unit")
+    tier: Literal["blocking", "advisory"] = "blocking"
+
+    @property
+    def threshold(self) -> float:
+        return -self.margin
+
+
+Gate = Annotated[Superiority | Noninferiority, Field(discriminator="rule")]
+
+
+class Suite(Strict):
+    """One suite: what runs, how, and what must hold."""
+
+    name: str
+    description: str
+    seed: int = Field(42, ge=0)
+    backend: Backend = Backend()
+    alpha: float = Field(0.05, gt=0, lt=0.5, description="chance that one gate passes a model exactly at its threshold")
+    max_invalid: float = Field(
+        0.02, ge=0, lt=1, description="share of a task's items that may be invalid before a gate on it is inconclusive"
+    )
+    tasks: list[Task] = Field(min_length=1)
+    gates: list[Gate]
+
+    @model_validator(mode="after")
+    def _names(self) -> "Suite":
+        names = [task.name for task in self.tasks]
+        ids = [gate.id for gate in self.gates]
+        problems = [f"task {name} is listed twice" for name in sorted({n for n in names if names.count(n) > 1})]
+        problems += [f"gate {gate} is listed twice" for gate in sorted({g for g in ids if ids.count(g) > 1})]
+        problems += [
+            f"gate {gate.id}: task {gate.task} is not in tasks ({', '.join(names)})"
+            for gate in self.gates
+            if gate.task not in names
+        ]
+        if not any(gate.tier == "blocking" for gate in self.gates):
+            problems.append("no blocking gate: such a suite could never ship")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @property
+    def confidence(self) -> float:
+        """Two-sided confidence whose each end is a one-sided test at alpha."""
+        return 1 - 2 * self.alpha
+
+
+def resolve_suite(name: str | None) -> Path:
+    """Path of a suite given by path or by name; the default suite for None. UserError when there is none."""
+    if name is None:
+        return DEFAULT_SUITE
+    for path in (Path(name), SUITES / f"{name}.yaml"):
+        if path.is_file():
+            return path
+    known = ", ".join(sorted(path.stem for path in SUITES.glob("*.yaml")))
+    raise UserError(f"no suite {name}: give a path or one of {known}")
+
+
+def load_suite(path: Path) -> Suite:
+    """Read and check a suite file. UserError lists every problem, each with its key."""
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"suite {path} does not exist: see configs/eval/") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: broken YAML: {error}") from None
+    if not isinstance(raw, dict):
+        raise UserError(f"{path}: a suite is a mapping with name, description, tasks and gates")
+    try:
+        return Suite.model_validate(raw)
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(str(part) for part in problem['loc']) or 'suite'}: {problem['msg']}"
+            for problem in error.errors(include_url=False)
+        ]
+        raise UserError(f"{path}: {'; '.join(problems)}") from None

@@ -1,0 +1,238 @@
+"""The files of a run, as types: one generation, one score, and everything in metrics.json.
+
+These models are the file format: `python -m eval.records` prints their JSON Schemas, which are
+committed under eval/schemas/ and tested against real output. Files are written whole, to a
+temporary name that is then renamed, so that a reader never sees half a file.
+"""
+
+import json
+import math
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from eval.errors import UserError
+
+SCHEMA_VERSION = 1
+BASELINE, CANDIDATE = "baseline", "candidate"
+
+Outcome = Literal["pass", "fail", "inconclusive"]
+Verdict = Literal["ship", "no-ship", "inconclusive"]
+
+
+class Record(BaseModel):
+    """A frozen row that refuses unknown keys and NaN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Generation(Record):
+    """One line of generations.jsonl: what one arm answered to one sample."""
+
+    arm: str
+    task: str
+    sample: str
+    repeat: int = Field(ge=0)
+    request: str = Field(description="the user's request, for the report")
+    prompt_sha256: str = Field(description="digest of the exact text given to the model, template included")
+    text: str = Field(description="the answer; for likelihood tasks the JSON of the raw responses")
+    tokens: int | None = Field(description="generated tokens, the end token included; null if the backend hides them")
+    finish: Literal["stop", "length", "unknown"]
+    seconds: float = Field(ge=0, description="wall seconds of the batch, divided by its samples")
+
+
+class Score(Record):
+    """One line of scores.jsonl: the value of one metric for one generation."""
+
+    arm: str
+    task: str
+    sample: str
+    repeat: int = Field(ge=0)
+    metric: str
+    value: float | None
+    status: Literal["scored", "invalid"]
+    reason: str = ""
+    cluster: str = Field(description="samples that share it are not independent")
+
+    @model_validator(mode="after")
+    def _value_matches_status(self) -> "Score":
+        if (self.status == "scored") != (self.value is not None):
+            raise ValueError("a scored line has a value and an invalid one has null")
+        return self
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        return self.task, self.sample, self.repeat
+
+
+class Interval(Record):
+    """A confidence interval and how it was computed."""
+
+    low: float
+    high: float
+    confidence: float
+    method: str
+
+
+class Comparison(Record):
+    """One metric of one task, candidate against baseline, paired by item."""
+
+    task: str
+    metric: str
+    n: int = Field(description="items scored in both arms")
+    clusters: int
+    invalid: int = Field(description="items dropped because either arm was invalid")
+    baseline: float | None
+    candidate: float | None
+    baseline_interval: Interval | None = Field(description="of the rate alone; null unless the metric is 0/1")
+    candidate_interval: Interval | None
+    difference: float | None = Field(description="candidate - baseline")
+    interval: Interval | None = Field(description="of the difference")
+    wins: int
+    losses: int
+    mcnemar_p: float | None = Field(description="exact, two-sided; null unless the metric is 0/1")
+
+
+class GateResult(Record):
+    """What one gate of the suite decided."""
+
+    id: str
+    task: str
+    metric: str
+    rule: str
+    tier: Literal["blocking", "advisory"]
+    threshold: float = Field(description="the difference the interval is held against")
+    outcome: Outcome
+    reason: str
+    items_needed: int | None = Field(description="items that would settle an inconclusive gate at the observed rate")
+
+
+class AdapterEffect(Record):
+    """Proof that the adapter was loaded and changes what the model computes."""
+
+    tensors: int = Field(description="adapter tensors in the file")
+    tensors_loaded: int = Field(description="of those, found with equal values in the loaded model")
+    nonzero_updates: int = Field(description="adapted matrices whose update B is not all zero")
+    probe_prompts: int
+    max_logit_change: float = Field(description="largest absolute change of a next-token logit over the probes")
+    answers_changed: int = Field(description="samples whose two arms answered differently")
+    samples: int
+
+    @property
+    def took_effect(self) -> bool:
+        return self.tensors_loaded == self.tensors > 0 and self.max_logit_change > 0
+
+
+class TaskSummary(Record):
+    """A task of the suite as it ran."""
+
+    name: str
+    samples: int
+    metrics: list[str]
+    dataset: str
+    dataset_sha256: str
+    samples_sha256: str = Field(description="digest of sample ids and prompts, equal in both arms by construction")
+    clusters: int
+
+
+class Metrics(Record):
+    """metrics.json: everything a report or a reviewer needs, without any text a model wrote."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    run: str
+    suite: str
+    suite_sha256: str
+    verdict: Verdict
+    reasons: list[str]
+    gates: list[GateResult]
+    comparisons: list[Comparison]
+    tasks: list[TaskSummary]
+    adapter_effect: AdapterEffect | None = Field(description="null when the candidate is the base model itself")
+    costs: dict[str, float] = Field(description="seconds, tokens and items by stage")
+    training: dict[str, Any] | None = Field(description="summary of train.json: steps, losses, seconds, curve")
+    provenance: dict[str, Any] = Field(description="commit, versions, hardware, seeds, digests")
+
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole file: temporary name, flush to disk, rename."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    partial.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file whole, indented. NaN is refused (ValueError): JSON has none."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_jsonl(path: Path, records: Iterable[Record]) -> None:
+    """Write records as JSON lines, whole."""
+    write_text(path, "".join(record.model_dump_json() + "\n" for record in records))
+
+
+def read_json(path: Path) -> Any:
+    """Parse a JSON file. UserError when it is missing or broken."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid JSON ({error}): restore it or run the stage before again") from None
+
+
+def read_jsonl(path: Path, kind: type[AnyRecord]) -> list[AnyRecord]:
+    """Parse JSON lines of one kind. UserError names the first bad line; an empty file is one too."""
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: run `make eval` first") from None
+    if lines[-1]:
+        raise UserError(f"{path}:{len(lines)}: the last line is cut off: run `make eval` again")
+    records = []
+    for number, line in enumerate(lines[:-1], start=1):
+        try:
+            records.append(kind.model_validate_json(line))
+        except ValidationError as error:
+            raise UserError(f"{path}:{number}: {first_problem(error)}") from None
+    if not records:
+        raise UserError(f"{path} is empty: run `make eval` again")
+    return records
+
+
+def read_metrics(path: Path) -> Metrics:
+    """metrics.json of a run. UserError when it is missing, broken or of another schema version."""
+    try:
+        return Metrics.model_validate(read_json(path))
+    except ValidationError as error:
+        raise UserError(f"{path}: {first_problem(error)}; run `make gate` to write it again") from None
+
+
+def first_problem(error: ValidationError) -> str:
+    """`key.path: what is wrong` for the first problem pydantic found."""
+    problem = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    return f"{where}: {problem['msg']}" if where else str(problem["msg"])
+
+
+def finite(value: float) -> float | None:
+    """The value, or None for NaN and infinities, which no record may hold."""
+    return value if math.isfinite(value) else None
+
+
+SCHEMAS: dict[str, type[Record]] = {"metrics": Metrics, "score": Score, "generation": Generation}
+
+if __name__ == "__main__":
+    folder = Path(__file__).parent / "schemas"
+    folder.mkdir(exist_ok=True)
+    for name, kind in SCHEMAS.items():
+        write_json(folder / f"{name}.schema.json", kind.model_json_schema())
+        print(folder / f"{name}.schema.json")

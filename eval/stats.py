@@ -1,0 +1,137 @@
+"""The statistics of a paired comparison. Pure functions on numbers; no model, no file.
+
+Notation, for one metric of one task: n items scored in both arms; d_i = candidate - baseline of
+item i; for 0/1 metrics b items won, c items lost, so that the mean difference is (b - c) / n.
+Heavy imports are kept out: `make gate` answers in under a second.
+"""
+
+import math
+from collections.abc import Sequence
+from statistics import NormalDist
+
+from scipy.special import bdtr, stdtrit
+
+from eval.records import Interval
+
+BISECTIONS = 80  # halves an interval of width 2 below the spacing of doubles
+
+
+def tango_statistic(wins: int, losses: int, n: int, delta0: float) -> float:
+    """Score statistic of H0: p_candidate - p_baseline = delta0, for paired 0/1 data (standard normal).
+
+    Tango, Statistics in Medicine 17 (1998) 891-908. `delta0` lies strictly inside (-1, 1).
+    Infinite when the data cannot occur under H0.
+    """
+    a = 2.0 * n
+    b = -wins - losses + (2.0 * n - wins + losses) * delta0
+    c = -losses * delta0 * (1.0 - delta0)
+    q = (math.sqrt(max(b * b - 4 * a * c, 0.0)) - b) / (2 * a)  # restricted estimate of P(lost)
+    variance = n * (2 * q + delta0 * (1 - delta0))
+    surplus = wins - losses - n * delta0
+    if variance <= 0:
+        return 0.0 if surplus == 0 else math.copysign(math.inf, surplus)
+    return surplus / math.sqrt(variance)
+
+
+def tango_interval(wins: int, losses: int, n: int, confidence: float) -> Interval:
+    """Two-sided score interval of the difference: every delta0 that the score test does not reject.
+
+    The statistic decreases in delta0, so each end is found by bisection between the estimate and +-1.
+    """
+    if n <= 0 or min(wins, losses) < 0 or wins + losses > n:
+        raise ValueError(f"need 0 <= wins + losses <= n and n > 0, got {wins}, {losses}, {n}")
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    estimate = (wins - losses) / n
+
+    def end(outer: float) -> float:
+        inside, outside = estimate, outer
+        for _ in range(BISECTIONS):
+            middle = (inside + outside) / 2
+            if abs(tango_statistic(wins, losses, n, middle)) <= z:
+                inside = middle
+            else:
+                outside = middle
+        return inside
+
+    return Interval(low=end(-1.0), high=end(1.0), confidence=confidence, method="tango score")
+
+
+def wilson_interval(successes: int, n: int, confidence: float) -> Interval:
+    """Score interval of one rate (Wilson, JASA 22 (1927) 209-212)."""
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    rate, z2 = successes / n, z * z
+    centre = (rate + z2 / (2 * n)) / (1 + z2 / n)
+    half = z / (1 + z2 / n) * math.sqrt(rate * (1 - rate) / n + z2 / (4 * n * n))
+    return Interval(
+        low=max(0.0, centre - half), high=min(1.0, centre + half), confidence=confidence, method="wilson"
+    )
+
+
+def mcnemar_exact(wins: int, losses: int) -> float:
+    """Two-sided exact McNemar p-value: wins ~ Binomial(wins + losses, 1/2) when the arms are equal."""
+    discordant = wins + losses
+    if discordant == 0:
+        return 1.0
+    return min(1.0, 2.0 * float(bdtr(min(wins, losses), discordant, 0.5)))
+
+
+def cluster_interval(differences: Sequence[float], clusters: Sequence[str], confidence: float) -> Interval | None:
+    """t interval of the mean difference with a cluster-robust standard error, G - 1 degrees of freedom.
+
+    SE = sqrt(G/(G-1) sum_g (sum_{i in g} (d_i - mean))^2) / n: Miller, arXiv:2411.00640, section 2.2, with
+    the usual small-sample factor. With one item a cluster it is the ordinary t interval. None when fewer
+    than two clusters, or no variation at all, leave the error unknown.
+    """
+    n, groups = len(differences), sorted(set(clusters))
+    if len(groups) < 2:
+        return None
+    mean = math.fsum(differences) / n
+    sums = dict.fromkeys(groups, 0.0)
+    for difference, cluster in zip(differences, clusters, strict=True):
+        sums[cluster] += difference - mean
+    correction = len(groups) / (len(groups) - 1)
+    error = math.sqrt(correction * math.fsum(value * value for value in sums.values())) / n
+    if error == 0:
+        return None
+    half = float(stdtrit(len(groups) - 1, 0.5 + confidence / 2)) * error
+    return Interval(low=mean - half, high=mean + half, confidence=confidence, method="cluster-robust t")
+
+
+def difference_interval(
+    differences: Sequence[float], clusters: Sequence[str], confidence: float, binary: bool
+) -> Interval | None:
+    """The interval gates use.
+
+    0/1 metrics: Tango's. Where clusters hold several items, the union of Tango's and the cluster-robust
+    interval: the second alone collapses to a point when nothing changed, the first alone ignores the
+    dependence. Other metrics: the (cluster-robust) t interval. None when it cannot be known.
+    """
+    clustered = cluster_interval(differences, clusters, confidence)
+    if not binary:
+        return clustered
+    wins = sum(d > 0 for d in differences)
+    losses = sum(d < 0 for d in differences)
+    tango = tango_interval(wins, losses, len(differences), confidence)
+    if clustered is None or len(set(clusters)) == len(differences):
+        return tango
+    return Interval(
+        low=max(-1.0, min(tango.low, clustered.low)),
+        high=min(1.0, max(tango.high, clustered.high)),
+        confidence=confidence,
+        method="tango score, widened to cluster-robust t",
+    )
+
+
+def items_needed(difference: float, discordance: float, threshold: float, alpha: float, power: float = 0.8) -> int:
+    """Items for a one-sided test of `difference > threshold` to reach `power`, at the observed discordance.
+
+    n = (z_{1-alpha} + z_power)^2 (psi - delta^2) / (delta - threshold)^2, the normal approximation for paired
+    proportions (Connor, Biometrics 43 (1987) 207-211). Used in both directions: the sign of
+    `difference - threshold` says which side would be shown. ValueError when they are equal: no n settles that.
+    """
+    distance = difference - threshold
+    if distance == 0:
+        raise ValueError("a difference exactly at the threshold is never settled")
+    normal = NormalDist()
+    z = normal.inv_cdf(1 - alpha) + normal.inv_cdf(power)
+    return math.ceil(z * z * max(discordance - difference * difference, 1e-9) / (distance * distance))

@@ -1,0 +1,178 @@
+"""Is this machine fit to train a recipe: the device, the disk, the base model, the Hub, the git tree.
+
+    python -m scripts.preflight RECIPE       one line a check: ok, warn or FAIL; exit 2 if one failed
+
+Axolotl trains on the CPU without complaint when no CUDA device answers, which on a rented pod means hours at
+a thousandth of the speed; so a GPU recipe without a working GPU fails here. Which recipes are meant for a CPU
+is said by `is_cpu_recipe`. Not checked: whether the GPU's memory is enough, since only a run can tell (the
+recipe's header has an estimate). Nothing is downloaded, and no token is ever printed.
+"""
+
+import argparse
+import importlib.util
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eval.errors import CANNOT_EVALUATE, run_command
+from scripts.lint_recipe import ROOT, is_cpu_recipe, is_local_model, load_recipe, resolve_recipe
+
+GIB = 2**30
+DISK_NEEDED_CPU, DISK_NEEDED_GPU = 2, 10  # GiB, for checkpoints; a base model from the Hub comes on top
+
+
+@dataclass(frozen=True)
+class Check:
+    """One answer. `fatal` says whether a `False` keeps the run from starting or is only worth knowing."""
+
+    name: str
+    ok: bool
+    message: str
+    fatal: bool = True
+
+    def __str__(self) -> str:
+        mark = "ok" if self.ok else "FAIL" if self.fatal else "warn"
+        return f"{mark:4} {self.name}: {self.message}"
+
+
+def preflight(recipe: dict[str, Any], path: Path) -> list[Check]:
+    """Every check of this machine for `recipe`, whose file is `path`."""
+    on_cpu = is_cpu_recipe(recipe)
+    checks = [check_cpu()] if on_cpu else check_gpu(recipe)
+    checks.append(check_disk(recipe, DISK_NEEDED_CPU if on_cpu else DISK_NEEDED_GPU))
+    base = str(recipe.get("base_model"))
+    checks.append(check_local_model(base) if is_local_model(base) else check_hub_model(recipe, base))
+    checks.append(check_git(path))
+    return checks
+
+
+def check_cpu() -> Check:
+    """Cores and memory, for the record: a CPU recipe runs wherever it fits."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
+    return Check("device", True, f"a CPU recipe; {os.cpu_count()} cores, {memory:.0f} GB of memory")
+
+
+def check_gpu(recipe: dict[str, Any]) -> list[Check]:
+    """A CUDA device that computes, and that knows the number formats the recipe asks for."""
+    if importlib.util.find_spec("torch") is None:
+        return [Check("device", False, "torch is not installed; run `make setup`")]
+    import torch
+
+    if not torch.cuda.is_available():
+        built = "torch is built without CUDA" if torch.version.cuda is None else "no CUDA device answers"
+        advice = "train on a machine with a GPU, or train the recipe smollm2-135m-cpu"
+        return [Check("device", False, f"the recipe is meant for a GPU and {built}; {advice}")]
+    try:
+        torch.ones(8, device="cuda").sum().item()
+        free = torch.cuda.mem_get_info()[0] / GIB
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        return [Check("device", False, f"the GPU is listed but does not compute ({reason}); restart the pod")]
+
+    checks = []
+    for i in range(torch.cuda.device_count()):
+        gpu = torch.cuda.get_device_properties(i)
+        text = f"{gpu.name}, {gpu.total_memory / GIB:.0f} GB, sm_{gpu.major}{gpu.minor}"
+        checks.append(Check("device", True, text + (f", {free:.0f} GB free" if i == 0 else "")))
+    name, capability = torch.cuda.get_device_name(), torch.cuda.get_device_capability()
+    checks += check_formats(recipe, name, capability)
+    return checks
+
+
+def check_formats(recipe: dict[str, Any], gpu: str, capability: tuple[int, int]) -> list[Check]:
+    """bf16 and FlashAttention 2 need compute capability 8.0; the latter also a build of it."""
+    checks = []
+    old = capability < (8, 0)
+    if recipe.get("bf16") is True or recipe.get("bfloat16") is True:
+        number = ".".join(map(str, capability))
+        text = (
+            f"{gpu} has compute capability {number}, bf16 needs 8.0; use a newer GPU"
+            if old
+            else "bf16 is there"
+        )
+        checks.append(Check("bf16", not old, text))
+    if recipe.get("attn_implementation") == "flash_attention_2":
+        installed = importlib.util.find_spec("flash_attn") is not None
+        text = "flash-attn is installed"
+        if old:
+            text = f"{gpu} cannot run flash_attention_2; set attn_implementation: sdpa"
+        elif not installed:
+            text = "flash-attn is not installed: Axolotl will fetch a kernel from the Hub, or refuse to start"
+        checks.append(Check("attention", installed and not old, text, fatal=old))
+    return checks
+
+
+def check_disk(recipe: dict[str, Any], needed: int) -> Check:
+    """Free space, in GiB, where the checkpoints go."""
+    folder = (ROOT / str(recipe.get("output_dir") or ".")).resolve()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free / GIB
+    advice = "" if free >= needed else "; free some, or set output_dir to a larger disk"
+    return Check("disk", free >= needed, f"{free:.0f} GB free, {needed} GB needed{advice}")
+
+
+def check_local_model(base: str) -> Check:
+    """A base model kept as a folder, whole enough to be opened."""
+    folder = ROOT / Path(base).expanduser()
+    if not (folder / "config.json").is_file():
+        return Check("base model", False, f"{base} is not there; run `make model`")
+    if not any(folder.glob("*.safetensors")):
+        return Check("base model", False, f"{base} has no weights; run `make model` again")
+    return Check("base model", True, base)
+
+
+def check_hub_model(recipe: dict[str, Any], base: str) -> Check:
+    """Whether the pinned revision is in the local cache; if not, what its download will find. Never fatal."""
+    if importlib.util.find_spec("huggingface_hub") is None:
+        return Check("base model", False, "huggingface_hub is not installed; run `make setup`")
+    from huggingface_hub import constants, get_token, try_to_load_from_cache
+
+    revision = recipe.get("revision_of_model") or recipe.get("model_revision")
+    cached = try_to_load_from_cache(base, "config.json", revision=revision and str(revision))
+    if isinstance(cached, str):
+        return Check("base model", True, f"{base} is in the Hugging Face cache")
+    if os.environ.get("HF_HUB_OFFLINE", "0").lower() in ("1", "true", "yes", "on"):
+        text = f"{base} is not in the cache and HF_HUB_OFFLINE is set: unset it for the download"
+        return Check("base model", False, text, fatal=False)
+    cache = Path(constants.HF_HUB_CACHE)
+    while not cache.exists():
+        cache = cache.parent
+    access = "" if os.access(cache, os.W_OK) else f"; the cache {constants.HF_HUB_CACHE} cannot be written"
+    token = "a token is set" if get_token() else "no token is set, which public models do not need"
+    room = f"{shutil.disk_usage(cache).free / GIB:.0f} GB free for it"
+    text = f"{base} will be downloaded; {room}; {token}{access}"
+    return Check("base model", False, text, fatal=False)
+
+
+def check_git(path: Path) -> Check:
+    """A run records its commit: with local changes, the commit does not say what was trained."""
+    command = ["git", "-C", str(ROOT), "status", "--porcelain"]
+    try:
+        changed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+    except (OSError, subprocess.SubprocessError):
+        return Check("git", False, "not a git checkout: the run will not name its commit", fatal=False)
+    files = changed.splitlines()
+    if any(line.endswith("/" + path.name) for line in files):
+        return Check("git", False, f"{path.name} itself is not committed", fatal=False)
+    text = f"{len(files)} changed or new file(s): commit them, so that the run's commit says what was trained"
+    return Check("git", not files, text if files else "clean", fatal=False)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m scripts.preflight", description=__doc__.split("\n")[0])
+    parser.add_argument("recipe", help="name or file of a recipe")
+    path = resolve_recipe(parser.parse_args(argv).recipe)
+    checks = preflight(load_recipe(path), path)
+    for check in checks:
+        print(check)
+    failed = [check.name for check in checks if check.fatal and not check.ok]
+    print(f"not fit for {path.stem}: {', '.join(failed)}" if failed else f"fit for {path.stem}")
+    return CANNOT_EVALUATE if failed else 0
+
+
+if __name__ == "__main__":
+    run_command(main)

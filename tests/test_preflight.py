@@ -1,0 +1,87 @@
+"""A machine that cannot train the recipe is refused, with the reason, before anything is loaded."""
+
+from pathlib import Path
+
+import pytest
+
+from scripts import preflight as pre
+from scripts.lint_recipe import load_recipe, resolve_recipe
+
+torch = pytest.importorskip("torch")
+no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+gpu_only = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+def checks_of(name: str) -> dict[str, pre.Check]:
+    path = resolve_recipe(name)
+    return {check.name: check for check in pre.preflight(load_recipe(path), path)}
+
+
+@no_gpu
+def test_a_gpu_recipe_is_refused_without_a_gpu() -> None:
+    device = checks_of("qwen2.5-coder-7b-qlora-24gb")["device"]
+    assert not device.ok and device.fatal
+    assert "meant for a GPU" in device.message
+
+
+@no_gpu
+def test_the_command_exits_2_and_names_what_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert pre.main(["smollm3-3b-qlora"]) == 2
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("FAIL device: ")
+    assert lines[-1] == "not fit for smollm3-3b-qlora: device"
+
+
+@pytest.mark.gpu
+@gpu_only
+def test_a_gpu_is_named_with_its_memory() -> None:
+    device = checks_of("qwen2.5-coder-7b-qlora-24gb")["device"]
+    assert device.ok and "GB" in device.message and "sm_" in device.message
+
+
+def test_the_demo_needs_no_gpu() -> None:
+    checks = checks_of("smollm2-135m-cpu")
+    assert checks["device"].ok and "CPU recipe" in checks["device"].message
+    assert checks["disk"].ok
+
+
+def test_a_gpu_without_bf16_is_refused() -> None:
+    recipe = {"bf16": True, "attn_implementation": "flash_attention_2"}
+    checks = pre.check_formats(recipe, "Tesla T4", (7, 5))
+    assert [(check.name, check.ok, check.fatal) for check in checks] == [
+        ("bf16", False, True),
+        ("attention", False, True),
+    ]
+    assert "capability 7.5" in checks[0].message
+    assert pre.check_formats(recipe, "A100", (8, 0))[0].ok
+
+
+def test_a_missing_local_model_says_how_to_make_it() -> None:
+    check = pre.check_local_model("models/absent")
+    assert not check.ok and check.fatal and check.message == "models/absent is not there; run `make model`"
+
+
+def test_a_local_model_without_weights_is_not_a_model(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    assert "has no weights" in pre.check_local_model(str(tmp_path)).message
+
+
+def test_too_small_a_disk_is_refused() -> None:
+    check = pre.check_disk({"output_dir": "outputs/x"}, needed=10**9)
+    assert not check.ok and check.fatal and "free some" in check.message
+
+
+def test_a_hub_model_is_only_a_warning_and_the_token_stays_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_thisisnotatoken")
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    recipe = {"revision_of_model": "0" * 40}
+    check = pre.check_hub_model(recipe, "org/absent")
+    assert not check.ok and not check.fatal
+    assert "a token is set" in check.message and "hf_this" not in str(check)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert "HF_HUB_OFFLINE is set" in pre.check_hub_model(recipe, "org/absent").message
+
+
+def test_an_unclean_tree_is_only_a_warning() -> None:
+    check = pre.check_git(Path("recipe.yaml"))
+    assert not check.fatal
