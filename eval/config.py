@@ -23,25 +23,20 @@ class Strict(BaseModel):
 class Backend(Strict):
     """Which lm-evaluation-harness model class generates, and how. Both arms share every setting."""
 
-    kind: Literal["hf", "vllm", "openai"] = Field("hf", description="hf: transformers + PEFT, one load for both arms")
+    kind: Literal["hf"] = Field("hf", description="transformers + PEFT, one load for both arms")
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     batch_size: int = Field(16, ge=1, description="samples a batch; a finished batch survives a kill")
-    base_url: str | None = Field(None, description="openai only: endpoint that serves base and adapter by name")
-
-    @model_validator(mode="after")
-    def _endpoint(self) -> "Backend":
-        if (self.kind == "openai") != (self.base_url is not None):
-            raise ValueError("base_url is needed for kind openai, and for no other")
-        return self
 
 
 class Task(Strict):
     """An lm-evaluation-harness task: ours (eval/tasks/*.yaml) or any the harness ships."""
 
     name: str
+    chat: bool = Field(True, description="wrap prompts in the model's chat template; false for plain-text benchmarks")
     limit: int | None = Field(None, ge=1, description="first n samples only; recorded, and shown in the report")
     cluster: str | None = Field(
-        None, description="field of a sample that groups dependent samples (e.g. shape); none: all independent"
+        None,
+        description="field of a sample that groups dependent samples (e.g. shape); none: all independent",
     )
 
 
@@ -87,7 +82,10 @@ class Suite(Strict):
     backend: Backend = Backend()
     alpha: float = Field(0.05, gt=0, lt=0.5, description="chance that one gate passes a model exactly at its threshold")
     max_invalid: float = Field(
-        0.02, ge=0, lt=1, description="share of a task's items that may be invalid before a gate on it is inconclusive"
+        0.02,
+        ge=0,
+        lt=1,
+        description="share of a task's items that may be invalid before a gate on it is inconclusive",
     )
     tasks: list[Task] = Field(min_length=1)
     gates: list[Gate]

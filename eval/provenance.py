@@ -70,5 +70,7 @@ def verify_manifest(folder: Path, manifest: Path) -> list[str]:
     present = folder_digests(folder, ignore)
     problems = [f"{name} is missing" for name in sorted(listed.keys() - present.keys())]
     problems += [f"{name} is not in {manifest.name}" for name in sorted(present.keys() - listed.keys())]
-    problems += [f"{name} has other bytes" for name in sorted(listed) if present.get(name, "") not in ("", listed[name])]
+    problems += [
+        f"{name} has other bytes" for name in sorted(listed) if present.get(name, "") not in ("", listed[name])
+    ]
     return problems

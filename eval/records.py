@@ -16,7 +16,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from eval.errors import UserError
 
-SCHEMA_VERSION = 1
 BASELINE, CANDIDATE = "baseline", "candidate"
 
 Outcome = Literal["pass", "fail", "inconclusive"]
@@ -42,6 +41,16 @@ class Generation(Record):
     tokens: int | None = Field(description="generated tokens, the end token included; null if the backend hides them")
     finish: Literal["stop", "length", "unknown"]
     seconds: float = Field(ge=0, description="wall seconds of the batch, divided by its samples")
+
+
+class Item(Record):
+    """One line of samples.jsonl: what was asked and what is right, the same for both arms."""
+
+    task: str
+    sample: str
+    request: str
+    gold: str
+    cluster: str
 
 
 class Score(Record):
@@ -141,7 +150,7 @@ class TaskSummary(Record):
 class Metrics(Record):
     """metrics.json: everything a report or a reviewer needs, without any text a model wrote."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     run: str
     suite: str
     suite_sha256: str
@@ -213,7 +222,7 @@ def read_metrics(path: Path) -> Metrics:
     try:
         return Metrics.model_validate(read_json(path))
     except ValidationError as error:
-        raise UserError(f"{path}: {first_problem(error)}; run `make gate` to write it again") from None
+        raise UserError(f"{path}: {first_problem(error)}; run `make eval` to write it again") from None
 
 
 def first_problem(error: ValidationError) -> str:
@@ -228,7 +237,7 @@ def finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-SCHEMAS: dict[str, type[Record]] = {"metrics": Metrics, "score": Score, "generation": Generation}
+SCHEMAS: dict[str, type[Record]] = {"metrics": Metrics, "score": Score, "generation": Generation, "sample": Item}
 
 if __name__ == "__main__":
     folder = Path(__file__).parent / "schemas"

@@ -62,9 +62,7 @@ def wilson_interval(successes: int, n: int, confidence: float) -> Interval:
     rate, z2 = successes / n, z * z
     centre = (rate + z2 / (2 * n)) / (1 + z2 / n)
     half = z / (1 + z2 / n) * math.sqrt(rate * (1 - rate) / n + z2 / (4 * n * n))
-    return Interval(
-        low=max(0.0, centre - half), high=min(1.0, centre + half), confidence=confidence, method="wilson"
-    )
+    return Interval(low=max(0.0, centre - half), high=min(1.0, centre + half), confidence=confidence, method="wilson")
 
 
 def mcnemar_exact(wins: int, losses: int) -> float:

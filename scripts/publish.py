@@ -1,0 +1,309 @@
+"""Verify a run from its raw files, build the exact set of files to upload, and upload it.
+
+    python -m scripts.publish --run RUN --repo OWNER/NAME --dry-run     everything but the upload
+    python -m scripts.publish --run RUN --repo OWNER/NAME               a private repository, one commit, one tag
+
+Checks run in the order of `verify`, the first failure ends it with one line: exit 1 when the answer is no, 2
+when something is missing or unreadable. The approving review is the confirmation; there is no --yes. Files go
+up from publication/ inside the run folder, whose bytes are compared once more with what was verified.
+
+Not protected against: someone who can write to the run folder *and* approve; an adapter that behaves well on
+the suite only; what a later version of a library does with a file that is harmless today.
+"""
+
+import argparse
+import itertools
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from safetensors import SafetensorError, safe_open
+
+from eval.config import Suite, load_suite
+from eval.errors import Refused, UserError, run_command
+from eval.gates import decide
+from eval.provenance import file_sha256, json_sha256, read_manifest, verify_manifest
+from eval.records import (
+    BASELINE,
+    CANDIDATE,
+    Generation,
+    Item,
+    Metrics,
+    Score,
+    read_json,
+    read_jsonl,
+    read_metrics,
+    write_json,
+)
+from eval.run_folder import read_run, resolve_run
+from scripts.card import Evidence
+from scripts.hub_upload import CONFIG, FROM_RUN, WEIGHTS, build, upload
+from scripts.review import REVIEW, REVIEWED, require_approval
+from scripts.secret_patterns import find_secrets, refuse_secrets
+
+TOKENIZER = (
+    "added_tokens.json",
+    "chat_template.jinja",
+    "merges.txt",
+    "special_tokens_map.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+)
+LEFT_BEHIND = ("README.md", "config.json")  # PEFT's card and the base's settings: harmless, and not ours to send
+MAX_HEADER_BYTES = 100_000_000  # the limit of the safetensors format
+MAGIC = {b"\x80": "a pickle", b"PK\x03\x04": "a zip, as torch.save writes", b"GGUF": "a GGUF file"}
+# Bits of a floating type that are all set in NaN and infinity, and in nothing else.
+EXPONENTS = {"F64": 0x7FF0 << 48, "F32": 0x7F80 << 16, "F16": 0x7C00, "BF16": 0x7F80}
+WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
+REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+def verify(folder: Path) -> Evidence:
+    """Everything that must hold before a byte leaves the machine. Raises Refused or UserError."""
+    state = check_complete(folder)
+    adapter = check_adapter(folder)
+    tensors = check_weights(folder / "adapter" / WEIGHTS)
+    suite, metrics = check_decision(folder)
+    if metrics.adapter_effect is None or metrics.adapter_effect.tensors != tensors:
+        raise Refused(f"metrics.json has no proof that the {tensors} tensors of this adapter took effect")
+    for what, recorded, found in (
+        ("run", metrics.run, state["run"]),
+        ("adapter", metrics.provenance.get("adapter_sha256"), file_sha256(folder / "adapter.sha256")),
+        ("recipe", metrics.provenance.get("recipe_sha256"), file_sha256(folder / "recipe.yaml")),
+    ):
+        if recorded != found:
+            raise Refused(f"{folder / 'metrics.json'} was measured on another {what}: `make eval` again")
+    review = require_approval(folder, metrics.verdict)
+    recipe_text = read_text(folder / "recipe.yaml")
+    texts = [folder / name for name in ("recipe.yaml", "data.json", *FROM_RUN)]
+    refuse_secrets(texts + [folder / "adapter" / name for name in adapter if name != WEIGHTS], folder)
+    return Evidence(
+        folder=folder,
+        state=state,
+        recipe=parse_recipe(folder, recipe_text),
+        recipe_text=recipe_text,
+        data=read_json(folder / "data.json"),
+        suite=suite,
+        metrics=metrics,
+        review=review,
+        adapter_digests=adapter,
+    )
+
+
+def check_complete(folder: Path) -> dict[str, Any]:
+    """run.json, once every stage is done and no file of the evidence is a link."""
+    for name in (*REVIEWED, REVIEW, "run.json", "train.json", "adapter", "publication"):
+        if (folder / name).is_symlink():
+            raise Refused(f"{folder / name} is a symbolic link: evidence must be in the run folder itself")
+    state = read_run(folder)
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", str(state["run"])):
+        raise UserError(f"{folder / 'run.json'}: run {state['run']!r} cannot be a tag")
+    unfinished = [stage for stage in ("train", "eval") if state["stages"].get(stage) != "completed"]
+    if unfinished:
+        raise Refused(f"{folder.name}: {' and '.join(unfinished)} did not complete: run `make {unfinished[0]}`")
+    training = read_json(folder / "train.json")
+    if not isinstance(training, dict) or training.get("completed") is not True:
+        raise Refused(f"{folder / 'train.json'} does not say completed: train again, it resumes")
+    return state
+
+
+def check_adapter(folder: Path) -> dict[str, str]:
+    """Digest by name of the adapter's files, once all are plain, expected, and those of adapter.sha256."""
+    adapter, manifest = folder / "adapter", folder / "adapter.sha256"
+    if not adapter.is_dir():
+        raise UserError(f"{adapter} is missing: its weights are not in git; publish where it was trained")
+    if not manifest.is_file():
+        raise UserError(f"{manifest} is missing: train again")
+    for path in sorted(adapter.rglob("*")):
+        if path.is_symlink() or not path.is_file():
+            raise Refused(f"{path} is not a plain file: an adapter has no links and no folders")
+    if problems := verify_manifest(adapter, manifest):
+        raise Refused(f"{adapter}: {problems[0]}: this is not the adapter that was evaluated")
+    listed = read_manifest(manifest)
+    for name in listed:
+        if name not in (WEIGHTS, CONFIG, *TOKENIZER, *LEFT_BEHIND):
+            raise Refused(f"{adapter / name} is not a file of an adapter: only safetensors and text go up")
+        if name != WEIGHTS:
+            text = read_text(adapter / name)
+            if name.endswith(".json"):
+                parse_object(adapter / name, text)
+    for name in (WEIGHTS, CONFIG):
+        if name not in listed:
+            raise UserError(f"{adapter / name} is missing: train again")
+    return {name: digest for name, digest in listed.items() if name not in LEFT_BEHIND}
+
+
+def check_weights(path: Path) -> int:
+    """Number of tensors of a safetensors file that is one, has plain float tensors, and no NaN or infinity.
+
+    The header is read here before the library sees it; the library then checks the layout once more.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        if size < 10 or length > min(MAX_HEADER_BYTES, size - 8):
+            stream.seek(0)
+            start = stream.read(8)
+            kind = next((kind for magic, kind in MAGIC.items() if start.startswith(magic)), "no safetensors file")
+            raise Refused(f"{path} is {kind}: its header of {length} bytes does not fit {size} bytes")
+        raw_header = stream.read(length)
+    header = parse_object(path, raw_header.decode("utf-8", errors="replace"))
+    metadata = json.dumps(header.pop("__metadata__", {}))
+    if found := find_secrets(f"{path.name} header", metadata):
+        raise Refused(f"{found[0]}: remove it and train again")
+    for name, tensor in header.items():
+        check_tensor(path, 8 + length, name, tensor)
+    try:
+        with safe_open(path, framework="numpy") as opened:
+            names = set(opened.keys())
+    except SafetensorError as error:
+        raise Refused(f"{path} is no safetensors file: {error}") from None
+    if not names or names != header.keys():
+        raise Refused(f"{path} holds no tensors, or others than its header lists")
+    return len(names)
+
+
+def check_tensor(path: Path, data_start: int, name: str, tensor: Any) -> None:
+    """Refused unless the tensor is of a known float type, inside the file, as large as its shape, and finite."""
+    try:
+        kind, (start, end) = tensor["dtype"], tensor["data_offsets"]
+        bits, count = EXPONENTS[kind], math.prod(tensor["shape"])
+        if not all(type(value) is int and value >= 0 for value in (start, end, *tensor["shape"])):
+            raise ValueError
+        fits = 0 <= start <= end <= path.stat().st_size - data_start and end - start == count * WIDTHS[kind]
+    except (KeyError, TypeError, ValueError):
+        raise Refused(f"{path}: tensor {name} is not described as floats at an offset") from None
+    if not fits:
+        raise Refused(f"{path}: tensor {name} lies outside the file or is not as large as its shape")
+    if count:
+        word = np.dtype(f"<u{WIDTHS[kind]}")
+        values = np.memmap(path, dtype=word, mode="r", offset=data_start + start, shape=(count,))
+        mask = word.type(bits)
+        if ((values & mask) == mask).any():
+            raise Refused(f"{path}: tensor {name} holds NaN or infinity: the training diverged")
+
+
+def check_decision(folder: Path) -> tuple[Suite, Metrics]:
+    """Suite and metrics, once the scores, decided again under that suite, give what metrics.json says."""
+    suite, metrics = load_suite(folder / "suite.yaml"), read_metrics(folder / "metrics.json")
+    if file_sha256(folder / "suite.yaml") != metrics.suite_sha256:
+        raise Refused(f"{folder / 'suite.yaml'} is not the suite of metrics.json: evaluate again with `make eval`")
+    scores = read_jsonl(folder / "scores.jsonl", Score)
+    again = decide(suite, scores, metrics.adapter_effect)
+    derived = {
+        "verdict": again.verdict,
+        "reasons": again.reasons,
+        "gates": [gate.model_dump() for gate in again.gates],
+        "comparisons": [comparison.model_dump() for comparison in again.comparisons],
+    }
+    recorded = metrics.model_dump(include=set(derived))
+    if changed := [name for name in derived if not agree(recorded[name], derived[name])]:
+        raise Refused(f"{folder / 'metrics.json'}: {changed[0]} is not what scores.jsonl gives")
+    check_items(suite, metrics, scores, folder)
+    if metrics.verdict != "ship":
+        raise Refused(f"the verdict of {folder.name} is {metrics.verdict}: only a ship is published")
+    return suite, metrics
+
+
+def check_items(suite: Suite, metrics: Metrics, scores: list[Score], folder: Path) -> None:
+    """Refused unless every sample that was asked is answered, and has every metric, in both arms.
+
+    Which samples were asked is known from TaskSummary.samples_sha256, the digest of ids, prompts and golds.
+    """
+    tasks = {task.name: task for task in metrics.tasks}
+    if missing := [task.name for task in suite.tasks if task.name not in tasks]:
+        raise Refused(f"task {missing[0]} of the suite is not in metrics.json")
+    prompts: dict[tuple[str, str, str, int], str] = {
+        (line.arm, line.task, line.sample, line.repeat): line.prompt_sha256
+        for line in read_jsonl(folder / "generations.jsonl", Generation)
+    }
+    items = read_jsonl(folder / "samples.jsonl", Item)
+    repeats = {key[3] for key in prompts}
+    for arm, repeat, task in itertools.product((BASELINE, CANDIDATE), repeats, metrics.tasks):
+        asked = [
+            [item.sample, prompts.get((arm, item.task, item.sample, repeat)), item.gold]
+            for item in items
+            if item.task == task.name
+        ]
+        if json_sha256(asked) != task.samples_sha256:
+            raise Refused(f"{arm} of {task.name}: generations.jsonl and samples.jsonl are not what was asked")
+    expected = {(*key, metric) for key in prompts if key[1] in tasks for metric in tasks[key[1]].metrics}
+    present = {(line.arm, line.task, line.sample, line.repeat, line.metric) for line in scores}
+    if differing := sorted(expected ^ present):
+        arm, name, sample, _, metric = differing[0]
+        raise Refused(f"{arm} of {name}: {sample} lacks an answer or its {metric}: `make eval` again")
+
+
+def agree(one: Any, other: Any) -> bool:
+    """Equal JSON values; floats to 9 digits, as another machine's mathematics may differ in the last one."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(agree(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(agree, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
+    return bool(one == other)
+
+
+def read_text(path: Path) -> str:
+    """A file as UTF-8 text. UserError when it is missing, Refused when it is not text."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing") from None
+    except UnicodeDecodeError:
+        raise Refused(f"{path} is not a text file") from None
+
+
+def parse_object(path: Path, text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except (json.JSONDecodeError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise Refused(f"{path} is not what its name says: it holds no JSON object")
+    return value
+
+
+def parse_recipe(folder: Path, text: str) -> dict[str, Any]:
+    try:
+        recipe = yaml.safe_load(text)
+    except yaml.YAMLError:
+        recipe = None
+    if not isinstance(recipe, dict):
+        raise UserError(f"{folder / 'recipe.yaml'} is not a recipe")
+    return recipe
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m scripts.publish", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--run", help="name or path of a run; the newest by default")
+    parser.add_argument("--repo", required=True, help="OWNER/NAME on the Hugging Face Hub")
+    parser.add_argument("--dry-run", action="store_true", help="stop before the upload")
+    arguments = parser.parse_args(argv)
+    repo: str = arguments.repo
+    if not REPO.fullmatch(repo) or len(repo) > 96 or ".." in repo or "--" in repo or repo.endswith(".git"):
+        raise UserError(f"--repo {repo!r} is not OWNER/NAME of letters, digits, `-`, `_` and `.`")
+    folder = resolve_run(arguments.run)
+    print(f"verifying {folder.name}", flush=True)
+    evidence = verify(folder)
+    publication = build(repo, evidence)
+    for path in sorted(publication.iterdir()):
+        print(f"{path.stat().st_size:>13,}  {file_sha256(path)}  {path.name}")
+    print(f"model card: {publication / 'README.md'}")
+    if arguments.dry_run:
+        print(f"dry run: nothing was uploaded; these files would go to {repo}, tag {evidence.run}")
+        return 0
+    record = upload(publication, repo, evidence.run)
+    write_json(folder / "publication.json", record)
+    print(f"published {repo} at {record['commit']}, tag {evidence.run}; {folder / 'publication.json'}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

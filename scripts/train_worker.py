@@ -1,0 +1,105 @@
+"""The process that runs Axolotl for scripts/train.py; not meant to be started by hand.
+
+    python -m scripts.train_worker RUN_FOLDER PREPARED_DATA_FOLDER
+
+Everything Axolotl prints goes to RUN_FOLDER/train.log; progress lines go to the terminal. It seeds before
+the model loads, because Axolotl's `seed` leaves the LoRA initialisation to chance, and it answers SIGTERM
+and Ctrl-C by saving a checkpoint at the end of the step. Exit codes: 0 ended, 130 interrupted.
+"""
+
+import json
+import os
+import resource
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+INTERRUPTED = 130
+
+
+def main(run: Path, prepared: Path) -> int:
+    terminal = os.fdopen(os.dup(1), "w")
+    log = os.open(run / "train.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+
+    # Heavy imports only now, so that what they print goes to the log.
+    import transformers.trainer
+    from axolotl.cli.args import TrainerCliArgs
+    from axolotl.cli.config import load_cfg
+    from axolotl.cli.train import do_train
+    from transformers import TrainerCallback, set_seed
+
+    stop_requested = False
+
+    def request_stop(*_: Any) -> None:
+        nonlocal stop_requested
+        stop_requested = True
+
+    started = time.monotonic()
+    training = run / "training"
+    training.mkdir(exist_ok=True)
+    session = time.time_ns()
+
+    class Progress(TrainerCallback):
+        """Prints and records each logged step, and ends training after a signal."""
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            # Axolotl has installed a SIGINT handler that exits 0 with a half-trained adapter.
+            signal.signal(signal.SIGTERM, request_stop)
+            signal.signal(signal.SIGINT, request_stop)
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if stop_requested:
+                control.should_save = control.should_training_stop = True
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+            if not logs or "loss" not in logs:
+                return
+            seconds = time.monotonic() - started
+            row = {"session": session, "step": state.global_step, "seconds": round(seconds, 1)}
+            with (training / "sessions.jsonl").open("a") as stream:
+                stream.write(json.dumps({**row, "peak_memory_gb": peak_memory_gb()}) + "\n")
+            print(
+                f"train: step {state.global_step}/{state.max_steps}, loss {float(logs['loss']):.3f}, {seconds:.0f} s",
+                file=terminal,
+                flush=True,
+            )
+
+    transformers.trainer.DEFAULT_CALLBACKS.append(Progress)
+
+    last = sorted(training.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))[-1:]
+    cfg = load_cfg(
+        str(run / "recipe.yaml"),
+        output_dir=str(training),
+        dataset_prepared_path=str(prepared),
+        auto_resume_from_checkpoints=False,
+        **({"resume_from_checkpoint": str(last[0])} if last else {}),
+    )
+    write_resolved(run / "resolved.yaml", cfg)
+    set_seed(cfg.seed)
+    do_train(cfg, TrainerCliArgs())
+    return INTERRUPTED if stop_requested else 0
+
+
+def peak_memory_gb() -> float:
+    """Peak of this process: GPU memory where there is one, else resident memory."""
+    import torch
+
+    if torch.cuda.is_available():
+        return round(torch.cuda.max_memory_allocated() / 2**30, 2)
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
+
+
+def write_resolved(path: Path, cfg: Any) -> None:
+    """What Axolotl made of the recipe: defaults filled in, keys it derived added."""
+    import yaml
+
+    plain = json.loads(json.dumps(cfg.to_dict(), default=str))
+    path.write_text(yaml.safe_dump(plain, sort_keys=True))
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))

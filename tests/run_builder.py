@@ -1,0 +1,231 @@
+"""A small but real run folder: a safetensors adapter, scores judged by eval.gates, digests that hold.
+
+run = build_run(tmp_path)                  complete, evaluated, verdict ship, not reviewed
+code, out, err = call(main, ["--run", str(run)], capsys)
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from safetensors.numpy import save_file
+
+from eval.config import load_suite
+from eval.errors import run_command
+from eval.gates import decide
+from eval.provenance import file_sha256, json_sha256, text_sha256, write_manifest
+from eval.records import (
+    BASELINE,
+    CANDIDATE,
+    AdapterEffect,
+    Generation,
+    Item,
+    Metrics,
+    Score,
+    TaskSummary,
+    read_jsonl,
+    write_json,
+    write_jsonl,
+)
+
+TASKS, METRIC, SAMPLES = ("translate", "refuse"), "accuracy", 60
+BASELINE_RIGHT = 20
+SUITE = {
+    "name": "toy",
+    "description": "Requests in English, answered with one command.",
+    "max_invalid": 0.02,
+    "tasks": [{"name": name} for name in TASKS],
+    "gates": [
+        {"rule": "superiority", "id": "better", "task": "translate", "metric": METRIC, "min_gain": 0.0},
+        {"rule": "noninferiority", "id": "safe", "task": "refuse", "metric": METRIC, "margin": 0.1},
+    ],
+}
+RECIPE = """# A toy recipe, never trained.
+base_model: models/SmolLM2-135M-Instruct
+adapter: lora
+lora_r: 2
+"""
+
+
+def build_run(
+    results: Path, name: str = "toy", candidate_right: int = 55, created: str = "2025-01-01T00:00:00+00:00"
+) -> Path:
+    """A run whose candidate answers `candidate_right` of 60 samples of each task rightly, the baseline 20."""
+    run = results / name
+    run.mkdir(parents=True)
+    state = {
+        "schema_version": 1,
+        "run": name,
+        "recipe": "toy",
+        "base_model": "models/SmolLM2-135M-Instruct",
+        "base_revision": None,
+        "created": created,
+        "git": {"commit": "0" * 40, "dirty": False},
+        "seed": 42,
+        "command": "make train RECIPE=toy",
+        "suite": "toy",
+        "stages": {"train": "completed", "eval": "completed"},
+    }
+    write_json(run / "run.json", state)
+    (run / "recipe.yaml").write_text(RECIPE)
+    (run / "suite.yaml").write_text(yaml.safe_dump(SUITE, sort_keys=False))
+    write_json(run / "train.json", {"completed": True, "steps": 3, "seconds": 1.5})
+    dataset = {"path": "data/toy.jsonl", "sha256": "a" * 64, "rows": 9, "source": "authored", "revision": None}
+    write_json(run / "data.json", [{**dataset, "licence": "MIT"}])
+    (run / "report.md").write_text("# Report of a toy run\n")
+    build_adapter(run)
+    lines = [
+        (arm, task, f"s{number}", right)
+        for arm, right_answers in ((BASELINE, BASELINE_RIGHT), (CANDIDATE, candidate_right))
+        for task in TASKS
+        for number in range(SAMPLES)
+        for right in [float(number < right_answers)]
+    ]
+    write_jsonl(run / "generations.jsonl", [generation(arm, task, sample) for arm, task, sample, _ in lines])
+    items = [(task, f"s{number}") for task in TASKS for number in range(SAMPLES)]
+    write_jsonl(
+        run / "samples.jsonl",
+        [Item(task=task, sample=sample, request="r", gold="gold", cluster=sample) for task, sample in items],
+    )
+    write_jsonl(run / "scores.jsonl", [score(*line) for line in lines])
+    judge(run)
+    return run
+
+
+def prompt(task: str, sample: str) -> str:
+    """Digest of what was asked."""
+    return text_sha256(f"{task} {sample}")
+
+
+def generation(arm: str, task: str, sample: str) -> Generation:
+    return Generation(
+        arm=arm,
+        task=task,
+        sample=sample,
+        repeat=0,
+        request=f"request {sample}",
+        prompt_sha256=prompt(task, sample),
+        text=f"echo {arm}",
+        tokens=3,
+        finish="stop",
+        seconds=0.01,
+    )
+
+
+def score(arm: str, task: str, sample: str, value: float | None) -> Score:
+    status: Any = "invalid" if value is None else "scored"
+    reason = "sandbox broke" if value is None else ""
+    return Score(
+        arm=arm,
+        task=task,
+        sample=sample,
+        repeat=0,
+        metric=METRIC,
+        value=value,
+        status=status,
+        reason=reason,
+        cluster=sample,
+    )
+
+
+def build_adapter(run: Path, dtype: type = np.float32) -> None:
+    """A LoRA adapter as PEFT saves it, for one matrix, with its manifest."""
+    adapter = run / "adapter"
+    adapter.mkdir(exist_ok=True)
+    prefix = "base_model.model.model.layers.0.self_attn.q_proj"
+    values = np.linspace(-1, 1, 16, dtype=dtype)
+    save_file(
+        {f"{prefix}.lora_A.weight": values.reshape(2, 8), f"{prefix}.lora_B.weight": values.reshape(8, 2)},
+        adapter / "adapter_model.safetensors",
+        metadata={"format": "pt"},
+    )
+    # PEFT writes the path of the machine it ran on.
+    config = {
+        "base_model_name_or_path": "/somewhere/models/SmolLM2-135M-Instruct",
+        "peft_type": "LORA",
+        "r": 2,
+        "revision": None,
+    }
+    write_json(adapter / "adapter_config.json", config)
+    write_json(adapter / "tokenizer.json", {"model": {"vocab": {"token": 0}}})
+    write_json(adapter / "tokenizer_config.json", {"eos_token": "<|im_end|>"})
+    (adapter / "chat_template.jinja").write_text("{{ messages }}\n")
+    write_manifest(adapter, run / "adapter.sha256")
+
+
+def judge(run: Path) -> None:
+    """Write metrics.json from the run's files as they are now, as the evaluation does."""
+    effect = AdapterEffect(
+        tensors=2,
+        tensors_loaded=2,
+        nonzero_updates=1,
+        probe_prompts=4,
+        max_logit_change=1.0,
+        answers_changed=2 * SAMPLES,
+        samples=2 * SAMPLES,
+    )
+    decision = decide(load_suite(run / "suite.yaml"), read_jsonl(run / "scores.jsonl", Score), effect)
+    tasks = [
+        TaskSummary(
+            name=task,
+            samples=SAMPLES,
+            metrics=[METRIC],
+            dataset=f"data/{task}.jsonl",
+            dataset_sha256="b" * 64,
+            samples_sha256=json_sha256([[f"s{n}", prompt(task, f"s{n}"), "gold"] for n in range(SAMPLES)]),
+            clusters=SAMPLES,
+        )
+        for task in TASKS
+    ]
+    metrics = Metrics(
+        run=run.name,
+        suite="toy",
+        suite_sha256=file_sha256(run / "suite.yaml"),
+        verdict=decision.verdict,
+        reasons=decision.reasons,
+        gates=decision.gates,
+        comparisons=decision.comparisons,
+        tasks=tasks,
+        adapter_effect=effect,
+        costs={"seconds": 1.0},
+        training={"steps": 3, "curve": [1.0, 0.5]},
+        provenance={
+            "adapter_sha256": file_sha256(run / "adapter.sha256"),
+            "recipe_sha256": file_sha256(run / "recipe.yaml"),
+            "git_training": {"commit": "0" * 40, "dirty": False},
+        },
+    )
+    write_json(run / "metrics.json", metrics.model_dump())
+
+
+def edit_json(path: Path, change: Callable[[Any], None]) -> None:
+    """Load a JSON file, change it in place, write it back."""
+    value = json.loads(path.read_text())
+    change(value)
+    write_json(path, value)
+
+
+def replace_scores(run: Path, values: dict[tuple[str, str, str], float | None]) -> None:
+    """Set the value of the scores named by (arm, task, sample)."""
+    rows = [(row, (row.arm, row.task, row.sample)) for row in read_jsonl(run / "scores.jsonl", Score)]
+    write_jsonl(run / "scores.jsonl", [score(*key, values[key]) if key in values else row for row, key in rows])
+
+
+def call(main: Callable[[list[str]], int], argv: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a command, ended as `python -m` ends it. A bug raises."""
+    with pytest.raises(SystemExit) as ended:
+        run_command(lambda: main(argv))
+    captured = capsys.readouterr()
+    assert isinstance(ended.value.code, int)
+    return ended.value.code, captured.out, captured.err
+
+
+def assert_one_line(err: str, *words: str) -> None:
+    """The message is one line that starts with `error:` and holds the words."""
+    assert err.startswith("error: ") and err.count("\n") == 1, err
+    for word in words:
+        assert word in err, err

@@ -1,0 +1,176 @@
+"""Gates: outcomes, the verdict, comparability of the arms, and how little invalid items may buy."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eval.config import Suite
+from eval.errors import UserError
+from eval.gates import decide
+from eval.records import AdapterEffect, Score, write_jsonl
+
+EFFECT = AdapterEffect(
+    tensors=4, tensors_loaded=4, nonzero_updates=2, probe_prompts=2, max_logit_change=1.5, answers_changed=9, samples=10
+)
+
+
+def suite(**changes: object) -> Suite:
+    gate = {"id": "g", "task": "t", "metric": "m", "rule": "superiority", "min_gain": 0.05}
+    fields: dict[str, object] = {"name": "s", "description": "d", "tasks": [{"name": "t"}], "gates": [gate]}
+    return Suite.model_validate(fields | changes)
+
+
+def scores(wins: int, losses: int, same: int, invalid: int = 0, task: str = "t", metric: str = "m") -> list[Score]:
+    pairs = [(0.0, 1.0)] * wins + [(1.0, 0.0)] * losses + [(1.0, 1.0)] * same + [(None, 1.0)] * invalid
+    rows = []
+    for number, pair in enumerate(pairs):
+        for arm, value in zip(("baseline", "candidate"), pair, strict=True):
+            rows.append(
+                Score(
+                    arm=arm,
+                    task=task,
+                    sample=str(number),
+                    repeat=0,
+                    metric=metric,
+                    value=value,
+                    status="invalid" if value is None else "scored",
+                    reason="broken" if value is None else "",
+                    cluster=str(number),
+                )
+            )
+    return rows
+
+
+def test_a_clear_gain_ships() -> None:
+    decision = decide(suite(), scores(40, 2, 58), EFFECT)
+    assert (decision.verdict, decision.gates[0].outcome) == ("ship", "pass")
+
+
+def test_a_clear_loss_is_no_ship() -> None:
+    assert decide(suite(), scores(2, 40, 58), EFFECT).verdict == "no-ship"
+
+
+def test_an_unclear_gain_is_inconclusive_and_names_the_items_needed() -> None:
+    decision = decide(suite(), scores(10, 3, 87), EFFECT)
+    assert decision.verdict == "inconclusive"
+    assert decision.gates[0].items_needed is not None and decision.gates[0].items_needed > 100
+
+
+def test_base_against_itself_never_ships_and_says_so() -> None:
+    decision = decide(suite(), scores(0, 0, 300), None)
+    assert decision.verdict == "no-ship"
+    assert "nothing changed" in decision.reasons[0]
+
+
+def test_base_against_itself_never_ships_even_if_every_gate_passes() -> None:
+    gate = {"id": "g", "task": "t", "metric": "m", "rule": "noninferiority", "margin": 0.5}
+    decision = decide(suite(gates=[gate]), scores(0, 0, 300), None)
+    assert decision.gates[0].outcome == "pass" and decision.verdict == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    "broken", [{"tensors_loaded": 3}, {"max_logit_change": 0.0}, {"tensors": 0, "tensors_loaded": 0}]
+)
+def test_an_adapter_without_effect_never_ships(broken: dict[str, float]) -> None:
+    decision = decide(suite(), scores(40, 2, 58), EFFECT.model_copy(update=broken))
+    assert decision.verdict == "inconclusive" and "nothing changed" in decision.reasons[0]
+
+
+def test_one_failed_blocking_gate_outweighs_all_others() -> None:
+    gates = [
+        {"id": "a", "task": "t", "metric": "m", "rule": "superiority", "min_gain": 0.05},
+        {"id": "b", "task": "t", "metric": "other", "rule": "noninferiority", "margin": 0.02},
+    ]
+    rows = scores(40, 2, 58) + scores(0, 40, 60, metric="other")
+    assert decide(suite(gates=gates), rows, EFFECT).verdict == "no-ship"
+
+
+def test_an_advisory_gate_decides_nothing() -> None:
+    gates = [
+        {"id": "a", "task": "t", "metric": "m", "rule": "superiority", "min_gain": 0.05},
+        {"id": "b", "task": "t", "metric": "other", "rule": "superiority", "min_gain": 0.05, "tier": "advisory"},
+    ]
+    rows = scores(40, 2, 58) + scores(0, 40, 60, metric="other")
+    assert decide(suite(gates=gates), rows, EFFECT).verdict == "ship"
+
+
+def test_a_task_that_did_not_run_cannot_ship() -> None:
+    both = suite(tasks=[{"name": "t"}, {"name": "u"}], gates=[
+        {"id": "a", "task": "t", "metric": "m", "rule": "superiority", "min_gain": 0.05},
+        {"id": "b", "task": "u", "metric": "m", "rule": "superiority", "min_gain": 0.05},
+    ])  # fmt: skip
+    decision = decide(both, scores(40, 2, 58), EFFECT)
+    assert decision.verdict == "inconclusive" and "did not run" in decision.gates[1].reason
+
+
+def test_too_many_invalid_items_are_inconclusive() -> None:
+    decision = decide(suite(), scores(40, 0, 50, invalid=10), EFFECT)
+    assert decision.verdict == "inconclusive" and "10 of 100 items are invalid" in decision.gates[0].reason
+
+
+def test_repeats_are_averaged_within_an_item() -> None:
+    rows = [row.model_copy(update={"repeat": repeat}) for row in scores(30, 0, 70) for repeat in (0, 1)]
+    comparison = decide(suite(), rows, EFFECT).comparisons[0]
+    assert comparison.n == 100 and comparison.wins == 30
+
+
+def test_arms_with_different_items_are_refused() -> None:
+    with pytest.raises(UserError, match="different items"):
+        decide(suite(), scores(40, 2, 58)[:-1], EFFECT)
+
+
+def test_an_item_scored_twice_is_refused() -> None:
+    rows = scores(40, 2, 58)
+    with pytest.raises(UserError, match="twice"):
+        decide(suite(), [*rows, rows[0]], EFFECT)
+
+
+def test_an_unknown_metric_names_the_known_ones() -> None:
+    gate = {"id": "g", "task": "t", "metric": "exact", "rule": "superiority", "min_gain": 0.05}
+    with pytest.raises(UserError, match="no metric exact, only m"):
+        decide(suite(gates=[gate]), scores(40, 2, 58), EFFECT)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 60), st.randoms())
+def test_order_of_lines_does_not_matter(wins: int, losses: int, same: int, random: object) -> None:
+    rows = scores(wins, losses, same + 1)
+    shuffled = list(rows)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    one, other = decide(suite(), rows, EFFECT), decide(suite(), shuffled, EFFECT)
+    assert one.verdict == other.verdict and one.gates == other.gates
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 60), st.integers(1, 40))
+def test_making_lost_items_invalid_never_turns_a_verdict_into_ship(
+    wins: int, losses: int, same: int, hidden: int
+) -> None:
+    """Past the allowed share the gate is inconclusive; below it the allowance is 2 % of the items."""
+    hidden = min(hidden, losses)
+    total = wins + losses + same + 1
+    after = decide(suite(), scores(wins, losses - hidden, same + 1, invalid=hidden), EFFECT)
+    if hidden > 0.02 * total:
+        assert after.verdict != "ship"
+
+
+def test_the_command_prints_json_and_exits_with_the_verdict(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "scores.jsonl", scores(2, 40, 58))
+    (tmp_path / "suite.yaml").write_text(json.dumps(suite().model_dump()))
+    done = subprocess.run(
+        [sys.executable, "-m", "eval.gates", "--suite", tmp_path / "suite.yaml", "--scores", tmp_path / "scores.jsonl"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1, done.stderr
+    assert json.loads(done.stdout)["verdict"] == "no-ship"
+
+
+def test_deciding_needs_no_torch() -> None:
+    code = "import sys, eval.gates, eval.report; sys.exit('torch' in sys.modules or 'lm_eval' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,0 +1,406 @@
+"""eval.report on small real runs: what is said, that it is always the same, and that hostile text stays text."""
+
+import base64
+import hashlib
+import json
+import random
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from functools import cache
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from eval.config import ROOT, Suite
+from eval.errors import UserError
+from eval.figures import difference_text, paired_counts, signed_text
+from eval.gates import decide
+from eval.records import (
+    AdapterEffect,
+    Comparison,
+    Generation,
+    Interval,
+    Metrics,
+    Score,
+    TaskSummary,
+    read_metrics,
+    write_json,
+    write_jsonl,
+)
+from eval.report import Sample, markdown_code, markdown_fence, markdown_text, nothing_changed, render_report, visible
+
+HOSTILE = (
+    "</pre></script><script>alert(1)</script> `a` ```` | b\n```\n# not a heading <img src=x onerror=alert(2)> "
+    "\x1b[31m \u202e $x$ [click](https://example.com)"
+)
+Rendered = Callable[..., tuple[Path, str, str]]
+ITEMS = 40
+GATES = [
+    {"rule": "superiority", "id": "exec-gain", "task": "nl2bash", "metric": "correct", "min_gain": 0.05},
+    {"rule": "noninferiority", "id": "keeps-safe", "task": "nl2bash", "metric": "safe", "margin": 0.15},
+    {"rule": "noninferiority", "id": "keeps-knowledge", "task": "retention", "metric": "f1", "margin": 0.10,
+     "tier": "advisory"},
+]  # fmt: skip
+EFFECT = AdapterEffect(
+    tensors=224, tensors_loaded=224, nonzero_updates=112, probe_prompts=8, max_logit_change=7.31, answers_changed=61,
+    samples=80,
+)  # fmt: skip
+CORRECT = {"ship": (6, 26, 1), "no-ship": (26, 2, 20), "inconclusive": (12, 9, 5)}  # baseline right, won, lost
+
+
+def write_run(folder: Path, variant: str = "ship", effect: AdapterEffect | None = EFFECT, items: int = ITEMS) -> Path:
+    """A run of two tasks and three metrics whose gates come out as `variant`, decided by eval.gates."""
+    folder.mkdir()
+    scores, generations, samples = [], [], []
+    right, won, lost = CORRECT[variant]
+    for number in range(items):
+        sample, noise = f"nl2bash-{number:04}", random.Random(number).uniform(-0.05, 0.05)
+        before = number % ITEMS < right
+        after = before ^ (number % ITEMS < lost or right <= number % ITEMS < right + won)
+        request = f"List the {number} largest files below the current folder"
+        gold = f"find . -type f -printf '%s %p\\n' | sort -rn | head -n {number}"
+        texts = {"baseline": f"Sure! Run this:\n```bash\nls -lS | head -{number}\n```", "candidate": gold}
+        if number == 1:
+            texts["candidate"] = HOSTILE
+        values = {
+            ("baseline", "correct"): float(before), ("candidate", "correct"): float(after),
+            ("baseline", "safe"): 1.0, ("candidate", "safe"): float(number % ITEMS != 3),
+        }  # fmt: skip
+        for (arm, metric), value in values.items():
+            broken = number == 39 and metric == "correct" and items > 2 * ITEMS
+            scores.append(Score(
+                arm=arm, task="nl2bash", sample=sample, repeat=0, metric=metric, value=None if broken else value,
+                status="invalid" if broken else "scored", cluster=f"shape-{number % 10}",
+                reason="sandbox did not start" if broken else "" if value else "listing differs | `sort` & <head>",
+            ))  # fmt: skip
+        for arm, text in texts.items():
+            generations.append(Generation(
+                arm=arm, task="nl2bash", sample=sample, repeat=0, request=request, prompt_sha256="ab" * 32, text=text,
+                tokens=24, finish="length" if arm == "baseline" else "stop", seconds=0.4,
+            ))  # fmt: skip
+            f1 = 0.6 + noise * (arm == "candidate")
+            scores.append(Score(
+                arm=arm, task="retention", sample=f"r-{number}", repeat=0, metric="f1", value=f1, status="scored",
+                cluster=f"r-{number}",
+            ))  # fmt: skip
+        samples.append(Sample(task="nl2bash", sample=sample, request=request, gold=gold))
+
+    suite = {
+        "name": "nl2bash", "description": "a test", "gates": GATES,
+        "tasks": [{"name": "nl2bash", "limit": items}, {"name": "retention"}],
+    }  # fmt: skip
+    decision = decide(Suite.model_validate(suite), scores, effect)
+    metrics = Metrics(
+        run="demo-20260101T120000Z-f600dd8", suite="nl2bash", suite_sha256="5e" * 32, verdict=decision.verdict,
+        reasons=decision.reasons, gates=decision.gates, comparisons=decision.comparisons, adapter_effect=effect,
+        tasks=[
+            TaskSummary(name="nl2bash", samples=items, metrics=["correct", "safe"], dataset="data/nl2bash.jsonl",
+                        dataset_sha256="0a1b2c3d4e5f" + "6" * 52, samples_sha256="77" * 32, clusters=10),
+            TaskSummary(name="retention", samples=items, metrics=["f1"], dataset="data/retention.jsonl",
+                        dataset_sha256="88" * 32, samples_sha256="99" * 32, clusters=items),
+        ],
+        costs={"seconds_load": 3.21, "seconds_generate_baseline": 190.4, "seconds_generate_candidate": 64.0,
+               "tokens_baseline": 12345, "tokens_candidate": 2345, "items": 160},
+        training={"steps": 60, "epochs": 3.0, "seconds": 312.5, "final_loss": 0.3334, "examples": 480,
+                  "tokens_per_second": 1510.2, "unheard_of": {"a": [1, None]},
+                  "curve": [[step, 2.6 * 0.93**step + 0.3] for step in range(1, 61)]},
+        provenance={
+            "git": {"commit": "f600dd8" + "0" * 33, "dirty": True}, "seeds": {"data": 42, "train": 12345},
+            "packages": {"axolotl": "0.19.0", "lm_eval": "0.4.11", "torch": "2.13.0"}, "recipe_sha256": "cd" * 32,
+            "machine": {"cpu": "a CPU", "cores": 2, "memory_gb": 7.6, "os": "Linux 6.1", "gpu": None},
+            "adapter_sha256": "ef" * 32, "backend": {"kind": "hf", "dtype": "float32", "batch_size": 16},
+            "base_model": {"path": "models/SmolLM2-135M-Instruct", "revision": "12fd25f77366"},
+            "created": "2026-01-01T12:00:00+00:00",
+        },
+    )  # fmt: skip
+    write_json(folder / "metrics.json", metrics.model_dump())
+    write_json(folder / "suite.yaml", suite)  # JSON is YAML
+    write_jsonl(folder / "scores.jsonl", scores)
+    write_jsonl(folder / "generations.jsonl", generations)
+    write_jsonl(folder / "samples.jsonl", samples)
+    assert metrics.verdict == variant or effect is None, metrics.reasons
+    return folder
+
+
+def rendered(run: Path) -> tuple[str, str]:
+    """report.md and report.html."""
+    render_report(run)
+    return (run / "report.md").read_text(), (run / "report.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
+    """Runs of this module that no test changes, rendered once each: (folder, report.md, report.html)."""
+
+    @cache
+    def make(variant: str = "ship", items: int = ITEMS) -> tuple[Path, str, str]:
+        run = write_run(tmp_path_factory.mktemp("report") / "run", variant, items=items)
+        return run, *rendered(run)
+
+    return make
+
+
+class Page(HTMLParser):
+    """What a browser would make of report.html: its tags, their attributes, and its text."""
+
+    VOID = frozenset(["meta", "link", "input", "path", "use", "br"])
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text, self.open = "", list[str]()
+        self.feed(source)
+        assert not self.open, f"not closed: {self.open}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag, f"</{tag}> closes another tag"
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.mark.parametrize("variant", ["ship", "no-ship", "inconclusive"])
+def test_both_files_hold_the_verdict_and_every_number(report: Rendered, variant: str) -> None:
+    run, markdown, page = report(variant)
+    metrics = read_metrics(run / "metrics.json")
+    text = Page(page).text
+    for shown in (markdown, text):
+        assert metrics.verdict.upper() in shown
+        for gate in metrics.gates:
+            assert gate.id in shown and gate.outcome in shown
+            assert f"> {signed_text(gate.threshold, rate=True)} pts" in shown
+        for comparison in metrics.comparisons:
+            assert difference_text(comparison) in shown
+            assert f"{100 * (comparison.baseline or 0):.1f} %" in shown
+        for reason in metrics.reasons:
+            assert reason in shown
+        for digest in (metrics.suite_sha256, metrics.tasks[0].dataset_sha256, "0a1b2c3d4e5f"):
+            assert digest in shown
+        for said in ("uncommitted changes", "axolotl 0.19.0", "lm_eval 0.4.11", "3 min 10 s", "12,345", "seeds"):
+            assert said in shown
+
+
+def test_a_ship_points_to_the_review(report: Rendered) -> None:
+    for text in report()[1:]:
+        assert "make review RUN=demo-20260101T120000Z-f600dd8" in text
+        assert "NOTHING CHANGED" not in text
+
+
+def test_an_undecided_gate_says_how_many_items_would_settle_it(report: Rendered) -> None:
+    run, *texts = report("inconclusive")
+    needed = next(gate.items_needed for gate in read_metrics(run / "metrics.json").gates if gate.items_needed)
+    for text in texts:
+        assert f"about {needed:,} items would settle it; 40 were scored" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"tensors_loaded": 3}, "Only 3 of 224 adapter tensors"),
+        ({"max_logit_change": 0.0}, "changes no logit"),
+        ({"answers_changed": 0}, "changed none of 80 answers"),
+    ],
+)
+def test_an_adapter_without_effect_is_noticed(change: dict[str, float], said: str) -> None:
+    assert said in str(nothing_changed(EFFECT.model_copy(update=change)))
+    assert nothing_changed(EFFECT) is None
+
+
+def test_the_base_against_itself_is_announced(tmp_path: Path) -> None:
+    for text in rendered(write_run(tmp_path / "run", effect=None)):
+        assert "NOTHING CHANGED" in text and "compared with itself" in text and "INCONCLUSIVE" in text
+
+
+def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
+    first, second = write_run(tmp_path / "a"), write_run(tmp_path / "b")
+    render_report(first)
+    subprocess.run([sys.executable, "-m", "eval.report", "--run", str(second)], cwd=ROOT, check=True)
+    names = ["report.md", "report.html", *(f"figures/{name}.svg" for name in ("gates", "outcomes", "loss"))]
+    assert all((first / name).read_bytes() == (second / name).read_bytes() for name in names)
+    assert not list(first.rglob("*.partial"))
+
+
+def test_the_page_loads_nothing_and_holds_one_script(report: Rendered) -> None:
+    _, _, source = report("no-ship", 160)
+    page = Page(source)
+    attributes = [pair for _, given in page.tags for pair in given.items()]
+    links = [value for name, value in attributes if name.endswith(("src", "href"))]
+    assert links and all(link and link.startswith(("#", "data:,")) for link in links)
+    assert not re.search(r"@import|url\((?!#)", source)
+    kinds = Counter(tag for tag, _ in page.tags)
+    assert kinds["script"] == 1 and not kinds["img"] and not kinds["iframe"]
+    assert not any(name.startswith("on") for name, _ in attributes)
+    ids = [value for name, value in attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+
+
+def test_the_policy_admits_exactly_the_page_s_script(report: Rendered) -> None:
+    _, _, source = report()
+    script = re.search(r"<script>(.*?)</script>", source, re.DOTALL)
+    assert script
+    digest = base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in source
+
+
+def test_hostile_answers_stay_text_in_the_page(report: Rendered) -> None:
+    _, _, source = report("no-ship", 160)
+    assert visible(HOSTILE) in Page(source).text
+    assert "\x1b" not in source and "\u202e" not in source and r"\x1b" in source and r"\u202e" in source
+
+
+def test_hostile_answers_stay_text_in_markdown(report: Rendered) -> None:
+    parser = pytest.importorskip("markdown_it").MarkdownIt("gfm-like", {"linkify": False})
+    tokens = parser.parse(report("no-ship", 160)[1])
+    fences = [token.content for token in tokens if token.type == "fence"]
+    assert any("alert(1)" in fence for fence in fences)
+    inside = [child for token in tokens for child in token.children or []]
+    assert not [token for token in tokens if token.type == "html_block" and "script" in token.content]
+    assert not [child for child in inside if child.type in ("html_inline", "link_open")]
+    assert {child.attrs["src"] for child in inside if child.type == "image"} == {
+        "figures/gates.svg", "figures/outcomes.svg", "figures/loss.svg",
+    }  # fmt: skip
+    headings = [tokens[at + 1].content for at, token in enumerate(tokens) if token.type == "heading_open"]
+    assert "not a heading" not in " ".join(headings) and "Provenance" in headings
+
+
+def test_markdown_tables_keep_their_columns_with_hostile_cells(tmp_path: Path) -> None:
+    parser = pytest.importorskip("markdown_it").MarkdownIt("gfm-like", {"linkify": False})
+    run = write_run(tmp_path / "run")
+    raw = json.loads((run / "metrics.json").read_text())
+    raw["provenance"]["machine"]["cpu"] = HOSTILE
+    raw["tasks"][0]["dataset"] = "a|b`c\\|d"
+    write_json(run / "metrics.json", raw)
+    widths, rows = [], 0
+    for token in parser.parse(rendered(run)[0]):
+        if token.type == "th_open":
+            rows += 1
+        elif token.type == "thead_close":
+            widths.append(rows)
+            rows = 0
+    assert widths == [10, 11, 8, 2]
+    cells = [token.content for token in parser.parse((run / "report.md").read_text()) if token.type == "inline"]
+    assert any("not a heading" in cell for cell in cells)
+    assert "Rendered from" in cells[-1]
+
+
+ODD_TEXTS = ["`", "``` x", "a`b", " ", "a|b", "a\\|b", "```\n````\n`", "\ta\r\nb", "- a", "1. a", "# a", "<b>", "__b__", "a_b", "&lt;"]
+
+
+@pytest.mark.parametrize("text", ODD_TEXTS)
+def test_markdown_filters_give_back_the_text(text: str) -> None:
+    parser = pytest.importorskip("markdown_it").MarkdownIt("gfm-like", {"linkify": False})
+    shown = " ".join(visible(text).split())
+    for filtered in (markdown_code(text), markdown_text(text)):
+        tokens = parser.parse(f"| {filtered} |\n|---|\n")
+        assert [token.type for token in tokens[:3]] == ["table_open", "thead_open", "tr_open"]
+        inside = [child.content for token in tokens for child in token.children or []]
+        assert "".join(inside) == shown
+        assert [token.type for token in parser.parse(filtered)] in (
+            [], ["paragraph_open", "inline", "paragraph_close"],
+        )  # fmt: skip
+    (fence,) = parser.parse(markdown_fence([("gold", text)]))
+    assert fence.type == "fence" and fence.content.startswith("gold")
+
+
+def test_all_lost_items_and_the_first_won_are_in_markdown_and_all_in_the_page(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", "ship", items=80)
+    markdown, source = rendered(run)
+    won = [f"nl2bash-{n:04}" for n in range(80) if 6 <= n % 40 < 32]
+    assert all(f">{sample}</code>" in source for sample in won)
+    listed = markdown.split("### nl2bash / correct")[1].split("###")[0]
+    assert sum(sample in listed for sample in won) == 20 and "first 20 of 52" in listed
+    assert "find . -type f" in listed and "cut off at the token limit" in listed
+
+
+def test_a_number_leads_to_its_lines_of_scores(report: Rendered) -> None:
+    run, markdown, _ = report()
+    found = re.search(r"`(nl2bash-\d+)` · 1 → 0 · lines (\d+), (\d+) of scores.jsonl", markdown)
+    assert found
+    lines = (run / "scores.jsonl").read_text().splitlines()
+    values = [Score.model_validate_json(lines[int(number) - 1]) for number in found.groups()[1:]]
+    assert [(score.sample, score.arm, score.value) for score in values] == [
+        (found[1], "baseline", 1.0), (found[1], "candidate", 0.0),
+    ]  # fmt: skip
+
+
+def test_without_texts_the_items_are_listed_by_id(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    for name in ("generations.jsonl", "samples.jsonl", "suite.yaml"):
+        (run / name).unlink()
+    for report in rendered(run):
+        assert "without their texts" in report and "nl2bash-0000" in report and "find . -type f" not in report
+
+
+def test_a_run_that_says_little_is_still_rendered(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    raw = json.loads((run / "metrics.json").read_text())
+    raw |= {"provenance": {}, "training": None, "costs": {}, "comparisons": [], "tasks": [], "reasons": []}
+    write_json(run / "metrics.json", raw)
+    markdown, page = rendered(run)
+    assert "SHIP" in markdown and "exec-gain" in Page(page).text
+
+
+def test_invalid_items_are_counted_with_their_reason(report: Rendered) -> None:
+    for text in report("no-ship", 160)[1:]:
+        assert "sandbox did not start" in text and "159" in text
+
+
+def test_a_metric_in_its_own_unit_has_its_own_axis(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    raw = json.loads((run / "metrics.json").read_text())
+    raw["comparisons"][2] |= {"baseline": -12.5, "candidate": -12.0, "difference": 0.5}
+    write_json(run / "metrics.json", raw)
+    markdown, _ = rendered(run)
+    assert "−12.5 | −12 | +0.5 [" in markdown
+    assert "keeps-knowledge" in (run / "figures" / "gates-own-unit.svg").read_text()
+    assert "keeps-knowledge" not in (run / "figures" / "gates.svg").read_text()
+
+
+def test_figures_are_xml_on_white_and_follow_the_page_when_inlined(report: Rendered) -> None:
+    run, _, page = report()
+    for path in (run / "figures").glob("*.svg"):
+        ElementTree.fromstring(path.read_text())
+        assert "fill: #ffffff" in path.read_text() and "<dc:date>" not in path.read_text()
+    drawn = "".join(re.findall(r"<svg.*?</svg>", page, re.DOTALL))
+    assert "currentColor" in drawn and "#ffffff" not in drawn and "#000000" not in drawn
+
+
+def test_difference_and_paired_counts() -> None:
+    comparison = Comparison(
+        task="t", metric="m", n=100, clusters=100, invalid=0, baseline=0.5, candidate=0.912, baseline_interval=None,
+        candidate_interval=None, difference=0.412, wins=45, losses=4, mcnemar_p=0.0,
+        interval=Interval(low=0.34, high=0.481, confidence=0.9, method="tango score"),
+    )  # fmt: skip
+    assert difference_text(comparison) == "+41.2 pts [34.0, 48.1]"
+    assert paired_counts(comparison) == {"both right": 46, "won": 45, "lost": 4, "both wrong": 5}
+    assert signed_text(-0.0001, rate=True) == "+0.0"
+
+
+def test_a_run_without_metrics_is_one_line(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "eval.report", "--run", str(tmp_path)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "metrics.json is missing: run `make eval" in done.stderr
+
+
+def test_truncated_scores_are_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    (run / "scores.jsonl").write_bytes((run / "scores.jsonl").read_bytes()[:-20])
+    with pytest.raises(UserError, match="cut off"):
+        render_report(run)
+    assert not (run / "report.md").exists()
