@@ -24,7 +24,7 @@ IN_PAGE = {
     WRONG: "var(--both-wrong)",
 }  # fmt: skip
 COLOURS = {"pass": PASS, "fail": FAIL, "inconclusive": UNSURE}
-MARKERS = {"pass": "o", "fail": "X", "inconclusive": "D"}
+MARKERS = {"pass": "o", "fail": "s", "inconclusive": "D"}
 SYMBOLS = {"pass": "✓", "fail": "✕", "inconclusive": "?"}
 WIDTH = 9.2  # inches, of 72 SVG units each
 FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
@@ -110,7 +110,7 @@ def forest_plot(rows: Sequence[GateRow]) -> str:
             axes.plot(span, [y, y], color=colour, linewidth=2.6, solid_capstyle="round")
         if comparison and comparison.difference is not None:
             point = scale * comparison.difference
-            axes.plot([point], [y], MARKERS[gate.outcome], color=colour, markersize=8.5, markeredgewidth=0)
+            axes.plot([point], [y], MARKERS[gate.outcome], color=colour, markersize=7.5, markeredgewidth=0)
         _beside(figure, axes, 0.755, y + 0.2, difference_text(comparison), INK)
         _beside(figure, axes, 0.755, y - 0.24, f"{SYMBOLS[gate.outcome]} {gate.outcome}", colour, weight="bold")
     unit = "percentage points" if rate else "the metric's own unit"
@@ -216,8 +216,9 @@ def _beside(figure: Any, axes: Any, x: float, y: float, text: str, colour: str, 
 
 
 def _short(text: str, most: int) -> str:
+    """The text, or its two ends: names of one family differ at the end."""
     printable = "".join(letter for letter in text if letter.isprintable())
-    return printable if len(printable) <= most else printable[: most - 1] + "…"
+    return printable if len(printable) <= most else f"{printable[: most // 2]}…{printable[1 - most + most // 2 :]}"
 
 
 def _quiet(axes: Any, bottom: bool = True) -> None:

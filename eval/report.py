@@ -17,6 +17,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -241,10 +242,11 @@ def _optional(path: Path, kind: Any) -> list[Any]:
     return read_jsonl(path, kind) if path.is_file() else []
 
 
+@cache
 def environment(kind: str) -> "Environment":
     """The templates' environment. What a template prints is escaped for its kind unless it is Markup."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
+    from markupsafe import Markup, escape
 
     def as_markup(function: Callable[..., str]) -> Callable[..., Markup]:
         return lambda *arguments: Markup(function(*arguments))
@@ -254,8 +256,15 @@ def environment(kind: str) -> "Environment":
             return value
         return Markup(markdown_text(value)) if kind == "md" else visible(value)
 
-    settings = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True, "keep_trailing_newline": True}
-    made = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, finalize=finalize, **settings)
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        finalize=finalize,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
     ours = as_markup if kind == "md" else lambda function: function  # numbers hold nothing to escape in markdown
     made.filters |= {
         "level": ours(figures.level_text),
@@ -263,6 +272,7 @@ def environment(kind: str) -> "Environment":
         "difference": ours(figures.difference_text),
         "p_value": ours(lambda p: "–" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"),
         "clip": lambda text: clip(text, LONGEST_TEXT[kind]),
+        "name": lambda text: Markup(re.sub("([_/])", r"\1<wbr>", str(escape(visible(text))))),  # where a line may end
         "facts": facts,
         "code": as_markup(markdown_code),
         "fence": as_markup(markdown_fence),

@@ -157,8 +157,7 @@ def manifest(folder: Path, tiers: dict[str, list[Row]], files: dict[str, bytes])
             for name, rows in tiers.items()
         ],
         "inputs": [
-            {"path": path.relative_to(folder).as_posix(), "sha256": digest(path.read_bytes())}
-            for path in inputs
+            {"path": path.relative_to(folder).as_posix(), "sha256": digest(path.read_bytes())} for path in inputs
         ],
     }
     return (json.dumps(content, indent=2) + "\n").encode()

@@ -28,7 +28,8 @@ def main() -> int:
     unjudged = [run for run in matching_runs(recipe_path, data) if read_run(run)["stages"].get("eval") != "completed"]
     run = unjudged[0] if unjudged and is_trained(unjudged[0]) else train(recipe_path)
     trained = time.monotonic()
-    code = subprocess.run([sys.executable, "eval/run_eval_suite.py", "--run", str(run)], cwd=ROOT, check=False).returncode
+    evaluation = [sys.executable, "eval/run_eval_suite.py", "--run", str(run)]
+    code = subprocess.run(evaluation, cwd=ROOT, check=False).returncode
     judged = time.monotonic()
     print(
         f"\ndemo: {(judged - started) / 60:.1f} minutes (training {(trained - started) / 60:.1f}, evaluation "

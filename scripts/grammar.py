@@ -101,9 +101,7 @@ def load_grammar(folder: Path) -> Grammar:
     problems: list[str] = []
     paths = sorted((folder / "grammar").glob("*.yaml"))
     if not paths:
-        raise UserError(
-            f"{folder / 'grammar'} holds no YAML file: it should hold one file of shapes a category"
-        )
+        raise UserError(f"{folder / 'grammar'} holds no YAML file: it should hold one file of shapes a category")
     shapes = [shape for path in paths for shape in load_shapes(path, problems)]
     pools = load_pools(folder / "values.yaml", problems)
     free = load_free(folder / "free.yaml", problems)
@@ -236,9 +234,7 @@ def pool_problems(shapes: list[Shape], pools: Pools) -> list[str]:
     found = [f"values.yaml: pool {name} is used by no shape" for name in pools if name not in used]
     for name, pool in pools.items():
         where = f"values.yaml: pool {name}:"
-        found += [
-            f"{where} test value {text!r} is also a train value" for text in pool["test"] if text in trained
-        ]
+        found += [f"{where} test value {text!r} is also a train value" for text in pool["test"] if text in trained]
         twice = repeated(pool["train"]) + repeated(pool["test"])
         found += [f"{where} value {text!r} occurs twice" for text in twice]
     return found
@@ -251,11 +247,7 @@ def free_problems(free: list[FreeRow], pools: Pools) -> list[str]:
     for row in free:
         where = f"free.yaml: row {row.id}:"
         found += [f"{where} value {value!r} is a train value" for value in row.values if value in trained]
-        found += [
-            f"{where} value {value!r} is not in the command"
-            for value in row.values
-            if value not in row.command
-        ]
+        found += [f"{where} value {value!r} is not in the command" for value in row.values if value not in row.command]
         if not parses(row.command):
             found.append(f"{where} the command is not valid Bash")
     return found

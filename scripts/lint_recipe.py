@@ -107,10 +107,7 @@ def is_cpu_recipe(recipe: dict[str, Any]) -> bool:
 
 def is_local_model(base_model: str, root: Path = ROOT) -> bool:
     """Whether `base_model` is a folder rather than a Hub name: `models/x` is, though it looks like one."""
-    return (
-        base_model.startswith((".", "/", "~", "models/", "outputs/", "results/"))
-        or (root / base_model).exists()
-    )
+    return base_model.startswith((".", "/", "~", "models/", "outputs/", "results/")) or (root / base_model).exists()
 
 
 def compute_capability(gpu: str | None, recipe: dict[str, Any]) -> int | None:
@@ -124,9 +121,7 @@ def compute_capability(gpu: str | None, recipe: dict[str, Any]) -> int | None:
     if number:
         return int(number.group(1))
     if name not in GPUS:
-        raise UserError(
-            f"unknown GPU {gpu}; give cpu, {', '.join(sorted(GPUS))}, or a capability such as sm_86"
-        )
+        raise UserError(f"unknown GPU {gpu}; give cpu, {', '.join(sorted(GPUS))}, or a capability such as sm_86")
     return GPUS[name]
 
 
@@ -158,14 +153,10 @@ def _hardware_problems(recipe: dict[str, Any], capability: int | None) -> list[s
     if (capability or 0) < 80:
         for key in ("bf16", "bfloat16", "tf32"):
             if recipe.get(key) is True:
-                problems.append(
-                    f"{key}: {name} has none (sm_80 or newer has); set it to false, or name another GPU"
-                )
+                problems.append(f"{key}: {name} has none (sm_80 or newer has); set it to false, or name another GPU")
         attention = str(recipe.get("attn_implementation"))
         if attention.startswith("flash_attention"):
-            problems.append(
-                f"attn_implementation: {attention} needs sm_80 or newer, not {name}; set it to sdpa"
-            )
+            problems.append(f"attn_implementation: {attention} needs sm_80 or newer, not {name}; set it to sdpa")
     if capability is None and recipe.get("fp16") is True:
         problems.append("fp16: needs a GPU, not a CPU; set it to false")
     return problems
@@ -209,12 +200,8 @@ def main(argv: list[str] | None = None) -> int:
 
     gpu = args.gpu or args.compute_capability
     compute_capability(gpu, {})  # a wrong name is told at once
-    recipes = [resolve_recipe(name) for name in args.recipe] or sorted(
-        (ROOT / "configs/train").glob("*.yaml")
-    )
-    print(
-        f"checking {len(recipes)} recipe(s) against Axolotl's schema, about 10 s", file=sys.stderr, flush=True
-    )
+    recipes = [resolve_recipe(name) for name in args.recipe] or sorted((ROOT / "configs/train").glob("*.yaml"))
+    print(f"checking {len(recipes)} recipe(s) against Axolotl's schema, about 10 s", file=sys.stderr, flush=True)
     failed = 0
     for path in recipes:
         problems = lint_recipe(path, gpu)

@@ -88,11 +88,7 @@ def check_formats(recipe: dict[str, Any], gpu: str, capability: tuple[int, int])
     old = capability < (8, 0)
     if recipe.get("bf16") is True or recipe.get("bfloat16") is True:
         number = ".".join(map(str, capability))
-        text = (
-            f"{gpu} has compute capability {number}, bf16 needs 8.0; use a newer GPU"
-            if old
-            else "bf16 is there"
-        )
+        text = f"{gpu} has compute capability {number}, bf16 needs 8.0; use a newer GPU" if old else "bf16 is there"
         checks.append(Check("bf16", not old, text))
     if recipe.get("attn_implementation") == "flash_attention_2":
         installed = importlib.util.find_spec("flash_attn") is not None

@@ -43,9 +43,7 @@ def _entry_problems(entry: dict[str, Any], where: str, root: Path) -> list[str]:
         names = [files] if isinstance(files, str) else files if isinstance(files, list) else []
         if not names:
             return [f"{where}.data_files: missing; path: {path} needs the files it reads"]
-        return [
-            line for name in names for line in _file_problems(str(name), entry, f"{where}.data_files", root)
-        ]
+        return [line for name in names for line in _file_problems(str(name), entry, f"{where}.data_files", root)]
     if _names_a_file(path, root):
         return _file_problems(path, entry, f"{where}.path", root)
     if "://" in path:

@@ -47,9 +47,7 @@ def schema_problems(recipe: dict[str, Any], capability: int | None) -> list[str]
             resolved = validate_config(config, _capabilities(capability), {"torch_version": torch_version})
         except ValidationError as error:
             return problems + _validation_problems(error, recipe)
-        except (
-            Exception
-        ) as error:  # its validators also raise TypeError, AttributeError, DeprecationWarning...
+        except Exception as error:  # its validators also raise TypeError, AttributeError, DeprecationWarning...
             return [*problems, f"recipe: Axolotl refuses it: {_one_line(error)}"]
         finally:
             torch.cuda.is_available = cuda_available
@@ -91,9 +89,7 @@ def _register_plugins(recipe: dict[str, Any]) -> list[str]:
         except Exception as error:  # code of a plugin: a missing class, or whatever it raises on this recipe
             return [f"plugins: {_one_line(error)}; check the name, and what the plugin requires"]
     absent = [name for name in names if name not in loaded]  # Axolotl prints the ImportError and goes on
-    return [
-        f"plugins: cannot import {name}; check the name and that its package is installed" for name in absent
-    ]
+    return [f"plugins: cannot import {name}; check the name and that its package is installed" for name in absent]
 
 
 def _input_class(recipe: dict[str, Any]) -> type[BaseModel]:
@@ -147,16 +143,10 @@ def _unknown_keys(value: Any, annotation: Any, path: str) -> list[str]:
         if isinstance(value, dict) and isinstance(kind, type) and issubclass(kind, BaseModel):
             readings.append(_unknown_in_model(value, kind, path))
         elif isinstance(value, dict) and origin is dict:
-            readings.append(
-                [line for k, item in value.items() for line in _unknown_keys(item, args[1], f"{path}.{k}")]
-            )
+            readings.append([line for k, item in value.items() for line in _unknown_keys(item, args[1], f"{path}.{k}")])
         elif isinstance(value, list) and origin is list:
             readings.append(
-                [
-                    line
-                    for i, item in enumerate(value)
-                    for line in _unknown_keys(item, args[0], f"{path}[{i}]")
-                ]
+                [line for i, item in enumerate(value) for line in _unknown_keys(item, args[0], f"{path}[{i}]")]
             )
     return min(readings, key=len, default=[])
 
@@ -191,9 +181,7 @@ def _validation_problems(error: ValidationError, recipe: dict[str, Any]) -> list
         path = ""
         here: Any = recipe
         for part in item["loc"]:
-            inside = (
-                part in here if isinstance(here, dict) else isinstance(here, list) and isinstance(part, int)
-            )
+            inside = part in here if isinstance(here, dict) else isinstance(here, list) and isinstance(part, int)
             if not inside and item["type"] != "missing":
                 break  # a union member's name, no key of the recipe
             path += f"[{part}]" if isinstance(part, int) else f"{'.' if path else ''}{part}"

@@ -22,7 +22,7 @@ from eval.environment import capture_environment, git_state
 from eval.errors import UserError, run_command
 from eval.provenance import file_sha256, json_sha256, write_manifest
 from eval.records import read_json, write_json
-from eval.run_folder import list_runs, new_run, read_run, update_run
+from eval.run_folder import RESULTS, list_runs, new_run, read_run, update_run
 from scripts.lint_recipe import is_cpu_recipe, lint_recipe, load_recipe, resolve_recipe
 from scripts.preflight import preflight
 
@@ -38,7 +38,7 @@ ADAPTER_FILES = (
 INTERRUPTED = 130
 
 
-def train(recipe_path: Path) -> Path:
+def train(recipe_path: Path, results: Path = RESULTS) -> Path:
     """Train to the end, or continue an interrupted run; returns the finished run folder.
 
     Raises UserError for a bad recipe, an unfit machine, a failed or an interrupted training.
@@ -52,9 +52,9 @@ def train(recipe_path: Path) -> Path:
         raise UserError(f"this machine is not fit for {recipe_path.name}: {'; '.join(failures)}")
 
     data = describe_data(recipe)
-    run = next((run for run in matching_runs(recipe_path, data) if not is_trained(run)), None)
+    run = next((run for run in matching_runs(recipe_path, data, results) if not is_trained(run)), None)
     if run is None:
-        run = start_run(recipe_path, recipe, data)
+        run = start_run(recipe_path, recipe, data, results)
         print(f"train: new run {run.name}", flush=True)
     else:
         print(f"train: continuing {run.name}", flush=True)
@@ -79,7 +79,7 @@ def describe_data(recipe: dict[str, Any]) -> list[dict[str, Any]]:
     return described
 
 
-def start_run(recipe_path: Path, recipe: dict[str, Any], data: list[dict[str, Any]]) -> Path:
+def start_run(recipe_path: Path, recipe: dict[str, Any], data: list[dict[str, Any]], results: Path = RESULTS) -> Path:
     """A new run folder holding everything known before training."""
     fields = {
         "recipe": recipe_path.stem,
@@ -89,7 +89,7 @@ def start_run(recipe_path: Path, recipe: dict[str, Any], data: list[dict[str, An
         "command": f"python -m scripts.train {recipe_path.stem}",
         "stages": {"train": "running"},
     }
-    run = new_run(recipe_path.stem, git_state(), fields)
+    run = new_run(recipe_path.stem, git_state(), fields, results)
     (run / "recipe.yaml").write_bytes(recipe_path.read_bytes())
     write_json(run / "data.json", data)
     write_json(run / "environment.json", capture_environment())
@@ -97,7 +97,7 @@ def start_run(recipe_path: Path, recipe: dict[str, Any], data: list[dict[str, An
     return run
 
 
-def matching_runs(recipe_path: Path, data: list[dict[str, Any]]) -> list[Path]:
+def matching_runs(recipe_path: Path, data: list[dict[str, Any]], results: Path = RESULTS) -> list[Path]:
     """Runs of exactly this recipe on exactly this data, newest first."""
 
     def matches(run: Path) -> bool:
@@ -106,7 +106,7 @@ def matching_runs(recipe_path: Path, data: list[dict[str, Any]]) -> list[Path]:
             return False
         return recipe.read_bytes() == recipe_path.read_bytes() and read_json(described) == data
 
-    return [run for run in list_runs() if matches(run)]
+    return [run for run in list_runs(results) if matches(run)]
 
 
 def is_trained(run: Path) -> bool:

@@ -69,9 +69,7 @@ def test_counts(grammar, rows):
     splits = [shape.split for shape in grammar.shapes]
     assert splits.count("known") >= 105 and splits.count("unseen") >= 36
     assert len(rows["train"]) >= 1400 and len(rows["train_small"]) >= 700
-    assert (
-        len(rows["test_known"]) >= 210 and len(rows["test_unseen"]) >= 110 and len(rows["test_free"]) >= 100
-    )
+    assert len(rows["test_known"]) >= 210 and len(rows["test_unseen"]) >= 110 and len(rows["test_free"]) >= 100
 
 
 def test_rows_have_one_form_and_their_own_ids(rows):
@@ -93,9 +91,7 @@ def test_small_set_is_a_balanced_subset_with_distinct_phrasings(grammar, rows):
     for row in rows["train_small"]:
         phrasings.setdefault(row["shape"], []).append(row["phrasing"])
     assert set(phrasings) == known
-    assert (
-        {len(used) for used in phrasings.values()} == {len(set(used)) for used in phrasings.values()} == {6}
-    )
+    assert {len(used) for used in phrasings.values()} == {len(set(used)) for used in phrasings.values()} == {6}
 
 
 def test_every_train_phrasing_is_used_and_every_row_is_distinct(grammar, rows):
@@ -279,6 +275,5 @@ def test_same_bytes_whatever_the_hash_seed():
 
 def test_fill_leaves_braces_that_are_no_slots_alone():
     assert (
-        fill("find {dir} -exec wc {} + | awk '{print $1}'", {"dir": "a"})
-        == "find a -exec wc {} + | awk '{print $1}'"
+        fill("find {dir} -exec wc {} + | awk '{print $1}'", {"dir": "a"}) == "find a -exec wc {} + | awk '{print $1}'"
     )

@@ -163,9 +163,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("edit", "expected"), BAD.values(), ids=BAD)
-def test_a_mistake_is_named_in_one_line(
-    edit: Callable[[dict[str, Any]], Any], expected: str, tmp_path: Path
-) -> None:
+def test_a_mistake_is_named_in_one_line(edit: Callable[[dict[str, Any]], Any], expected: str, tmp_path: Path) -> None:
     problems = problems_after(tmp_path, edit)
     assert len(problems) == 1, problems
     assert problems[0].startswith(expected)

@@ -1,0 +1,75 @@
+"""Suite files: every committed one loads, and bad ones name every problem with its key."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from eval.config import DEFAULT_SUITE, SUITES, load_suite, resolve_suite
+from eval.errors import UserError
+
+GOOD: dict[str, Any] = yaml.safe_load(DEFAULT_SUITE.read_text())
+
+
+@pytest.mark.parametrize("path", sorted(SUITES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_suite_loads(path: Path) -> None:
+    assert load_suite(path).name == path.stem
+
+
+def changed(**edits: Any) -> dict[str, Any]:
+    suite = copy.deepcopy(GOOD)
+    for key, value in edits.items():
+        target: Any = suite
+        *parents, last = key.split("__")
+        for part in parents:
+            target = target[int(part) if part.isdigit() else part]
+        target[last] = value
+    return suite
+
+
+@pytest.mark.parametrize(
+    ("edits", "message"),
+    [
+        ({"gatez": []}, "gatez: Extra inputs"),
+        ({"backend__bach_size": 4}, "backend.bach_size: Extra inputs"),
+        ({"gates__0__marginn": 0.1}, "marginn"),
+        ({"gates__0__rule": "superior"}, "does not match any of the expected tags"),
+        ({"gates__0__task": "securecli_nl2bsh"}, "task securecli_nl2bsh is not in tasks"),
+        ({"gates__1__id": "right-command"}, "gate right-command is listed twice"),
+        ({"gates": []}, "no blocking gate"),
+        ({"tasks": []}, "tasks: List should have at least 1 item"),
+        ({"alpha": 0.9}, "alpha: Input should be less than 0.5"),
+        ({"alpha": float("nan")}, "alpha"),
+        ({"gates__2__margin": -0.05}, "margin: Input should be greater than 0"),
+        ({"backend__kind": "ollama"}, "backend.kind"),
+    ],
+)
+def test_a_bad_suite_says_where(edits: dict[str, Any], message: str, tmp_path: Path) -> None:
+    path = tmp_path / "suite.yaml"
+    path.write_text(yaml.safe_dump(changed(**edits)))
+    with pytest.raises(UserError) as caught:
+        load_suite(path)
+    assert message in str(caught.value) and str(path) in str(caught.value)
+
+
+def test_all_problems_come_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "suite.yaml"
+    path.write_text(yaml.safe_dump(changed(alpha=2, typo=1, backend__batch_size=0)))
+    with pytest.raises(UserError) as caught:
+        load_suite(path)
+    assert all(key in str(caught.value) for key in ("alpha", "typo", "backend.batch_size"))
+
+
+@pytest.mark.parametrize("text", ["tasks: [", "- a\n- b\n", ""])
+def test_broken_yaml_is_one_line(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "suite.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"suite\.yaml"):
+        load_suite(path)
+
+
+def test_an_unknown_suite_names_the_known_ones() -> None:
+    with pytest.raises(UserError, match="nl2bash"):
+        resolve_suite("nl2bsh")

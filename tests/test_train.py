@@ -1,0 +1,140 @@
+"""Training through the real Axolotl on a tiny model: deterministic, resumable, complete or not at all."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from eval.errors import UserError
+from eval.provenance import file_sha256, verify_manifest
+from scripts.train import (
+    complete,
+    describe_data,
+    finished_checkpoint,
+    is_trained,
+    launch_worker,
+    matching_runs,
+    remove_torn_checkpoints,
+    start_run,
+)
+
+pytestmark = pytest.mark.slow
+STEPS = 8
+DEMO = yaml.safe_load(Path("configs/train/smollm2-135m-cpu.yaml").read_text())
+
+
+@pytest.fixture(scope="module")
+def recipe_path(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's recipe on the tiny model, for a few steps with frequent checkpoints."""
+    changes = {
+        "base_model": str(tiny_model),
+        "peft_layers_to_transform": [1],
+        "max_steps": STEPS,
+        "save_steps": 2,
+        "logging_steps": 1,
+        "wandb_mode": "disabled",
+    }
+    path = tmp_path_factory.mktemp("recipes") / "tiny.yaml"
+    path.write_text(yaml.safe_dump(DEMO | changes))
+    return path
+
+
+def new(recipe_path: Path, results: Path) -> tuple[Path, dict[str, Any]]:
+    recipe = yaml.safe_load(recipe_path.read_text())
+    return start_run(recipe_path, recipe, describe_data(recipe), results), recipe
+
+
+@pytest.fixture(scope="module")
+def reference(recipe_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An uninterrupted run."""
+    run, recipe = new(recipe_path, tmp_path_factory.mktemp("results"))
+    launch_worker(run, recipe)
+    complete(run, recipe)
+    return run
+
+
+def test_a_finished_run_has_everything(reference: Path) -> None:
+    done = json.loads((reference / "train.json").read_text())
+    assert (done["completed"], done["steps"], done["planned_steps"]) == (True, STEPS, STEPS)
+    assert [step for step, _ in done["curve"]] == list(range(1, STEPS + 1))
+    assert verify_manifest(reference / "adapter", reference / "adapter.sha256") == []
+    assert (reference / "adapter" / "tokenizer.json").is_file()
+    assert yaml.safe_load((reference / "resolved.yaml").read_text())["lora_r"] == DEMO["lora_r"]
+    assert json.loads((reference / "run.json").read_text())["stages"]["train"] == "completed"
+
+
+def interrupt(run: Path, after: str, number: signal.Signals) -> int:
+    """Start training in a process of its own and send a signal once a checkpoint exists."""
+    code = (
+        "import sys, yaml; from pathlib import Path; from scripts.train import launch_worker; "
+        "from eval.errors import run_command; run = Path(sys.argv[1]); "
+        "run_command(lambda: launch_worker(run, yaml.safe_load((run / 'recipe.yaml').read_text())))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(run)], start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not (run / "training" / after / "trainer_state.json").is_file():
+        assert process.poll() is None and time.monotonic() < deadline, "training ended before the signal"
+        time.sleep(0.005)
+    if number == signal.SIGKILL:
+        # As a power cut would: the worker has a session of its own, so both are killed by hand.
+        children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
+        for child in children:
+            os.kill(int(child), number)
+    process.send_signal(number)
+    return process.wait(timeout=60)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_an_interrupted_run_resumes_to_identical_bytes(
+    number: signal.Signals, recipe_path: Path, reference: Path, tmp_path: Path
+) -> None:
+    run, recipe = new(recipe_path, tmp_path)
+    code = interrupt(run, "checkpoint-2", number)
+    assert not is_trained(run)
+    if number == signal.SIGTERM:
+        assert code == 2
+    assert matching_runs(recipe_path, describe_data(recipe), tmp_path) == [run]
+    if finished_checkpoint(run) is None:
+        launch_worker(run, recipe)
+    complete(run, recipe)
+    done = json.loads((run / "train.json").read_text())
+    assert done["steps"] == STEPS
+    weights = "adapter/adapter_model.safetensors"
+    assert file_sha256(run / weights) == file_sha256(reference / weights)
+    assert [step for step, _ in done["curve"]] == list(range(1, STEPS + 1)), "no step added or lost"
+
+
+def test_a_torn_checkpoint_is_removed_and_the_run_is_not_complete(recipe_path: Path, tmp_path: Path) -> None:
+    run, recipe = new(recipe_path, tmp_path)
+    whole, torn = run / "training" / "checkpoint-2", run / "training" / "checkpoint-4"
+    for folder, text in ((whole, '{"global_step": 2, "max_steps": 8}'), (torn, '{"global_st')):
+        folder.mkdir(parents=True)
+        (folder / "trainer_state.json").write_text(text)
+    remove_torn_checkpoints(run)
+    assert whole.is_dir() and not torn.exists()
+    with pytest.raises(UserError, match="not all planned steps ran"):
+        complete(run, recipe)
+    assert not is_trained(run)
+
+
+def test_a_failing_training_says_what_axolotl_said(recipe_path: Path, tmp_path: Path) -> None:
+    run, recipe = new(recipe_path, tmp_path)
+    broken = recipe | {"base_model": str(tmp_path / "nowhere")}
+    (run / "recipe.yaml").write_text(yaml.safe_dump(broken))
+    with pytest.raises(UserError, match=r"Axolotl ended with code 1: .*Error"):
+        launch_worker(run, broken)
+    assert json.loads((run / "run.json").read_text())["stages"]["train"] == "failed"
+
+
+def test_another_dataset_is_another_run(recipe_path: Path, tmp_path: Path) -> None:
+    run, recipe = new(recipe_path, tmp_path)
+    data = describe_data(recipe)
+    assert matching_runs(recipe_path, data, tmp_path) == [run]
+    assert matching_runs(recipe_path, [data[0] | {"sha256": "0" * 64}], tmp_path) == []
