@@ -130,7 +130,13 @@ def load_model(suite: Suite, base_model: str, revision: str | None, adapter: Pat
         first_line = str(error).strip().split("\n")[0]
         raise UserError(f"cannot load {base_model} with adapter {adapter}: {first_line}") from error
     lm.model.eval()
-    return Model(lm=lm, adapted=lm.model if adapter else None, adapter=adapter)
+    if adapter is None:
+        return Model(lm=lm, adapted=None, adapter=None)
+    # lm-eval generates with the base's own class, whose layers now carry the adapter. PEFT's wrapper computes the
+    # logits of every prompt position, not only the last: five times slower to start a batch, the same answers.
+    adapted = lm.model
+    lm._model = adapted.get_base_model()
+    return Model(lm=lm, adapted=adapted, adapter=adapter)
 
 
 def check_adapter(adapter: Path, base_model: str) -> None:
@@ -168,9 +174,10 @@ def adapter_effect(model: Model, tasks: list[LoadedTask]) -> AdapterEffect | Non
             for arm in (BASELINE, "candidate"):
                 with model.arm(arm):
                     logits[arm] = model.lm.model(input_ids=tokens, attention_mask=mask).logits[0, -1].float()
-        change = max(change, float((logits["candidate"] - logits[BASELINE]).abs().max()))
-    if not math.isfinite(change):
-        raise UserError(f"{model.adapter}: the adapter makes the model compute NaN or infinity: train again")
+        moved = float((logits["candidate"] - logits[BASELINE]).abs().max())
+        if not math.isfinite(moved):
+            raise UserError(f"{model.adapter}: the adapter makes the model compute NaN or infinity: train again")
+        change = max(change, moved)
     return AdapterEffect(
         tensors=len(on_disk),
         tensors_loaded=loaded,

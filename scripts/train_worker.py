@@ -26,12 +26,15 @@ def main(run: Path, prepared: Path) -> int:
     os.dup2(log, 2)
 
     # Heavy imports only now, so that what they print goes to the log.
+    import torch
     import transformers.trainer
     from axolotl.cli.args import TrainerCliArgs
     from axolotl.cli.config import load_cfg
     from axolotl.cli.train import do_train
     from transformers import TrainerCallback, set_seed
 
+    # On a CPU with bfloat16 units this computes matrix products of float32 in them, and changes nothing elsewhere.
+    torch.set_float32_matmul_precision("medium")
     stop_requested = False
 
     def request_stop(*_: Any) -> None:
