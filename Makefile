@@ -5,11 +5,10 @@ PYTHON  ?= python3
 PY      := .venv/bin/python
 UV      := .venv/bin/uv pip install --quiet --python $(PY) --constraint constraints.txt
 RECIPE  ?= smollm2-135m-cpu
-export TOKENIZERS_PARALLELISM := false
 export PYTHONUNBUFFERED := 1
-# Exit codes 1 and 3 are answers (no-ship, inconclusive): make would report them as its own error.
+# Exit codes 1 (no-ship) and 3 (inconclusive) are answers; make calls them errors and says so after the verdict.
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup model data lint preflight train eval self-check report gate review publish runs compare
+.PHONY: help demo test setup model data lint preflight train eval self-check damage-check report gate review publish runs compare
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -56,6 +55,9 @@ eval: setup ## generate, score, compare, gate and report RUN= (SUITE= names anot
 
 self-check: setup model ## the base against itself through the same code: must never ship
 	@$(PY) eval/run_eval_suite.py --self-check $(if $(SUITE),--config $(SUITE))
+
+damage-check: setup ## the adapter of RUN= with its weights blown up: must get no-ship
+	@$(PY) -m scripts.damage_check $(if $(RUN),--run $(RUN)) $(if $(SUITE),--suite $(SUITE))
 
 report: setup ## render the report of RUN= again from its saved scores: no model, no GPU
 	@$(PY) -m eval.report $(if $(RUN),--run $(RUN))

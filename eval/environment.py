@@ -3,10 +3,12 @@
 Names and versions only. No environment variable is read here, so none can leak into environment.json.
 """
 
+import logging
 import os
 import platform
 import re
 import subprocess
+import warnings
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 from eval.provenance import text_sha256
 
 ROOT = Path(__file__).resolve().parent.parent
+NOISY = ("torchao", "torch.utils._pytree", "lm_eval", "lm-eval", "transformers", "datasets", "peft", "accelerate")
 HEADLINE_PACKAGES = (
     "torch",
     "transformers",
@@ -24,6 +27,17 @@ HEADLINE_PACKAGES = (
     "tokenizers",
     "accelerate",
 )
+
+
+def silence_libraries() -> None:
+    """Keep progress bars and start-up chatter of libraries off the terminal. Call before importing them."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    for name in NOISY:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore")
 
 
 def capture_environment() -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The report of a run: report.md, report.html and figures/*.svg, rendered from its saved files alone.
 
-    python -m eval.report --run DIR        (what `make report RUN=...` runs: no model, no GPU, no network)
+    python -m eval.report [--run RUN]      (what `make report` runs: no model, no GPU, no network)
 
 Numbers come from metrics.json; which items were won and lost from scores.jsonl; their texts, where present,
 from generations.jsonl and samples.jsonl. The same files give the same bytes.
@@ -15,10 +15,9 @@ import base64
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,31 +30,21 @@ from eval.records import (
     CANDIDATE,
     AdapterEffect,
     Generation,
+    Item,
     Metrics,
-    Record,
     Score,
     read_jsonl,
     read_metrics,
     write_text,
 )
+from eval.report_text import LONGEST_TEXT, clip, facts, markdown_code, markdown_fence, markdown_text, visible
+from eval.run_folder import resolve_run
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 TEMPLATES = Path(__file__).parent / "templates"
 WON_IN_MARKDOWN = 20
-COUNTS = ("tokens", "items", "steps", "examples")  # keys whose numbers are whole, and can be large
-LONGEST_TEXT = {"html": 6000, "md": 800}  # characters of one answer; a base model can ramble to its limit
-
-
-class Sample(Record):
-    """One line of samples.jsonl: what was asked and the answer that was expected."""
-
-    task: str
-    sample: str
-    request: str
-    gold: str | None = None
-    cluster: str = ""
 
 
 @dataclass(frozen=True)
@@ -208,7 +197,7 @@ def _sections(
     """For each gated metric, blocking first: its items lost and won, the largest difference first."""
     generations = _optional(run / "generations.jsonl", Generation)
     answers = {(g.arm, g.task, g.sample): g for g in sorted(generations, key=lambda g: -g.repeat)}
-    samples = {(s.task, s.sample): s for s in _optional(run / "samples.jsonl", Sample)}
+    samples = {(s.task, s.sample): s for s in _optional(run / "samples.jsonl", Item)}
     numbered: dict[tuple[str, str], dict[str, list[tuple[int, Score]]]] = {key: {} for key in tiers}
     for line, score in enumerate(scores, start=1):
         if (score.task, score.metric) in tiers:
@@ -284,79 +273,10 @@ def environment(kind: str) -> "Environment":
     return made
 
 
-def visible(text: str) -> str:
-    """The text with every character that a page would hide or obey (control, bidi, zero width) written out."""
-
-    def shown(letter: str) -> str:
-        code = ord(letter)
-        return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
-
-    return "".join(letter if letter.isprintable() or letter in "\n\t" else shown(letter) for letter in text)
-
-
-def clip(text: str, most: int) -> str:
-    """At most `most` characters, saying how many are left out."""
-    return text if len(text) <= most else f"{text[:most]}… ({len(text) - most:,} more characters)"
-
-
-def markdown_text(text: str) -> str:
-    """One line of plain text in markdown, in a paragraph or a table cell: nothing in it is markup."""
-    line = re.sub(r"([\\`*\[\]<>|~$&]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", " ".join(visible(text).split()))
-    return re.sub(
-        r"^([-+#=]|\d+(?=[.)]))", lambda start: "\\" + start[0] if start[0] in "-+#=" else start[0] + "\\", line
-    )
-
-
-def markdown_code(text: str) -> str:
-    """A code span on one line. With a pipe, which would end a table's cell, it is escaped text instead."""
-    line = " ".join(visible(text).split())
-    if "|" in line or not line:
-        return markdown_text(line)
-    fence = "`" * (_longest_ticks(line) + 1)
-    pad = " " if "`" in line else ""
-    return f"{fence}{pad}{line}{pad}{fence}"
-
-
-def markdown_fence(pairs: Iterable[tuple[str, str]]) -> str:
-    """A fenced block of labelled texts, the labels in one column. No text can end the block."""
-    lines = []
-    for label, text in pairs:
-        body = visible(clip(text, LONGEST_TEXT["md"])).replace("\t", "    ").split("\n")
-        lines += [f"{label:<11}{body[0]}".rstrip(), *(f"{'':<11}{rest}".rstrip() for rest in body[1:])]
-    block = "\n".join(lines)
-    fence = "`" * max(3, _longest_ticks(block) + 1)
-    return f"{fence}text\n{block}\n{fence}"
-
-
-def _longest_ticks(text: str) -> int:
-    return max((len(list(run)) for letter, run in groupby(text) if letter == "`"), default=0)
-
-
-def facts(values: dict[str, Any]) -> list[tuple[str, str]]:
-    """Any mapping as (label, text) rows: durations and counts readable, a nested mapping on one line."""
-    labels = {key: re.sub("^seconds(_|$)", "time ", key).replace("_", " ").strip() for key in values}
-    return [(labels[key], _fact(key, value)) for key, value in values.items()]
-
-
-def _fact(key: str, value: Any) -> str:
-    if isinstance(value, dict):
-        return " · ".join(f"{name} {_fact(name, inner)}" for name, inner in value.items()) or "–"
-    if isinstance(value, list):
-        return ", ".join(_fact("", item) for item in value) or "–"
-    if value is None or isinstance(value, bool):
-        return {None: "–", True: "yes", False: "no"}[value]
-    if isinstance(value, int | float) and key.startswith("seconds"):
-        minutes, seconds = divmod(round(value), 60)
-        return f"{minutes} min {seconds} s" if minutes else f"{value:.1f} s"
-    if isinstance(value, int | float) and key.startswith(COUNTS):
-        return f"{value:,.0f}"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m eval.report", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--run", type=Path, required=True, help="a run folder, with metrics.json and scores.jsonl")
-    run = parser.parse_args().run
+    parser.add_argument("--run", help="run name or folder (default: the newest)")
+    run = resolve_run(parser.parse_args().run)
     render_report(run)
     print(f"report: {run / 'report.html'} (and report.md, figures/)")
     return 0

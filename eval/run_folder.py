@@ -22,15 +22,15 @@ def list_runs(results: Path = RESULTS) -> list[Path]:
 def resolve_run(name: str | None, results: Path = RESULTS) -> Path:
     """A run folder by name or path; the newest for None. UserError when there is none."""
     if name is None:
-        runs = list_runs(results)
+        runs = [run for run in list_runs(results) if read_run(run).get("recipe")]  # self-checks trained nothing
         if not runs:
             raise UserError("no runs in results/: run `make demo` or `make train RECIPE=...` first")
         return runs[0]
     for path in (Path(name), results / name):
-        if (path / "run.json").is_file():
+        if (path / "run.json").is_file() or (path / "metrics.json").is_file():
             return path.resolve()
     if Path(name).is_dir() or (results / name).is_dir():
-        raise UserError(f"{name} is a folder without run.json, so not a run")
+        raise UserError(f"{name} is a folder without run.json and metrics.json, so not a run")
     known = [path.name for path in results.glob("*") if (path / "run.json").is_file()]
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
     raise UserError(f"no run {name}" + (f": did you mean {', '.join(near)}?" if near else ": see `make runs`"))

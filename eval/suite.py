@@ -38,7 +38,7 @@ from eval.report import render_report
 from eval.run_folder import RESULTS, new_run, read_run, resolve_run, update_run
 
 if TYPE_CHECKING:
-    from eval.harness import LoadedTask
+    from eval.lm_tasks import LoadedTask
 
 ARMS = (BASELINE, CANDIDATE)
 
@@ -67,10 +67,10 @@ def evaluate(suite_path: Path, candidate: Candidate) -> Metrics:
     update_run(run, suite=suite.name, stages={"eval": "running"})
 
     say(f"loading {candidate.base_model} and {'its adapter' if candidate.adapter else 'no adapter'}")
-    from eval import harness  # torch and lm-eval, 10 s: only now that the arguments are known to be good
+    from eval import harness, lm_tasks  # torch and lm-eval, 10 s: only now that the arguments are known to be good
 
     model = harness.load_model(suite, candidate.base_model, candidate.revision, candidate.adapter)
-    tasks = harness.load_tasks(suite, model.lm)
+    tasks = lm_tasks.load_tasks(suite, model.lm)
     effect = harness.adapter_effect(model, tasks)
     loaded = time.monotonic()
 
@@ -88,7 +88,7 @@ def evaluate(suite_path: Path, candidate: Candidate) -> Metrics:
     generations = log.finish(order)
 
     say("scoring, comparing, gating")
-    scores = harness.score(tasks, generations)
+    scores = lm_tasks.score(tasks, generations)
     write_jsonl(run / "scores.jsonl", scores)
     write_samples(run / "samples.jsonl", tasks)
     if effect is not None:
@@ -99,7 +99,7 @@ def evaluate(suite_path: Path, candidate: Candidate) -> Metrics:
         suite,
         decide(suite, scores, effect),
         effect,
-        tasks=[harness.summarise(task, metric_names[task.name]) for task in tasks],
+        tasks=[lm_tasks.summarise(task, metric_names[task.name]) for task in tasks],
         costs=costs(generations, load_seconds=loaded - started),
     )
     write_json(run / "metrics.json", metrics.model_dump(mode="json"))

@@ -15,6 +15,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from eval.environment import silence_libraries
 from eval.errors import UserError, run_command
 from eval.provenance import file_sha256, verify_manifest, write_manifest
 
@@ -54,9 +55,12 @@ def materialise(target: Path = MODEL_DIR) -> Path:
     source = gguf_file()
     print(f"base model: dequantising {GGUF_NAME} (about 20 s, once)", flush=True)
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    silence_libraries()
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     # bfloat16 is the type the model was published in, and what 4-bit weights can fill.
     model = AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype=torch.bfloat16)
     tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)

@@ -186,7 +186,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     files = build(options.data)
     if options.check:
         check(options.data, files)
-        print(f"{len(files)} files in {options.data} are as built from the inputs")
+        print(f"{len(files)} files of {options.data.name} are as built from the inputs")
         return 0
     write(options.data, files)
     for name, content in files.items():

@@ -1,15 +1,20 @@
 """The whole loop on the embedded model: data, training, evaluation, verdict, report. `make demo`.
 
+    python -m scripts.demo
+    python -m scripts.demo --keep RUN     copy a run's evidence, without weights, to results/demo
+
 CPU only and offline. Interrupted, it continues where it was: a trained but unjudged run is only evaluated.
 """
 
+import argparse
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from eval.errors import run_command
-from eval.run_folder import read_run
+from eval.errors import UserError, run_command
+from eval.run_folder import RESULTS, read_run, resolve_run
 from scripts.base_model import materialise
 from scripts.build_data import main as build_data
 from scripts.lint_recipe import load_recipe, resolve_recipe
@@ -17,9 +22,26 @@ from scripts.train import describe_data, is_trained, matching_runs, train
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPE = "smollm2-135m-cpu"
+EVIDENCE = RESULTS / "demo"
+
+
+def keep_evidence(name: str) -> None:
+    """Copy what a visitor should be able to read: no weights, no logs, no tracker files."""
+    run = resolve_run(name)
+    if "metrics.json" not in [path.name for path in run.iterdir()]:
+        raise UserError(f"{run.name} has no metrics.json: run `make eval RUN={run.name}` first")
+    shutil.rmtree(EVIDENCE, ignore_errors=True)
+    shutil.copytree(run, EVIDENCE, ignore=shutil.ignore_patterns("adapter", "training", "wandb", "*.log", "*.partial*"))
+    print(f"demo: evidence of {run.name} is in results/demo")
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m scripts.demo", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--keep", metavar="RUN", help="copy a run's evidence to results/demo and do nothing else")
+    arguments = parser.parse_args()
+    if arguments.keep:
+        keep_evidence(arguments.keep)
+        return 0
     started = time.monotonic()
     materialise()
     build_data(["--check"])

@@ -101,7 +101,8 @@ def write_resolved(path: Path, cfg: Any) -> None:
     import yaml
 
     plain = json.loads(json.dumps(cfg.to_dict(), default=str))
-    path.write_text(yaml.safe_dump(plain, sort_keys=True))
+    text = yaml.safe_dump(plain, sort_keys=True)
+    path.write_text(text.replace(f"{Path.cwd()}/", ""))  # evidence names no folder of the machine
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from safetensors.numpy import save_file
 
 from eval.provenance import file_sha256, verify_manifest, write_manifest
 from eval.records import BASELINE, CANDIDATE, Generation, Score, read_jsonl, write_jsonl
-from scripts import publish, review
+from scripts import adapter_files, publish, review
 from scripts.secret_patterns import find_secrets
 from tests.run_builder import (
     assert_one_line,
@@ -411,11 +411,11 @@ def test_weights_that_are_not_finite(tmp_path, dtype, bad):
     path = tmp_path / WEIGHTS
     values = np.full((4, 4), np.finfo(dtype).max, dtype=dtype)
     save_file({"w": values}, path)
-    assert publish.check_weights(path) == 1
+    assert adapter_files.check_weights(path) == 1
     values[3, 3] = bad
     save_file({"w": values}, path)
     with pytest.raises(publish.Refused, match="NaN or infinity"):
-        publish.check_weights(path)
+        adapter_files.check_weights(path)
 
 
 def test_nan_weights_stop_the_command(run, capsys):
@@ -428,10 +428,10 @@ def test_bfloat16_is_read_by_its_bits(tmp_path, bits, finite):
     path = tmp_path / WEIGHTS
     path.write_bytes(safetensors_bytes(one_tensor("BF16", (2,), (0, 4)), struct.pack("<HH", 0x3F80, bits)))
     if finite:
-        assert publish.check_weights(path) == 1
+        assert adapter_files.check_weights(path) == 1
     else:
         with pytest.raises(publish.Refused, match="NaN or infinity"):
-            publish.check_weights(path)
+            adapter_files.check_weights(path)
 
 
 def test_a_header_length_that_looks_like_a_pickle_is_none(tmp_path):
@@ -440,7 +440,7 @@ def test_a_header_length_that_looks_like_a_pickle_is_none(tmp_path):
     header = json.dumps(one_tensor()).encode().ljust(640)
     path.write_bytes(safetensors_bytes(header, b"\0" * 4))
     assert path.read_bytes().startswith(b"\x80\x02")
-    assert publish.check_weights(path) == 1
+    assert adapter_files.check_weights(path) == 1
 
 
 def test_an_adapter_with_other_tensors_than_the_measured_one(run, capsys):

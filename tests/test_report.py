@@ -25,6 +25,7 @@ from eval.records import (
     Comparison,
     Generation,
     Interval,
+    Item,
     Metrics,
     Score,
     TaskSummary,
@@ -32,7 +33,8 @@ from eval.records import (
     write_json,
     write_jsonl,
 )
-from eval.report import Sample, markdown_code, markdown_fence, markdown_text, nothing_changed, render_report, visible
+from eval.report import nothing_changed, render_report
+from eval.report_text import markdown_code, markdown_fence, markdown_text, visible
 
 HOSTILE = (
     "</pre></script><script>alert(1)</script> `a` ```` | b\n```\n# not a heading <img src=x onerror=alert(2)> "
@@ -88,7 +90,7 @@ def write_run(folder: Path, variant: str = "ship", effect: AdapterEffect | None 
                 arm=arm, task="retention", sample=f"r-{number}", repeat=0, metric="f1", value=f1, status="scored",
                 cluster=f"r-{number}",
             ))  # fmt: skip
-        samples.append(Sample(task="nl2bash", sample=sample, request=request, gold=gold))
+        samples.append(Item(task="nl2bash", sample=sample, request=request, gold=gold, cluster=sample))
 
     suite = {
         "name": "nl2bash", "description": "a test", "gates": GATES,

@@ -213,18 +213,18 @@ def test_plain_lm_eval_gives_the_same_numbers(tiny_model: Path, evaluated: Path,
         for name, value in plain["securecli_nl2bash_known"].items()
         if name.endswith(",none") and "_stderr" not in name
     }
-    from eval import harness
+    from eval import harness, lm_tasks
     from eval.config import load_suite
 
     suite = load_suite(make_suite(tmp_path / "s.yaml", 16, 16, backend={"dtype": "bfloat16", "batch_size": 16}))
     model = harness.load_model(suite, str(EMBEDDED), None, None)
-    tasks = harness.load_tasks(suite, model.lm)
+    tasks = lm_tasks.load_tasks(suite, model.lm)
     answers = [
         answer
         for batch in harness.plan_batches(tasks, model.lm, 16)
         for answer in harness.generate(model, "baseline", batch)
     ]
-    scores = harness.score(tasks, answers)
+    scores = lm_tasks.score(tasks, answers)
     ours = {
         name: sum(row.value or 0.0 for row in scores if row.metric == name) / 16
         for name in {row.metric for row in scores}
@@ -237,7 +237,7 @@ def test_prompts_equal_the_training_rows(tmp_path: Path) -> None:
     """The prompt lm-eval builds is, to the character, what Axolotl trained on for the same messages."""
     from transformers import AutoTokenizer
 
-    from eval import harness
+    from eval import lm_tasks
     from eval.config import load_suite
 
     tokenizer = AutoTokenizer.from_pretrained(EMBEDDED)
@@ -251,7 +251,7 @@ def test_prompts_equal_the_training_rows(tmp_path: Path) -> None:
                 tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=add_generation_prompt)
             )
 
-    for sample in harness.load_tasks(load_suite(make_suite(tmp_path / "s.yaml")), Template())[0].samples:
+    for sample in lm_tasks.load_tasks(load_suite(make_suite(tmp_path / "s.yaml")), Template())[0].samples:
         assert sample.instances[0].args[0] == Template.apply_chat_template(sample.doc["messages"][:-1])
 
 
@@ -311,13 +311,13 @@ def test_an_unknown_task_and_an_empty_task_are_one_line(
     assert evaluate(monkeypatch, "--config", suite, "--run", run) == 2
     assert "task securecli_nl2bsh is unknown" in capsys.readouterr().err
 
-    from eval import harness
+    from eval import lm_tasks
 
     tasks = tmp_path / "tasks"
     shutil.copytree("eval/tasks", tasks)
     (tmp_path / "empty.jsonl").write_text("")
     known = tasks / "securecli_nl2bash_known.yaml"
     known.write_text(known.read_text().replace("data/nl2bash/test_known.jsonl", str(tmp_path / "empty.jsonl")))
-    monkeypatch.setattr(harness, "TASKS_FOLDER", tasks)
+    monkeypatch.setattr(lm_tasks, "TASKS_FOLDER", tasks)
     assert evaluate(monkeypatch, "--config", make_suite(tmp_path / "b.yaml"), "--run", run) == 2
     assert "error: task securecli_nl2bash_known" in capsys.readouterr().err

@@ -1,0 +1,189 @@
+"""The tasks of a suite through lm-evaluation-harness: samples and prompts in, per-sample metrics out.
+
+Task files are lm-eval's own kind: ours in eval/tasks, or any benchmark it ships. A metric comes from the task's
+own `process_results`, so plain `lm_eval run` gives the same numbers. Invalid items (NaN) are recorded as such.
+"""
+
+import contextlib
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eval.environment import silence_libraries
+
+silence_libraries()
+
+from lm_eval.api.instance import Instance  # noqa: E402
+from lm_eval.api.task import Task as LmTask  # noqa: E402
+from lm_eval.tasks import TaskManager, get_task_dict  # noqa: E402
+
+from eval.config import ROOT, Suite, Task  # noqa: E402
+from eval.errors import UserError  # noqa: E402
+from eval.provenance import file_sha256, json_sha256  # noqa: E402
+from eval.records import Generation, Score, TaskSummary, finite  # noqa: E402
+
+TASKS_FOLDER = ROOT / "eval" / "tasks"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One item of one task, with the lm-eval requests (prompts) it needs."""
+
+    task: str
+    id: str
+    request: str
+    gold: str
+    cluster: str
+    doc: dict[str, Any]
+    instances: tuple[Instance, ...]
+
+    @property
+    def prompt_sha256(self) -> str:
+        return json_sha256([[str(part) for part in instance.args] for instance in self.instances])
+
+
+@dataclass(frozen=True)
+class LoadedTask:
+    """A task of the suite with its samples built for one model's chat template."""
+
+    name: str
+    task: LmTask
+    samples: tuple[Sample, ...]
+    dataset: str
+    dataset_sha256: str
+
+
+def load_tasks(suite: Suite, lm: Any) -> list[LoadedTask]:
+    """Build every sample of every task for this model's chat template.
+
+    `lm` needs `apply_chat_template` and `tokenizer_name` only. UserError for an unknown or empty task.
+    """
+    # Indexing everything lm-eval ships takes 12 s: only when a suite asks for something that is not ours.
+    manager = TaskManager(include_path=str(TASKS_FOLDER), include_defaults=False)
+    if any(task.name not in manager.all_tasks for task in suite.tasks):
+        manager = TaskManager(include_path=str(TASKS_FOLDER))
+    return [_load_task(task, manager, lm) for task in suite.tasks]
+
+
+def _load_task(spec: Task, manager: TaskManager, lm: Any) -> LoadedTask:
+    if spec.name not in manager.all_tasks:
+        ours = ", ".join(sorted(path.stem for path in TASKS_FOLDER.glob("*.yaml")))
+        raise UserError(f"task {spec.name} is unknown to lm-eval and to eval/tasks (ours: {ours}); is its YAML valid?")
+    try:
+        found = get_task_dict([spec.name], manager)
+    except Exception as error:  # lm-eval raises what the data loader raises
+        raise UserError(f"task {spec.name} cannot be loaded: {str(error).strip().splitlines()[0]}") from error
+    task = found.get(spec.name)
+    if not found:
+        raise UserError(f"task {spec.name} has no samples: lm-eval found none in its data; check the file it names")
+    if not isinstance(task, LmTask):
+        raise UserError(f"{spec.name} is a group: list its tasks one by one, so that each has its own gate")
+    with io.StringIO() as quiet, contextlib.redirect_stderr(quiet):  # its own progress bar
+        task.build_all_requests(
+            limit=spec.limit,
+            apply_chat_template=spec.chat,
+            chat_template=lm.apply_chat_template if spec.chat else None,
+            tokenizer_name=lm.tokenizer_name,
+        )
+    by_doc: dict[int, list[Instance]] = {}
+    for instance in task.instances:
+        by_doc.setdefault(instance.doc_id, []).append(instance)
+    if not by_doc:
+        raise UserError(f"task {spec.name} has no samples: check its data file")
+    samples = []
+    for doc_id, instances in by_doc.items():
+        doc = dict(instances[0].doc)
+        if spec.cluster is not None and spec.cluster not in doc:
+            raise UserError(f"task {spec.name}: samples have no field {spec.cluster} to cluster by")
+        sample_id = str(doc.get("id", doc_id))
+        samples.append(
+            Sample(
+                task=spec.name,
+                id=sample_id,
+                request=str(task.doc_to_text(doc)),
+                gold=_gold(task, doc),
+                cluster=str(doc[spec.cluster]) if spec.cluster else sample_id,
+                doc=doc,
+                instances=tuple(instances),
+            )
+        )
+    duplicates = len(samples) - len({sample.id for sample in samples})
+    if duplicates:
+        raise UserError(f"task {spec.name}: {duplicates} samples share an id with another")
+    dataset, digest = _dataset(task)
+    return LoadedTask(spec.name, task, tuple(samples), dataset, digest)
+
+
+def _gold(task: LmTask, doc: dict[str, Any]) -> str:
+    target = task.doc_to_target(doc)
+    if isinstance(target, int) and task.config.doc_to_choice is not None:
+        return str(task.doc_to_choice(doc)[target])
+    return str(target)
+
+
+def _dataset(task: LmTask) -> tuple[str, str]:
+    """Name and digest of a task's data: of the local files' bytes, else of the rows."""
+    files = (task.config.dataset_kwargs or {}).get("data_files")
+    paths = sorted(str(path) for path in (files.values() if isinstance(files, dict) else [files] if files else []))
+    if paths and all(Path(path).is_file() for path in paths):
+        return ", ".join(paths), json_sha256([file_sha256(Path(path)) for path in paths])
+    return str(task.config.dataset_path), json_sha256([str(doc) for doc in task.eval_docs])
+
+
+def score(tasks: list[LoadedTask], generations: list[Generation]) -> list[Score]:
+    """Every metric of every generation, through the task's own lm-eval scoring; one line a metric."""
+    answers = {(answer.arm, answer.task, answer.sample): answer for answer in generations}
+    arms = sorted({answer.arm for answer in generations})
+    scores = []
+    for task in tasks:
+        for arm in arms:
+            for sample in task.samples:
+                scores += _score_sample(task, sample, answers[arm, task.name, sample.id])
+    return scores
+
+
+def _score_sample(task: LoadedTask, sample: Sample, answer: Generation) -> list[Score]:
+    kind = sample.instances[0].request_type
+    responses = [answer.text] if kind == "generate_until" else [tuple(pair) for pair in json.loads(answer.text)]
+    for instance, response in zip(sample.instances, responses, strict=True):
+        instance.resps, instance.filtered_resps = [response], {}
+    task.task._instances = list(sample.instances)
+    task.task.apply_filters()
+    rows = []
+    for name in sample.instances[0].filtered_resps:
+        filtered = [instance.filtered_resps[name] for instance in sample.instances]
+        for metric, value in task.task.process_results(sample.doc, filtered).items():
+            if not isinstance(value, (bool, int, float)):
+                continue  # corpus metrics (BLEU, perplexity) carry tuples: they have no per-item value to pair
+            number = finite(float(value))
+            rows.append(
+                Score(
+                    arm=answer.arm,
+                    task=task.name,
+                    sample=sample.id,
+                    repeat=answer.repeat,
+                    metric=metric if name == "none" else f"{metric},{name}",
+                    value=number,
+                    status="invalid" if number is None else "scored",
+                    reason="the scorer had no answer: is the gold valid?" if number is None else "",
+                    cluster=sample.cluster,
+                )
+            )
+    if not rows:
+        raise UserError(f"task {task.name} has no per-sample metric: only corpus-level ones cannot be compared paired")
+    return rows
+
+
+def summarise(task: LoadedTask, metrics: list[str]) -> TaskSummary:
+    """The task as it ran, with digests of its data and of the exact prompts."""
+    return TaskSummary(
+        name=task.name,
+        samples=len(task.samples),
+        metrics=metrics,
+        dataset=task.dataset,
+        dataset_sha256=task.dataset_sha256,
+        samples_sha256=json_sha256([[sample.id, sample.prompt_sha256, sample.gold] for sample in task.samples]),
+        clusters=len({sample.cluster for sample in task.samples}),
+    )
