@@ -408,6 +408,7 @@ def test_difference_and_paired_counts() -> None:
 
 
 def test_a_run_without_metrics_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
     done = subprocess.run(
         [sys.executable, "-m", "eval.report", "--run", str(tmp_path)], cwd=ROOT, capture_output=True, text=True
     )
