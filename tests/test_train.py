@@ -1,7 +1,6 @@
 """Training through the real Axolotl on a tiny model: deterministic, resumable, complete or not at all."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -9,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
@@ -84,9 +84,8 @@ def interrupt(run: Path, after: str, number: signal.Signals) -> int:
         time.sleep(0.005)
     if number == signal.SIGKILL:
         # As a power cut would: the worker has a session of its own, so both are killed by hand.
-        children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
-        for child in children:
-            os.kill(int(child), number)
+        for child in psutil.Process(process.pid).children(recursive=True):
+            child.kill()
     process.send_signal(number)
     return process.wait(timeout=60)
 
