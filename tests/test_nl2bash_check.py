@@ -106,6 +106,12 @@ def test_no_answer_makes_the_scorer_fail(answer: str) -> None:
     assert result is not None and set(result.values()) <= {0.0, 1.0}
 
 
+@pytest.mark.parametrize("answer", ["{\U000ffedc", "[F{{{\U000c15f8\n&~", "echo caf\u00e9", "ls \x00"])
+def test_letters_beyond_ascii_do_not_crash_the_parser(answer: str) -> None:
+    result = score_sample("echo caf\u00e9", answer)
+    assert result is not None and result["normalised_match"] == float(answer.startswith("echo"))
+
+
 @pytest.mark.parametrize("answer", ["(" * 5000 + "ls" + ")" * 5000, "$(" * 2000 + "ls" + ")" * 2000])
 def test_deep_nesting_is_scored(answer: str) -> None:
     result = score_sample("ls", answer)

@@ -130,8 +130,16 @@ def _parser() -> Parser:
 def _parse(command: str) -> Node | None:
     if not command.strip():
         return None
-    root = _parser().parse(command.encode()).root_node
+    root = _parser().parse(_ascii(command).encode()).root_node
     return None if root.has_error or not root.named_children else root
+
+
+def _ascii(command: str) -> str:
+    """The command with other letters spelled out: to Bash they are all ordinary characters of a word.
+
+    The scanner of tree-sitter-bash 0.25.1 looks them up in a C table without a bound and crashes the process.
+    """
+    return "".join(letter if letter.isascii() else f"_u{ord(letter):x}_" for letter in command)
 
 
 def _walk(node: Node) -> list[Node]:
