@@ -201,7 +201,7 @@ def test_plain_lm_eval_gives_the_same_numbers(tiny_model: Path, evaluated: Path,
     """The base arm of the suite against lm-eval's own command on the same items, metric by metric."""
     command = [
         sys.executable, "-m", "lm_eval", "run", "--model", "hf", "--model_args",
-        f"pretrained={EMBEDDED},dtype=bfloat16", "--include_path", "eval/tasks", "--tasks", "securecli_nl2bash_known",
+        f"pretrained={EMBEDDED},dtype=float32", "--include_path", "eval/tasks", "--tasks", "securecli_nl2bash_known",
         "--apply_chat_template", "--limit", "16", "--batch_size", "16", "--device", "cpu",
         "--output_path", tmp_path / "plain", "--log_samples",
     ]  # fmt: skip
@@ -216,7 +216,7 @@ def test_plain_lm_eval_gives_the_same_numbers(tiny_model: Path, evaluated: Path,
     from eval import harness, lm_tasks
     from eval.config import load_suite
 
-    suite = load_suite(make_suite(tmp_path / "s.yaml", 16, 16, backend={"dtype": "bfloat16", "batch_size": 16}))
+    suite = load_suite(make_suite(tmp_path / "s.yaml", 16, 16, backend={"dtype": "float32", "batch_size": 16}))
     model = harness.load_model(suite, str(EMBEDDED), None, None)
     tasks = lm_tasks.load_tasks(suite, model.lm)
     answers = [
