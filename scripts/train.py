@@ -119,6 +119,7 @@ def launch_worker(run: Path, recipe: dict[str, Any]) -> None:
     remove_torn_checkpoints(run)
     environment = {**os.environ, "AXOLOTL_DO_NOT_TRACK": "1", "TOKENIZERS_PARALLELISM": "false"}
     environment["WANDB_DIR"] = str(run)
+    environment["PYTHONHASHSEED"] = "0"  # PEFT keeps target modules in a set: its order goes into adapter_config.json
     if is_cpu_recipe(recipe):
         environment["CUDA_VISIBLE_DEVICES"] = ""
     if (ROOT / recipe["base_model"]).is_dir():
