@@ -54,6 +54,11 @@ def main(run: Path, prepared: Path) -> int:
             signal.signal(signal.SIGTERM, request_stop)
             signal.signal(signal.SIGINT, request_stop)
 
+        def on_epoch_begin(
+            self, args: Any, state: Any, control: Any, train_dataloader: Any = None, **_: Any
+        ) -> None:
+            fix_order_of_packed_batches(train_dataloader, args.seed, int(state.epoch or 0))
+
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if stop_requested:
                 control.should_save = control.should_training_stop = True
@@ -85,6 +90,23 @@ def main(run: Path, prepared: Path) -> int:
     set_seed(cfg.seed)
     do_train(cfg, TrainerCliArgs())
     return INTERRUPTED if stop_requested else 0
+
+
+def fix_order_of_packed_batches(loader: Any, seed: int, epoch: int) -> None:
+    """Make the order of packed batches a function of (seed, epoch), so that a resumed run sees what is left.
+
+    Axolotl's packing sampler draws its order from the process's random state, and Accelerate's skipping of
+    finished batches does not tell it the epoch: resumed, it would repeat some examples and never show others.
+    """
+    import torch
+    from axolotl.utils.samplers.multipack import MultipackBatchSampler
+
+    sampler = loader.batch_sampler
+    while not isinstance(sampler, MultipackBatchSampler):
+        if (sampler := getattr(sampler, "batch_sampler", None)) is None:
+            return  # without packing, Accelerate's own sampler is seeded by epoch already
+    sampler.sampler.generator = torch.Generator().manual_seed(seed + epoch)
+    sampler.set_epoch(epoch)
 
 
 def peak_memory_gb() -> float:
