@@ -18,7 +18,7 @@ demo: model ## the whole loop on the embedded model on this machine: train, eval
 
 test: .venv/.dev model ## every test that needs no GPU and no network
 	@$(PY) -m ruff check --quiet . && $(PY) -m mypy --no-error-summary
-	@$(PY) -m pytest -m "not gpu" --cov=eval --cov-report=term --cov-fail-under=85
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -m "not gpu" --numprocesses=2 --dist=loadfile --cov=eval --cov-report=term --cov-fail-under=85
 
 setup: .venv/.runtime ## make .venv from the pinned requirements (idempotent)
 

@@ -178,7 +178,10 @@ def make_self_check(folder: Path, fields: dict[str, Any]) -> Path:
 def test_a_damaged_adapter_is_no_ship(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The embedded base with an adapter whose weights are blown up: enough items to be sure it is no better."""
     run = make_run(tmp_path / "run", EMBEDDED, make_adapter(EMBEDDED, tmp_path / "damaged", scale=3.0))
-    suite = make_suite(tmp_path / "suite.yaml", 64, 64, backend={"dtype": "bfloat16", "batch_size": 64})
+    known = "securecli_nl2bash_known"
+    gate = {"id": "form", "task": known, "metric": "command_only", "rule": "superiority", "min_gain": 0.2}
+    backend = {"dtype": "bfloat16", "batch_size": 16}
+    suite = make_suite(tmp_path / "suite.yaml", 16, gates=[gate], backend=backend)
     assert evaluate(monkeypatch, "--config", suite, "--run", run) == 1
     assert read_json(run / "metrics.json")["verdict"] == "no-ship"
 
@@ -202,7 +205,7 @@ def test_plain_lm_eval_gives_the_same_numbers(tiny_model: Path, evaluated: Path,
     command = [
         sys.executable, "-m", "lm_eval", "run", "--model", "hf", "--model_args",
         f"pretrained={EMBEDDED},dtype=float32", "--include_path", "eval/tasks", "--tasks", "securecli_nl2bash_known",
-        "--apply_chat_template", "--limit", "16", "--batch_size", "16", "--device", "cpu",
+        "--apply_chat_template", "--limit", "8", "--batch_size", "8", "--device", "cpu",
         "--output_path", tmp_path / "plain", "--log_samples",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": "."})
@@ -216,17 +219,17 @@ def test_plain_lm_eval_gives_the_same_numbers(tiny_model: Path, evaluated: Path,
     from eval import harness, lm_tasks
     from eval.config import load_suite
 
-    suite = load_suite(make_suite(tmp_path / "s.yaml", 16, 16, backend={"dtype": "float32", "batch_size": 16}))
+    suite = load_suite(make_suite(tmp_path / "s.yaml", 8, backend={"dtype": "float32", "batch_size": 8}))
     model = harness.load_model(suite, str(EMBEDDED), None, None)
     tasks = lm_tasks.load_tasks(suite, model.lm)
     answers = [
         answer
-        for batch in harness.plan_batches(tasks, model.lm, 16)
+        for batch in harness.plan_batches(tasks, model.lm, 8)
         for answer in harness.generate(model, "baseline", batch)
     ]
     scores = lm_tasks.score(tasks, answers)
     ours = {
-        name: sum(row.value or 0.0 for row in scores if row.metric == name) / 16
+        name: sum(row.value or 0.0 for row in scores if row.metric == name) / 8
         for name in {row.metric for row in scores}
     }
     assert theirs == pytest.approx(ours)

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from eval.errors import UserError
-from eval.provenance import file_sha256, verify_manifest
+from eval.provenance import verify_manifest
 from scripts.train import (
     complete,
     describe_data,
@@ -26,7 +26,7 @@ from scripts.train import (
 )
 
 pytestmark = pytest.mark.slow
-STEPS = 8
+STEPS = 10
 DEMO = yaml.safe_load(Path("configs/train/smollm2-135m-cpu.yaml").read_text())
 
 
@@ -90,29 +90,22 @@ def interrupt(run: Path, after: str, number: signal.Signals) -> int:
     return process.wait(timeout=60)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_an_interrupted_run_resumes_without_losing_or_adding_steps(
-    number: signal.Signals, recipe_path: Path, reference: Path, tmp_path: Path
+def test_a_run_that_was_killed_and_terminated_ends_with_the_same_bytes(
+    recipe_path: Path, reference: Path, tmp_path: Path
 ) -> None:
+    """Three processes do the work of one: the same recipe and seed give one adapter, interrupted or not."""
     run, recipe = new(recipe_path, tmp_path)
-    code = interrupt(run, "checkpoint-2", number)
+    interrupt(run, "checkpoint-2", signal.SIGKILL)
     assert not is_trained(run)
-    if number == signal.SIGTERM:
-        assert code == 2
+    assert interrupt(run, "checkpoint-4", signal.SIGTERM) == 2
+    assert not is_trained(run)
     assert matching_runs(recipe_path, describe_data(recipe), tmp_path) == [run]
     if finished_checkpoint(run) is None:
         launch_worker(run, recipe)
     complete(run, recipe)
     done = json.loads((run / "train.json").read_text())
     assert done["steps"] == STEPS
-    assert [step for step, _ in done["curve"]] == list(range(1, STEPS + 1)), "no step added or lost"
-    assert (run / "adapter.sha256").read_text() == (reference / "adapter.sha256").read_text()
-
-
-def test_the_same_recipe_and_seed_give_identical_bytes(recipe_path: Path, reference: Path, tmp_path: Path) -> None:
-    run, recipe = new(recipe_path, tmp_path)
-    launch_worker(run, recipe)
-    complete(run, recipe)
+    assert done["curve"] == json.loads((reference / "train.json").read_text())["curve"], "no step added or lost"
     assert (run / "adapter.sha256").read_text() == (reference / "adapter.sha256").read_text()
 
 
