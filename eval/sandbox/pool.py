@@ -1,0 +1,178 @@
+"""The sandbox as the rest of the suite sees it: a pool of workers, results in input order, golds cached.
+
+    with open_sandbox() as sandbox:
+        execution = sandbox.run("ls -l", load_fixture("project"))
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from queue import SimpleQueue
+from typing import IO, Any
+
+from eval.records import read_json, write_json
+from eval.sandbox.execution import Execution, Limits, SandboxError
+from eval.sandbox.root import Root, find_root
+from eval.sandbox.stored import Fixture
+from eval.sandbox.trees import Tree
+from eval.sandbox.worker import receive, send
+
+STATE = Path("/run/securecli-tuner")
+FIRST_UID, LAST_UID = 62100, 62199  # between what adduser gives out and what systemd takes
+DEFAULT = Limits()
+
+
+class Sandbox:
+    """Runs commands in fixtures. One for a process is enough; it may be used from several threads."""
+
+    def __init__(self, backend: str, root: Root, workers: int) -> None:
+        self.backend, self.root = backend, root
+        self.identity = f"{backend}-{root.kind}-{root.digest[:16]}"
+        self._idle: SimpleQueue[_Worker] = SimpleQueue()
+        self._workers = [_Worker(backend, root) for _ in range(workers)]
+        for worker in self._workers:
+            self._idle.put(worker)
+
+    def run(
+        self, command: str, fixture: Fixture, limits: Limits = DEFAULT, cache: Path | None = None
+    ) -> Execution:
+        """Run `bash -c command` in a fresh copy of `fixture`.
+
+        With `cache` (a folder) an execution is kept there and read again for the same command, fixture, sandbox and
+        limits: meant for golds. SandboxError when the sandbox is broken; then nothing is known about the command.
+        """
+        kept = cache / self._key(command, fixture, limits) if cache else None
+        if kept and kept.exists():
+            return Execution.from_json(read_json(kept))
+        with self._borrowed() as worker:
+            execution, _ = worker.ask((command, fixture, limits, False))
+        if kept:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_json(kept, execution.to_json())
+        return execution
+
+    def run_many(
+        self, tasks: Iterable[tuple[str, Fixture]], limits: Limits = DEFAULT, cache: Path | None = None
+    ) -> list[Execution | SandboxError]:
+        """Run all tasks on all cores. Results in input order; a broken sandbox is a SandboxError in its place."""
+
+        def one(task: tuple[str, Fixture]) -> Execution | SandboxError:
+            try:
+                return self.run(*task, limits=limits, cache=cache)
+            except SandboxError as error:
+                return error
+
+        with ThreadPoolExecutor(len(self._workers)) as threads:
+            return list(threads.map(one, tasks))
+
+    def run_script(self, script: str, fixture: Fixture, limits: Limits) -> tuple[Execution, Tree]:
+        """Like `run`, and the whole tree it left: how fixtures are built."""
+        with self._borrowed() as worker:
+            return worker.ask((script, fixture, limits, True))
+
+    def _key(self, command: str, fixture: Fixture, limits: Limits) -> str:
+        parts = [command, fixture.digest, self.identity, asdict(limits)]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest() + ".json"
+
+    @contextmanager
+    def _borrowed(self) -> Iterator["_Worker"]:
+        worker = self._idle.get()
+        try:
+            yield worker
+        finally:
+            self._idle.put(worker)
+
+    def close(self) -> None:
+        """End the workers; each removes what it made."""
+        for worker in self._workers:
+            worker.close()
+
+    def __enter__(self) -> "Sandbox":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_sandbox(backend: str | None = None, workers: int | None = None) -> Sandbox:
+    """The sandbox of this machine: `backend` or the strongest that works. SandboxError, one line, when none does."""
+    if os.geteuid() != 0:
+        raise SandboxError("the sandbox needs root, to give commands a user id of their own: use sudo")
+    return Sandbox(backend or "namespaces", find_root(), workers or os.cpu_count() or 1)
+
+
+class _Worker:
+    """A worker process and the user id it holds. Restarted when it ended."""
+
+    def __init__(self, backend: str, root: Root) -> None:
+        self._settings = backend, root
+        self.uid, self._lock = _claim_uid()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._start()
+
+    def _start(self) -> None:
+        environment = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": str(Path(__file__).parents[2])}
+        self._process = subprocess.Popen(
+            [sys.executable, "-S", "-m", "eval.sandbox.worker"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, start_new_session=True,
+        )  # fmt: skip
+        backend, root = self._settings
+        self._exchange((backend, root, self.uid, STATE / str(self.uid)))
+
+    def ask(self, task: tuple[str, Fixture, Limits, bool]) -> tuple[Execution, Tree]:
+        """One run. A worker that broke is replaced at the next call."""
+        if self._process is None:
+            self._start()
+        answer: tuple[Execution, Tree] = self._exchange(task)
+        return answer
+
+    def _exchange(self, message: Any) -> Any:
+        assert self._process is not None and self._process.stdin and self._process.stdout
+        try:
+            send(self._process.stdin, message)  # type: ignore[arg-type]
+            answer = receive(self._process.stdout)  # type: ignore[arg-type]
+        except (EOFError, BrokenPipeError):
+            answer = SandboxError(f"a sandbox worker ended by itself (exit {self._process.wait()})")
+        if isinstance(answer, SandboxError):
+            self._end_process()
+            raise answer
+        return answer
+
+    def _end_process(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        for stream in (process.stdin, process.stdout):
+            if stream:
+                stream.close()
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def close(self) -> None:
+        self._end_process()
+        self._lock.close()
+
+
+def _claim_uid() -> tuple[int, IO[str]]:
+    """A user id that no other sandbox on this machine holds, and the locked file that says so."""
+    STATE.mkdir(mode=0o711, parents=True, exist_ok=True)
+    for uid in range(FIRST_UID, LAST_UID + 1):
+        lock = (STATE / f"{uid}.lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            continue
+        return uid, lock
+    raise SandboxError(f"all {LAST_UID - FIRST_UID + 1} sandbox users are in use")

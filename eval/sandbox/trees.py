@@ -1,0 +1,202 @@
+"""File trees: read one as data, lay one out for a run, read what a run left, and clear it away.
+
+What a command left behind is hostile: names with newlines, links to anywhere, pipes that block a reader, folders
+nested deeper than any path may be long. So links are never followed, only regular files are opened, folders are
+walked through descriptors, and both depth and number of entries are bounded.
+"""
+
+import os
+import stat
+from collections.abc import Container
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from eval.sandbox.archives import digest_of
+from eval.sandbox.execution import Change, Entry, EntryType
+
+# The frozen clock of the sandbox root (eval/fixtures/fixed_clock.c): 2026-01-15 12:00:00 UTC. A file time at or after
+# it reads as it, so "in the future of NOW" means "during the run".
+NOW = 1768478400
+MAX_DEPTH = 100  # folders; what lies deeper is one entry of type `other`
+MAX_ENTRIES = 20_000
+IN_MEMORY = 1 << 20  # bytes of a file that a worker keeps between runs
+
+_TYPES: dict[int, EntryType] = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "link",
+                                stat.S_IFIFO: "fifo"}  # fmt: skip
+
+
+class TooManyEntries(Exception):
+    """A tree has more than MAX_ENTRIES entries."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """One path of a tree as it is on disk. `source` is where a large file's bytes are; small ones are in `content`."""
+
+    entry: Entry
+    modified: int  # nanoseconds
+    content: bytes | None = None
+    source: str | None = None
+
+
+Tree = dict[str, Node]  # by path relative to the tree's top, parents before children; "" is the top itself
+
+
+def read_tree(top: Path, skip: Container[str] = frozenset(), known: Tree | None = None) -> Tree:
+    """Every path below `top`, links not followed, without the paths in `skip`.
+
+    `known` is the tree as laid out: a file with the same bytes takes its digest from there. TooManyEntries, OSError.
+    """
+    tree: Tree = {}
+    descriptor = os.open(top, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        tree[""] = _node(os.fstat(descriptor), "directory")
+        _read_folder(descriptor, "", 0, skip, known or {}, tree)
+    finally:
+        os.close(descriptor)
+    return tree
+
+
+def _read_folder(folder: int, prefix: str, depth: int, skip: Container[str], known: Tree, tree: Tree) -> None:
+    with os.scandir(folder) as listing:
+        names = sorted(found.name for found in listing)
+    for name in names:
+        path = prefix + name
+        if path in skip:
+            continue
+        if len(tree) >= MAX_ENTRIES:
+            raise TooManyEntries(path[:100])
+        status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        kind = _TYPES.get(stat.S_IFMT(status.st_mode), "other")
+        if kind == "directory" and depth >= MAX_DEPTH:
+            kind = "other"
+        if kind == "link":
+            tree[path] = _node(status, kind, target=os.readlink(name, dir_fd=folder))
+        elif kind == "file":
+            tree[path] = _file(name, folder, status, known.get(path))
+        else:
+            tree[path] = _node(status, kind)
+        if kind == "directory":
+            inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+            try:
+                _read_folder(inner, path + "/", depth + 1, skip, known, tree)
+            finally:
+                os.close(inner)
+
+
+def _node(status: os.stat_result, kind: EntryType, target: str | None = None) -> Node:
+    return Node(Entry(kind, stat.S_IMODE(status.st_mode), None, target, 0), status.st_mtime_ns)
+
+
+def _file(name: str, folder: int, status: os.stat_result, known: Node | None) -> Node:
+    with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder), "rb") as stream:  # noqa: PTH123
+        content = stream.read()
+    if known is not None and known.content == content:
+        digest, size = known.entry.digest, known.entry.size
+    else:
+        digest, size = digest_of(content)
+    entry = Entry("file", stat.S_IMODE(status.st_mode), digest, None, size)
+    return Node(entry, status.st_mtime_ns, content if len(content) <= IN_MEMORY else None)
+
+
+def load_tree(top: Path) -> Tree:
+    """`read_tree` of a stored fixture; files too large to keep in memory are remembered by their path."""
+    tree = read_tree(top)
+    return {
+        path: replace(node, source=str(top / path)) if node.entry.type == "file" and node.content is None else node
+        for path, node in tree.items()
+    }
+
+
+def lay_out(tree: Tree, top: str, owner: int) -> None:
+    """Create every path of `tree` below the existing folder `top`, owned by `owner`, with its mode and time.
+
+    A folder that is there already (the sandbox root's) becomes sticky and writable for all instead: what the owner
+    did not create cannot be removed. Times of folders are set last, since filling a folder changes them.
+    """
+    folders = []
+    for path, node in tree.items():
+        if not path:
+            continue
+        where, entry = f"{top}/{path}", node.entry
+        if entry.type == "directory":
+            try:
+                os.mkdir(where, 0o700)
+            except FileExistsError:
+                os.chmod(where, 0o1777)
+                continue
+            folders.append((where, node))
+        elif entry.type == "link":
+            os.symlink(entry.target or "", where)
+        elif entry.type == "fifo":
+            os.mkfifo(where)
+        else:
+            _write_file(where, node)
+        os.lchown(where, owner, owner)
+        if entry.type != "link":
+            os.chmod(where, entry.mode)
+        os.utime(where, ns=(node.modified, node.modified), follow_symlinks=False)
+    for where, node in reversed(folders):
+        os.utime(where, ns=(node.modified, node.modified))
+
+
+def _write_file(where: str, node: Node) -> None:
+    content = node.content
+    if content is None:
+        content = Path(node.source or "").read_bytes()
+    descriptor = os.open(where, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        remaining = memoryview(content)
+        while remaining:
+            remaining = remaining[os.write(descriptor, remaining) :]
+    finally:
+        os.close(descriptor)
+
+
+def changes_between(before: Tree, after: Tree) -> tuple[Change, ...]:
+    """What differs, by path. Only content, type, mode and link target count: not times, not inodes."""
+    changes = []
+    for path in sorted((before.keys() | after.keys()) - {""}):
+        old, new = before.get(path), after.get(path)
+        was, is_now = old.entry if old else None, new.entry if new else None
+        if was != is_now:
+            kind = "added" if was is None else "removed" if is_now is None else "changed"
+            changes.append(Change("/" + path, kind, was, is_now))  # type: ignore[arg-type]
+    return tuple(changes)
+
+
+def clear(top: str, keep: Container[str] = frozenset()) -> None:
+    """Remove everything in the folder `top` but the names in `keep`, however deep it is nested.
+
+    A folder's subfolders are first moved up beside it, so that no path gets long and nothing recurses.
+    """
+    base = os.open(top, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        waiting = []
+        for name in os.listdir(base):
+            if name not in keep:
+                _remove(name, base, waiting)
+        serial = 0
+        while waiting:
+            name = waiting.pop()
+            folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=base)
+            try:
+                for inner in os.listdir(folder):
+                    found: list[str] = []
+                    _remove(inner, folder, found)
+                    for subfolder in found:
+                        moved = f".removing-{os.getpid()}-{(serial := serial + 1)}"
+                        os.rename(subfolder, moved, src_dir_fd=folder, dst_dir_fd=base)
+                        waiting.append(moved)
+            finally:
+                os.close(folder)
+            os.rmdir(name, dir_fd=base)
+    finally:
+        os.close(base)
+
+
+def _remove(name: str, folder: int, folders: list[str]) -> None:
+    if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+        folders.append(name)
+    else:
+        os.unlink(name, dir_fd=folder)
