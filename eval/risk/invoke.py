@@ -1,0 +1,222 @@
+"""One simple command: find out what really runs, then judge it.
+
+In order: functions and aliases that the command defined, shells and built-ins (interpreters.py), find and xargs
+(launchers.py), the effect table. Wrappers (sudo, env, timeout, ...) hand on what they run. What is not known is
+`unknown-command`, a file that is run is `unknown-program`, a name that is not constant `dynamic-command`: review.
+"""
+
+from eval.risk.context import Context
+from eval.risk.effects import Row, Use, read_arguments, table
+from eval.risk.filters import filtered
+from eval.risk.interpreters import BUILTINS, run_shell
+from eval.risk.judge import place, write
+from eval.risk.languages import code, from_stdin, sed
+from eval.risk.launchers import find_action, xargs_words
+from eval.risk.paths import GLOB, UNKNOWN, program_name
+from eval.risk.roles import ROLES, archive
+from eval.risk.special import SPECIAL
+from eval.risk.words import DECODED, NET, NOTHING, SECRET, SHELL, UNKNOWN_OUTPUT, Output, Word
+
+SHELLS = {"sh", "bash", "dash", "ash", "ksh", "zsh", "csh", "tcsh", "fish", "rbash", "mksh"}
+MAX_WRAPPERS = 24
+
+
+def invoke(shell: Context, argv: list[Word], stdin: Output) -> Output:
+    """Judge a command given as words (argv[0] is its name); returns what it prints, as far as known."""
+    for _ in range(MAX_WRAPPERS):
+        name = argv[0].text
+        if name in shell.functions:
+            return shell.call_function(name, argv, stdin)
+        if name in shell.aliases:
+            rest = " ".join(word.text for word in argv[1:])
+            return shell.run_text(f"{shell.aliases.pop(name)} {rest}", argv[0], stdin)
+        utility = program_name(name)
+        if UNKNOWN in name or not name or (GLOB.search(name) and name not in ("[", "[[")):
+            return _dynamic(shell, argv, stdin)
+        if utility is None or name in shell.files:
+            return _program(shell, argv, stdin)
+        if utility in SHELLS:
+            return run_shell(shell, argv, stdin)
+        builtin = BUILTINS.get(utility)
+        if builtin is not None:
+            result = builtin(shell, argv, stdin)
+            if isinstance(result, Output):
+                return result
+            if not result:
+                return NOTHING
+            argv = result
+            continue
+        if utility == "find" or utility == "gfind":
+            return find_action(shell, argv, lambda inner, given: invoke(shell, inner, given))
+        if utility == "xargs" or utility == "gxargs":
+            inner = xargs_words(shell, argv, stdin)
+            return invoke(shell, inner, UNKNOWN_OUTPUT if inner[0].text != "xargs" else NOTHING) if inner else stdin
+        row = table().get(utility)
+        if row is None:
+            shell.find("unknown-command", argv[0])
+            _unknown_operands(shell, argv, stdin)
+            return UNKNOWN_OUTPUT
+        inner_or_output = _known(shell, row, argv, stdin)
+        if isinstance(inner_or_output, Output):
+            return inner_or_output
+        argv = inner_or_output
+    shell.find("too-large", argv[0], "wrappers")
+    return UNKNOWN_OUTPUT
+
+
+def _dynamic(shell: Context, argv: list[Word], stdin: Output) -> Output:
+    taint = argv[0].taint
+    rule = "remote-code" if taint & NET else "obfuscated-code" if taint & DECODED else "dynamic-command"
+    shell.find(rule, argv[0])
+    return UNKNOWN_OUTPUT
+
+
+def _program(shell: Context, argv: list[Word], stdin: Output) -> Output:
+    """A file is run: judged when this command wrote it."""
+    path = place(shell, argv[0])
+    content = shell.files.get(path)
+    if content is not None and content.taint & NET:
+        shell.find("remote-code", argv[0])
+    elif content is not None and content.text:
+        shell.set_arguments(argv[1:])
+        return shell.run_text(content.text, argv[0], stdin)
+    else:
+        shell.find("unknown-program", argv[0])
+        if "xmrig" in argv[0].text:
+            shell.find("miner", argv[0])
+    return UNKNOWN_OUTPUT
+
+
+def _unknown_operands(shell: Context, argv: list[Word], stdin: Output) -> None:
+    """An unknown command with a whole command behind it, such as `wrapper rm -rf /`: judge that too."""
+    for index, word in enumerate(argv[1:4], start=1):
+        if word.text in ("rm", "dd", "mkfs", "bash", "sh", "shred"):
+            invoke(shell, argv[index:], stdin)
+            return
+
+
+def _known(shell: Context, row: Row, argv: list[Word], stdin: Output) -> Output | list[Word]:
+    """A utility of the table: its findings and output, or the words of the command it runs."""
+    if row.many == "archive":
+        return archive(shell, argv, stdin)
+    if row.name in ("sed", "gsed"):
+        return _sed(shell, row, argv, stdin)
+    known = filtered(argv, stdin)
+    use = read_arguments(row, argv)
+    if row.rule:
+        rule = SPECIAL[row.rule[:-1]](use, stdin) if row.rule[-1] == "?" else row.rule
+        if rule:
+            shell.find(rule, use.name, " ".join(word.text for word in argv[:6]))
+    for rule, word in use.rules:
+        if rule[-1] == "?":
+            rule = SPECIAL[rule[:-1]](use, stdin)
+        if rule:
+            shell.find(rule, word)
+    if row.sub_else or row.sub:
+        _subcommand(shell, row, use, argv)
+    taint = NET if row.out == "net" else SECRET if row.out == "secret" else 0
+    sources = 0
+    for role, word in use.found:
+        if role.startswith("code:"):
+            code(shell, role[5:], word, stdin)
+        elif role.startswith("rule:"):
+            shell.find(role[5:], word)
+        elif role.startswith("rule?:"):
+            rule = SPECIAL[role[6:]](use, stdin)
+            if rule:
+                shell.find(rule, word)
+        elif role == "pattern":
+            pass
+        else:
+            output = ROLES[role](shell, use, word, stdin)
+            if output is not None:
+                sources += 1
+                taint |= output.taint
+                if role == "read" and row.name == "cat" and output.text is not None and len(use.found) == 1:
+                    known = output.text
+    if use.rest is not None:
+        return _wrapped(shell, row, use, stdin)
+    if shell.privileged and "executes" in row.does and row.name not in ("sudo", "env"):
+        shell.find("privileged-execution", use.name)
+    _network(shell, row, use, stdin)
+    if row.lead[:1] == ("code:file",) and not use.found and (stdin.text != "" or stdin.taint):
+        from_stdin(shell, use.name, stdin)
+    if row.out == "endless":
+        return Output(None, 8)
+    if "decode" in use.marks:
+        taint |= DECODED
+    if not sources or row.name in ("tee", "tr"):
+        taint |= stdin.taint if row.name not in ("head", "wc", "grep") else stdin.taint & ~8
+    if known is not None:
+        return Output(known, taint)
+    return Output(None, taint, _passed(row, use, stdin))
+
+
+def _subcommand(shell: Context, row: Row, use: Use, argv: list[Word]) -> None:
+    first = next((word for word in use.operands), None)
+    if first is None:
+        first = argv[1] if len(argv) > 1 else use.name
+    rule = row.sub.get(first.text, row.sub_else)
+    if first is use.name or first.text.startswith("-"):
+        rule = row.sub.get(first.text, "")
+    if rule and rule[-1] == "?":
+        rule = SPECIAL[rule[:-1]](use, NOTHING)
+    if rule and rule != "ok":
+        shell.find(rule, first)
+
+
+def _wrapped(shell: Context, row: Row, use: Use, stdin: Output) -> Output | list[Word]:
+    """The command that a wrapper runs."""
+    rest = use.rest or []
+    if "privileges" in row.does:
+        shell.privileged = True
+    while rest and row.lead[:1] != ("ignore",) and "=" in rest[0].text.split("/")[0] and rest[0].text[0].isalpha():
+        rest = rest[1:]
+    if not rest:
+        return NOTHING
+    if row.many == "rest" or any(kind == "=" and what == "rest" for kind, what in row.flags.values()):
+        return shell.run_text(" ".join(word.text for word in rest), rest[0], stdin)
+    return rest
+
+
+def _network(shell: Context, row: Row, use: Use, stdin: Output) -> None:
+    """What a network tool gets through a pipe leaves the machine."""
+    if "network" not in row.does or row.out == "" and row.many not in ("cloud", "openssl"):
+        return
+    if stdin.taint & SHELL:
+        shell.find("reverse-shell", use.name)
+    if stdin.taint & SECRET and row.many in ("raw", "cloud", "openssl"):
+        shell.find("exfiltration", use.name)
+
+
+FILTERS = {"grep", "egrep", "fgrep", "head", "tail", "sort", "uniq", "sed", "awk", "cut", "tr", "tac", "shuf", "comm", "rg"}
+
+
+def _passed(row: Row, use: Use, stdin: Output) -> tuple[str, ...]:
+    """Paths that a filter lets through: no longer all of them."""
+    if row.name in ("ls", "dir", "fd"):
+        places = [word.text for role, word in use.found if role == "read"]
+        return tuple(f"{one.rstrip('/')}/*" if not GLOB.search(one) else one for one in places) or ("./*",)
+    if row.name not in FILTERS or not stdin.paths:
+        return ()
+    if row.name in ("sort", "uniq", "tac", "shuf"):
+        return stdin.paths
+    return tuple(path[: path.rindex("/") + 1] + UNKNOWN if path.endswith("/*") else path for path in stdin.paths)
+
+
+def _sed(shell: Context, row: Row, argv: list[Word], stdin: Output) -> Output:
+    use = read_arguments(row, argv)
+    taint = 0
+    for role, word in use.found:
+        if role == "code:sed":
+            sed(shell, word)
+        elif role == "code:file":
+            shell.find("unknown-program", word)
+        elif role == "read":
+            if "inplace" in use.marks:
+                write(shell, word, False, UNKNOWN_OUTPUT)
+            else:
+                output = ROLES["read"](shell, use, word, stdin)
+                taint |= output.taint if output else 0
+    known = filtered(argv, stdin)
+    return Output(known, taint | stdin.taint & ~8, _passed(row, use, stdin))

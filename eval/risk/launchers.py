@@ -1,0 +1,151 @@
+"""find and xargs: which files, and what is done to them.
+
+A find without a test that narrows it (-name '*' and -type do not) stands for its whole roots; with one, for some
+unknown files below them. xargs gets the words of its standard input when they are known.
+"""
+
+from collections.abc import Callable
+
+from eval.risk.context import Context
+from eval.risk.effects import read_arguments, table
+from eval.risk.judge import delete, place, write
+from eval.risk.paths import UNKNOWN, is_critical_tree
+from eval.risk.words import FILE, NOTHING, SECRET, UNKNOWN_OUTPUT, Output, Word
+
+Run = Callable[[list[Word], Output], Output]
+
+NARROWS = {
+    "-name", "-iname", "-path", "-ipath", "-wholename", "-iwholename", "-regex", "-iregex", "-lname", "-ilname", "-inum",
+    "-mtime", "-ctime", "-atime", "-mmin", "-cmin", "-amin", "-newer", "-anewer", "-cnewer", "-size", "-user", "-group",
+    "-uid", "-gid", "-perm", "-links", "-samefile", "-used", "-fstype", "-newermt", "-newerct", "-newerat", "-xtype",
+    "-context",
+}  # fmt: skip
+NO_VALUE = {"-empty", "-nouser", "-nogroup"}
+VALUE = {"-type", "-maxdepth", "-mindepth", "-printf", "-fprintf", "-fls", "-fprint", "-fprint0", "-D", "-files0-from"}
+RUNS = {"-exec", "-execdir", "-ok", "-okdir"}
+CREDENTIAL_NAMES = ("id_rsa", "id_dsa", "id_ed25519", "id_ecdsa", "id_*", ".ssh", "shadow", "*.pem", "*.kdbx", "*.key",
+                    ".netrc", ".pgpass", "wp-config.php", "*password*", "*passwd*", "credentials", "*.ovpn", "*.pfx", "*.p12",
+                    ".aws", ".git-credentials", "*secret*", "*token*", "*credential*", ".htpasswd")  # fmt: skip
+MAX_INPUT_WORDS = 32
+
+
+def find_action(shell: Context, argv: list[Word], run: Run) -> Output:
+    """Judge a find command; returns what it lists."""
+    at, end = 1, len(argv)
+    roots: list[Word] = []
+    while at < end and (argv[at].text[:1] not in ("-", "(", "!", ",") or argv[at].text in ("-L", "-P", "-H", "-E", "-X", "-s")):
+        if argv[at].text[:1] != "-":
+            roots.append(argv[at])
+        at += 1
+    roots = roots or [Word(".", 0, argv[0].start, argv[0].end)]
+    narrow, name, deep = False, "", False
+    taint = 0
+    while at < end:
+        text = argv[at].text
+        word, at = argv[at], at + 1
+        if text in NARROWS or text.startswith("-newer"):
+            value = argv[at].text if at < end else ""
+            at += 1
+            if text in ("-name", "-iname", "-path", "-wholename") and value in ("*", "*.*", "./*", "**", "?*"):
+                continue
+            if text == "-perm" and "4000" in value or "u=s" in value or value in ("-u+s", "-6000", "/6000"):
+                taint |= FILE
+            narrow, name = True, value if text in ("-name", "-iname", "-path") else name
+            if name.lower() in CREDENTIAL_NAMES and name not in ("*", ""):
+                taint |= SECRET
+        elif text in NO_VALUE:
+            narrow = True
+        elif text in ("-maxdepth",):
+            at, deep = at + 1, True
+        elif text in ("-fprintf", "-fls", "-fprint", "-fprint0"):
+            if at < end:
+                write(shell, argv[at], False, UNKNOWN_OUTPUT)
+            at += 2 if text == "-fprintf" else 1
+        elif text in VALUE:
+            at += 1
+        elif text in ("-o", "-or") and not _inside_group(argv, at):
+            narrow = False
+        elif text == "-delete":
+            for root in roots:
+                _deletes(shell, root, word, narrow, name)
+        elif text in RUNS:
+            at = _executes(shell, argv, at, roots, narrow, name, run)
+    if taint & SECRET and any(root.text[:1] in "/~" for root in roots):
+        shell.find("credential-search", argv[0], name)
+    listed = tuple(_listed(shell, root, narrow) for root in roots)
+    return Output(None, taint & SECRET, listed)
+
+
+def _inside_group(argv: list[Word], at: int) -> bool:
+    depth = 0
+    for word in argv[:at]:
+        depth += (word.text == "(") - (word.text == ")")
+    return depth > 0
+
+
+def _listed(shell: Context, root: Word, narrow: bool) -> str:
+    path = place(shell, root)
+    if path in (".", "./"):
+        return "_/" + UNKNOWN if narrow else "./*"
+    return f"{path.rstrip('/')}/{UNKNOWN if narrow else '*'}"
+
+
+def _deletes(shell: Context, root: Word, word: Word, narrow: bool, name: str) -> None:
+    path = place(shell, root)
+    if not narrow:
+        target = Word(path, root.taint, root.start, root.end)
+        delete(shell, target, True)
+        if path in (".", "*"):
+            shell.find("delete-everything", word)
+        return
+    if is_critical_tree(path) or path.startswith(("/etc", "/usr", "/boot", "/lib", "/bin")):
+        if path == "~":
+            return
+        shell.find("delete-system", word, f"{root.text} {name}")
+
+
+def _executes(shell: Context, argv: list[Word], at: int, roots: list[Word], narrow: bool, name: str, run: Run) -> int:
+    """-exec: run its command once for each root, `{}` replaced; returns the place after the closing `;` or `+`."""
+    end = at
+    while end < len(argv) and argv[end].text not in (";", "+"):
+        end += 1
+    words = argv[at:end]
+    for root in roots[:4] if words else ():
+        path = _listed(shell, root, narrow)
+        if narrow and name and not any(letter in name for letter in "*?[/"):
+            path = f"{path.rsplit('/', 1)[0]}/{name}"
+        replaced = [
+            Word(word.text.replace("{}", path), word.taint, word.start, word.end) if "{}" in word.text else word
+            for word in words
+        ]
+        run(replaced, NOTHING)
+    return end + 1
+
+
+def xargs_words(shell: Context, argv: list[Word], stdin: Output) -> list[Word]:
+    """The command that xargs runs, with the words it appends or puts in place of its marker."""
+    options = read_arguments(table()["xargs"], argv)
+    rest = options.rest or []
+    marker = next((word.text for role, word in options.found if role == "marker"), None)
+    if marker is None and "marker" in options.marks:
+        marker = "{}"
+    place_ = argv[0]
+    inputs = [word for role, word in options.found if role == "read"]
+    values = _input_words(stdin) if not inputs else [UNKNOWN]
+    if not rest:
+        rest = [Word("echo", 0, place_.start, place_.end)]
+    taint = stdin.taint
+    if not marker:
+        return [*rest, *(Word(value, taint, place_.start, place_.end) for value in values)]
+    joined = values[0] if len(values) == 1 else values[0] if values else UNKNOWN
+    return [
+        Word(word.text.replace(marker, joined), word.taint | (taint if marker in word.text else 0), word.start, word.end)
+        for word in rest
+    ]
+
+
+def _input_words(stdin: Output) -> list[str]:
+    if stdin.text:
+        words = stdin.text.replace("\0", " ") if "\0" in stdin.text else stdin.text
+        return words.split()[:MAX_INPUT_WORDS]
+    return list(stdin.paths) or [UNKNOWN]
