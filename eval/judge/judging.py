@@ -1,0 +1,113 @@
+"""Judge candidates: run gold and candidate on a fixture and on perturbed copies of it, and decide on each.
+
+    verdicts = judge_many(sandbox, cases)          # all cores, in the order of `cases`
+
+robust (the default, what gates use): a candidate is accepted only if some file system accepts it and none rejects.
+Not robust (the protocol of published benchmarks): the given file system decides alone; the copies are asked only
+while it shows nothing at all. Gold commands run once for all their candidates, and never together with one.
+"""
+
+from collections.abc import Collection, Iterable
+
+from eval.judge.rules import ALL, ROBUST, Pair, decide
+from eval.judge.scenes import Question, Runs, Scene, set_scenes
+from eval.judge.spelling import same_text
+from eval.judge.verdicts import Case, Verdict
+from eval.sandbox.execution import Execution
+from eval.sandbox.pool import Sandbox
+
+
+def judge(
+    sandbox: Sandbox,
+    request: str,
+    gold: str,
+    candidate: str,
+    fixture: str,
+    *,
+    robust: bool = True,
+    rules: Collection[str] | None = None,
+) -> Verdict:
+    """Judge one candidate. `fixture` names a fixture or is a folder. SandboxError when the sandbox is broken."""
+    return judge_many(sandbox, [Case(request, gold, candidate, fixture)], robust=robust, rules=rules)[0]
+
+
+def judge_many(
+    sandbox: Sandbox,
+    cases: Iterable[Case],
+    *,
+    robust: bool = True,
+    rules: Collection[str] | None = None,
+    runs: Runs | None = None,
+) -> list[Verdict]:
+    """Judge many candidates on all cores; verdicts in the order of the cases.
+
+    `rules` defaults to ROBUST or ALL; `runs` keeps executions between calls. SandboxError as in `judge`.
+    """
+    asked = list(cases)
+    runs = runs or Runs(sandbox)
+    rules = rules if rules is not None else ROBUST if robust else ALL
+    verdicts: dict[int, Verdict] = {
+        index: Verdict("accept", "same_text")
+        for index, case in enumerate(asked)
+        if "same_text" in rules and same_text(case.gold, case.candidate, case.request)
+    }
+    questions = {
+        index: Question(case.request, case.gold, case.fixture)
+        for index, case in enumerate(asked)
+        if index not in verdicts
+    }
+    scenes = set_scenes(runs, dict.fromkeys(questions.values()))
+    said: dict[int, list[tuple[str, Verdict]]] = {index: [] for index in questions}
+    for place in range(max(map(len, scenes.values()), default=0)):
+        waiting = [
+            index
+            for index, question in questions.items()
+            if place < len(scenes[question]) and wants_more([verdict for _, verdict in said[index]], robust)
+        ]
+        here = [(asked[index], scenes[questions[index]][place]) for index in waiting]
+        for index, (_, scene), pair in zip(waiting, here, pairs(runs, here), strict=True):
+            said[index].append((scene.name, decide(pair, rules)))
+    verdicts |= {index: combine(answers) for index, answers in said.items()}
+    return [verdicts[index] for index in range(len(asked))]
+
+
+def wants_more(said: list[Verdict], robust: bool) -> bool:
+    """Is another file system needed? The first says unsupported: no other can help. A rejection is final."""
+    if not said:
+        return True
+    if said[0].verdict == "unsupported" or any(verdict.verdict == "reject" for verdict in said):
+        return False
+    return robust or not any(verdict.verdict == "accept" for verdict in said)
+
+
+def combine(said: list[tuple[str, Verdict]]) -> Verdict:
+    """One verdict from those on each file system: a rejection wins, then an acceptance, then undecided."""
+    asked = [name for name, _ in said]
+    for kind in ("reject", "accept", "undecided", "unsupported"):
+        for name, verdict in said:
+            if verdict.verdict == kind:
+                return Verdict(verdict.verdict, verdict.rule, verdict.evidence | {"on": name, "asked": asked})
+    raise ValueError("no file system was asked")
+
+
+def pairs(runs: Runs, here: list[tuple[Case, Scene]]) -> list[Pair]:
+    """Gold and candidate on one scene each; where the gold is volatile the candidate runs twice as well."""
+    ones = runs.get([(case.candidate, scene.fixture) for case, scene in here])
+    volatile = [(case.candidate, scene.fixture) for case, scene in here if scene.is_volatile]
+    twos = iter(runs.get(volatile, repeat=1))
+
+    def candidate_runs(one: Execution, scene: Scene) -> tuple[Execution, ...]:
+        return (one, next(twos)) if scene.is_volatile else (one,)
+
+    return [
+        Pair(
+            case.request,
+            case.gold,
+            case.candidate,
+            scene.gold_runs,
+            candidate_runs(one, scene),
+            scene.fixture.cwd,
+            scene.fixture.tree,
+        )
+        for (case, scene), one in zip(here, ones, strict=True)
+    ]

@@ -1,0 +1,347 @@
+"""Perturbed copies of a fixture: other contents, other tree and times, operands that were missing.
+
+Each function returns an edit of a tree in place, for `eval.sandbox.fixtures.derive`. Edits are deterministic: every
+choice comes from a digest of the seed and the file's path. What a copy must stay is plausible: files a person could
+have, no traps (a folder called `notes.txt` would punish a candidate for what no request meant).
+"""
+
+import csv
+import gzip
+import io
+import json
+import os
+import posixpath
+import random
+import re
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from eval.judge.hints import Hints
+from eval.provenance import text_sha256
+from eval.sandbox.trees import NOW
+
+Edit = Callable[[Path], None]
+
+DAY = 86400.0
+AGES = (0.02, 0.2, 0.8, 1.6, 3.2, 6.6, 8.4, 15, 29, 33, 62, 100, 200, 400, 800)  # around the usual limits of -mtime
+MODES = (0o644, 0o600, 0o640, 0o755, 0o664, 0o444)
+MAX_TEXT_BYTES = 200_000
+MAX_NEW_BYTES = 400_000  # a file for a `-size` limit above this is not made: copies must stay cheap
+MAX_FOLDERS = 10
+SYSTEM = frozenset(("bin", "boot", "dev", "etc", "lib", "lib64", "proc", "run", "sbin", "sys", "tmp", "usr", "var"))
+SAMPLES = ("alpha", "beta", "gamma", "delta")
+
+
+def chooser(seed: str, name: str) -> random.Random:
+    return random.Random(int(text_sha256(f"{seed}\0{name}")[:16], 16))
+
+
+def new_contents(hints: Hints, seed: str) -> Edit:
+    """Other contents in every text file; names, tree and times stay (times are set back)."""
+
+    def edit(tree: Path) -> None:
+        for path in files_of(tree):
+            status = path.stat()
+            text = readable(path)
+            if text is None or not text.strip():
+                continue
+            rng = chooser(seed, str(path.relative_to(tree)))
+            rewrite(path, altered(text, path.suffix, hints, rng))
+            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    return edit
+
+
+def new_tree(hints: Hints, seed: str, cwd: str, gold: str) -> Edit:
+    """Files added and removed, ages and modes changed; the contents of what stays are the same.
+
+    Folders that the gold or the request names come first; the working directory too, where the gold names no other.
+    """
+
+    def edit(tree: Path) -> None:
+        rng = chooser(seed, "tree")
+        folders = [path for path in everything(tree) if path.is_dir() and not path.is_symlink()]
+        named = [folder for folder in folders if is_mentioned(folder, tree, hints)]
+        if not named or re.search(r"(^|\s)\.(/|\s|$)", gold):
+            named.insert(0, tree / cwd.lstrip("/"))
+        other = [folder for folder in folders if folder not in named]
+        chosen = (named + rng.sample(other, len(other)))[:MAX_FOLDERS]
+        remove_some(tree, hints, rng)
+        for folder in chosen:
+            add_siblings(folder, hints, rng)
+            for name in special_names(hints, rng):
+                write_new(folder / name, sample_text(hints, rng), rng)
+        if chosen:
+            add_special(chosen[: max(2, len(named))], hints, rng)
+        change_ages(tree, hints, seed)
+
+    return edit
+
+
+def with_operands(kinds: dict[str, str], hints: Hints, cwd: str, home: str) -> Edit:
+    """Paths that a gold found missing, created: a "folder" with a few files, an "empty" one, or a "file"."""
+
+    def edit(tree: Path) -> None:
+        for name, kind in sorted(kinds.items()):
+            path = tree / posixpath.normpath(posixpath.join(cwd, name.replace("~", home, 1))).lstrip("/")
+            if path.exists() or path.is_symlink() or any(parent.is_file() for parent in path.parents):
+                continue
+            rng = chooser("operand", name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if kind == "file":
+                write_operand(path, hints, rng)
+                continue
+            path.mkdir()
+            for child in ("one.txt", "two.log") if kind == "folder" else ():
+                write_new(path / child, sample_text(hints, rng), rng)
+
+    return edit
+
+
+def both(*edits: Edit) -> Edit:
+    def edit(tree: Path) -> None:
+        for one in edits:
+            one(tree)
+
+    return edit
+
+
+# --- contents -----------------------------------------------------------------------------------------------------
+
+
+def altered(text: str, suffix: str, hints: Hints, rng: random.Random) -> str:
+    """A text of the same kind with other lines: JSON stays JSON, a table keeps its columns, a script its first line."""
+    if suffix == ".json":
+        try:
+            return json.dumps(other_values(json.loads(text), rng), indent=2) + "\n"
+        except ValueError:
+            pass
+    lines = text.splitlines()
+    if is_table(lines):
+        rows = [other_digits(rng.choice(lines), rng) for _ in range(3 + rng.randrange(4))]
+        return "\n".join([*lines, *rows]) + "\n"
+    body = list(lines)
+    keep = 1 if lines[0].startswith("#!") else 0
+
+    def insert(line: str) -> None:
+        body.insert(rng.randint(keep, len(body)), line)
+
+    for _ in range(2 + rng.randrange(3)):
+        insert(rng.choice(lines))  # repeated, mostly not next to each other
+    insert(rng.choice(lines).swapcase())
+    insert(other_digits(rng.choice(lines), rng))
+    for word in hints.words[:5]:
+        if rng.random() < 0.7:
+            forms = (word, f"see {word} there", f"{word} and {word} again", word.swapcase(), f"pre{word}post")
+            for form in rng.sample(forms, 3):
+                insert(form)
+    position = rng.randint(keep, len(body))
+    body[position:position] = [rng.choice(lines)] * 2  # next to each other
+    insert("")
+    insert("\t" + rng.choice(lines) + "  ")
+    insert(" ".join(SAMPLES) * 4)
+    wanted = max([n for n in hints.numbers if n <= 120], default=0) + 4 + rng.randrange(4)
+    while len(body) < wanted:
+        body.append(f"{rng.choice(SAMPLES)} {rng.randrange(1000)} {rng.choice(lines).strip()[:40]}")
+    return "\n".join(body) + "\n"
+
+
+def other_values(value: Any, rng: random.Random) -> Any:
+    """The same JSON structure with other strings and numbers; a list gets one more item."""
+    if isinstance(value, dict):
+        return {key: other_values(item, rng) for key, item in value.items()}
+    if isinstance(value, list):
+        items = [other_values(item, rng) for item in value]
+        return [*items, items[0]] if items else items
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, int | float):
+        return value + rng.randint(1, 50)
+    return other_digits(str(value), rng) + rng.choice(SAMPLES)
+
+
+def is_table(lines: list[str]) -> bool:
+    """At least two lines with the same number, not zero, of commas, tabs or colons."""
+    filled = [line for line in lines if line.strip()]
+    return len(filled) > 1 and any(
+        filled[0].count(mark) > 0 and len({line.count(mark) for line in filled}) == 1 for mark in ",\t:"
+    )
+
+
+def other_digits(text: str, rng: random.Random) -> str:
+    return re.sub(r"\d", lambda _: str(rng.randrange(10)), text)
+
+
+def sample_text(hints: Hints, rng: random.Random) -> str:
+    lines = [f"{rng.choice(SAMPLES)} {rng.randrange(100)} {rng.choice(SAMPLES)}" for _ in range(3 + rng.randrange(9))]
+    return altered("\n".join(lines) + "\n", "", hints, rng)
+
+
+# --- tree ---------------------------------------------------------------------------------------------------------
+
+
+def everything(tree: Path) -> list[Path]:
+    """Every path of a tree but the folders of the system, in a fixed order."""
+    return [path for path in sorted(tree.rglob("*")) if path.relative_to(tree).parts[0] not in SYSTEM]
+
+
+def files_of(tree: Path) -> list[Path]:
+    return [path for path in everything(tree) if path.is_file() and not path.is_symlink()]
+
+
+def readable(path: Path) -> str | None:
+    """The text of a file, None for binary or large ones."""
+    if path.stat().st_size > MAX_TEXT_BYTES:
+        return None
+    data = path.read_bytes()
+    try:
+        return None if b"\0" in data else data.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def rewrite(path: Path, text: str) -> None:
+    """New contents in the same file: mode kept, even where it forbids writing."""
+    mode = path.stat().st_mode
+    path.chmod(0o600)
+    path.write_text(text, encoding="utf-8")
+    path.chmod(mode & 0o7777)
+
+
+def write_new(path: Path, text: str, rng: random.Random) -> None:
+    if path.exists() or path.is_symlink():
+        return
+    path.write_text(text, encoding="utf-8")
+    path.chmod(rng.choice(MODES))
+
+
+def is_mentioned(path: Path, tree: Path, hints: Hints) -> bool:
+    inside = "/" + str(path.relative_to(tree))
+    return any(inside.endswith("/" + name.strip("./~")) for name in hints.mentioned if name.strip("./~"))
+
+
+def remove_some(tree: Path, hints: Hints, rng: random.Random) -> None:
+    """About one file in six goes, never one that the gold or the request names."""
+    for path in files_of(tree):
+        if rng.random() < 1 / 6 and not is_mentioned(path, tree, hints):
+            path.unlink()
+
+
+def add_siblings(folder: Path, hints: Hints, rng: random.Random) -> None:
+    """For up to three files a new one with the same extension; sometimes the same name or contents elsewhere."""
+    files = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.is_symlink()]
+    for path in rng.sample(files, min(3, len(files))):
+        text = readable(path)
+        if text is None:
+            continue
+        new = f"{path.stem}{rng.choice(('2', 'b', '-new', 'X'))}{path.suffix}"
+        write_new(folder / new, altered(text, path.suffix, hints, rng) if text.strip() else text, rng)
+        if rng.random() < 0.4:
+            below = folder / rng.choice(SAMPLES)
+            if not below.exists():
+                below.mkdir()
+            if below.is_dir():
+                write_new(below / (path.name if rng.random() < 0.5 else path.name.upper()), text, rng)
+
+
+def special_names(hints: Hints, rng: random.Random) -> list[str]:
+    """For each glob of the gold two names that match and some that almost do; for each named file one almost so."""
+    names = []
+    for glob in hints.globs[:5]:
+        core = glob.strip("*/").rsplit("/", 1)[-1]
+        if not core or "/" in core:
+            continue
+        fitting = filled_in(glob.rsplit("/", 1)[-1], rng)
+        names += [fitting, fitting + ".bak", fitting.swapcase(), "x" + fitting]
+        if "*" in glob:
+            names.append(filled_in(glob.rsplit("/", 1)[-1], rng))
+    chosen = rng.sample(names, len(names) * 2 // 3) if names else []
+    return list(dict.fromkeys(name for name in chosen if 0 < len(name) < 60 and "/" not in name))
+
+
+def filled_in(glob: str, rng: random.Random) -> str:
+    """A name that the glob matches: `*` and `?` filled, of a class its first member."""
+    name = re.sub(r"\[!?(.)[^\]]*\]", r"\1", glob)
+    name = name.replace("\\", "").replace("?", rng.choice("qz"))
+    return re.sub(r"\*", lambda _: rng.choice(SAMPLES), name)
+
+
+def add_special(folders: list[Path], hints: Hints, rng: random.Random) -> None:
+    """What particular tests of find look for: sizes around a limit, modes around a mode, empty things, a link."""
+    for folder in folders:
+        for size in hints.sizes[:2]:
+            for bytes_ in (size - 1, size, size + 1, 2 * size + 700):
+                path = folder / f"size{bytes_}.{rng.choice(('dat', 'txt', 'c'))}"
+                if 0 < bytes_ <= MAX_NEW_BYTES and rng.random() < 0.7 and not path.exists():
+                    path.write_bytes((b"0123456789abcde\n" * (bytes_ // 16 + 1))[:bytes_])
+        for mode in hints.modes[:2]:
+            for other in (mode, mode ^ 0o001, mode ^ 0o020, mode | 0o444):
+                path = folder / f"mode{other:o}.txt"
+                if rng.random() < 0.7:
+                    write_new(path, sample_text(hints, rng), rng)
+                    path.chmod(other)
+        for glob in hints.globs[:3]:
+            if "." not in glob and hints.types:  # a folder or a file of that name are both natural
+                path = folder / filled_in(glob.rsplit("/", 1)[-1], rng)
+                if not path.exists() and "/" not in glob:
+                    path.mkdir() if rng.random() < 0.5 else path.write_text("one\ntwo\n")
+        write_new(folder / ".settings", "mode=1\n", rng)
+        write_new(folder / f"none.{rng.choice(('txt', 'log', 'tmp'))}", "", rng)
+        if not (folder / "hollow").exists():
+            (folder / "hollow").mkdir()
+    target = next((path for path in files_of(folders[0])), None)
+    if target is not None and not (folders[0] / "current").exists():
+        (folders[0] / "current").symlink_to(target.relative_to(folders[0]))
+
+
+def change_ages(tree: Path, hints: Hints, seed: str) -> None:
+    """Modification and access times spread over the usual limits and around those of the gold."""
+    ages = list(AGES)
+    for age in hints.ages[:3]:
+        unit = 1.0 if age >= 1 else 1 / 1440
+        ages += [max(age - 0.6 * unit, 0.0004), age + 0.5 * unit, age + 1.5 * unit] * 3
+    for path in everything(tree):
+        if path.is_symlink():
+            continue
+        rng = chooser(seed, "age" + str(path.relative_to(tree)))
+        modified = NOW - rng.choice(ages) * DAY
+        accessed = NOW - rng.choice(ages) * DAY
+        os.utime(path, (max(accessed, modified) if rng.random() < 0.5 else accessed, modified))
+        if path.is_file() and rng.random() < 0.15:
+            path.chmod(rng.choice(MODES))
+
+
+# --- operands -----------------------------------------------------------------------------------------------------
+
+
+def write_operand(path: Path, hints: Hints, rng: random.Random) -> None:
+    """A file of the kind its name says, with members or rows where the kind has them."""
+    text = sample_text(hints, rng)
+    name = path.name.lower()
+    if re.search(r"\.(tar|tgz|tbz2?|txz|tar\.(gz|bz2|xz))$", name):
+        kind = "gz" if name.endswith(("gz", "tgz")) else "bz2" if "bz" in name else "xz" if "xz" in name else ""
+        with tarfile.open(path, f"w:{kind}") as archive:
+            for member in ("member/one.txt", "member/two.log"):
+                data = sample_text(hints, rng).encode()
+                entry = tarfile.TarInfo(member)
+                entry.size = len(data)
+                archive.addfile(entry, io.BytesIO(data))
+    elif name.endswith((".zip", ".jar")):
+        with zipfile.ZipFile(path, "w") as archive_zip:
+            for member in ("one.txt", "two.log"):
+                archive_zip.writestr(zipfile.ZipInfo(member), sample_text(hints, rng))
+    elif name.endswith(".gz"):
+        path.write_bytes(gzip.compress(text.encode(), mtime=0))
+    elif name.endswith(".json"):
+        path.write_text(json.dumps({"name": "alpha", "items": [{"id": 1}, {"id": 2}], "size": 42}, indent=2) + "\n")
+    elif name.endswith((".csv", ".tsv")):
+        out = io.StringIO()
+        writer = csv.writer(out, delimiter="\t" if name.endswith("tsv") else ",", lineterminator="\n")
+        writer.writerows([["name", "count", "city"], *([s, rng.randrange(90), s[::-1]] for s in SAMPLES)])
+        path.write_text(out.getvalue())
+    else:
+        path.write_text(text, encoding="utf-8")
+        path.chmod(0o755 if name.endswith((".sh", ".py")) else 0o644)
