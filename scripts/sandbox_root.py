@@ -72,13 +72,16 @@ def build(folder: Path) -> None:
     shutil.copy2(fresh / "var/log/wtmp", fresh / "run/utmp")
     packages = installed(fresh)
     digest = hashlib.sha256("\n".join([recipe_digest(), *packages]).encode()).hexdigest()
-    old = folder / "root"
-    if old.exists():
-        shutil.rmtree(old)
-    fresh.rename(old)
+    final, old = folder / "root", folder / "old"
+    (folder / "root.json").unlink(missing_ok=True)
+    shutil.rmtree(old, ignore_errors=True)
+    if final.exists():
+        final.rename(old)  # whoever uses it at this moment keeps a complete one
+    fresh.rename(final)
     about = {"kind": "debian", "suite": SUITE, "digest": digest, "recipe": recipe_digest(), "packages": packages}
     write_json(folder / "root.json", about)
-    print(f"sandbox-root: {len(packages)} packages, digest {digest[:16]}, in {old}")
+    print(f"sandbox-root: {len(packages)} packages, digest {digest[:16]}, in {final}")
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def installed(top: Path) -> list[str]:

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from eval.sandbox.calls import run
     from eval.sandbox.execution import Change, Entry, Execution, Limits, SandboxError
     from eval.sandbox.fixtures import load_fixture
-    from eval.sandbox.pool import Sandbox, open_sandbox
+    from eval.sandbox.opening import open_sandbox
+    from eval.sandbox.pool import Sandbox
     from eval.sandbox.stored import Fixture, derive
 
 __all__ = ["Change", "Entry", "Execution", "Fixture", "Limits", "Sandbox", "SandboxError", "derive", "load_fixture",
@@ -20,7 +21,8 @@ _HOMES = {
     "calls": ("run",),
     "execution": ("Change", "Entry", "Execution", "Limits", "SandboxError"),
     "fixtures": ("load_fixture",),
-    "pool": ("Sandbox", "open_sandbox"),
+    "opening": ("open_sandbox",),
+    "pool": ("Sandbox",),
     "stored": ("Fixture", "derive"),
 }
 

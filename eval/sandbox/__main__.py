@@ -7,24 +7,55 @@
 import argparse
 import json
 import sys
+from collections.abc import Iterable
 
 from eval.errors import UserError, run_command
-from eval.sandbox import load_fixture, open_sandbox
+from eval.sandbox.execution import SandboxError
+from eval.sandbox.fixtures import load_fixture
+from eval.sandbox.opening import BACKENDS, fit_machine, open_sandbox
+from eval.sandbox.pool import Sandbox
+from eval.sandbox.probes import check
+from eval.sandbox.root import find_root
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m eval.sandbox", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--fixture", default="home", help="a fixture's name or a folder (default: home)")
-    parser.add_argument("--backend", choices=["namespaces", "pod"], help="default: the strongest that works here")
+    parser.add_argument("--backend", choices=BACKENDS, help="default: the strongest that works here")
     parser.add_argument("--check", action="store_true", help="print every probe and its result")
     parser.add_argument("command", nargs="*", help="after --: the command")
     arguments = parser.parse_args()
+    if arguments.check:
+        return check_all([arguments.backend] if arguments.backend else BACKENDS)
     if not arguments.command:
         raise UserError("no command: write it after --, as in `python -m eval.sandbox --fixture home -- ls -l`")
     with open_sandbox(arguments.backend, workers=1) as sandbox:
         execution = sandbox.run(" ".join(arguments.command), load_fixture(arguments.fixture, sandbox))
     json.dump(execution.to_json(), sys.stdout, indent=2)
     print()
+    return 0
+
+
+def check_all(backends: Iterable[str]) -> int:
+    """Print every probe of every backend. 0 when at least one passes them all."""
+    fit_machine()
+    root = find_root()
+    print(f"root: {root.kind}, digest {root.digest[:16]}, {root.top}")
+    usable = []
+    for name in backends:
+        try:
+            with Sandbox(name, root, workers=1) as sandbox:
+                results = check(sandbox)
+        except SandboxError as error:
+            print(f"{name}: not usable: {error}")
+            continue
+        print(f"{name}: {sum(result.passed for result in results)} of {len(results)} probes held")
+        for result in results:
+            print(f"  {'held  ' if result.passed else 'FAILED'} {result.title} {result.detail}".rstrip())
+        usable += [name] if all(result.passed for result in results) else []
+    if not usable:
+        raise SandboxError("no backend is usable here: commands cannot be executed, and there is no bare mode")
+    print(f"commands run in: {usable[0]}")
     return 0
 
 

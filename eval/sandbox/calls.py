@@ -5,7 +5,8 @@ from pathlib import Path
 
 from eval.sandbox.execution import Execution, Limits
 from eval.sandbox.fixtures import load_fixture
-from eval.sandbox.pool import DEFAULT, Sandbox, open_sandbox
+from eval.sandbox.opening import open_sandbox
+from eval.sandbox.pool import DEFAULT, Sandbox
 from eval.sandbox.stored import Fixture
 
 _opened: list[Sandbox] = []

@@ -82,6 +82,8 @@ def set_limits(limits: Limits) -> None:
         resource.RLIMIT_RTPRIO: 0,
     }
     for kind, value in table.items():
+        _, hard = resource.getrlimit(kind)  # a container may already allow less, and lets nobody raise it
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(kind, (value, value))
     # One more second than the soft limit: a program that ignores SIGXCPU is killed.
     resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_seconds, limits.cpu_seconds + 1))
@@ -143,10 +145,6 @@ def restrict_to(folder: str, version: int) -> None:
     os.close(ruleset)
 
 
-def close_descriptors(keep: set[int]) -> None:
-    """Close every descriptor above 2 that is not in `keep`."""
-    first = 3
-    for descriptor in [*sorted(keep), 1 << 31]:
-        if descriptor > first:
-            _check(_LIBC.syscall(_CLOSE_RANGE, ctypes.c_uint(first), ctypes.c_uint(descriptor - 1), 0), "close_range")
-        first = max(first, descriptor + 1)
+def close_descriptors_at_exec() -> None:
+    """Mark every descriptor above 2 so that the program about to be executed does not get it."""
+    _check(_LIBC.syscall(_CLOSE_RANGE, ctypes.c_uint(3), ctypes.c_uint(0xFFFFFFFF), ctypes.c_uint(4)), "close_range")

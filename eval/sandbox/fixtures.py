@@ -16,7 +16,8 @@ from pathlib import Path
 
 from eval.errors import UserError
 from eval.sandbox.execution import Limits
-from eval.sandbox.pool import Sandbox, open_sandbox
+from eval.sandbox.opening import open_sandbox
+from eval.sandbox.pool import Sandbox
 from eval.sandbox.stored import CACHE, HOME, Fixture, derive, read_stored, store, with_base
 from eval.sandbox.trees import lay_out
 

@@ -48,7 +48,7 @@ class Namespaces:
             raise SandboxError(f"no mounts here ({error}): the namespaces backend needs root on a VM") from None
         self._filter = os.memfd_create("seccomp")
         os.write(self._filter, seccomp.filter_program(FAMILIES))
-        self._status = os.memfd_create("status")
+        self._status, self._options = os.memfd_create("status"), os.memfd_create("options")
         self._mounted = False
 
     def fresh(self, fixture: Fixture, tree: trees.Tree, limits: Limits) -> frozenset[str]:
@@ -73,17 +73,22 @@ class Namespaces:
 
     def run(self, command: str, fixture: Fixture, limits: Limits) -> Outcome:
         """Run `bash -c command` in the tree that `fresh` laid out. SandboxError when bubblewrap could not start it."""
-        arguments = self._arguments(command, fixture)
-        os.ftruncate(self._status, 0)
-        os.lseek(self._status, 0, os.SEEK_SET)
-        os.lseek(self._filter, 0, os.SEEK_SET)
+        for descriptor, content in (
+            (self._options, "\0".join(self._arguments(fixture)).encode()), (self._status, b""), (self._filter, None)
+        ):
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            if content is not None:
+                os.ftruncate(descriptor, 0)
+                os.write(descriptor, content)
+                os.lseek(descriptor, 0, os.SEEK_SET)
+        arguments = ["bwrap", "--args", str(self._options), "/bin/bash", "-c", command]
 
         def enter() -> NoReturn:
             confine.set_limits(limits)
             confine.become(self.uid)
             confine.die_with_parent()
-            confine.close_descriptors({self._filter, self._status})
-            for descriptor in (self._filter, self._status):
+            confine.close_descriptors_at_exec()
+            for descriptor in (self._filter, self._status, self._options):
                 os.set_inheritable(descriptor, True)
             os.execve(self.program, arguments, environment(fixture))
 
@@ -93,19 +98,19 @@ class Namespaces:
             raise SandboxError(f"bubblewrap did not start the command: {said[0] if said else 'no reason given'}")
         return outcome
 
-    def _arguments(self, command: str, fixture: Fixture) -> list[str]:
+    def _arguments(self, fixture: Fixture) -> list[str]:
+        """bubblewrap's options; they go through a file, so that `ps` inside shows no path of this machine."""
         mounts = []
         for path in self._visible:
             source = f"{self.lower}/{path}"
             if not os.path.islink(source):  # noqa: PTH114
                 mounts += ["--ro-bind", source, f"/{path}"]
         return [
-            self.program, "--unshare-user", "--unshare-all", "--disable-userns", "--cap-drop", "ALL",
+            "--unshare-user", "--unshare-all", "--disable-userns", "--cap-drop", "ALL",
             "--uid", USER_ID, "--gid", USER_ID, "--hostname", "sandbox", "--die-with-parent", "--new-session",
             "--bind", self.tree, "/", *mounts, "--proc", "/proc", "--dev", "/dev",
             "--size", SHARED_MEMORY, "--perms", "1777", "--tmpfs", "/dev/shm", "--remount-ro", "/dev",
             "--chdir", fixture.cwd, "--seccomp", str(self._filter), "--json-status-fd", str(self._status),
-            "--", "/bin/bash", "-c", command,
         ]  # fmt: skip
 
     def disk_full(self, limits: Limits) -> bool:

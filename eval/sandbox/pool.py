@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from eval.records import read_json, write_json
 from eval.sandbox.execution import Execution, Limits, SandboxError
-from eval.sandbox.root import Root, find_root
+from eval.sandbox.root import Root
 from eval.sandbox.stored import Fixture
 from eval.sandbox.trees import Tree
 from eval.sandbox.worker import receive, send
@@ -28,6 +28,8 @@ from eval.sandbox.worker import receive, send
 STATE = Path("/run/securecli-tuner")
 FIRST_UID, LAST_UID = 62100, 62199  # between what adduser gives out and what systemd takes
 DEFAULT = Limits()
+# In every worker's environment, so that the probes can prove that no command gets to see it.
+PLANTED = "planted-secret-7f3a"
 
 
 class Sandbox:
@@ -102,13 +104,6 @@ class Sandbox:
         self.close()
 
 
-def open_sandbox(backend: str | None = None, workers: int | None = None) -> Sandbox:
-    """The sandbox of this machine: `backend` or the strongest that works. SandboxError, one line, when none does."""
-    if os.geteuid() != 0:
-        raise SandboxError("the sandbox needs root, to give commands a user id of their own: use sudo")
-    return Sandbox(backend or "namespaces", find_root(), workers or os.cpu_count() or 1)
-
-
 class _Worker:
     """A worker process and the user id it holds. Restarted when it ended."""
 
@@ -120,6 +115,7 @@ class _Worker:
 
     def _start(self) -> None:
         environment = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": str(Path(__file__).parents[2])}
+        environment["SANDBOX_PLANTED"] = PLANTED
         self._process = subprocess.Popen(
             [sys.executable, "-S", "-m", "eval.sandbox.worker"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, start_new_session=True,

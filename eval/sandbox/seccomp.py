@@ -20,7 +20,8 @@ _LOAD, _AND, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x45
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 
 CLONE, CLONE3, SOCKET, IOCTL, PERSONALITY, MKNOD, MKNODAT = 56, 435, 41, 16, 135, 133, 259
-TIOCSTI, TIOCLINUX = 0x5412, 0x541C
+# Terminal injection, and file attributes that outlive a folder's emptying (chattr, project quotas).
+DENIED_IOCTLS = {"TIOCSTI": 0x5412, "TIOCLINUX": 0x541C, "FS_IOC_SETFLAGS": 0x40086602, "FS_IOC_FSSETXATTR": 0x401C5820}
 
 # Refused whatever the arguments: name -> x86-64 number.
 DENIED = {
@@ -63,7 +64,8 @@ def filter_program(families: frozenset[int]) -> bytes:
         for kind in (0o020000, 0o060000):
             devices += [(_EQUAL, 0, 1, kind), refuse]
         program += _argument(call, position, devices)
-    program += _argument(IOCTL, 1, [(_EQUAL, 0, 1, TIOCSTI), refuse, (_EQUAL, 0, 1, TIOCLINUX), refuse])
+    ioctls = [step for number in DENIED_IOCTLS.values() for step in ((_EQUAL, 0, 1, number), refuse)]
+    program += _argument(IOCTL, 1, ioctls)
     allowed = [(_EQUAL, 0, 1, family) for family in sorted(families)]
     wanted = [step for test in allowed for step in (test, (_RETURN, 0, 0, _ALLOW))]
     unsupported = _RETURN, 0, 0, _ERRNO | (errno.EAFNOSUPPORT if families else errno.EPERM)

@@ -108,10 +108,10 @@ def load_tree(top: Path) -> Tree:
     }
 
 
-def lay_out(tree: Tree, top: str, owner: int) -> None:
+def lay_out(tree: Tree, top: str, owner: int, own: Container[str] = frozenset()) -> None:
     """Create every path of `tree` below the existing folder `top`, owned by `owner`, with its mode and time.
 
-    A folder that is there already (the sandbox root's) becomes sticky and writable for all instead: what the owner
+    A folder in `own` may exist, empty. One that is there already and is not in `own` (the sandbox root's) becomes sticky and writable for all instead: what the owner
     did not create cannot be removed. Times of folders are set last, since filling a folder changes them.
     """
     folders = []
@@ -123,8 +123,9 @@ def lay_out(tree: Tree, top: str, owner: int) -> None:
             try:
                 os.mkdir(where, 0o700)
             except FileExistsError:
-                os.chmod(where, 0o1777)
-                continue
+                if path not in own:
+                    os.chmod(where, 0o1777)
+                    continue
             folders.append((where, node))
         elif entry.type == "link":
             os.symlink(entry.target or "", where)
@@ -163,6 +164,36 @@ def changes_between(before: Tree, after: Tree) -> tuple[Change, ...]:
             kind = "added" if was is None else "removed" if is_now is None else "changed"
             changes.append(Change("/" + path, kind, was, is_now))  # type: ignore[arg-type]
     return tuple(changes)
+
+
+def disk_usage(top: str, skip: Container[str]) -> int:
+    """Bytes allocated below `top` without `skip`. TooManyEntries past MAX_ENTRIES or deeper than twice MAX_DEPTH."""
+    total, count = 0, 0
+    waiting = [""]
+    while waiting:
+        folder = waiting.pop()
+        if folder.count("/") > 2 * MAX_DEPTH:
+            raise TooManyEntries(folder[:100])
+        try:
+            listing = os.scandir(f"{top}/{folder}")
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # the command is still at work
+        with listing:
+            for found in listing:
+                path = folder + found.name
+                if path in skip:
+                    continue
+                count += 1
+                if count > MAX_ENTRIES:
+                    raise TooManyEntries(path[:100])
+                try:
+                    status = found.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                total += status.st_blocks * 512
+                if stat.S_ISDIR(status.st_mode):
+                    waiting.append(path + "/")
+    return total
 
 
 def clear(top: str, keep: Container[str] = frozenset()) -> None:

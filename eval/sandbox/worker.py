@@ -19,10 +19,11 @@ from typing import Any, BinaryIO
 from eval.sandbox import confine, trees
 from eval.sandbox.execution import Execution, Limits, SandboxError
 from eval.sandbox.namespaces import Namespaces
+from eval.sandbox.pod import Pod
 from eval.sandbox.root import Root
 from eval.sandbox.stored import Fixture, tree_of
 
-Backend = Namespaces
+Backend = Namespaces | Pod
 
 
 def execute(backend: Backend, command: str, fixture: Fixture, limits: Limits) -> tuple[Execution, trees.Tree]:
@@ -95,7 +96,7 @@ def main() -> None:
 def open_backend(kind: str, root: Root, uid: int, base: Path) -> Backend:
     """The backend of this worker."""
     confine.adopt_orphans()
-    return Namespaces(root, uid, base)
+    return Namespaces(root, uid, base) if kind == "namespaces" else Pod(root, uid, base)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,43 @@
+"""Choose a sandbox by trying: the strongest backend that passes every probe, or a one-line refusal."""
+
+import os
+import sys
+
+from eval.sandbox.execution import SandboxError
+from eval.sandbox.pool import Sandbox
+from eval.sandbox.probes import require
+from eval.sandbox.root import find_root
+
+BACKENDS = ("namespaces", "pod")
+
+
+def open_sandbox(backend: str | None = None, workers: int | None = None) -> Sandbox:
+    """A checked sandbox with `workers` processes (default: two for each core, since much of a run is waiting).
+
+    Tries `backend`, or each in turn. SandboxError when none passes its probes: there is no bare mode.
+    """
+    fit_machine()
+    root = find_root()
+    reasons = []
+    for name in [backend] if backend else BACKENDS:
+        try:
+            sandbox = Sandbox(name, root, workers or 2 * (os.cpu_count() or 1))
+        except SandboxError as error:
+            reasons.append(f"{name}: {error}")
+            continue
+        try:
+            require(sandbox)
+        except SandboxError as error:
+            sandbox.close()
+            reasons.append(f"{name}: {error}")
+            continue
+        return sandbox
+    raise SandboxError(f"no sandbox works on this machine; {'; '.join(reasons)}")
+
+
+def fit_machine() -> None:
+    """SandboxError on a machine where no backend can work."""
+    if sys.platform != "linux" or os.uname().machine != "x86_64":
+        raise SandboxError("the sandbox needs Linux on x86-64")
+    if os.geteuid() != 0:
+        raise SandboxError("the sandbox needs root, to give commands a user id of their own: use sudo")

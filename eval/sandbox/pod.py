@@ -1,0 +1,168 @@
+"""Backend `pod`: chroot, a dedicated user id, Landlock, seccomp and resource limits. For a container as root.
+
+A rented GPU pod is a default Docker container: namespaces and mounts are refused there. So each worker has a copy of
+the sandbox root made of hard links, the fixture is laid out in it, and the command runs inside as a user who owns the
+fixture and nothing else, with no capability, no socket and no way to gain a privilege. Every process of that user is
+killed afterwards. Host name and clock are those of the root's preloaded library, which a program can go around.
+
+Commands that need /proc, /sys, process substitution or any network do not work here: `LACKS` names them, and a judge
+calls them unsupported.
+
+It does NOT protect against bugs of the kernel; it shares process ids and the kernel's other tables with the container,
+so a command may learn how many processes exist (through fork's numbers) but not signal, trace or see one. Memory of
+all processes together and disk use are looked at ten times a second, not enforced: both can be exceeded for that long.
+"""
+
+import os
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+from typing import NoReturn
+
+from eval.sandbox import confine, seccomp, trees
+from eval.sandbox.execution import Limits, SandboxError
+from eval.sandbox.root import FOLDER, Root, environment, visible
+from eval.sandbox.stored import Fixture
+from eval.sandbox.supervise import Outcome, supervise
+
+LACKS = ("/proc", "/sys", "process substitution", "network", "user id 1000")
+DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9)}
+
+
+class Pod:
+    """One worker's sandbox: a folder of hard links to the sandbox root, removed at the end."""
+
+    name = "pod"
+
+    def __init__(self, root: Root, uid: int, base: Path) -> None:
+        """Prepare for runs as `uid`. SandboxError when the kernel or the container lacks a part."""
+        self.uid, self.root = uid, root
+        if root.kind != "debian":
+            raise SandboxError("the pod backend needs the Debian root: run `make sandbox-root`")
+        self._landlock = confine.landlock_version()
+        if self._landlock == 0:
+            raise SandboxError("the kernel has no Landlock: judge elsewhere, from generations.jsonl")
+        self._filter = seccomp.filter_program(frozenset())
+        folder = FOLDER.resolve() / "workers" / str(uid)
+        folder.parent.mkdir(mode=0o700, exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        # Hard links cost no space. Nobody can write to the shared files: root owns them, no mode allows it.
+        done = subprocess.run(["cp", "-al", str(root.top), str(folder)], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise SandboxError(f"the sandbox root could not be linked: {done.stderr.strip()[:200]}")
+        self.tree = str(folder)
+        self._own_passwd(Path(folder))
+        self._devices(Path(folder))
+        os.chmod(folder, 0o1777)  # noqa: PTH101
+        self._folders: list[str] = []  # of the fixture, still there and empty between two runs
+        self._merged: list[str] = []
+        self._replaced: list[str] = []
+        self._laid_out = False
+
+    def _own_passwd(self, top: Path) -> None:
+        """The name `user` for this worker's id, in files of its own."""
+        for name in ("passwd", "group"):
+            file = top / "etc" / name
+            text = file.read_text(encoding="utf-8").replace(":1000:", f":{self.uid}:")
+            file.unlink()  # it is a hard link: writing would change the root
+            file.write_text(text, encoding="utf-8")
+
+    def _devices(self, top: Path) -> None:
+        """The harmless devices; an unprivileged container may make these and no others."""
+        shutil.rmtree(top / "dev", ignore_errors=True)
+        (top / "dev").mkdir(mode=0o755)
+        for name, (major, minor) in DEVICES.items():
+            try:
+                os.mknod(top / "dev" / name, stat.S_IFCHR | 0o666, os.makedev(major, minor))
+                os.chmod(top / "dev" / name, 0o666)  # noqa: PTH101
+            except OSError as error:
+                raise SandboxError(f"/dev/{name} could not be made: {error}") from None
+
+    def fresh(self, fixture: Fixture, tree: trees.Tree, limits: Limits) -> frozenset[str]:
+        """The fixture laid out in the root. Returns the paths that belong to the root."""
+        self.clear()
+        top = self.root.top
+        for path, node in tree.items():
+            if path and os.path.lexists(top / path):
+                lower = top / path
+                if node.entry.type == "directory" and lower.is_dir() and not lower.is_symlink():
+                    self._merged.append(path)
+                elif not any(path.startswith(f"{other}/") for other in self._replaced):
+                    self._replaced.append(path)
+                    _remove(self.tree, path)
+        wanted = {path for path, node in tree.items() if node.entry.type == "directory"}
+        for path in reversed([path for path in self._folders if path not in wanted]):
+            os.rmdir(f"{self.tree}/{path}")
+        trees.lay_out(tree, self.tree, self.uid, frozenset(self._folders))
+        self._folders = [path for path in tree if path in wanted and path not in ("", *self._merged)]
+        self._skip = frozenset(visible(self.root, tree)) | {"proc", "dev", "sys"}
+        self._laid_out = True
+        return self._skip
+
+    def run(self, command: str, fixture: Fixture, limits: Limits) -> Outcome:
+        """Run `bash -c command` in the tree that `fresh` laid out."""
+        variables = environment(fixture)
+
+        def enter() -> NoReturn:
+            confine.set_limits(limits)
+            os.chroot(self.tree)
+            os.chdir(fixture.cwd)
+            confine.drop_privileges(self.uid)
+            confine.restrict_to("/", self._landlock)
+            confine.die_with_parent()
+            confine.close_descriptors_at_exec()
+            confine.install_filter(self._filter)
+            os.execve("/bin/bash", ["/bin/bash", "-c", command], variables)
+
+        return supervise(enter, self.uid, limits, self.disk_full)
+
+    def disk_full(self, limits: Limits) -> bool:
+        """Whether the run's files take more than their share, are too many, or lie too deep to be counted."""
+        try:
+            return trees.disk_usage(self.tree, self._skip) > limits.disk_mb << 20
+        except trees.TooManyEntries:
+            return True
+
+    def clear(self) -> None:
+        """Remove what the last run left and put the root's own entries back.
+
+        Folders of the fixture stay, empty, since making and removing them is the slow part on a disk; the next
+        `fresh` gives them their owner, mode and time again. Extended attributes are removed here.
+        """
+        if not self._laid_out:
+            return
+        kept = {path: set(os.listdir(self.root.top / path)) for path in ("", *self._merged)}
+        kept[""] |= {"dev", "proc", "sys"}
+        for path in self._folders:  # parents come first, and a folder counts only where its parent is the real one
+            parent, _, name = path.rpartition("/")
+            where = f"{self.tree}/{path}"
+            if parent in kept and os.path.isdir(where) and not os.path.islink(where):
+                kept[parent].add(name)
+                kept[path] = set()
+                for attribute in os.listxattr(where):
+                    os.removexattr(where, attribute)
+        for path, names in kept.items():
+            trees.clear(f"{self.tree}/{path}", names)
+        for path in self._merged:
+            os.chmod(f"{self.tree}/{path}", (self.root.top / path).stat().st_mode & 0o7777)
+        for path in self._replaced:
+            _remove(self.tree, path)
+            subprocess.run(["cp", "-al", str(self.root.top / path), f"{self.tree}/{path}"], check=True)
+        replaced = tuple(self._replaced)
+        self._folders = [path for path in self._folders if path in kept and path not in replaced]
+        self._merged, self._replaced, self._laid_out = [], [], False
+
+    def close(self) -> None:
+        """Remove the hard links."""
+        shutil.rmtree(self.tree)
+
+
+def _remove(top: str, path: str) -> None:
+    """Remove one entry below `top`, whatever it is."""
+    where = Path(top, path)
+    if where.is_dir() and not where.is_symlink():
+        trees.clear(str(where))
+        where.rmdir()
+    else:
+        where.unlink(missing_ok=True)
