@@ -19,6 +19,12 @@ class Context(Protocol):
     directory: str | None
     privileged: bool
 
+    def enter(self) -> None:
+        """Count one step and one level of nesting; ends the walk at its limits."""
+
+    def leave(self) -> None:
+        """Leave the level of the last `enter`."""
+
     def find(self, rule: str, word: Word, detail: str = "") -> None:
         """Record a finding at a word."""
 

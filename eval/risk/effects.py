@@ -17,6 +17,7 @@ import yaml
 from eval.risk.words import Word
 
 EFFECTS = {"none", "reads", "writes", "deletes", "network", "privileges", "executes", "persists", "system"}
+ENDS_CLUSTER = {"inplace", "attached"}  # what follows in the word is their value
 FLAG = re.compile(r"(-[^=:!\s]+)([=:!])(\S+)")
 
 
@@ -103,8 +104,6 @@ def read_arguments(row: Row, words: Sequence[Word]) -> Use:
             if role == "command":
                 use.rest = list(words[at - 1 :])
                 return use
-            if role == "assign" or (commands and role == "" and "=" in text):
-                continue
             operands.append(word)
             continue
         if text == "--":
@@ -138,6 +137,8 @@ def _read_option(use: Use, flags: dict[str, tuple[str, str]], words: Sequence[Wo
         if action[0] == "=":
             return _apply(use, action, words, at, word, text[index + 1 :] or None)
         _apply(use, action, words, at, word, None)
+        if action[1] in ENDS_CLUSTER:
+            break
     return at
 
 

@@ -5,13 +5,15 @@ In order: functions and aliases that the command defined, shells and built-ins (
 `unknown-command`, a file that is run is `unknown-program`, a name that is not constant `dynamic-command`: review.
 """
 
+import re
+
 from eval.risk.context import Context
 from eval.risk.effects import Row, Use, read_arguments, table
 from eval.risk.filters import filtered
 from eval.risk.interpreters import BUILTINS, run_shell
-from eval.risk.judge import place, write
+from eval.risk.judge import assigned, place, write
 from eval.risk.languages import code, from_stdin, sed
-from eval.risk.launchers import find_action, xargs_words
+from eval.risk.launchers import find_action, parallel_text, xargs_words
 from eval.risk.paths import GLOB, UNKNOWN, program_name
 from eval.risk.roles import ROLES, archive
 from eval.risk.special import SPECIAL
@@ -19,10 +21,22 @@ from eval.risk.words import DECODED, NET, NOTHING, SECRET, SHELL, UNKNOWN_OUTPUT
 
 SHELLS = {"sh", "bash", "dash", "ash", "ksh", "zsh", "csh", "tcsh", "fish", "rbash", "mksh"}
 MAX_WRAPPERS = 24
+MAX_ARGUMENTS = 400
+ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 
 
 def invoke(shell: Context, argv: list[Word], stdin: Output) -> Output:
     """Judge a command given as words (argv[0] is its name); returns what it prints, as far as known."""
+    shell.enter()
+    if len(argv) > MAX_ARGUMENTS:
+        shell.find("too-large", argv[0], "arguments")
+        argv = argv[:MAX_ARGUMENTS]
+    output = _invoke(shell, argv, stdin)
+    shell.leave()
+    return output
+
+
+def _invoke(shell: Context, argv: list[Word], stdin: Output) -> Output:
     for _ in range(MAX_WRAPPERS):
         name = argv[0].text
         if name in shell.functions:
@@ -143,7 +157,7 @@ def _known(shell: Context, row: Row, argv: list[Word], stdin: Output) -> Output 
         from_stdin(shell, use.name, stdin)
     if row.out == "endless":
         return Output(None, 8)
-    if "decode" in use.marks:
+    if "decode" in use.marks and row.name not in COMPRESSORS:
         taint |= DECODED
     if not sources or row.name in ("tee", "tr"):
         taint |= stdin.taint if row.name not in ("head", "wc", "grep") else stdin.taint & ~8
@@ -170,12 +184,16 @@ def _wrapped(shell: Context, row: Row, use: Use, stdin: Output) -> Output | list
     rest = use.rest or []
     if "privileges" in row.does:
         shell.privileged = True
-    while rest and row.lead[:1] != ("ignore",) and "=" in rest[0].text.split("/")[0] and rest[0].text[0].isalpha():
+    while rest and "executes" in row.does and ASSIGNMENT.match(rest[0].text):
+        name, _equals, value = rest[0].text.partition("=")
+        assigned(shell, name, Word(value, rest[0].taint, rest[0].start, rest[0].end))
         rest = rest[1:]
     if not rest:
         return NOTHING
-    if row.many == "rest" or any(kind == "=" and what == "rest" for kind, what in row.flags.values()):
+    if row.name == "watch":
         return shell.run_text(" ".join(word.text for word in rest), rest[0], stdin)
+    if row.name == "parallel":
+        return shell.run_text(parallel_text(rest, stdin), rest[0], UNKNOWN_OUTPUT)
     return rest
 
 
@@ -189,6 +207,7 @@ def _network(shell: Context, row: Row, use: Use, stdin: Output) -> None:
         shell.find("exfiltration", use.name)
 
 
+COMPRESSORS = {"gzip", "bzip2", "xz", "lzma", "zstd", "lz4", "pigz", "pbzip2"}
 FILTERS = {"grep", "egrep", "fgrep", "head", "tail", "sort", "uniq", "sed", "awk", "cut", "tr", "tac", "shuf", "comm", "rg"}
 
 

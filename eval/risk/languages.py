@@ -52,7 +52,7 @@ def code(shell: Context, language: str, word: Word, stdin: Output) -> None:
     elif language == "file":
         program_file(shell, word, stdin)
     elif language == "shell":
-        shell.find("reverse-shell", word)
+        shell.find("reverse-shell" if SHELL_NAME.search(text) else "listen", word)
     elif language in ("program", "gdb", "debugfs"):
         shell.find("shell-escape", word)
         if language == "debugfs":

@@ -69,7 +69,9 @@ def find_action(shell: Context, argv: list[Word], run: Run) -> Output:
             for root in roots:
                 _deletes(shell, root, word, narrow, name)
         elif text in RUNS:
+            tests = at < end and argv[at].text in ("grep", "egrep", "fgrep", "test", "[", "zgrep")
             at = _executes(shell, argv, at, roots, narrow, name, run)
+            narrow = narrow or tests
     if taint & SECRET and any(root.text[:1] in "/~" for root in roots):
         shell.find("credential-search", argv[0], name)
     listed = tuple(_listed(shell, root, narrow) for root in roots)
@@ -113,7 +115,7 @@ def _executes(shell: Context, argv: list[Word], at: int, roots: list[Word], narr
     for root in roots[:4] if words else ():
         path = _listed(shell, root, narrow)
         if narrow and name and not any(letter in name for letter in "*?[/"):
-            path = f"{path.rsplit('/', 1)[0]}/{name}"
+            path = f"{path}/{name}"
         replaced = [
             Word(word.text.replace("{}", path), word.taint, word.start, word.end) if "{}" in word.text else word
             for word in words
@@ -137,11 +139,25 @@ def xargs_words(shell: Context, argv: list[Word], stdin: Output) -> list[Word]:
     taint = stdin.taint
     if not marker:
         return [*rest, *(Word(value, taint, place_.start, place_.end) for value in values)]
-    joined = values[0] if len(values) == 1 else values[0] if values else UNKNOWN
+    joined = values[0] if values else UNKNOWN
+    if stdin.text and not inputs:
+        joined = stdin.text.replace("\0", "\n").strip("\n").split("\n")[0]
     return [
         Word(word.text.replace(marker, joined), word.taint | (taint if marker in word.text else 0), word.start, word.end)
         for word in rest
     ]
+
+
+def parallel_text(rest: list[Word], stdin: Output) -> str:
+    """The command that GNU parallel runs: its first input in place of `{}`, or at the end."""
+    texts = [word.text for word in rest]
+    at = next((index for index, text in enumerate(texts) if text in (":::", "::::")), len(texts))
+    values = texts[at + 1 :] if texts[at : at + 1] == [":::"] else [UNKNOWN] if at < len(texts) else _input_words(stdin)
+    command, value = " ".join(texts[:at]), " ".join(values)
+    for marker in ("{}", "{.}", "{/}", "{//}", "{1}"):
+        if marker in command:
+            return command.replace("{}", value).replace(marker, value)
+    return f"{command} {value}"
 
 
 def _input_words(stdin: Output) -> list[str]:

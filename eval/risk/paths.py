@@ -16,8 +16,12 @@ SYSTEM_TREES = (
     "/usr/lib64", "/media", "/System", "/Library", "/Applications", "/Users", "/boot/efi", "/boot/grub", "/etc/ssh", "~",
 )  # fmt: skip
 CRITICAL_TREES = frozenset(SYSTEM_TREES)
+# Trees whose owner or mode is the system's: /usr/local, /opt, /srv and homes are given away in ordinary work.
+OWNED_TREES = CRITICAL_TREES - {"/usr/local", "/opt", "/srv", "/mnt", "/media", "/Applications", "/run", "~"}
+APPLICATION = re.compile(r"/(?:var/www|opt/[^/]|srv/[^/]|var/ftp|usr/local/(?:rvm|lib/node_modules))")
 HOME_OF_SOMEONE = re.compile(r"(?:/home/[^/*?\[\0]+|/Users/[^/*?\[\0]+)")
-OUTSIDE = re.compile(r"/(?!tmp(?:/|$)|var/tmp(?:/|$)|dev/shm(?:/|$)|home/[^/]|Users/|path/|workspace|testbed|data/|media/|mnt/)")
+# Not a place for ordinary work: the root, a tree directly below it, or below one of the system's.
+OUTSIDE = re.compile(r"/(?!tmp(?:/|$)|var/tmp(?:/|$)|dev/shm(?:/|$)|home/[^/\0]|Users/[^/\0]|workspace)(?:[^/\0]*/?$|(?:etc|usr|bin|sbin|lib\w*|boot|var|root|sys|proc|dev|opt|srv|home|run)(?:/|$)|\0|\*)")
 SYSTEM_PATH = re.compile(r"/(?:etc|usr|bin|sbin|lib\w*|boot|var|root|sys|proc|dev|opt|srv)(?:/|$)")
 
 HOME = r"(?:~[\w.-]*|/root|/home/[^/]+|/Users/[^/]+)"
@@ -40,14 +44,15 @@ LOGIN_LOGS = re.compile(
 )
 CRITICAL_FILES = re.compile(
     r"/etc/(?:passwd|shadow|gshadow|group|sudoers(?:\.d(?:/|$)|$)|ld\.so\.preload|pam\.d(?:/|$)|pam\.conf|fstab|securetty"
-    r"|audit/|selinux/config|security/)|/lib/[^/]*/security/|/proc/sys/|/proc/sysrq-trigger|/boot/|/sys/(?!class/(?:leds|backlight))"
-    r"|/bin/|/sbin/|/usr/s?bin/|/lib(?:32|64)?/|/usr/lib/(?!python)"
+    r"|audit/|selinux/config|security/)|/lib/[^/]*/security/|/proc/sys/kernel/|/proc/sysrq-trigger"
+    r"|/boot/|/sys/(?:fs/selinux|kernel|firmware|module)/|/lib(?:64)?/ld-|/lib(?:/[\w-]+)?/libc[.-]"
+    r"|(?:/usr)?/s?bin/(?:sudo|su|ssh|sshd|login|passwd|bash|sh|dash|ls|ps|netstat|ss|mount|cron|crond|init|env|systemctl)$"
 )
 CRITICAL_NAMES = ("/etc/passwd", "/etc/shadow", "/etc/group", "/etc/sudoers", "/etc/fstab")
 PERSISTENCE = re.compile(
     r"/etc/(?:cron[^/]*(?:/|$)|anacrontab|systemd/|init\.d/|rc\d?\.|rc\.local|profile(?:$|\.d/)|bash\.bashrc|xdg/autostart"
-    r"|modules(?:$|-load\.d)|apt/(?:apt\.conf|sources)|udev/rules\.d|update-motd\.d|environment$|ssh/sshd_config|X11/|init/"
-    r"|modprobe\.d|ld\.so\.conf|yum\.repos\.d|rsyslog|NetworkManager/dispatcher)|/var/spool/(?:cron|at)"
+    r"|modules(?:$|-load\.d)|apt/apt\.conf|udev/rules\.d|update-motd\.d|environment$|ssh/sshd_config|X11/|init/"
+    r"|modprobe\.d|rsyslog|NetworkManager/dispatcher)|/var/spool/(?:cron|at)"
     r"|/(?:usr/)?lib/systemd/(?!$)|/\.ssh/(?:authorized_keys2?|rc|environment)|/\.config/(?:autostart|systemd)/"
     r"|/ca-certificates/|/\.git/hooks/[\w-]+$"
 )
@@ -94,6 +99,12 @@ def is_critical_tree(path: str) -> bool:
     if not GLOB.search(base) and UNKNOWN not in base:
         return False
     return base[:1] == "/" and any(could_be(base, tree) for tree in SYSTEM_TREES[1:10])
+
+
+def is_owned_tree(path: str) -> bool:
+    """Whether `path` is a tree whose owner and mode belong to the system."""
+    base = path.rstrip("/*") or path[:1]
+    return base in OWNED_TREES or base.startswith("~/..")
 
 
 def could_be(pattern: str, path: str) -> bool:

@@ -18,10 +18,11 @@ from eval.risk.invoke import invoke
 from eval.risk.judge import assigned, read, shell_on_network, write
 from eval.risk.paths import NETWORK_DEVICE, UNKNOWN
 from eval.risk.syntax import parse
-from eval.risk.words import NOTHING, UNKNOWN_OUTPUT, Output, Word, expand, part, value_of
+from eval.risk.words import MAX_TEXT, NOTHING, UNKNOWN_OUTPUT, Output, Word, expand, part, value_of
 
 MAX_STEPS = 1_000
 MAX_DEPTH = 40
+MAX_NESTED = 12_000  # characters of scripts inside words, all together
 LOOP_VALUES = 8
 ALWAYS = re.compile(r"(?:true|:|\[\s+1\s+\]|1|\(\(\s*1\s*\)\)|\[\[\s+1\s+\]\])\s*;?$")
 SUBSTITUTIONS = {"command_substitution", "process_substitution"}
@@ -47,6 +48,7 @@ class Shell:
         self.active: list[str] = []
         self.privileged = False
         self.steps = 0
+        self.characters = MAX_NESTED
         self.depth = 0
 
     def find(self, rule: str, word: Word, detail: str = "") -> None:
@@ -63,10 +65,10 @@ class Shell:
 
     def run_text(self, code: str, word: Word, stdin: Output = NOTHING) -> Output:
         """Judge a script that is the text of a word: `bash -c`, eval, a here-document, a decoded pipeline."""
-        root = parse(code)
+        self.characters -= len(code) + 50
+        root = parse(code) if self.characters > 0 else None
         if root is None:
-            self.find("too-large", word, "")
-            return UNKNOWN_OUTPUT
+            raise TooMuch
         if root.has_error:
             self.find("unparsable", word, code)
         return self.run_node(code, root, word, stdin)
@@ -118,14 +120,22 @@ class Shell:
 
     def run(self, node: Node, stdin: Output = NOTHING) -> Output:
         """Run one node and say what it prints."""
-        self.steps += 1
-        if self.steps > MAX_STEPS or self.depth > MAX_DEPTH:
-            raise TooMuch
-        self.depth += 1
+        self.enter()
         handler = STATEMENTS.get(node.type)
         output = handler(self, node, stdin) if handler else self.run_children(node, stdin)
         self.depth -= 1
         return output
+
+    def enter(self) -> None:
+        """Count one step and one level; TooMuch at the limits, which ends the walk."""
+        self.steps += 1
+        self.depth += 1
+        if self.steps > MAX_STEPS or self.depth > MAX_DEPTH:
+            raise TooMuch
+
+    def leave(self) -> None:
+        """Leave the level of the last `enter`."""
+        self.depth -= 1
 
     def run_children(self, node: Node, stdin: Output = NOTHING) -> Output:
         """Run every named child in order; what they print is joined when all of it is known."""
@@ -137,6 +147,8 @@ class Shell:
         for child in nodes:
             output = self.run(child, stdin)
             text = None if text is None or output.text is None else text + output.text
+            if text and len(text) > MAX_TEXT:
+                text = None
             taint |= output.taint
             paths = output.paths or paths
         return Output(text, taint, paths)
@@ -234,6 +246,7 @@ def _command(shell: Shell, node: Node, stdin: Output) -> Output:
     targets: list[tuple[Word, bool, bool]] = []
     if redirects:
         stdin, targets = shell.redirects(redirects, stdin)
+    privileged = shell.privileged
     if assignments:
         before = dict(shell.variables)
         for one in assignments:
@@ -243,6 +256,7 @@ def _command(shell: Shell, node: Node, stdin: Output) -> Output:
             shell.variables = before
     else:
         output = invoke(shell, argv, stdin) if argv else NOTHING
+    shell.privileged = privileged
     return shell.write_targets(targets, output) if targets else output
 
 
@@ -343,7 +357,7 @@ def _assign(shell: Shell, node: Node, _stdin: Output) -> Output:
         text, taint = value_of(shell, value)
     if any(child.type == "+=" for child in node.children):
         before, more = shell.variables.get(variable, (UNKNOWN, 0))
-        text, taint = before + text, taint | more
+        text, taint = before + text if len(before) < MAX_TEXT else UNKNOWN, taint | more
     shell.variables[variable] = (text, taint)
     assigned(shell, variable, Word(text, taint, node.start_byte, node.end_byte))
     return NOTHING

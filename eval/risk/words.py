@@ -15,9 +15,11 @@ from eval.risk.decode import unescape
 from eval.risk.paths import UNKNOWN
 
 # Where a text comes from. NET: the network. SECRET: credentials or the environment. DECODED: an encoding was undone.
-# ENDLESS: it does not end by itself. FILE: a file's content. SHELL: what a shell prints that obeys its input.
-NET, SECRET, DECODED, ENDLESS, FILE, SHELL = 1, 2, 4, 8, 16, 32
+# ENDLESS: it does not end by itself. FILE: a file's content. SHELL: what a shell prints that obeys its
+# input. RUN: an unknown output of a command.
+NET, SECRET, DECODED, ENDLESS, FILE, SHELL, RUN = 1, 2, 4, 8, 16, 32, 64
 MAX_WORDS = 64
+MAX_TEXT = 10_240  # a longer text is unknown: variables could double it again and again
 
 BACKSLASH = re.compile(r"\\(\n?)(.?)", re.DOTALL)
 IN_QUOTES = re.compile(r"\\([$`\"\\])|\\\n")
@@ -54,6 +56,13 @@ class Shell(Protocol):
     text: str
     variables: dict[str, tuple[str, int]]
     arrays: dict[str, list[Word]]
+    steps: int
+
+    def enter(self) -> None:
+        """Count one step and one level of nesting."""
+
+    def leave(self) -> None:
+        """Leave the level of the last `enter`."""
 
     def substitute(self, node: Node) -> Output:
         """Run the commands of a `$(..)`, `<(..)` or backquotes and say what they print."""
@@ -67,7 +76,9 @@ def expand(shell: Shell, node: Node) -> list[Word]:
         if "\\" in text:
             text = unquote(text)
         if "{" in text and BRACES.search(text):
-            return [Word(one, 0, start, end) for one in expand_braces(text)]
+            several = expand_braces(text)
+            shell.steps += len(several) // 4
+            return [Word(one, 0, start, end) for one in several]
         return [Word(text, 0, start, end)]
     if kind == "raw_string":
         return [Word(shell.text[start + 1 : end - 1], 0, start, end)]
@@ -77,7 +88,8 @@ def expand(shell: Shell, node: Node) -> list[Word]:
     raw = shell.text[start:end]
     texts = text.split() if split and (not text or any(letter in text for letter in " \t\n")) else [text]
     if "{" in raw and kind in ("concatenation", "brace_expression") and BRACES.search(raw) and "${" not in raw:
-        texts = [one for text in texts for one in expand_braces(text)]
+        texts = [one for text in texts[:MAX_WORDS] for one in expand_braces(text)]
+        shell.steps += len(texts) // 4
     return [Word(text, taint, start, end) for text in texts[:MAX_WORDS]]
 
 
@@ -99,9 +111,13 @@ def part(shell: Shell, node: Node) -> tuple[str, int, bool]:
         return *_string(shell, node), False
     if kind in ("concatenation", "command_name"):
         text, taint, split = "", 0, False
+        shell.enter()
         for child in node.children:
             more, more_taint, more_split = part(shell, child)
             text, taint, split = text + more, taint | more_taint, split or more_split
+            if len(text) > MAX_TEXT:
+                text = UNKNOWN
+        shell.leave()
         return text, taint, split
     if kind == "ansi_c_string":
         return unescape(shell.text[start + 2 : end - 1]), 0, False
@@ -115,13 +131,17 @@ def part(shell: Shell, node: Node) -> tuple[str, int, bool]:
     if kind == "command_substitution":
         output = shell.substitute(node)
         known = output.text
-        return (UNKNOWN if known is None else known.rstrip("\n")), output.taint, True
+        if known is None or UNKNOWN in known:
+            return UNKNOWN if known is None else known.rstrip("\n"), output.taint | RUN, True
+        return known.rstrip("\n"), output.taint, True
     if kind == "process_substitution":
         output = shell.substitute(node)
         return f"/dev/fd/{start}", output.taint, False
     if kind in ("arithmetic_expansion", "subscript", "array", "binary_expression", "regex", "extglob_pattern"):
+        shell.enter()
         for child in node.named_children:
             part(shell, child)
+        shell.leave()
         return (UNKNOWN if kind == "arithmetic_expansion" else shell.text[start:end]), 0, False
     return shell.text[start:end], 0, False
 
@@ -138,16 +158,21 @@ def _string(shell: Shell, node: Node) -> tuple[str, int]:
     if not children:
         return _plain(shell.text[at:end]), 0
     pieces: list[str] = []
-    taint = 0
+    taint = size = 0
+    shell.enter()
     for child in children:
         if child.type == "string_content":
             continue
         pieces.append(_plain(shell.text[at : child.start_byte]))
         text, more, _split = part(shell, child)
         pieces.append(text)
+        size += len(text)
         taint |= more
         at = child.end_byte
+        if size > MAX_TEXT:
+            pieces, size = [UNKNOWN], 0
     pieces.append(_plain(shell.text[at:end]))
+    shell.leave()
     return "".join(pieces), taint
 
 
@@ -168,9 +193,11 @@ def _expansion(shell: Shell, node: Node) -> tuple[str, int]:
     """`${...}`. Commands inside run whatever comes out."""
     found = PARAMETER.match(shell.text[node.start_byte : node.end_byte])
     inner, taint = "", 0
+    shell.enter()
     for child in node.named_children[1:]:
         text, more, _split = part(shell, child)
         inner, taint = inner + text, taint | more
+    shell.leave()
     if not found or found.group(1):
         return UNKNOWN, taint
     name, index, rest = found.group(2), found.group(3), found.group(4)
