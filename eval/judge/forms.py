@@ -27,6 +27,9 @@ INSTANT = re.compile(
 SIZE = re.compile(r"(\d+(?:\.\d+)?)([KMGTP])?i?B?", re.IGNORECASE)
 STEPS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
 HEADER = re.compile(r"[A-Za-z%-][A-Za-z%/()_.-]*|\d+[A-Z]?-blocks")
+DRAWING = re.compile(r"├──|└──|\|___|\|--")
+EDGES = re.compile(r"^[│├└─|_`\s\u00a0-]+")
+COUNTED = re.compile(r"\d+ director(y|ies)(, \d+ files?)?")
 TOTAL = re.compile(r"total\b.*|.*\btotal", re.IGNORECASE)
 
 
@@ -58,6 +61,18 @@ def absolute_words(rows: list[Record], cwd: str, known: frozenset[str]) -> list[
 def base_names(rows: list[Record]) -> list[Record]:
     """Records with every path cut down to its last component."""
     return [tuple(word.rstrip("/").rsplit("/", 1)[-1] or "/" for word in row) for row in rows]
+
+
+def drawn_names(text: str) -> list[Record] | None:
+    """The names in a drawing of a tree, one a record; None when the text is no drawing."""
+    if not DRAWING.search(text):
+        return None
+    names = []
+    for line in text.splitlines():
+        name = re.sub(r" -> .*$", "", EDGES.sub("", line).strip()).rstrip("/").rsplit("/", 1)[-1]
+        if name and not COUNTED.fullmatch(line.strip()):
+            names.append((name.strip("[]"),))
+    return names
 
 
 def without_instants(text: str) -> str:

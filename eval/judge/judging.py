@@ -8,13 +8,15 @@ while it shows nothing at all. Gold commands run once for all their candidates, 
 """
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 
-from eval.judge.rules import ALL, ROBUST, Pair, decide
+from eval.judge.rules import ALL, ROBUST, Pair, decide, rewritten, showing
 from eval.judge.scenes import Question, Runs, Scene, set_scenes
 from eval.judge.spelling import same_text
 from eval.judge.verdicts import Case, Verdict
 from eval.sandbox.execution import Execution
 from eval.sandbox.pool import Sandbox
+from eval.sandbox.stored import Fixture
 
 
 def judge(
@@ -99,15 +101,28 @@ def pairs(runs: Runs, here: list[tuple[Case, Scene]]) -> list[Pair]:
     def candidate_runs(one: Execution, scene: Scene) -> tuple[Execution, ...]:
         return (one, next(twos)) if scene.is_volatile else (one,)
 
-    return [
+    found = [
         Pair(
             case.request,
             case.gold,
             case.candidate,
             scene.gold_runs,
             candidate_runs(one, scene),
-            scene.fixture.cwd,
-            scene.fixture.tree,
+            cwd=scene.fixture.cwd,
+            tree=scene.fixture.tree,
         )
         for (case, scene), one in zip(here, ones, strict=True)
     ]
+    return with_contents(runs, found, [scene.fixture for _, scene in here])
+
+
+def with_contents(runs: Runs, found: list[Pair], fixtures: list[Fixture]) -> list[Pair]:
+    """Pairs that wrote the same files with different contents get those contents, from one more run of each."""
+    asked = [(pair, fixture, paths) for pair, fixture in zip(found, fixtures, strict=True) if (paths := rewritten(pair))]
+    golds = runs.get([(showing(pair.gold, paths), fixture) for pair, fixture, paths in asked], gold=True)
+    candidates = runs.get([(showing(pair.candidate, paths), fixture) for pair, fixture, paths in asked])
+    shown = {
+        id(pair): replace(pair, gold_runs=(gold,), candidate_runs=(candidate,))
+        for (pair, _, _), gold, candidate in zip(asked, golds, candidates, strict=True)
+    }
+    return [replace(pair, contents=shown[id(pair)]) if id(pair) in shown else pair for pair in found]

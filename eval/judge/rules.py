@@ -9,6 +9,7 @@ commands that agree here and differ elsewhere. The second is what perturbed copi
 """
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from eval.judge.forms import (
     Record,
     absolute_words,
     base_names,
+    drawn_names,
     is_contained,
     is_part,
     is_projection,
@@ -27,7 +29,7 @@ from eval.judge.forms import (
     same_size,
     without_frame,
 )
-from eval.judge.queries import fact_asked
+from eval.judge.queries import facts_asked
 from eval.judge.verdicts import Verdict
 from eval.sandbox.execution import Change, Entry, Execution
 from eval.tasks.nl2bash import known_utilities, utilities
@@ -45,7 +47,8 @@ LISTERS = frozenset(
 )  # fmt: skip
 # `_` holds the last command and SHLVL the nesting: they differ between env and printenv by construction.
 SHELL_NOISE = re.compile(r"^(_|SHLVL|OLDPWD|COLUMNS|LINES)=.*$", re.MULTILINE)
-SIMILAR = 0.75
+MAX_FILES, MAX_SHOWN = 3, 200_000  # files whose contents are compared by rule, bytes of each
+MAX_MESSAGE = 2000  # bytes of output of a failed command searched for a reason
 MESSAGE = re.compile(r"^[\w./-]+: .*$", re.MULTILINE)
 ARCHIVE = re.compile(r"\.(tar|tgz|zip|cpio|gz|bz2|xz)$")
 SHOW_ASKED = re.compile(r"\b(print|show|display|list|output|report|count)\w*", re.IGNORECASE)
@@ -69,6 +72,7 @@ class Pair:
     gold_runs: tuple[Execution, ...]
     candidate_runs: tuple[Execution, ...]
     cwd: str = "/"
+    contents: "Pair | None" = None  # the two commands again, showing the files they wrote with different contents
     tree: Path | None = None  # of the fixture: tells a bare word that is a path from one that is not
 
     @cached_property
@@ -127,6 +131,25 @@ def effects(runs: tuple[Execution, ...]) -> dict[str, str]:
             for path, text in table.items()
         }
     return table
+
+
+def rewritten(pair: Pair) -> list[str]:
+    """Files that both commands wrote, with different contents; empty when they differ in anything else."""
+    before, after = pair.effects
+    paths = [path for path in before.keys() | after.keys() if before.get(path) != after.get(path)]
+    tables = [{change.path: change for change in runs[0].changes} for runs in (pair.gold_runs, pair.candidate_runs)]
+    for path in paths:
+        entries = [table[path].after if path in table else None for table in tables]
+        if any(entry is None or entry.type != "file" or entry.size > MAX_SHOWN for entry in entries):
+            return []
+        if entries[0] and entries[1] and entries[0].mode != entries[1].mode:
+            return []
+    return sorted(paths)[:MAX_FILES] if len(paths) <= MAX_FILES else []
+
+
+def showing(command: str, paths: list[str]) -> str:
+    """The command, silenced, followed by the contents of the files it wrote."""
+    return f"{{ {command}\n}} >/dev/null 2>&1\ncat -- {' '.join(shlex.quote(path) for path in paths)}"
 
 
 def effect(change: Change) -> str:
@@ -222,6 +245,22 @@ def names(pair: Pair) -> bool:
     return False
 
 
+def drawing(pair: Pair) -> bool:
+    """One output, or both, draw a tree: the names in them are the same, in any order."""
+    one, two = drawn(pair)
+    return bool(one) and sorted(one) == sorted(two)
+
+
+def drawn(pair: Pair) -> tuple[list[Record], list[Record]]:
+    """Names of both outputs where at least one is a drawing of a tree, else nothing."""
+    found = [drawn_names(text) for text in pair.outputs]
+    if found[0] is None and found[1] is None:
+        return [], []
+    plain = [base_names([(line.strip(),) for line in text.splitlines() if line.strip()]) for text in pair.outputs]
+    one, two = (names if names is not None else rest for names, rest in zip(found, plain, strict=True))
+    return one, two
+
+
 def contained(pair: Pair) -> bool:
     """Line for line, the words of one output are among those of the other (grep -o and grep)."""
     return any(
@@ -234,13 +273,16 @@ def contained(pair: Pair) -> bool:
 
 def same_query(pair: Pair) -> bool:
     """Both ask the machine for the same fact, by their manuals (who -b and uptime -s)."""
-    return not pair.effects[0] and bool(fact_asked(pair.gold) & fact_asked(pair.candidate))
+    return not pair.effects[0] and bool(facts_asked(pair.gold) & facts_asked(pair.candidate))
 
 
 def similar(pair: Pair) -> bool:
-    """Most of all words are shared (SIMILAR). Chases the score of the published protocol: accepts the nearly right."""
-    one, two = (Counter(word for row in rows for word in row) for rows in pair.rows(separators=True))
-    return sum((one & two).values()) >= SIMILAR * sum((one | two).values()) > 0
+    """More than half of all words are shared. Chases the score of the published protocol: accepts the nearly right."""
+    for one, two in (pair.rows(separators=True), drawn(pair)):
+        first, second = (Counter(word for row in rows for word in row) for rows in (one, two))
+        if 2 * sum((first & second).values()) > sum((first | second).values()):
+            return True
+    return False
 
 
 def readings(pair: Pair) -> list[tuple[list[Record], list[Record]]]:
@@ -271,15 +313,18 @@ RULES: dict[str, Rule] = {
     "units": units,
     "columns": columns,
     "names": names,
+    "drawing": drawing,
     "contained": contained,
     "summary": summary,
     "same_query": same_query,
     "similar": similar,
 }
 # What gates use: without the rung that accepts what is nearly right.
-ROBUST = frozenset(RULES) - {"similar"}
+ROBUST = (frozenset(RULES) | {"same_text", "nothing_observable", "contents"}) - {"similar"}
 # Rules that do not accept: they are part of the ladder and switchable all the same.
-GUARDS = ("same_text", "nothing_observable")
+GUARDS = ("same_text", "nothing_observable", "contents")
+# By which rules the contents of a written file may agree.
+CONTENT_RULES = ("whitespace", "line_order", "path_spelling", "volatile", "units")
 ALL = frozenset(RULES) | frozenset(GUARDS)
 
 
@@ -287,6 +332,8 @@ def decide(pair: Pair, rules: Collection[str] = ALL) -> Verdict:
     """The verdict on one file system."""
     gold, candidate = pair.gold_runs[0], pair.candidate_runs[0]
     evidence = {"exit": [gold.exit, candidate.exit]}
+    if "same_query" in rules and candidate.exit is not None and same_query(pair):
+        return Verdict("accept", "same_query", evidence)
     if gold.exit is None or gold.limits_hit:
         return Verdict("unsupported", "gold_limit", {"limits": list(gold.limits_hit)})
     if reason := not_offered(gold, missing_is_ours=True):
@@ -297,11 +344,13 @@ def decide(pair: Pair, rules: Collection[str] = ALL) -> Verdict:
         return Verdict("unsupported", "candidate_needs_more", {"reason": reason})
 
     before, after = pair.effects
+    if before != after and "contents" in rules and pair.contents is not None:
+        for name in CONTENT_RULES:
+            if name in rules and RULES[name](pair.contents):
+                return Verdict("accept", "contents", evidence | {"by": name})
     if before != after:
         paths = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
         return Verdict("reject", "effects", evidence | {"paths": paths[:5]})
-    if "same_query" in rules and same_query(pair):
-        return Verdict("accept", "same_query", evidence)
     if "nothing_observable" in rules and not before and not any(text.strip() for text in pair.outputs):
         return Verdict("undecided", "nothing_observable", evidence)
     for name, rule in RULES.items():
@@ -318,6 +367,7 @@ def not_offered(run: Execution, missing_is_ours: bool) -> str:
     """
     text = run.stderr.decode(errors="replace")
     if run.exit != 0 or not run.stdout:
+        text += run.stdout[:MAX_MESSAGE].decode(errors="replace")
         for name in NOT_FOUND.findall(text):
             if missing_is_ours or name.rsplit("/", 1)[-1] in known_utilities():
                 return f"{name} is not installed in the sandbox"
