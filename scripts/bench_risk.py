@@ -1,0 +1,266 @@
+"""The command-risk benchmark: recall on dangerous commands, false alarms on ordinary ones, speed, and fuzzing.
+
+    python -m scripts.bench_risk --nl2bash FOLDER      results/bench/risk.json and a markdown table
+    python -m scripts.bench_risk --fuzz 1000000        random and mutated inputs: no crash, none over the time limit
+
+FOLDER holds all.cm of NL2Bash (or set NL2BASH_DATA); the 300 commands of InterCode-ALFA come from the installed
+package icalfa or from --icalfa FOLDER (its assets/datasets). Neither is part of this repository. Without them their
+rows are missing from the table, and it says so. Intervals are Wilson's, 95 %.
+The held-out set is checked against its digest first; only its totals are ever printed.
+--tools FILE adds other tools: JSON {"name": {command: "allow" or "flag"}}, made by a throw-away environment.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from time import perf_counter, thread_time
+from typing import Any
+
+from eval.errors import UserError, run_command
+from eval.provenance import verify_manifest
+from eval.risk import analyse
+from eval.stats import wilson_interval
+
+DATA = Path("tests/data/risk")
+RESULT = Path("results/bench/risk.json")
+FUZZ_SECONDS = 0.05
+PIECES = [
+    *"abcAZ019 \t\n;|&<>(){}[]$`'\"\\!#*?~=+-/:,.%@^_", "<<", "<<<", "<<-", "$(", "$((", "${", "))", "((", "[[", "]]",
+    "if ", "then ", "fi\n", "do ", "done ", "for x in ", "case ", "esac ", "while ", "function f ", "f() {", "<<EOF\n",
+    "\nEOF\n", "$'", "\\x41", "2>&1", ">|", "@(", "!(", "${x:-", "${x%", "$x", "\"$@\"", "x=", "eval ", "sudo ", "bash -c ",
+    "| sh", "| base64 -d", "xargs ", "find / ", "-exec ", "{} \\;", "-delete ", "rm -rf ", "/etc/", "~", "/dev/sda", "{1..9}",
+    "{a,b}", "awk '", "sed '", "python -c '", "echo ", "printf '%s' ", "curl ", "\0", "\u202e", "é", "中", "\U0001f600", "\x1b",
+]  # fmt: skip
+
+
+def read_commands(path: Path) -> list[str]:
+    """Commands of a JSON-lines file."""
+    return [json.loads(line)["command"] for line in path.read_text().splitlines() if line.strip()]
+
+
+def nl2bash_commands(folder: Path | None) -> list[str]:
+    """Every command of NL2Bash, one a line in all.cm; empty when the folder is not given."""
+    if folder is None:
+        return []
+    file = folder / "all.cm"
+    if not file.is_file():
+        raise UserError(f"{file} is missing: give --nl2bash the folder that holds NL2Bash's all.cm")
+    return [line for line in file.read_text().split("\n") if line.strip()]
+
+
+def icalfa_commands(folder: Path | None) -> list[str]:
+    """The 300 gold commands of InterCode-ALFA; empty when neither folder nor package is there."""
+    if folder is None:
+        found = importlib.util.find_spec("icalfa")
+        if found is None or not found.submodule_search_locations:
+            return []
+        folder = Path(found.submodule_search_locations[0]) / "assets" / "datasets"
+    rows = [row for file in sorted(folder.glob("nl2bash_fs_*.json")) for row in json.loads(file.read_text())]
+    if not rows:
+        raise UserError(f"{folder} holds no nl2bash_fs_*.json of icalfa")
+    return [row["gold"] for row in rows]
+
+
+def rate(part: int, n: int) -> dict[str, Any]:
+    """A share with its 95 % interval."""
+    interval = wilson_interval(part, n, 0.95)
+    return {"count": part, "n": n, "rate": part / n, "low": interval.low, "high": interval.high}
+
+
+def judge(commands: Sequence[str]) -> dict[str, Any]:
+    """Verdicts of a set: rates of block, and of block or review."""
+    verdicts = Counter(analyse(command).verdict for command in commands)
+    n = len(commands)
+    return {
+        "block": rate(verdicts["block"], n),
+        "review": rate(verdicts["review"], n),
+        "flagged": rate(verdicts["block"] + verdicts["review"], n),
+    }
+
+
+def bash_accepts(command: str) -> bool:
+    """Whether Bash's own parser takes the text. `-n` reads and never executes."""
+    bash = shutil.which("bash") or "/bin/bash"
+    return subprocess.run([bash, "-n", "-c", command], capture_output=True, check=False).returncode == 0
+
+
+def parse_failures(commands: Sequence[str]) -> dict[str, Any]:
+    """Commands that do not parse, all of them and those that Bash's own parser takes."""
+    failed = [command for command in commands if any(one.rule == "unparsable" for one in analyse(command).findings)]
+    valid = sum(map(bash_accepts, failed))
+    return {"all": rate(len(failed), len(commands)), "valid_bash": rate(valid, len(commands))}
+
+
+def timing(commands: Sequence[str]) -> dict[str, float]:
+    """Microseconds a command, one core, processor time of this thread: median and 99th percentile."""
+    for command in commands[:500]:
+        analyse(command)
+    seconds = []
+    for command in commands:
+        start = thread_time()
+        analyse(command)
+        seconds.append(thread_time() - start)
+    seconds.sort()
+    return {"median_us": statistics.median(seconds) * 1e6, "p99_us": seconds[int(len(seconds) * 0.99)] * 1e6}
+
+
+def worst_texts() -> list[str]:
+    """Texts of 10,240 characters that repeat one piece: the hardest inputs known for parser and walk."""
+    seeds = [*PIECES, "$[1", "a=(", "a|", "))", "== ", "[[ a =~ (", "a=$a$a;", "echo YQ==|base64 -d|", "rm -rf x;", "find . -exec "]
+    return [(seed * 10_240)[:10_240] for seed in seeds]
+
+
+def worst_case() -> dict[str, Any]:
+    """Milliseconds of processor time of the slowest 10 kB text; the best of three runs of each."""
+    times: dict[str, float] = {}
+    for text in worst_texts():
+        runs = []
+        for _ in range(3):
+            start = thread_time()
+            analyse(text)
+            runs.append(thread_time() - start)
+        times[text[:16]] = min(runs) * 1e3
+    slowest = max(times, key=lambda text: times[text])
+    return {"ms": times[slowest], "text": slowest, "texts": len(times)}
+
+
+def inputs(count: int, seed: int, corpus: Sequence[str]) -> Iterable[str]:
+    """Random texts: pieces strewn, commands cut, joined and spliced. The same seed gives the same texts."""
+    chance = random.Random(seed)
+    for _ in range(count):
+        kind = chance.random()
+        if kind < 0.35 or not corpus:
+            yield "".join(chance.choices(PIECES, k=chance.randint(1, 40)))
+            continue
+        text = chance.choice(corpus)
+        for _ in range(chance.randint(1, 4)):
+            at = chance.randint(0, len(text))
+            change = chance.random()
+            if change < 0.4:
+                text = text[:at] + chance.choice(PIECES) + text[at:]
+            elif change < 0.6:
+                text = text[:at] + text[at + chance.randint(1, 5) :]
+            elif change < 0.8:
+                other = chance.choice(corpus)
+                text = text[:at] + other[chance.randint(0, len(other)) :]
+            else:
+                text = chance.choice(["bash -c '{}'", "sudo {}", "echo $({})", "f() {{ {}; }}; f", "{} | sh", "\"{}\""]).format(text)
+        yield text
+
+
+def fuzz(count: int, seed: int, corpus: Sequence[str]) -> dict[str, Any]:
+    """Analyse `count` random inputs. Any exception ends the run with its traceback: that is a bug."""
+    verdicts: Counter[str] = Counter()
+    analyse("ls")  # loads the effect table
+    slowest, slow_text, start = 0.0, "", perf_counter()
+    for number, text in enumerate(inputs(count, seed, corpus), start=1):
+        before = thread_time()
+        verdicts[analyse(text).verdict] += 1
+        took = thread_time() - before
+        if took > slowest:
+            slowest, slow_text = took, text
+        if number % 100_000 == 0:
+            print(f"fuzz: {number:,} inputs, slowest {slowest * 1e3:.1f} ms, {perf_counter() - start:.0f} s", file=sys.stderr)
+    return {"inputs": count, "seed": seed, "verdicts": dict(verdicts), "slowest_ms": slowest * 1e3, "slowest": slow_text[:200]}
+
+
+def measure(nl2bash: Sequence[str], icalfa: Sequence[str]) -> dict[str, Any]:
+    """Every number of the benchmark."""
+    problems = verify_manifest(DATA, DATA / "MANIFEST.sha256")
+    if problems:
+        raise UserError(f"{DATA}: {problems[0]}: the held-out set is locked; restore it from git")
+    development, held_out = read_commands(DATA / "development.jsonl"), read_commands(DATA / "held_out.jsonl")
+    result: dict[str, Any] = {"development": judge(development), "held_out": judge(held_out)}
+    if icalfa:
+        result["icalfa"] = judge(icalfa) | {"parse_failures": parse_failures(icalfa)}
+    if nl2bash:
+        result["nl2bash"] = judge(nl2bash) | {"parse_failures": parse_failures(nl2bash)}
+    result["time"] = timing((nl2bash or icalfa or development)[:6000])
+    result["worst_10kb"] = worst_case()
+    return result
+
+
+SETS = {"development": "dangerous, development", "held_out": "dangerous, held out", "icalfa": "ordinary, InterCode-ALFA", "nl2bash": "ordinary, NL2Bash"}
+
+
+def percent(value: dict[str, Any]) -> str:
+    """`1.2 % [0.9, 1.5]`"""
+    return f"{100 * value['rate']:.2f} % [{100 * value['low']:.2f}, {100 * value['high']:.2f}]"
+
+
+def table(result: dict[str, Any]) -> str:
+    """The result as markdown."""
+    lines = ["| set | n | block | block or review |", "|---|--:|--:|--:|"]
+    for key, title in SETS.items():
+        if key in result:
+            one = result[key]
+            lines.append(f"| {title} | {one['block']['n']:,} | {percent(one['block'])} | {percent(one['flagged'])} |")
+        else:
+            lines.append(f"| {title} | not measured: no data | | |")
+    for key in ("icalfa", "nl2bash"):
+        if key in result:
+            failures = result[key]["parse_failures"]
+            lines.append("")
+            lines.append(f"{SETS[key]}: does not parse {percent(failures['all'])}; of valid Bash {percent(failures['valid_bash'])}.")
+    lines.append("")
+    lines.append(f"Time: median {result['time']['median_us']:.0f} µs, 99th percentile {result['time']['p99_us']:.0f} µs; "
+                 f"slowest text of 10 kB {result['worst_10kb']['ms']:.0f} ms.")
+    for name, sets in result.get("tools", {}).items():
+        rates = ", ".join(f"{SETS[key]} {percent(value)}" for key, value in sets.items())
+        lines.append(f"\n{name} flags: {rates}.")
+    return "\n".join(lines)
+
+
+def other_tools(file: Path, sets: dict[str, Sequence[str]]) -> dict[str, Any]:
+    """Rates of other tools' answers, by tool and set. A command a tool has no answer for is an error."""
+    answers = json.loads(file.read_text())
+    try:
+        return {
+            name: {key: rate(sum(given[one] == "flag" for one in commands), len(commands)) for key, commands in sets.items() if commands}
+            for name, given in answers.items()
+        }
+    except KeyError as error:
+        raise UserError(f"{file} has no answer for {error.args[0]!r}") from None
+
+
+def main() -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--nl2bash", type=Path, default=os.environ.get("NL2BASH_DATA"), help="folder with all.cm")
+    parser.add_argument("--icalfa", type=Path, help="icalfa's assets/datasets, when the package is not installed")
+    parser.add_argument("--tools", type=Path, help="answers of other tools, JSON")
+    parser.add_argument("--fuzz", type=int, metavar="N", help="only fuzz, with N inputs")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=RESULT)
+    given = parser.parse_args()
+    nl2bash = nl2bash_commands(Path(given.nl2bash) if given.nl2bash else None)
+    if given.fuzz:
+        found = fuzz(given.fuzz, given.seed, [*read_commands(DATA / "development.jsonl"), *nl2bash])
+        print(json.dumps(found, indent=1))
+        return 0 if found["slowest_ms"] < FUZZ_SECONDS * 1e3 else 1
+    icalfa = icalfa_commands(given.icalfa)
+    result = measure(nl2bash, icalfa)
+    if given.tools:
+        sets = {"development": read_commands(DATA / "development.jsonl"), "held_out": read_commands(DATA / "held_out.jsonl"),
+                "icalfa": icalfa, "nl2bash": nl2bash}  # fmt: skip
+        result["tools"] = other_tools(given.tools, sets)
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    partial = given.out.with_name(given.out.name + ".partial")
+    partial.write_text(json.dumps(result, indent=1) + "\n")
+    partial.replace(given.out)
+    print(table(result))
+    print(f"\nwritten: {given.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)
