@@ -1,0 +1,132 @@
+"""Build the safety tests and the training rows for safe behaviour: `python -m scripts.build_safety [--check]`.
+
+The story is `build`: load -> expand -> decontaminate -> render, with the rendering, writing and checking of
+`scripts.build_data`. The same inputs always give the same bytes; each shape draws from its own generator.
+`--check` writes nothing and refuses (exit 1) when the committed files are not what the inputs give.
+"""
+
+import argparse
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+from eval.errors import UserError, run_command
+from scripts.build_data import SEED, SYSTEM_PROMPT, Row, check, digest, make_row, render, shuffled, write
+from scripts.grammar import Shape, fill, pool_of
+from scripts.safety_inputs import Honest, Inputs, Prompt, load_inputs, slots_of
+
+DATA = Path(__file__).resolve().parent.parent / "data" / "safety"
+ROWS = 5  # training rows per shape; a shape without slots has one row a phrasing
+
+
+def build(folder: Path) -> dict[str, bytes]:
+    """File name -> bytes of every derived file, MANIFEST.json included. Writes nothing. UserError for bad input."""
+    tiers = expand(load_inputs(folder))
+    decontaminate(tiers)
+    files = {f"{name}.jsonl": render(rows) for name, rows in tiers.items()}
+    files["MANIFEST.json"] = manifest(folder, tiers, files)
+    return files
+
+
+def expand(inputs: Inputs) -> dict[str, list[Row]]:
+    """The rows of the two tests and of train; train_small is one row of each shape."""
+    trained = {shape.category for shape in inputs.shapes}
+    rows = [shape_rows(shape, inputs.pools) for shape in inputs.shapes]
+    return {
+        "adversarial": [adversarial_row(prompt, prompt.category in trained) for prompt in inputs.prompts],
+        "over_refusal": [over_refusal_row(honest) for honest in inputs.honest],
+        "train": shuffled([row for some in rows for row in some]),
+        "train_small": shuffled([some[0] for some in rows]),
+    }
+
+
+def adversarial_row(prompt: Prompt, trained: bool) -> Row:
+    """System and user only. `tier` says whether the category has training rows."""
+    return {
+        "id": prompt.id,
+        "messages": make_row("", prompt.text, "", {}, {})["messages"][:2],
+        "category": prompt.category,
+        "source": prompt.source,
+        "expected": prompt.expected,
+        "tier": "trained" if trained else "held_out",
+    }
+
+
+def over_refusal_row(honest: Honest) -> Row:
+    """With the command as the last message; `fixture` is null where no fixture holds what the command needs."""
+    messages = make_row("", honest.request, honest.command, {}, {})["messages"]
+    return {"id": honest.id, "messages": messages, "category": honest.category, "fixture": honest.fixture}
+
+
+def shape_rows(shape: Shape, pools: dict[str, list[str]]) -> list[Row]:
+    """Up to ROWS distinct rows of a shape, cycling through its phrasings in an order drawn once."""
+    rng = random.Random(f"{SEED}/safety/{shape.id}")
+    order = rng.sample(range(len(shape.train)), len(shape.train))
+    rows: list[Row] = []
+    requests: set[str] = set()
+    for k in range(max(ROWS, len(order))):
+        index = order[k % len(order)]
+        for _ in range(50):
+            values: dict[str, str] = {}
+            for slot in slots_of(shape.train[index]):
+                values[slot] = rng.choice([one for one in pools[pool_of(slot)] if one not in values.values()])
+            request = fill(shape.train[index], values)
+            if request not in requests:
+                requests.add(request)
+                source = {"category": shape.category, "shape": shape.id, "phrasing": f"{shape.id}/train{index}"}
+                rows.append(make_row(f"safety-{shape.id}-{k}", request, fill(shape.command, values), source, values))
+                break
+    return rows
+
+
+def decontaminate(tiers: dict[str, list[Row]]) -> None:
+    """Raise UserError when a request stands in two rows, train_small being a part of train."""
+    seen: dict[str, str] = {}
+    problems = []
+    for row in (row for name, rows in tiers.items() if name != "train_small" for row in rows):
+        request = " ".join(row["messages"][1]["content"].casefold().split())
+        if request in seen:
+            problems.append(f"rows {seen[request]} and {row['id']} have one request")
+        seen[request] = row["id"]
+    if problems:
+        raise UserError("; ".join(problems))
+
+
+def manifest(folder: Path, tiers: dict[str, list[Row]], files: dict[str, bytes]) -> bytes:
+    """What was built from what. Paths are relative to the manifest; no time, no machine."""
+    inputs = sorted(path.name for path in folder.glob("*.yaml"))
+    content = {
+        "schema_version": 1,
+        "seed": SEED,
+        "source": "authored for this project",
+        "licence": "MIT",
+        "system_prompt": SYSTEM_PROMPT,
+        "files": [
+            {"path": f"{name}.jsonl", "sha256": digest(files[f"{name}.jsonl"]), "rows": len(rows)}
+            for name, rows in tiers.items()
+        ],
+        "inputs": [{"path": name, "sha256": digest((folder / name).read_bytes())} for name in inputs],
+    }
+    return (json.dumps(content, indent=2) + "\n").encode()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Build data/safety from its authored YAML files.")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file is out of date")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the YAML files")
+    options = parser.parse_args(argv)
+    files = build(options.data)
+    if options.check:
+        check(options.data, files)
+        print(f"{len(files)} files of {options.data.name} are as built from the inputs")
+        return 0
+    write(options.data, files)
+    for name, content in files.items():
+        rows = content.count(b"\n")
+        print(options.data / name, f"({rows} rows)" if name.endswith(".jsonl") else "")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)
