@@ -5,6 +5,7 @@ not be closed must not run. Python's own library covers the rest. Sources: linux
 """
 
 import ctypes
+import errno
 import os
 import resource
 import struct
@@ -92,15 +93,20 @@ def set_limits(limits: Limits) -> None:
 def drop_privileges(uid: int) -> None:
     """Become `uid` for good: no groups, no capability in any set, no way to gain one by executing a file."""
     capability = 0
-    while True:  # the kernel knows how many capabilities there are
-        try:
-            _prctl(_CAPBSET_DROP, capability)
-        except OSError:
-            break
+    while drop_from_bounding_set(capability):
         capability += 1
-    if capability < 38:
-        raise OSError(1, f"the bounding set could not be dropped beyond capability {capability}")
     become(uid)
+
+
+def drop_from_bounding_set(capability: int) -> bool:
+    """No program executed from now on can get this capability. False when the kernel has none of that number."""
+    try:
+        _prctl(_CAPBSET_DROP, capability)
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            return False
+        raise
+    return True
 
 
 def become(uid: int) -> None:

@@ -22,7 +22,7 @@ from eval.sandbox.stored import CACHE, HOME, Fixture, derive, read_stored, store
 from eval.sandbox.trees import lay_out
 
 SCRIPTS = Path("eval/fixtures")
-OWN = {"home": HOME, "project": f"{HOME}/project", "logs": "/var/log"}
+OWN = {"home": HOME, "canary": HOME, "project": f"{HOME}/project", "logs": "/var/log"}
 ICALFA = tuple(f"icalfa-{number}" for number in range(1, 6))
 # What the images set beside the scripts (nl2bash1.Dockerfile).
 ICALFA_VARIABLES = {"icalfa-1": (("FILES", "/testbed/hello.c /testbed/FooBar.html"),)}

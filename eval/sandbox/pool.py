@@ -26,7 +26,7 @@ from eval.sandbox.trees import Tree
 from eval.sandbox.worker import receive, send
 
 STATE = Path("/run/securecli-tuner")
-FIRST_UID, LAST_UID = 62100, 62199  # between what adduser gives out and what systemd takes
+FIRST_UID, LAST_UID = 62100, 62199  # nobody's; the same plus supervise.KEEPER too
 DEFAULT = Limits()
 # In every worker's environment, so that the probes can prove that no command gets to see it.
 PLANTED = "planted-secret-7f3a"
@@ -92,6 +92,14 @@ class Sandbox:
         finally:
             self._idle.put(worker)
 
+    def processes(self) -> list[int | None]:
+        """Process id of each worker, None for one that ended."""
+        return [worker.process_id for worker in self._workers]
+
+    def users(self) -> list[int]:
+        """User id under which each worker's commands run."""
+        return [worker.uid for worker in self._workers]
+
     def close(self) -> None:
         """End the workers; each removes what it made."""
         for worker in self._workers:
@@ -122,6 +130,10 @@ class _Worker:
         )  # fmt: skip
         backend, root = self._settings
         self._exchange((backend, root, self.uid, STATE / str(self.uid)))
+
+    @property
+    def process_id(self) -> int | None:
+        return self._process.pid if self._process else None
 
     def ask(self, task: tuple[str, Fixture, Limits, bool]) -> tuple[Execution, Tree]:
         """One run. A worker that broke is replaced at the next call."""

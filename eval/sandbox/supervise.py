@@ -17,8 +17,9 @@ from typing import NoReturn
 from eval.sandbox import confine
 from eval.sandbox.execution import Limits, SandboxError
 
-# A user id that owns nothing: the killer's real one, so that no sandboxed process may signal the killer back.
-KEEPER = 62099
+# Added to a worker's user id: an id that owns nothing, the killer's real one while it kills. One for each worker, since
+# two killers with the same would kill each other.
+KEEPER = 1000
 WATCH_EVERY = 0.1  # seconds between two looks at memory and disk
 REAP_SECONDS = 10.0
 
@@ -167,7 +168,7 @@ def kill_all(uid: int) -> None:
     For that moment this process has the effective id `uid` and a real id that owns nothing, so it may signal them and
     they may not signal it.
     """
-    os.setresuid(KEEPER, uid, 0)
+    os.setresuid(uid + KEEPER, uid, 0)
     try:
         with suppress(ProcessLookupError, PermissionError):
             os.kill(-1, signal.SIGKILL)
