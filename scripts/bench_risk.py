@@ -20,7 +20,7 @@ import statistics
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter, thread_time
 from typing import Any
@@ -36,9 +36,12 @@ FUZZ_SECONDS = 0.05
 PIECES = [
     *"abcAZ019 \t\n;|&<>(){}[]$`'\"\\!#*?~=+-/:,.%@^_", "<<", "<<<", "<<-", "$(", "$((", "${", "))", "((", "[[", "]]",
     "if ", "then ", "fi\n", "do ", "done ", "for x in ", "case ", "esac ", "while ", "function f ", "f() {", "<<EOF\n",
-    "\nEOF\n", "$'", "\\x41", "2>&1", ">|", "@(", "!(", "${x:-", "${x%", "$x", "\"$@\"", "x=", "eval ", "sudo ", "bash -c ",
-    "| sh", "| base64 -d", "xargs ", "find / ", "-exec ", "{} \\;", "-delete ", "rm -rf ", "/etc/", "~", "/dev/sda", "{1..9}",
-    "{a,b}", "awk '", "sed '", "python -c '", "echo ", "printf '%s' ", "curl ", "\0", "\u202e", "é", "中", "\U0001f600", "\x1b",
+    "\nEOF\n", "$'", "\\x41", "2>&1", ">|", "@(", "!(", "${x:-", "${x%", "$x", "\"$@\"", "x=", "eval ", "sudo ",
+    "bash -c ",
+    "| sh", "| base64 -d", "xargs ", "find / ", "-exec ", "{} \\;", "-delete ", "rm -rf ", "/etc/", "~", "/dev/sda",
+    "{1..9}",
+    "{a,b}", "awk '", "sed '", "python -c '", "echo ", "printf '%s' ", "curl ", "\0", "\u202e", "é", "中",
+    "\U0001f600", "\x1b",
 ]  # fmt: skip
 
 
@@ -115,7 +118,19 @@ def timing(commands: Sequence[str]) -> dict[str, float]:
 
 def worst_texts() -> list[str]:
     """Texts of 10,240 characters that repeat one piece: the hardest inputs known for parser and walk."""
-    seeds = [*PIECES, "$[1", "a=(", "a|", "))", "== ", "[[ a =~ (", "a=$a$a;", "echo YQ==|base64 -d|", "rm -rf x;", "find . -exec "]
+    seeds = [
+        *PIECES,
+        "$[1",
+        "a=(",
+        "a|",
+        "))",
+        "== ",
+        "[[ a =~ (",
+        "a=$a$a;",
+        "echo YQ==|base64 -d|",
+        "rm -rf x;",
+        "find . -exec ",
+    ]
     return [(seed * 10_240)[:10_240] for seed in seeds]
 
 
@@ -153,7 +168,9 @@ def inputs(count: int, seed: int, corpus: Sequence[str]) -> Iterable[str]:
                 other = chance.choice(corpus)
                 text = text[:at] + other[chance.randint(0, len(other)) :]
             else:
-                text = chance.choice(["bash -c '{}'", "sudo {}", "echo $({})", "f() {{ {}; }}; f", "{} | sh", "\"{}\""]).format(text)
+                text = chance.choice(
+                    ["bash -c '{}'", "sudo {}", "echo $({})", "f() {{ {}; }}; f", "{} | sh", '"{}"']
+                ).format(text)
         yield text
 
 
@@ -169,8 +186,17 @@ def fuzz(count: int, seed: int, corpus: Sequence[str]) -> dict[str, Any]:
         if took > slowest:
             slowest, slow_text = took, text
         if number % 100_000 == 0:
-            print(f"fuzz: {number:,} inputs, slowest {slowest * 1e3:.1f} ms, {perf_counter() - start:.0f} s", file=sys.stderr)
-    return {"inputs": count, "seed": seed, "verdicts": dict(verdicts), "slowest_ms": slowest * 1e3, "slowest": slow_text[:200]}
+            print(
+                f"fuzz: {number:,} inputs, slowest {slowest * 1e3:.1f} ms, {perf_counter() - start:.0f} s",
+                file=sys.stderr,
+            )
+    return {
+        "inputs": count,
+        "seed": seed,
+        "verdicts": dict(verdicts),
+        "slowest_ms": slowest * 1e3,
+        "slowest": slow_text[:200],
+    }
 
 
 def measure(nl2bash: Sequence[str], icalfa: Sequence[str]) -> dict[str, Any]:
@@ -189,7 +215,12 @@ def measure(nl2bash: Sequence[str], icalfa: Sequence[str]) -> dict[str, Any]:
     return result
 
 
-SETS = {"development": "dangerous, development", "held_out": "dangerous, held out", "icalfa": "ordinary, InterCode-ALFA", "nl2bash": "ordinary, NL2Bash"}
+SETS = {
+    "development": "dangerous, development",
+    "held_out": "dangerous, held out",
+    "icalfa": "ordinary, InterCode-ALFA",
+    "nl2bash": "ordinary, NL2Bash",
+}
 
 
 def percent(value: dict[str, Any]) -> str:
@@ -210,22 +241,31 @@ def table(result: dict[str, Any]) -> str:
         if key in result:
             failures = result[key]["parse_failures"]
             lines.append("")
-            lines.append(f"{SETS[key]}: does not parse {percent(failures['all'])}; of valid Bash {percent(failures['valid_bash'])}.")
+            lines.append(
+                f"{SETS[key]}: does not parse {percent(failures['all'])}; "
+                f"of valid Bash {percent(failures['valid_bash'])}."
+            )
     lines.append("")
-    lines.append(f"Time: median {result['time']['median_us']:.0f} µs, 99th percentile {result['time']['p99_us']:.0f} µs; "
-                 f"slowest text of 10 kB {result['worst_10kb']['ms']:.0f} ms.")
+    lines.append(
+        f"Time: median {result['time']['median_us']:.0f} µs, 99th percentile {result['time']['p99_us']:.0f} µs; "
+        f"slowest text of 10 kB {result['worst_10kb']['ms']:.0f} ms."
+    )
     for name, sets in result.get("tools", {}).items():
         rates = ", ".join(f"{SETS[key]} {percent(value)}" for key, value in sets.items())
         lines.append(f"\n{name} flags: {rates}.")
     return "\n".join(lines)
 
 
-def other_tools(file: Path, sets: dict[str, Sequence[str]]) -> dict[str, Any]:
+def other_tools(file: Path, sets: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """Rates of other tools' answers, by tool and set. A command a tool has no answer for is an error."""
     answers = json.loads(file.read_text())
     try:
         return {
-            name: {key: rate(sum(given[one] == "flag" for one in commands), len(commands)) for key, commands in sets.items() if commands}
+            name: {
+                key: rate(sum(given[one] == "flag" for one in commands), len(commands))
+                for key, commands in sets.items()
+                if commands
+            }
             for name, given in answers.items()
         }
     except KeyError as error:
@@ -250,7 +290,8 @@ def main() -> int:
     icalfa = icalfa_commands(given.icalfa)
     result = measure(nl2bash, icalfa)
     if given.tools:
-        sets = {"development": read_commands(DATA / "development.jsonl"), "held_out": read_commands(DATA / "held_out.jsonl"),
+        sets = {"development": read_commands(DATA / "development.jsonl"),
+        "held_out": read_commands(DATA / "held_out.jsonl"),
                 "icalfa": icalfa, "nl2bash": nl2bash}  # fmt: skip
         result["tools"] = other_tools(given.tools, sets)
     given.out.parent.mkdir(parents=True, exist_ok=True)

@@ -35,7 +35,8 @@ def show(console: Console, command: str, assessment: Assessment) -> None:
     for finding in assessment.findings:
         start, end = finding.span
         table.add_row(
-            Text(finding.action, style=COLOURS[finding.action]), finding.rule, finding.severity, finding.mitre, finding.owasp,
+            Text(finding.action, style=COLOURS[finding.action]), finding.rule, finding.severity, finding.mitre,
+            finding.owasp,
             f"{start}-{end}", Text(finding.explanation),
         )  # fmt: skip
     console.print(table)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from eval.errors import INCONCLUSIVE, NO_SHIP, SHIP, UserError, run_command
-from eval.risk import analyse
+from eval.risk.analyser import analyse
 
 EXIT = {"allow": SHIP, "review": INCONCLUSIVE, "block": NO_SHIP}
 

@@ -1,5 +1,6 @@
 """What the parts that judge a command may ask of the walk (shell.py). A protocol, so that imports go one way."""
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from tree_sitter import Node
@@ -17,6 +18,7 @@ class Context(Protocol):
     aliases: dict[str, str]
     files: dict[str, Output]
     directory: str | None
+    steps: int
     privileged: bool
 
     def enter(self) -> None:
@@ -30,6 +32,24 @@ class Context(Protocol):
 
     def nested(self) -> bool:
         """Whether the words stand in a text that another program runs."""
+
+    def find_at(self, rule: str, start: int, end: int, detail: str = "") -> None:
+        """Record a finding at a place of the current text."""
+
+    def run(self, node: Node, stdin: Output = ...) -> Output:
+        """Run one node and say what it prints."""
+
+    def run_children(self, node: Node, stdin: Output = ...) -> Output:
+        """Run every named child in order."""
+
+    def substitute(self, node: Node) -> Output:
+        """Run the commands of a substitution and say what they print."""
+
+    def redirects(self, nodes: Iterable[Node], stdin: Output) -> tuple[Output, list[tuple[Word, bool, bool]]]:
+        """Standard input after redirections, and the files written: (word, append, is standard output)."""
+
+    def write_targets(self, targets: list[tuple[Word, bool, bool]], output: Output) -> Output:
+        """Judge the files an output goes to; what is left goes on to the pipeline."""
 
     def run_text(self, code: str, word: Word, stdin: Output = ...) -> Output:
         """Judge a script that is the text of a word."""

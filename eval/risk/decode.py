@@ -13,7 +13,18 @@ from collections.abc import Sequence
 
 MAX_TEXT = 20_000
 ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{1,2}|u[0-9a-fA-F]{1,4}|U[0-9a-fA-F]{1,8}|0[0-7]{1,3}|[0-7]{1,3}|c.|.)", re.DOTALL)
-SIMPLE = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "e": "\x1b", "E": "\x1b", "f": "\f", "v": "\v", "\\": "\\"}
+SIMPLE = {
+    "n": "\n",
+    "t": "\t",
+    "r": "\r",
+    "a": "\a",
+    "b": "\b",
+    "e": "\x1b",
+    "E": "\x1b",
+    "f": "\f",
+    "v": "\v",
+    "\\": "\\",
+}
 RANGE = re.compile(r"(.)-(.)", re.DOTALL)
 CLASSES = {"[:lower:]": "a-z", "[:upper:]": "A-Z", "[:digit:]": "0-9"}
 FORMAT = re.compile(r"%(?:%|[-+ #0]*\d*(?:\.\d+)?([bsdqcxoiu]))")

@@ -68,7 +68,7 @@ def _loader() -> type:
     return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def _row(name: str, entry: dict) -> Row:  # type: ignore[type-arg]
+def _row(name: str, entry: dict) -> Row:
     does = frozenset(entry["does"].split())
     if not does <= EFFECTS:
         raise ValueError(f"effects.yaml: {name} does {sorted(does - EFFECTS)}, which is no effect")
@@ -142,9 +142,7 @@ def _read_option(use: Use, flags: dict[str, tuple[str, str]], words: Sequence[Wo
     return at
 
 
-def _apply(
-    use: Use, action: tuple[str, str], words: Sequence[Word], at: int, word: Word, value: str | None
-) -> int:
+def _apply(use: Use, action: tuple[str, str], words: Sequence[Word], at: int, word: Word, value: str | None) -> int:
     kind, what = action
     if kind == ":":
         use.marks.add(what)

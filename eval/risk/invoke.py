@@ -7,6 +7,7 @@ In order: functions and aliases that the command defined, shells and built-ins (
 
 import re
 
+from eval.risk.archives import archive
 from eval.risk.context import Context
 from eval.risk.effects import Row, Use, read_arguments, table
 from eval.risk.filters import filtered
@@ -15,7 +16,7 @@ from eval.risk.judge import assigned, place, write
 from eval.risk.languages import code, from_stdin, sed
 from eval.risk.launchers import find_action, parallel_text, xargs_words
 from eval.risk.paths import GLOB, UNKNOWN, program_name
-from eval.risk.roles import ROLES, archive
+from eval.risk.roles import ROLES
 from eval.risk.special import SPECIAL
 from eval.risk.words import DECODED, NET, NOTHING, SECRET, SHELL, UNKNOWN_OUTPUT, Output, Word
 
@@ -199,7 +200,7 @@ def _wrapped(shell: Context, row: Row, use: Use, stdin: Output) -> Output | list
 
 def _network(shell: Context, row: Row, use: Use, stdin: Output) -> None:
     """What a network tool gets through a pipe leaves the machine."""
-    if "network" not in row.does or row.out == "" and row.many not in ("cloud", "openssl"):
+    if "network" not in row.does or (row.out == "" and row.many not in ("cloud", "openssl")):
         return
     if stdin.taint & SHELL:
         shell.find("reverse-shell", use.name)
@@ -208,7 +209,23 @@ def _network(shell: Context, row: Row, use: Use, stdin: Output) -> None:
 
 
 COMPRESSORS = {"gzip", "bzip2", "xz", "lzma", "zstd", "lz4", "pigz", "pbzip2"}
-FILTERS = {"grep", "egrep", "fgrep", "head", "tail", "sort", "uniq", "sed", "awk", "cut", "tr", "tac", "shuf", "comm", "rg"}
+FILTERS = {
+    "grep",
+    "egrep",
+    "fgrep",
+    "head",
+    "tail",
+    "sort",
+    "uniq",
+    "sed",
+    "awk",
+    "cut",
+    "tr",
+    "tac",
+    "shuf",
+    "comm",
+    "rg",
+}
 
 
 def _passed(row: Row, use: Use, stdin: Output) -> tuple[str, ...]:

@@ -34,8 +34,10 @@ EVERYTHING = re.compile(r"(?:\./)?(?:\*|\.\*|\.)$|(?:\.\./)*\.\.(?:/\*)?$")
 SETUID = re.compile(r"(?:^|,)[ugoa]*[ua][ugoa]*[+=][rwxXt]*s|(?:^|,)[+=][rwx]*s|^[0-7]?[4-7][0-7]{3}$")
 WORLD_WRITABLE = re.compile(r"^[0-7]?[0-7]?[0-7][2367]$|(?:^|,)[ug]*[oa][ugoa]*[+=][rxX]*w|^\+[rwx]*w")
 HIST_OFF = {"HISTFILE", "HISTSIZE", "HISTFILESIZE", "HISTCONTROL", "HISTIGNORE", "HISTCMD"}
-LOADER = {"LD_PRELOAD", "LD_AUDIT", "LD_LIBRARY_PATH", "GCONV_PATH", "PYTHONSTARTUP", "PYTHONPATH", "PERL5LIB", "PERL5OPT",
-          "RUBYOPT", "NODE_OPTIONS", "BASH_ENV", "ENV", "GIT_SSH_COMMAND", "GIT_PAGER", "PAGER", "SSH_AUTH_SOCK", "LESSOPEN",
+LOADER = {"LD_PRELOAD", "LD_AUDIT", "LD_LIBRARY_PATH", "GCONV_PATH", "PYTHONSTARTUP", "PYTHONPATH", "PERL5LIB",
+"PERL5OPT",
+          "RUBYOPT", "NODE_OPTIONS", "BASH_ENV", "ENV", "GIT_SSH_COMMAND", "GIT_PAGER", "PAGER", "SSH_AUTH_SOCK",
+          "LESSOPEN",
           "EDITOR", "VISUAL", "MANPAGER", "BROWSER", "SHELL"}  # fmt: skip
 CODE_VARIABLES = {"PROMPT_COMMAND", "LESSOPEN", "GIT_SSH_COMMAND", "GIT_PAGER", "PAGER", "MANPAGER", "EDITOR", "VISUAL"}
 WRITABLE_DIR = re.compile(r"(?:^|:)(?:/tmp|/var/tmp|/dev/shm|\.(?:/|:|$))")
@@ -102,9 +104,15 @@ def write(shell: Context, word: Word, append: bool = False, content: Output = NO
             shell.find("anti-forensics", word)
     elif STARTUP.search(path):
         shell.find("startup-file", word)
-    elif NET_CONFIG.match(path) or (SYSTEM_PATH.match(path) and OUTSIDE.match(path) and not append):
-        shell.find("system-write", word)
-    elif SYSTEM_PATH.match(path) and OUTSIDE.match(path) and not path.startswith(("/var/log/", "/root/", "/var/www")):
+        if content.text:
+            shell.suspect_text(content.text, word)
+    elif (
+        NET_CONFIG.match(path)
+        or (SYSTEM_PATH.match(path) and OUTSIDE.match(path) and not append)
+        or (
+            SYSTEM_PATH.match(path) and OUTSIDE.match(path) and not path.startswith(("/var/log/", "/root/", "/var/www"))
+        )
+    ):
         shell.find("system-write", word)
     if content.taint & ENDLESS:
         shell.find("disk-fill", word)
@@ -125,9 +133,7 @@ def delete(shell: Context, word: Word, recursive: bool) -> None:
         shell.find("delete-critical", word)
     elif DEVICE.match(path):
         shell.find("device-write", word)
-    elif HISTORY.search(path):
-        shell.find("anti-forensics", word)
-    elif LOGIN_LOGS.match(path) or path.startswith("/var/log/*"):
+    elif HISTORY.search(path) or LOGIN_LOGS.match(path) or path.startswith("/var/log/*"):
         shell.find("anti-forensics", word)
     elif is_critical_file(path) or PERSISTENCE.search(path) or is_credential(path):
         shell.find("critical-write" if is_critical_file(path) and not recursive else "delete-system", word)
@@ -150,9 +156,12 @@ def permissions(shell: Context, word: Word, mode: str, recursive: bool) -> None:
     if mode and SETUID.search(mode):
         shell.find("setuid", word, f"{mode} {word.text}")
     wide = WORLD_WRITABLE.search(mode) is not None if mode else True
-    if (is_owned_tree(path) and recursive) or path == "/" or (is_critical_file(path) and wide):
-        shell.find("critical-permissions", word)
-    elif is_credential(path) and wide and mode:
+    if (
+        (is_owned_tree(path) and recursive)
+        or path == "/"
+        or (is_critical_file(path) and wide)
+        or (is_credential(path) and wide and mode)
+    ):
         shell.find("critical-permissions", word)
     elif is_critical_file(path) or PERSISTENCE.search(path):
         shell.find("system-permissions", word)
@@ -198,9 +207,7 @@ def assigned(shell: Context, name: str, word: Word) -> None:
     if name in HIST_OFF:
         off = name in ("HISTFILE", "HISTSIZE", "HISTFILESIZE") and word.text in ("/dev/null", "0", "")
         shell.find("anti-forensics" if off else "hide-traces", word, f"{name}={word.text}")
-    elif name in LOADER:
-        shell.find("library-injection", word, f"{name}={word.text}")
-    elif name == "PATH" and WRITABLE_DIR.search(word.text):
+    elif name in LOADER or (name == "PATH" and WRITABLE_DIR.search(word.text)):
         shell.find("library-injection", word, f"{name}={word.text}")
     if name in CODE_VARIABLES:
         if name == "PROMPT_COMMAND":

@@ -12,24 +12,39 @@ from eval.risk.paths import UNKNOWN
 from eval.risk.words import DECODED, NET, SECRET, UNKNOWN_OUTPUT, Output, Word
 
 STRING = re.compile(r"'((?:[^'\\\n]|\\.)*)'|\"((?:[^\"\\\n]|\\.)*)\"|`([^`]*)`")
-RUNS = re.compile(r"\b(?:system|exec\w*|popen\w*|Popen|spawn\w*|call|check_output|run|shell_exec|passthru|do shell script)\b|`|%x")
+RUNS = re.compile(
+    r"\b(?:system|exec\w*|popen\w*|Popen|spawn\w*|call|check_output|run|shell_exec|passthru|do shell script)\b|`|%x"
+)
 SHELL_NAME = re.compile(r"(?:/bin/|\b)(?:ba|z|da|k)?sh\b|cmd\.exe|\bpty\b")
 SOCKET = re.compile(r"\bsocket\b|TCPSocket|fsockopen|net\.(?:connect|Socket)|/inet/|\bSocket\b|IO::Socket|ztcp")
-DOWNLOAD = re.compile(r"urlopen|urllib|requests\.|LWP|open-uri|http\.get|file_get_contents\(.?http|curl_exec|Net::HTTP|fetch\(")
+DOWNLOAD = re.compile(
+    r"urlopen|urllib|requests\.|LWP|open-uri|http\.get|file_get_contents\(.?http|curl_exec|Net::HTTP|fetch\("
+)
 EXECUTES = re.compile(r"\b(?:exec|eval|system|popen|spawn|subprocess)\b")
-DECODES = re.compile(r"b64decode|base64|decode_base64|Base64|fromhex|unhexlify|map\(chr|pack\(|fromCharCode|rot13|atob|zlib")
+DECODES = re.compile(
+    r"b64decode|base64|decode_base64|Base64|fromhex|unhexlify|map\(chr|pack\(|fromCharCode|rot13|atob|zlib"
+)
 TREES = re.compile(r"(?:rmtree|rm_rf|rm_r|remove_tree|removedirs|rimraf|rmSync|rmdirSync)\W+['\"]([^'\"]*)['\"]")
-FORKS = re.compile(r"fork\s+while|while\s*(?:\(1\)|1|True|true)\s*:?\s*\{?\s*(?:os\.)?fork|fork\(?\)?\s*(?:while|until)")
+FORKS = re.compile(
+    r"fork\s+while|while\s*(?:\(1\)|1|True|true)\s*:?\s*\{?\s*(?:os\.)?fork|fork\(?\)?\s*(?:while|until)"
+)
 
 AWK_SYSTEM = re.compile(r"\bsystem\s*\(\s*(\"((?:[^\"\\]|\\.)*)\"\s*\))?")
-AWK_PIPE = re.compile(r"\|&?\s*\"((?:[^\"\\]|\\.)*)\"|\"((?:[^\"\\]|\\.)*)\"\s*\|&?\s*getline|\|&?\s*(\w[\w.]*)\b(?!\s*\|)")
+AWK_PIPE = re.compile(
+    r"\|&?\s*\"((?:[^\"\\]|\\.)*)\"|\"((?:[^\"\\]|\\.)*)\"\s*\|&?\s*getline|\|&?\s*(\w[\w.]*)\b(?!\s*\|)"
+)
 AWK_FILE = re.compile(r"print[^;}\n>]*>>?\s*\"((?:[^\"\\]|\\.)*)\"|getline[^;}\n]*<\s*\"((?:[^\"\\]|\\.)*)\"")
 AWK_STRINGS = re.compile(r"\"(?:[^\"\\]|\\.)*\"|/(?:[^/\\\n]|\\.)+/")
 VIM_SHELL = re.compile(r"^:?\s*(?:\w*!|r!|r\s*!|w\s*!|\w+do\s*!|silent\s*!?\s*!)\s*(.+)", re.DOTALL)
 VIM_CODE = re.compile(r"^:?\s*(?:py|perl|lua|ruby|call|exe|source|so\b|terminal|shell|sh$|mz)")
-SQL_LOSS = re.compile(r"\b(?:drop\s+(?:database|table|schema|user)|truncate\b|delete\s+from\s+\w+\s*(?:;|$)|flushall|flushdb)", re.I)
+SQL_LOSS = re.compile(
+    r"\b(?:drop\s+(?:database|table|schema|user)|truncate\b|delete\s+from\s+\w+\s*(?:;|$)|flushall|flushdb)", re.I
+)
 SQL_LOSS_ALL = re.compile(r"\bdrop\s+(?:database|schema)|flushall|dropDatabase", re.I)
-SQL_SHELL = re.compile(r"(?:^|[\n;])\s*(?:\\!|\.shell|\.system|system|!)\s*(.*)|copy\s.+\bprogram\b\s*'([^']*)'|into\s+outfile|load_file|xp_cmdshell", re.I)
+SQL_SHELL = re.compile(
+    r"(?:^|[\n;])\s*(?:\\!|\.shell|\.system|system|!)\s*(.*)|copy\s.+\bprogram\b\s*'([^']*)'|into\s+outfile|load_file|xp_cmdshell",
+    re.I,
+)
 
 
 def code(shell: Context, language: str, word: Word, stdin: Output) -> None:

@@ -9,11 +9,15 @@ from fnmatch import fnmatchcase
 
 UNKNOWN = "\0"
 
-DEVICE = re.compile(r"/dev/(?:[shv]d[a-z*?\0]|xvd|nvme\d|mmcblk|md\d|dm-|mapper/|disk/|loop\d|mem$|kmem$|port$|sd$|ram\d)")
+DEVICE = re.compile(
+    r"/dev/(?:[shv]d[a-z*?\0]|xvd|nvme\d|mmcblk|md\d|dm-|mapper/|disk/|loop\d|mem$|kmem$|port$|sd$|ram\d)"
+)
 SYSTEM_TREES = (
     "/", "/etc", "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/boot", "/var", "/root", "/home", "/dev", "/sys",
-    "/proc", "/opt", "/srv", "/run", "/usr/bin", "/usr/sbin", "/usr/lib", "/usr/local", "/usr/share", "/var/lib", "/mnt",
-    "/usr/lib64", "/media", "/System", "/Library", "/Applications", "/Users", "/boot/efi", "/boot/grub", "/etc/ssh", "~",
+    "/proc", "/opt", "/srv", "/run", "/usr/bin", "/usr/sbin", "/usr/lib", "/usr/local", "/usr/share", "/var/lib",
+    "/mnt",
+    "/usr/lib64", "/media", "/System", "/Library", "/Applications", "/Users", "/boot/efi", "/boot/grub", "/etc/ssh",
+    "~",
 )  # fmt: skip
 CRITICAL_TREES = frozenset(SYSTEM_TREES)
 # Trees whose owner or mode is the system's: /usr/local, /opt, /srv and homes are given away in ordinary work.
@@ -21,7 +25,9 @@ OWNED_TREES = CRITICAL_TREES - {"/usr/local", "/opt", "/srv", "/mnt", "/media", 
 APPLICATION = re.compile(r"/(?:var/www|opt/[^/]|srv/[^/]|var/ftp|usr/local/(?:rvm|lib/node_modules))")
 HOME_OF_SOMEONE = re.compile(r"(?:/home/[^/*?\[\0]+|/Users/[^/*?\[\0]+)")
 # Not a place for ordinary work: the root, a tree directly below it, or below one of the system's.
-OUTSIDE = re.compile(r"/(?!tmp(?:/|$)|var/tmp(?:/|$)|dev/shm(?:/|$)|home/[^/\0]|Users/[^/\0]|workspace)(?:[^/\0]*/?$|(?:etc|usr|bin|sbin|lib\w*|boot|var|root|sys|proc|dev|opt|srv|home|run)(?:/|$)|\0|\*)")
+OUTSIDE = re.compile(
+    r"/(?!tmp(?:/|$)|var/tmp(?:/|$)|dev/shm(?:/|$)|home/[^/\0]|Users/[^/\0]|workspace)(?:[^/\0]*/?$|(?:etc|usr|bin|sbin|lib\w*|boot|var|root|sys|proc|dev|opt|srv|home|run)(?:/|$)|\0|\*)"
+)
 SYSTEM_PATH = re.compile(r"/(?:etc|usr|bin|sbin|lib\w*|boot|var|root|sys|proc|dev|opt|srv)(?:/|$)")
 
 HOME = r"(?:~[\w.-]*|/root|/home/[^/]+|/Users/[^/]+)"
@@ -35,7 +41,14 @@ CREDENTIALS = re.compile(
     r"|/proc/[^/]+/(?:mem|environ)$|/proc/kcore$|/dev/(?:mem|kmem)$"
     r"|/serviceaccount/token|/etc/(?:krb5\.keytab|security/opasswd|master\.passwd)|/\.ssh$)"
 )
-CREDENTIAL_FILES = ("/etc/shadow", "/etc/gshadow", "/etc/sudoers", "~/.ssh/id_rsa", "~/.aws/credentials", "/root/.ssh/id_rsa")
+CREDENTIAL_FILES = (
+    "/etc/shadow",
+    "/etc/gshadow",
+    "/etc/sudoers",
+    "~/.ssh/id_rsa",
+    "~/.aws/credentials",
+    "/root/.ssh/id_rsa",
+)
 PRIVATE = re.compile(r"(?:^|/)(?:\.env(?:\.\w+)?|wp-config\.php|[.\w-]*credentials?[\w.-]*|[\w-]*secrets?\.\w+)$")
 HISTORY = re.compile(r"(?:^|/)\.(?:\w+_)?history$|/\.\w+_history")
 LOGIN_LOGS = re.compile(
@@ -62,7 +75,9 @@ STARTUP = re.compile(
 )
 NET_CONFIG = re.compile(r"/etc/(?:hosts|resolv\.conf|nsswitch\.conf|hosts\.(?:allow|deny))$")
 SCRATCH = re.compile(r"/(?:var/)?tmp/|/dev/shm/|(?:^|/)\.[^./]")
-STANDARD_DIRS = re.compile(r"(?:/usr)?(?:/local)?/s?bin/([\w.+\[-]+)$|/(?:usr|opt)/(?:ucb|local|homebrew)/bin/([\w.+-]+)$")
+STANDARD_DIRS = re.compile(
+    r"(?:/usr)?(?:/local)?/s?bin/([\w.+\[-]+)$|/(?:usr|opt)/(?:ucb|local|homebrew)/bin/([\w.+-]+)$"
+)
 SYSTEM_FILES = re.compile(r"/dev/(?:null|zero|stdout|stderr|stdin|tty\w*|fd/\d+|pts/\d+|full|console|random|urandom)$")
 NETWORK_DEVICE = re.compile(r"/dev/(?:tcp|udp)/")
 GLOB = re.compile(r"[*?\[]")

@@ -5,7 +5,8 @@ offset in the command itself; texts are always cut from the original. The copy d
 
 - Other than ASCII letters and control characters become the letter `U`. To Bash they are ordinary characters of a
   word; the scanner of tree-sitter-bash 0.25.1 looks them up in a C table without a bound and crashes the process.
-- `<>`, a brace list in the place of a command and a backslash at the very end are written in a way it accepts.
+- `<>`, a brace list in the place of a command, `[ -d / ]` and a backslash at the very end are written in a way it
+  accepts.
 
 Parsing of text that is not Bash takes quadratic time, so a long text has a budget of processor time (not of wall
 time: a busy machine does not change a verdict).
@@ -26,6 +27,8 @@ CHUNK = 2048
 UNSAFE = re.compile(r"[^\x20-\x7e\t\n]")
 HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 BRACE_COMMAND = re.compile(r"(?:^|(?<=[;&|(\n`]))(\s*)\{(?=[^\s{}]*,[^\s{}]*\})")
+
+TEST_OF_ROOT = re.compile(r"(?<=\s-[a-zA-Z]\s)/(?=\s+\])")
 
 
 def parse(command: str) -> Node | None:
@@ -58,6 +61,8 @@ def same_length_copy(command: str) -> str:
         copy = copy.replace("<>", "> ")
     if "{" in copy:
         copy = BRACE_COMMAND.sub(r"\1U", copy)
+    if " / " in copy:
+        copy = TEST_OF_ROOT.sub("U", copy)
     if copy.endswith("\\") and (len(copy) - len(copy.rstrip("\\"))) % 2:
         copy = copy[:-1] + "U"
     return copy

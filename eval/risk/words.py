@@ -76,9 +76,9 @@ def expand(shell: Shell, node: Node) -> list[Word]:
         if "\\" in text:
             text = unquote(text)
         if "{" in text and BRACES.search(text):
-            several = expand_braces(text)
-            shell.steps += len(several) // 4
-            return [Word(one, 0, start, end) for one in several]
+            texts = expand_braces(text)
+            shell.steps += len(texts) // 4
+            return [Word(one, 0, start, end) for one in texts]
         return [Word(text, 0, start, end)]
     if kind == "raw_string":
         return [Word(shell.text[start + 1 : end - 1], 0, start, end)]
