@@ -1,7 +1,7 @@
 """Run one command in a sandbox and print what it did, or check the sandbox.
 
-    python -m eval.sandbox --fixture project -- ls -l        words after -- are joined by blanks into one command
-    python -m eval.sandbox --check                           every probe and its result
+python -m eval.sandbox --fixture project -- ls -l        words after -- are joined by blanks into one command
+python -m eval.sandbox --check                           every probe and its result
 """
 
 import argparse

@@ -8,6 +8,8 @@ It does NOT protect against bugs of the kernel, timing and cache channels, or a 
 sum over processes is looked at ten times a second, not enforced by the kernel.
 """
 
+# Strings and descriptors on purpose: thousands of calls a run, and no link may be followed.
+# ruff: noqa: PTH102, PTH112, PTH114, PTH115, PTH211
 import os
 import shutil
 from pathlib import Path
@@ -15,8 +17,8 @@ from typing import NoReturn
 
 from eval.sandbox import confine, seccomp, trees
 from eval.sandbox.execution import Limits, SandboxError
-from eval.sandbox.stored import Fixture
 from eval.sandbox.root import Root, environment, visible
+from eval.sandbox.stored import Fixture
 from eval.sandbox.supervise import Outcome, supervise
 
 FAMILIES = frozenset({seccomp.AF_UNIX, seccomp.AF_INET, seccomp.AF_INET6, seccomp.AF_NETLINK})
@@ -61,20 +63,22 @@ class Namespaces:
         self._visible = visible(self.root, tree)
         for path in self._visible:
             where, source = f"{self.tree}/{path}", f"{self.lower}/{path}"
-            if os.path.islink(source):  # noqa: PTH114
-                os.symlink(os.readlink(source), where)  # noqa: PTH115
-            elif os.path.isdir(source):  # noqa: PTH112
-                os.mkdir(where)  # noqa: PTH102
+            if os.path.islink(source):
+                os.symlink(os.readlink(source), where)
+            elif os.path.isdir(source):
+                os.mkdir(where)
             else:
                 os.close(os.open(where, os.O_CREAT | os.O_WRONLY, 0o644))
         for special in ("proc", "dev"):
-            os.mkdir(f"{self.tree}/{special}", 0o755)  # noqa: PTH102
+            os.mkdir(f"{self.tree}/{special}", 0o755)
         return frozenset(self._visible) | {"proc", "dev"}
 
     def run(self, command: str, fixture: Fixture, limits: Limits) -> Outcome:
         """Run `bash -c command` in the tree that `fresh` laid out. SandboxError when bubblewrap could not start it."""
         for descriptor, content in (
-            (self._options, "\0".join(self._arguments(fixture)).encode()), (self._status, b""), (self._filter, None)
+            (self._options, "\0".join(self._arguments(fixture)).encode()),
+            (self._status, b""),
+            (self._filter, None),
         ):
             os.lseek(descriptor, 0, os.SEEK_SET)
             if content is not None:
@@ -103,7 +107,7 @@ class Namespaces:
         mounts = []
         for path in self._visible:
             source = f"{self.lower}/{path}"
-            if not os.path.islink(source):  # noqa: PTH114
+            if not os.path.islink(source):
                 mounts += ["--ro-bind", source, f"/{path}"]
         return [
             "--unshare-user", "--unshare-all", "--disable-userns", "--cap-drop", "ALL",

@@ -13,6 +13,8 @@ so a command may learn how many processes exist (through fork's numbers) but not
 all processes together and disk use are looked at ten times a second, not enforced: both can be exceeded for that long.
 """
 
+# Strings and descriptors on purpose: thousands of calls a run, and no link may be followed.
+# ruff: noqa: PTH101, PTH106, PTH112, PTH114, PTH208
 import os
 import shutil
 import stat
@@ -54,7 +56,7 @@ class Pod:
         self.tree = str(folder)
         self._own_passwd(Path(folder))
         self._devices(Path(folder))
-        os.chmod(folder, 0o1777)  # noqa: PTH101
+        os.chmod(folder, 0o1777)
         self._folders: list[str] = []  # of the fixture, still there and empty between two runs
         self._merged: list[str] = []
         self._replaced: list[str] = []
@@ -75,7 +77,7 @@ class Pod:
         for name, (major, minor) in DEVICES.items():
             try:
                 os.mknod(top / "dev" / name, stat.S_IFCHR | 0o666, os.makedev(major, minor))
-                os.chmod(top / "dev" / name, 0o666)  # noqa: PTH101
+                os.chmod(top / "dev" / name, 0o666)
             except OSError as error:
                 raise SandboxError(f"/dev/{name} could not be made: {error}") from None
 

@@ -1,7 +1,7 @@
 """The sandbox as the rest of the suite sees it: a pool of workers, results in input order, golds cached.
 
-    with open_sandbox() as sandbox:
-        execution = sandbox.run("ls -l", load_fixture("project"))
+with open_sandbox() as sandbox:
+    execution = sandbox.run("ls -l", load_fixture("project"))
 """
 
 import fcntl
@@ -43,9 +43,7 @@ class Sandbox:
         for worker in self._workers:
             self._idle.put(worker)
 
-    def run(
-        self, command: str, fixture: Fixture, limits: Limits = DEFAULT, cache: Path | None = None
-    ) -> Execution:
+    def run(self, command: str, fixture: Fixture, limits: Limits = DEFAULT, cache: Path | None = None) -> Execution:
         """Run `bash -c command` in a fresh copy of `fixture`.
 
         With `cache` (a folder) an execution is kept there and read again for the same command, fixture, sandbox and

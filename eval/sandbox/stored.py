@@ -76,7 +76,7 @@ def store(
                 os.utime(path, ns=(latest, latest), follow_symlinks=False)
         tree = read_tree(top)
         writable = tuple(sorted("/" + path for path in tree if path and "/" not in path))
-        about = {"cwd": cwd, "home": home, "writable": writable, "variables": variables}
+        about: dict[str, object] = {"cwd": cwd, "home": home, "writable": writable, "variables": variables}
         digest = _digest(tree, about)
         final = CACHE / digest
         if not final.exists():

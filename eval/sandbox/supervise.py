@@ -5,6 +5,8 @@ ever starts is a descendant that ends up as a child of this one, and waiting unt
 that nothing survived, whatever was forked, renamed or detached.
 """
 
+# Strings and descriptors on purpose: thousands of calls a run, and no link may be followed.
+# ruff: noqa: PTH123, PTH208
 import os
 import selectors
 import signal
@@ -35,9 +37,7 @@ class Outcome:
     seconds: float
 
 
-def supervise(
-    enter: Callable[[], NoReturn], uid: int, limits: Limits, disk_full: Callable[[Limits], bool]
-) -> Outcome:
+def supervise(enter: Callable[[], NoReturn], uid: int, limits: Limits, disk_full: Callable[[Limits], bool]) -> Outcome:
     """Run `enter` (confine and exec; it must not return) in a child and wait for its end or its limits.
 
     `disk_full` is asked from time to time and at the end. SandboxError when the child could not be confined, or when
@@ -182,7 +182,7 @@ def resident_bytes(uid: int) -> int:
     mark = f"\nUid:\t{uid}\t".encode()
     for name in os.listdir("/proc"):
         if name.isdigit():
-            with suppress(OSError), open(f"/proc/{name}/status", "rb") as stream:  # noqa: PTH123
+            with suppress(OSError), open(f"/proc/{name}/status", "rb") as stream:
                 status = stream.read()
                 if mark in status and (start := status.find(b"\nVmRSS:")) >= 0:
                     total += int(status[start + 7 :].split(None, 1)[0]) << 10

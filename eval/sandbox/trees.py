@@ -5,6 +5,8 @@ nested deeper than any path may be long. So links are never followed, only regul
 walked through descriptors, and both depth and number of entries are bounded.
 """
 
+# Strings and descriptors on purpose: thousands of calls a run, and no link may be followed.
+# ruff: noqa: PTH101, PTH102, PTH123, PTH208, PTH211
 import os
 import stat
 from collections.abc import Container
@@ -89,7 +91,7 @@ def _node(status: os.stat_result, kind: EntryType, target: str | None = None) ->
 
 
 def _file(name: str, folder: int, status: os.stat_result, known: Node | None) -> Node:
-    with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder), "rb") as stream:  # noqa: PTH123
+    with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder), "rb") as stream:
         content = stream.read()
     if known is not None and known.content == content:
         digest, size = known.entry.digest, known.entry.size
@@ -111,8 +113,9 @@ def load_tree(top: Path) -> Tree:
 def lay_out(tree: Tree, top: str, owner: int, own: Container[str] = frozenset()) -> None:
     """Create every path of `tree` below the existing folder `top`, owned by `owner`, with its mode and time.
 
-    A folder in `own` may exist, empty. One that is there already and is not in `own` (the sandbox root's) becomes sticky and writable for all instead: what the owner
-    did not create cannot be removed. Times of folders are set last, since filling a folder changes them.
+    A folder in `own` may exist already, empty. Any other that exists is the sandbox root's: it becomes sticky and
+    writable for all, so that the owner cannot remove what is not his. Times of folders are set last, since filling a
+    folder changes them.
     """
     folders = []
     for path, node in tree.items():
@@ -203,7 +206,7 @@ def clear(top: str, keep: Container[str] = frozenset()) -> None:
     """
     base = os.open(top, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        waiting = []
+        waiting: list[str] = []
         for name in os.listdir(base):
             if name not in keep:
                 _remove(name, base, waiting)

@@ -7,12 +7,13 @@ and ends; the pool starts another. When the pool goes away, standard input ends,
 Messages are pickles with a length in front. They come from the pool alone: no sandboxed process has these pipes.
 """
 
+# Strings and descriptors on purpose: thousands of calls a run, and no link may be followed.
+# ruff: noqa: PTH123
 import gc
 import os
 import pickle
 import signal
 import struct
-import sys
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -71,8 +72,8 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     # The pipes move away from 0 and 1, where a sandboxed process will have its own.
-    requests = open(os.dup(0), "rb")  # noqa: PTH123, SIM115
-    answers = open(os.dup(1), "wb")  # noqa: PTH123, SIM115
+    requests = open(os.dup(0), "rb")  # noqa: SIM115
+    answers = open(os.dup(1), "wb")  # noqa: SIM115
     os.dup2(2, 1)
     kind, root, uid, base = receive(requests)
     backend = None
@@ -100,4 +101,4 @@ def open_backend(kind: str, root: Root, uid: int, base: Path) -> Backend:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

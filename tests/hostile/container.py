@@ -3,8 +3,8 @@
     python -m tests.hostile.container COMMAND...
 
 Own process, mount, IPC and host-name spaces; the default capability set; and the default seccomp profile as far as it
-matters here: everything Docker refuses without CAP_SYS_ADMIN and its like answers EPERM, clone3 answers ENOSYS.
-The network is not separated, so that attempts to reach it stay meaningful. Source: moby's profiles/seccomp/default.json.
+matters here: what Docker refuses without CAP_SYS_ADMIN and its like answers EPERM, clone3 answers ENOSYS.
+The network is not separated, so that attempts to reach it stay meaningful. Source: moby, profiles/seccomp/default.json.
 """
 
 import os
@@ -13,7 +13,8 @@ import sys
 
 from eval.sandbox import confine, seccomp
 
-# CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE
+# CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SETPCAP NET_BIND_SERVICE NET_RAW SYS_CHROOT MKNOD AUDIT_WRITE
+# SETFCAP, by number.
 KEPT = {0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31}
 REFUSED = {
     "mount": 165, "umount2": 166, "pivot_root": 155, "unshare": 272, "setns": 308, "open_tree": 428, "move_mount": 429,

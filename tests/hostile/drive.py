@@ -24,8 +24,8 @@ from eval.sandbox.stored import Fixture, store, with_base
 ATTEMPTS = Path(__file__).with_name("attempts.txt")
 LIMITS = Limits(wall_seconds=1.5, cpu_seconds=1, processes=48, file_mb=4, disk_mb=16, output_bytes=100_000)
 CLEAN = (
-    "ls -lAR /home/user /tmp; ls -A /dev/shm 2>/dev/null; ls / | grep -v -E '^(proc|dev|sys)$'; cat keep /etc/hostname; "
-    "id -un; date; ls -l /usr/bin | cksum; bash -lc true; jobs; ulimit -a"
+    "ls -lAR /home/user /tmp; ls -A /dev/shm 2>/dev/null; ls / | grep -v -E '^(proc|dev|sys)$'; cat keep "
+    "/etc/hostname; id -un; date; ls -l /usr/bin | cksum; bash -lc true; jobs; ulimit -a"
 )
 THREADS = 4
 
@@ -108,7 +108,8 @@ def problem(sandbox: Sandbox, command: str, hits: set[str], bait: Bait, fixture:
         if PLANTED.encode() in execution.stdout + execution.stderr:
             return "it read the planted secret"
         if hits and not hits & set(execution.limits_hit):
-            return f"ended by none of {hits}: exit {execution.exit}, hit {execution.limits_hit}, {execution.stderr[:200]!r}"
+            said = f"exit {execution.exit}, hit {execution.limits_hit}, {execution.stderr[:200]!r}"
+            return f"ended by none of {hits}: {said}"
         if execution.seconds > LIMITS.wall_seconds + 2:
             return f"it took {execution.seconds:.1f} s"
         if (execution.exit is None) and not execution.limits_hit:
@@ -146,7 +147,7 @@ def fingerprint(top: Path) -> int:
     seen = []
     for folder, _, names in os.walk(top):
         for name in names:
-            status = os.lstat(os.path.join(folder, name))
+            status = Path(folder, name).lstat()
             seen.append((folder, name, status.st_size, status.st_mtime_ns, status.st_mode, status.st_uid))
     return hash(tuple(sorted(seen)))
 
