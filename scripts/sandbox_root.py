@@ -5,8 +5,8 @@
 
 Needs root, the network and Debian (or Ubuntu); installs mmdebstrap and bubblewrap when they are missing. The recipe is
 eval/fixtures/packages.txt, fixed_clock.c and root_setup.sh. root.json records every installed version; its digest is
-part of the identity under which executions are cached. Where it cannot be built, `--host` records that the host's own
-/usr stands in, read-only.
+part of the identity under which executions are cached. Where it cannot be built, the host's own /usr stands in,
+read-only and recorded as such (`--host` asks for that at once): results then depend on the host and on its clock.
 """
 
 import argparse
@@ -25,6 +25,17 @@ SUITE = "bookworm"
 TOOLS = {"mmdebstrap": "mmdebstrap", "bwrap": "bubblewrap"}
 BUILD_ONLY = ("tcc",)
 LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/lintian/*")
+HOST_FILES = {
+    "passwd": "root:x:0:0:root:/root:/bin/bash\nuser:x:1000:1000::/home/user:/bin/bash\n"
+    "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
+    "group": "root:x:0:\nuser:x:1000:\nnogroup:x:65534:\n",
+    "hosts": "127.0.0.1\tlocalhost\n127.0.1.1\tsandbox\n",
+    "hostname": "sandbox\n",
+    "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
+    "resolv.conf": "# no name server\n",
+    "timezone": "Etc/UTC\n",
+    "gitconfig": "[user]\n\tname = user\n\temail = user@sandbox\n[init]\n\tdefaultBranch = main\n",
+}
 
 
 def install_tools() -> None:
@@ -70,17 +81,44 @@ def build(folder: Path) -> None:
         raise UserError(f"mmdebstrap failed: {lines[-1] if lines else 'no output'} (all of it in {log})")
     # mmdebstrap empties /run last of all; who is logged in lives there.
     shutil.copy2(fresh / "var/log/wtmp", fresh / "run/utmp")
-    packages = installed(fresh)
-    digest = hashlib.sha256("\n".join([recipe_digest(), *packages]).encode()).hexdigest()
+    put_in_place(folder, fresh, "debian", installed(fresh))
+
+
+def use_host(folder: Path) -> None:
+    """A root of links and a few files of /etc, over which the namespaces backend binds the host's /usr, read-only."""
+    if not Path("/bin").is_symlink():
+        raise UserError("this machine has no merged /usr: build the Debian root instead (make sandbox-root on Debian)")
+    fresh = folder / "building"
+    shutil.rmtree(fresh, ignore_errors=True)
+    for name in ("usr", "run", "tmp", "var/log", "etc"):
+        (fresh / name).mkdir(parents=True)
+    for name in ("bin", "sbin", "lib", "lib64"):
+        (fresh / name).symlink_to(f"usr/{name}")
+    for name, text in HOST_FILES.items():
+        (fresh / "etc" / name).write_text(text, encoding="utf-8")
+    for name in ("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "magic", "mime.types", "ssl/openssl.cnf"):
+        source = Path("/etc", name)
+        if source.is_dir():
+            shutil.copytree(source, fresh / "etc" / name, symlinks=True)
+        elif source.exists():
+            (fresh / "etc" / name).parent.mkdir(exist_ok=True)
+            shutil.copy2(source, fresh / "etc" / name)
+    packages = installed(Path("/")) if shutil.which("dpkg-query") else [Path("/etc/os-release").read_text()]
+    put_in_place(folder, fresh, "host", packages)
+
+
+def put_in_place(folder: Path, fresh: Path, kind: str, packages: list[str]) -> None:
+    """Replace the root by the new one and record what it is."""
     final, old = folder / "root", folder / "old"
+    digest = hashlib.sha256("\n".join([kind, recipe_digest(), *packages]).encode()).hexdigest()
     (folder / "root.json").unlink(missing_ok=True)
     shutil.rmtree(old, ignore_errors=True)
     if final.exists():
         final.rename(old)  # whoever uses it at this moment keeps a complete one
     fresh.rename(final)
-    about = {"kind": "debian", "suite": SUITE, "digest": digest, "recipe": recipe_digest(), "packages": packages}
+    about = {"kind": kind, "suite": SUITE, "digest": digest, "recipe": recipe_digest(), "packages": packages}
     write_json(folder / "root.json", about)
-    print(f"sandbox-root: {len(packages)} packages, digest {digest[:16]}, in {final}")
+    print(f"sandbox-root: {kind}, {len(packages)} packages, digest {digest[:16]}, in {final}")
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -93,6 +131,7 @@ def installed(top: Path) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m scripts.sandbox_root", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--force", action="store_true", help="build even if the recipe did not change")
+    parser.add_argument("--host", action="store_true", help="use the host's /usr instead of building")
     arguments = parser.parse_args()
     if sys.platform != "linux" or os.uname().machine != "x86_64":
         raise UserError("the sandbox needs Linux on x86-64")
@@ -100,10 +139,18 @@ def main() -> None:
         raise UserError("building the sandbox root needs root: sudo make sandbox-root")
     install_tools()
     about = FOLDER / "root.json"
+    if arguments.host:
+        use_host(FOLDER)
+        return
     if not arguments.force and about.exists() and recipe_digest() in about.read_text(encoding="utf-8"):
         print(f"sandbox-root: up to date in {FOLDER}")
         return
-    build(FOLDER)
+    try:
+        build(FOLDER)
+    except UserError as error:
+        print(f"sandbox-root: {error}", file=sys.stderr)
+        print("sandbox-root: the host's /usr stands in; the pod backend and exact repeatability need the Debian root")
+        use_host(FOLDER)
 
 
 if __name__ == "__main__":

@@ -46,6 +46,8 @@ class Namespaces:
             for folder in (self.tree, self.lower):
                 Path(folder).mkdir(mode=0o711)
             confine.mount(str(root.top), self.lower, "none", confine.BIND | confine.RECURSIVE)
+            if root.kind == "host":
+                confine.mount("/usr", f"{self.lower}/usr", "none", confine.BIND | confine.RECURSIVE)
         except OSError as error:
             raise SandboxError(f"no mounts here ({error}): the namespaces backend needs root on a VM") from None
         self._filter = os.memfd_create("seccomp")
@@ -131,6 +133,8 @@ class Namespaces:
     def close(self) -> None:
         """Mounts end with this process; only the empty folder is left to remove."""
         self.clear()
+        if self.root.kind == "host":
+            confine.unmount(f"{self.lower}/usr")
         confine.unmount(self.lower)
         confine.unmount(str(self.base))
         self.base.rmdir()

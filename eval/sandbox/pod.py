@@ -29,6 +29,7 @@ from eval.sandbox.stored import Fixture
 from eval.sandbox.supervise import Outcome, supervise
 
 LACKS = ("/proc", "/sys", "process substitution", "network", "user id 1000")
+UNSEEN_BYTES = 4 << 30  # a file that was removed while open is seen in the disk's free space alone
 DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9)}
 
 
@@ -105,6 +106,7 @@ class Pod:
     def run(self, command: str, fixture: Fixture, limits: Limits) -> Outcome:
         """Run `bash -c command` in the tree that `fresh` laid out."""
         variables = environment(fixture)
+        self._free_at_start = self._free()
 
         def enter() -> NoReturn:
             confine.set_limits(limits)
@@ -121,10 +123,16 @@ class Pod:
 
     def disk_full(self, limits: Limits) -> bool:
         """Whether the run's files take more than their share, are too many, or lie too deep to be counted."""
+        if self._free_at_start - self._free() > (limits.disk_mb << 20) + UNSEEN_BYTES:
+            raise SandboxError("the disk filled up during a run: files without a name, or somebody else's")
         try:
             return trees.disk_usage(self.tree, self._skip) > limits.disk_mb << 20
         except trees.TooManyEntries:
             return True
+
+    def _free(self) -> int:
+        usage = os.statvfs(self.tree)
+        return usage.f_bavail * usage.f_frsize
 
     def clear(self) -> None:
         """Remove what the last run left and put the root's own entries back.

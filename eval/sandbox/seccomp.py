@@ -2,7 +2,8 @@
 
 A denylist. A refused call answers EPERM and the program goes on, as on a locked-down machine. It closes what a shell
 command never needs and what has broken sandboxes before: namespaces, mounts, ptrace, io_uring, keyrings, bpf, clocks,
-terminal injection, System V IPC and message queues (which outlive their process). Sockets are allowed by family.
+terminal injection, System V IPC and message queues (which outlive their process), memory files (which no limit counts).
+Sockets are allowed by family.
 
 It does NOT protect against bugs in the calls that remain, nor against timing channels.
 Sources: linux/seccomp.h, linux/filter.h, asm/unistd_64.h (x86-64 only).
@@ -36,8 +37,8 @@ DENIED = {
     "settimeofday": 164, "clock_settime": 227, "adjtimex": 159, "clock_adjtime": 305,
     "quotactl": 179, "quotactl_fd": 443, "nfsservctl": 180, "syslog": 103, "iopl": 172, "ioperm": 173,
     "modify_ldt": 154, "vhangup": 153, "lookup_dcookie": 212, "name_to_handle_at": 303, "open_by_handle_at": 304,
-    "fanotify_init": 300, "memfd_secret": 447, "move_pages": 279, "mbind": 237, "set_mempolicy": 238,
-    "migrate_pages": 256, "uselib": 134, "vmsplice": 278,
+    "fanotify_init": 300, "memfd_secret": 447, "memfd_create": 319, "move_pages": 279, "mbind": 237,
+    "set_mempolicy": 238, "migrate_pages": 256, "uselib": 134, "vmsplice": 278,
     "shmget": 29, "shmat": 30, "shmctl": 31, "semget": 64, "semctl": 66, "semop": 65, "semtimedop": 220,
     "msgget": 68, "msgsnd": 69, "msgrcv": 70, "msgctl": 71, "mq_open": 240, "mq_unlink": 241,
 }  # fmt: skip

@@ -22,8 +22,11 @@ from eval.sandbox.execution import Limits, SandboxError
 # Added to a worker's user id: an id that owns nothing, the killer's real one while it kills. One for each worker, since
 # two killers with the same would kill each other.
 KEEPER = 1000
+_IGNORED_BY_US = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+LOW_MEMORY = 0.02  # of the machine: below it, what a command does says nothing about the command
 WATCH_EVERY = 0.1  # seconds between two looks at memory and disk
 REAP_SECONDS = 10.0
+SHORT = "the machine is short of memory"
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,12 @@ def supervise(enter: Callable[[], NoReturn], uid: int, limits: Limits, disk_full
     output: dict[int, bytearray] = {out: bytearray(), err: bytearray()}
     try:
         problem = os.read(failure, 4096)  # until exec closes it, or the reason why there was none
-        hit = "" if problem else _watch(process, output, uid, limits, begin, disk_full)
-        status, usage = _end(child, uid)
+        try:
+            hit = "" if problem else _watch(process, output, uid, limits, begin, disk_full)
+        finally:
+            status, usage = _end(child, uid)
+        if hit == SHORT:
+            raise SandboxError("the machine ran out of memory during a run: nothing can be said about the command")
         if problem:
             raise SandboxError(f"the sandbox could not be closed: {problem.decode(errors='replace')}")
         for descriptor, kept in output.items():  # every writer is dead, so this ends
@@ -71,7 +78,7 @@ def supervise(enter: Callable[[], NoReturn], uid: int, limits: Limits, disk_full
     hits = [hit] if hit else []
     if any(len(kept) > limits.output_bytes for kept in output.values()) and not hits:
         hits.append("output")
-    if not hits and usage >= limits.cpu_seconds:
+    if not hits and usage >= limits.cpu_seconds and code in (128 + signal.SIGXCPU, 128 + signal.SIGKILL):
         hits.append("cpu")
     if not hits and disk_full(limits):
         hits.append("disk")
@@ -92,8 +99,10 @@ def _child(enter: Callable[[], NoReturn], out: int, err: int, failure: int) -> N
         os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
         os.dup2(out, 1)
         os.dup2(err, 2)
-        for number in (signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
+        for number in _IGNORED_BY_US:
             signal.signal(number, signal.SIG_DFL)
+        with open("/proc/self/oom_score_adj", "w") as stream:
+            stream.write("1000")  # when memory runs out, this process goes before any of the machine's own
         os.umask(0o022)
         enter()
     except BaseException as error:  # a boundary: whatever it is, the parent reports it
@@ -121,6 +130,8 @@ def _watch(
                     return "memory"
                 if disk_full(limits):
                     return "disk"
+                if available_memory() < LOW_MEMORY:
+                    return SHORT
                 next_look = time.monotonic() + WATCH_EVERY
             for key, _ in selector.select(min(deadline, next_look) - now):
                 if key.fd == process:
@@ -187,3 +198,11 @@ def resident_bytes(uid: int) -> int:
                 if mark in status and (start := status.find(b"\nVmRSS:")) >= 0:
                     total += int(status[start + 7 :].split(None, 1)[0]) << 10
     return total
+
+
+def available_memory() -> float:
+    """Share of the machine's memory that is available."""
+    with open("/proc/meminfo", "rb") as stream:
+        fields = dict(line.split(b":") for line in stream.read().splitlines())
+    available, total = (int(fields[name].split()[0]) for name in (b"MemAvailable", b"MemTotal"))
+    return available / total

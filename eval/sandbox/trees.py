@@ -10,10 +10,10 @@ walked through descriptors, and both depth and number of entries are bounded.
 import os
 import stat
 from collections.abc import Container
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from eval.sandbox.archives import digest_of
+from eval.sandbox.archives import LIMIT, digest_of
 from eval.sandbox.execution import Change, Entry, EntryType
 
 # The frozen clock of the sandbox root (eval/fixtures/fixed_clock.c): 2026-01-15 12:00:00 UTC. A file time at or after
@@ -44,44 +44,56 @@ class Node:
 Tree = dict[str, Node]  # by path relative to the tree's top, parents before children; "" is the top itself
 
 
-def read_tree(top: Path, skip: Container[str] = frozenset(), known: Tree | None = None) -> Tree:
+@dataclass
+class _Reading:
+    """One pass over a tree: what to leave out, what is known, whether to keep bytes, and what may still be unpacked."""
+
+    skip: Container[str]
+    known: Tree
+    keep: bool
+    tree: Tree = field(default_factory=dict)
+    unpack: int = LIMIT
+
+
+def read_tree(top: Path, skip: Container[str] = frozenset(), known: Tree | None = None, keep: bool = True) -> Tree:
     """Every path below `top`, links not followed, without the paths in `skip`.
 
-    `known` is the tree as laid out: a file with the same bytes takes its digest from there. TooManyEntries, OSError.
+    `known` is the tree as laid out: a file with the same bytes takes its digest from there. `keep` keeps the bytes of
+    files up to IN_MEMORY. TooManyEntries, OSError.
     """
-    tree: Tree = {}
+    reading = _Reading(skip, known or {}, keep)
     descriptor = os.open(top, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        tree[""] = _node(os.fstat(descriptor), "directory")
-        _read_folder(descriptor, "", 0, skip, known or {}, tree)
+        reading.tree[""] = _node(os.fstat(descriptor), "directory")
+        _read_folder(descriptor, "", 0, reading)
     finally:
         os.close(descriptor)
-    return tree
+    return reading.tree
 
 
-def _read_folder(folder: int, prefix: str, depth: int, skip: Container[str], known: Tree, tree: Tree) -> None:
+def _read_folder(folder: int, prefix: str, depth: int, reading: _Reading) -> None:
     with os.scandir(folder) as listing:
         names = sorted(found.name for found in listing)
     for name in names:
         path = prefix + name
-        if path in skip:
+        if path in reading.skip:
             continue
-        if len(tree) >= MAX_ENTRIES:
+        if len(reading.tree) >= MAX_ENTRIES:
             raise TooManyEntries(path[:100])
         status = os.stat(name, dir_fd=folder, follow_symlinks=False)
         kind = _TYPES.get(stat.S_IFMT(status.st_mode), "other")
         if kind == "directory" and depth >= MAX_DEPTH:
             kind = "other"
         if kind == "link":
-            tree[path] = _node(status, kind, target=os.readlink(name, dir_fd=folder))
+            reading.tree[path] = _node(status, kind, target=os.readlink(name, dir_fd=folder))
         elif kind == "file":
-            tree[path] = _file(name, folder, status, known.get(path))
+            reading.tree[path] = _file(name, folder, status, path, reading)
         else:
-            tree[path] = _node(status, kind)
+            reading.tree[path] = _node(status, kind)
         if kind == "directory":
             inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
             try:
-                _read_folder(inner, path + "/", depth + 1, skip, known, tree)
+                _read_folder(inner, path + "/", depth + 1, reading)
             finally:
                 os.close(inner)
 
@@ -90,15 +102,17 @@ def _node(status: os.stat_result, kind: EntryType, target: str | None = None) ->
     return Node(Entry(kind, stat.S_IMODE(status.st_mode), None, target, 0), status.st_mtime_ns)
 
 
-def _file(name: str, folder: int, status: os.stat_result, known: Node | None) -> Node:
+def _file(name: str, folder: int, status: os.stat_result, path: str, reading: _Reading) -> Node:
     with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder), "rb") as stream:
         content = stream.read()
+    known = reading.known.get(path)
     if known is not None and known.content == content:
         digest, size = known.entry.digest, known.entry.size
     else:
-        digest, size = digest_of(content)
+        digest, size, unpacked = digest_of(content, reading.unpack)
+        reading.unpack -= unpacked
     entry = Entry("file", stat.S_IMODE(status.st_mode), digest, None, size)
-    return Node(entry, status.st_mtime_ns, content if len(content) <= IN_MEMORY else None)
+    return Node(entry, status.st_mtime_ns, content if reading.keep and len(content) <= IN_MEMORY else None)
 
 
 def load_tree(top: Path) -> Tree:

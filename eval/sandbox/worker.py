@@ -27,8 +27,13 @@ from eval.sandbox.stored import Fixture, tree_of
 Backend = Namespaces | Pod
 
 
-def execute(backend: Backend, command: str, fixture: Fixture, limits: Limits) -> tuple[Execution, trees.Tree]:
-    """One run in a fresh copy of the fixture: lay out, run, compare, clear. SandboxError when the sandbox fails."""
+def execute(
+    backend: Backend, command: str, fixture: Fixture, limits: Limits, keep: bool = False
+) -> tuple[Execution, trees.Tree]:
+    """One run in a fresh copy of the fixture: lay out, run, compare, clear. SandboxError when the sandbox fails.
+
+    With `keep` the tree it left comes with the bytes of its files.
+    """
     if "\0" in command:
         return Execution(126, b"", b"bash: a command cannot contain a NUL byte\n", (), (), 0.0, backend.name), {}
     before = tree_of(fixture)
@@ -38,7 +43,7 @@ def execute(backend: Backend, command: str, fixture: Fixture, limits: Limits) ->
         hits = outcome.limits_hit
         code = outcome.exit
         try:
-            after = trees.read_tree(Path(backend.tree), roots_own, before)
+            after = trees.read_tree(Path(backend.tree), roots_own, before, keep)
             changes = trees.changes_between(before, after)
         except trees.TooManyEntries:
             after, changes, code, hits = {}, (), None, tuple(dict.fromkeys((*hits, "disk")))
@@ -83,7 +88,7 @@ def main() -> None:
         gc.freeze()
         while True:
             command, fixture, limits, want_tree = receive(requests)
-            execution, after = execute(backend, command, fixture, limits)
+            execution, after = execute(backend, command, fixture, limits, want_tree)
             send(answers, (execution, after if want_tree else None))
     except SandboxError as error:
         send(answers, error)
