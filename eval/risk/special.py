@@ -171,7 +171,22 @@ def cloud(use: Use, _stdin: Output) -> str:
     return "network" if listing or not texts else "network-send"
 
 
+def kernel(use: Use, _stdin: Output) -> str:
+    """Kernel modules and settings: sysctl without `=` only reads."""
+    words = [word.text for word in use.words[1:]]
+    writes = any("=" in word or word in ("-w", "-p", "--write", "--load", "--system") for word in words)
+    return "kernel" if use.row.name != "sysctl" or writes else ""
+
+
+def kill(use: Use, _stdin: Output) -> str:
+    """`kill -9 -1` is every process; `kill -1 PID` is a signal."""
+    words = [word.text for word in use.words[1:]]
+    return "kill-all" if "-1" in words[1:] else ""
+
+
 SPECIAL: dict[str, Check] = {
+    "kill": kill,
+    "kernel": kernel,
     "container": container, "cluster": cluster, "infra": infra, "cloud": cloud,
     "service": service, "defence": defence, "mount": mount, "script": script, "database": database,
     "watching": watching, "getent": getent, "times": times, "gitconfig": gitconfig, "capture": capture,
