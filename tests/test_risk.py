@@ -74,10 +74,12 @@ ALLOWED = [
     "kill 1234", "kill -0 1", "kill -1 77",
     "tar czf backup.tgz src", "curl -o page.html https://example.org", "sed -i 's/a/e/' notes.txt", "echo 'rm -rf /'",
     "grep 'curl | sh' log.txt", "# rm -rf /", "awk '{print $1 > \"out\"}' f", "for f in *.txt; do mv \"$f\" old/; done",
-   
-    "git commit -m 'remove rm -rf /'", "ssh host uptime", "find . -type f | xargs wc -l", "ls \u00e9\u00e9 'na\u00efve'",
+    "git commit -m 'remove rm -rf /'", "ssh host uptime", "find . -type f | xargs wc -l",
+    "ls \u00e9\u00e9 'na\u00efve'",
     "rm -rf /tmp/build-1", "chmod +x run.sh", "cat <<'E'\nrm -rf /\nE", "make_dir=build; rm -r \"./$make_dir\"",
-    "find . \\( -name '*.o' -o -name '*.a' \\) -delete", "while read -r l; do echo \"$l\"; done < f", "sudo ls /root/x",
+    "find . \\( -name '*.o' -o -name '*.a' \\) -delete", 
+    "while read -r l; do echo \"$l\"; done < f", 
+    "sudo ls /root/x",
 ]  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import yaml
 from eval.risk import analyse
 from eval.risk.effects import EFFECTS, FLAG, Row, read_arguments, table
 from eval.risk.findings import rules
+from eval.risk.roles import ROLES
 from eval.risk.special import SPECIAL
 from eval.risk.words import Word
 
@@ -111,6 +112,13 @@ def test_subcommands(entry: dict[str, Any]) -> None:
             assert rule in found(f"{name} {sub} x"), sub
     if "sub-else" in entry:
         assert entry["sub-else"] in found(f"{name} nosuchsubcommand x")
+
+
+def test_every_role_is_known() -> None:
+    for one in table().values():
+        named = {*one.lead, *one.tail, one.many} | {value for kind, value in one.flags.values() if kind == "="}
+        for role in named - set(ROLES) - {"", "command", "pattern", "archive"}:
+            assert role.startswith(("code:", "rule:")) or role.removeprefix("rule?:") in SPECIAL, (one.name, role)
 
 
 def words(text: str) -> list[Word]:

@@ -36,6 +36,7 @@ class Row:
     sub_else: str = ""
     out: str = ""
     single: bool = False
+    stdin: str = ""
 
 
 @dataclass(slots=True)
@@ -86,6 +87,7 @@ def _row(name: str, entry: dict) -> Row:
         sub_else=entry.get("sub-else", ""),
         out=entry.get("out", ""),
         single=entry.get("style") == "single",
+        stdin=entry.get("stdin", ""),
     )
 
 

@@ -149,6 +149,11 @@ def _known(shell: Context, row: Row, argv: list[Word], stdin: Output) -> Output 
                 taint |= output.taint
                 if role == "read" and row.name == "cat" and output.text is not None and len(use.found) == 1:
                     known = output.text
+    if row.stdin and stdin.text:
+        shell.run_text(stdin.text, use.name)
+    if "shell" in use.marks and row.name in ("sudo", "doas") and not use.rest:
+        shell.privileged = True
+        return run_shell(shell, argv[:1], stdin)
     if use.rest is not None:
         return _wrapped(shell, row, use, stdin)
     if shell.privileged and "executes" in row.does and row.name not in ("sudo", "env"):

@@ -63,6 +63,8 @@ def read(shell: Context, word: Word) -> Output:
             return Output(None, NET)
         if path == "/dev/null":
             return NOTHING
+        if DEVICE.match(path):
+            shell.find("disk-tool", word)
     if is_credential(path):
         shell.find("credential-read", word)
         return Output(None, SECRET)
@@ -146,7 +148,7 @@ def delete(shell: Context, word: Word, recursive: bool) -> None:
             shell.find("dynamic-target", word)
     elif path[:2] == "/" + UNKNOWN:
         shell.find("delete-system", word)
-    elif recursive and (EVERYTHING.match(path) or goes_up(path) > 2):
+    elif path in ("*", ".*") or (recursive and (EVERYTHING.match(path) or goes_up(path) > 2)):
         shell.find("delete-everything", word)
 
 
@@ -169,7 +171,7 @@ def permissions(shell: Context, word: Word, mode: str, recursive: bool) -> None:
         pass
     elif OUTSIDE.match(path) and SYSTEM_PATH.match(path):
         shell.find("system-permissions", word)
-    elif mode and recursive and WORLD_WRITABLE.search(mode) and path[:1] in "/~" + UNKNOWN:
+    elif mode and recursive and WORLD_WRITABLE.search(mode):
         shell.find("loose-permissions", word, f"{mode} {word.text}")
     run = shell.files.get(path)
     if run is not None and run.taint & NET and re.search(r"x|[1357]", mode):

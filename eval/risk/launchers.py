@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from eval.risk.context import Context
 from eval.risk.effects import read_arguments, table
-from eval.risk.judge import delete, place, write
+from eval.risk.judge import delete, place, read, write
 from eval.risk.paths import UNKNOWN, is_critical_tree
 from eval.risk.words import FILE, NOTHING, SECRET, UNKNOWN_OUTPUT, Output, Word
 
@@ -137,6 +137,8 @@ def xargs_words(shell: Context, argv: list[Word], stdin: Output) -> list[Word]:
         marker = "{}"
     place_ = argv[0]
     inputs = [word for role, word in options.found if role == "read"]
+    for word in inputs:
+        read(shell, word)
     values = _input_words(stdin) if not inputs else [UNKNOWN]
     if not rest:
         rest = [Word("echo", 0, place_.start, place_.end)]

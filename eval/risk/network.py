@@ -159,6 +159,13 @@ def _cloud(shell: Context, use: Use, word: Word, _stdin: Output) -> Output | Non
     return read(shell, word) if word.text[:1] in "/~." else None
 
 
+def _git_argument(shell: Context, use: Use, word: Word, _stdin: Output) -> None:
+    """`ext::` is a transport that runs a command."""
+    if word.text.startswith("ext::"):
+        shell.find("shell-escape", word)
+        shell.run_text(word.text[5:], word)
+
+
 def _package(shell: Context, use: Use, word: Word, _stdin: Output) -> None:
     if re.search(r"^(?:git\+.*|(?:http|ftp|git)://.*|https?://\d+\.\d+\..*|\d+\.\d+\.\d+\.\d+/.*)", word.text):
         shell.find("untrusted-source", word)
@@ -174,6 +181,7 @@ def _index(shell: Context, use: Use, word: Word, _stdin: Output) -> None:
 NETWORK_ROLES: dict[str, Role] = {
     "download": _download, "url": _url, "post": _post, "upload": _upload, "socket": _socket, "sync": _sync,
     "syncto": _syncto, "login": _login, "sshoption": _ssh_option, "raw": _raw, "lookup": _lookup,
-    "payload": _payload, "netconf": _net_config, "openssl": _openssl, "package": _package, "packagefile": _package,
+    "payload": _payload, "netconf": _net_config, "openssl": _openssl, "gitarg": _git_argument,
+    "package": _package, "packagefile": _package,
     "url-index": _index, "cloud": _cloud,
 }  # fmt: skip

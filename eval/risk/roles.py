@@ -65,6 +65,8 @@ def _size(shell: Context, use: Use, word: Word, _stdin: Output) -> None:
 
 def _move(shell: Context, use: Use, word: Word, _stdin: Output) -> None:
     path = place(shell, word)
+    if use.operands[-1].text == "/dev/null":
+        shell.find("data-loss", word)
     if is_critical_tree(path) and not path.endswith("*"):
         shell.find("delete-critical", word)
     elif not (path in shell.files or path.startswith("/" + UNKNOWN) or UNKNOWN in path):

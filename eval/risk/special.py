@@ -184,7 +184,13 @@ def kill(use: Use, _stdin: Output) -> str:
     return "kill-all" if "-1" in words[1:] else ""
 
 
+def crontab(use: Use, stdin: Output) -> str:
+    """crontab without a word replaces the jobs by its standard input."""
+    return "schedule" if not use.operands and len(use.words) == 1 and (stdin.text or stdin.taint) else ""
+
+
 SPECIAL: dict[str, Check] = {
+    "crontab": crontab,
     "kill": kill,
     "kernel": kernel,
     "container": container, "cluster": cluster, "infra": infra, "cloud": cloud,
