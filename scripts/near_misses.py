@@ -1,6 +1,6 @@
 """Near-misses: a gold command with one thing changed, as a model gets it almost right.
 
-    python -m scripts.near_misses            # JSON lines: {"kind", "edit", "row", "request", "gold", "candidate", "fixture"}
+    python -m scripts.near_misses    # JSON lines: {"kind", "edit", "row", "request", "gold", "candidate", "fixture"}
 
 Kinds: number (5 -> 6), path (another folder of the same fixture), flag (-type f -> -type d), filter (a test or a
 pipeline stage dropped, another pattern), tool (head -> tail). Only changes of meaning are generated. What merely
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
 from eval.errors import run_command
-from eval.judge.rules import ORDER_ASKED
+from eval.judge.pair import ORDER_ASKED
 from eval.provenance import text_sha256
 from eval.tasks.intercode_alfa import Row, load_rows
 from eval.tasks.nl2bash import normalise
@@ -84,6 +84,7 @@ ORDER_FLAGS = [
     (r"\bsort -n\b", "sort"),
     (r"\bsort(?= \||$)", "sort -r"),
     (r"\bsort -n\b", "sort -nr"),
+    (r"\bsort\b", "uniq"),
 ]
 TOOLS = [
     (r"\bhead\b", "tail"),
@@ -106,7 +107,6 @@ TOOLS = [
     (r"\bgunzip\b", "gzip"),
     (r"\bgrep\b", "grep -c"),
     (r"\bcat\b(?! [<>])", "wc"),
-    (r"\bsort\b", "uniq"),
     (r"\buniq\b", "sort"),
     (r"\bfind\b", "du"),
     (r"\bwhoami\b", "hostname"),
@@ -133,8 +133,13 @@ PRESENTATION = [
     (r"\bgrep -n\b", "grep"),
     (r"\bgrep (?=['\"])", "grep -n "),
 ]
-PROJECTING = re.compile(r"(cut\b|awk (-F\S+ )?'\{ ?print \$|column|nl\b|rev\b|xargs -I\{\} basename|sort\b(?! -u)|sed 's)")
-NUMBER = re.compile(r"(?<![\w.#*:/\\-])(?<!\$)(\d+)(?![\w:*./-])|(?<=[-+=cfn ])(\d+)(?=[pckMG,'\" ]|$)|(?<=\$)(\d)(?=\D)")
+PROJECTING = re.compile(
+    r"(cut\b|awk (-F\S+ )?'\{ ?print \$|column|nl\b|rev\b|xargs -I\{\} basename|sort\b(?! -u)|sed 's)"
+)
+# A number as its own word, after an option's letter, or a field of awk; never part of a name or a version.
+NUMBER = re.compile(
+    r"(?<![\w.#*:/\\-])(?<!\$)(\d+)(?![\w:*./-])|(?<=[-+=cfn ])(\d+)(?=[pckMG,'\" ]|$)|(?<=\$)(\d)(?=\D)"
+)
 PATTERN = re.compile(r"(?<=-name )(['\"]?)(\*?[\w.*\[\]-]+)\1")
 PATH = re.compile(r"(?<![\w.*=-])/(?:testbed|system|workspace|backup)[\w./-]*")
 
@@ -205,7 +210,8 @@ def other_paths(gold: str, paths: list[str]) -> Iterator[tuple[str, str, str]]:
     for match in PATH.finditer(gold):
         old = match.group(0)
         parent = old.rstrip("/").rsplit("/", 1)[0]
-        near = [path for path in paths if path != old and (path.startswith(parent + "/") or path == parent)]
+        others = [path for path in paths if path.rstrip("/") != old.rstrip("/")]
+        near = [path for path in others if path.startswith(parent + "/") or path == parent]
         near.sort(key=lambda path: text_sha256(gold + path))
         for new in near[:2]:
             yield "path", f"{old} -> {new}", gold[: match.start()] + new + gold[match.end() :]

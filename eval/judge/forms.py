@@ -34,9 +34,19 @@ TOTAL = re.compile(r"total\b.*|.*\btotal", re.IGNORECASE)
 
 
 def records(text: str, separators: bool = False) -> list[Record]:
-    """Non-empty lines as words, split at blanks, or also at `: = , ; |` and brackets."""
+    """Lines as words, split at blanks, or also at `: = , ; |` and brackets. Blank lines count inside, not around."""
     lines = (SEPARATORS.split(line) if separators else line.split() for line in text.splitlines())
-    return [record for line in lines if (record := tuple(word for word in line if word))]
+    rows = [tuple(word for word in line if word) for line in lines]
+    while rows and not rows[-1]:
+        rows.pop()
+    while rows and not rows[0]:
+        del rows[0]
+    return rows
+
+
+def whole_lines(text: str) -> list[Record]:
+    """Lines as they are: for requests about blanks, where splitting would hide the answer."""
+    return [(line,) for line in text.rstrip("\n").split("\n")] if text else []
 
 
 def path_word(word: str, cwd: str) -> str:
@@ -60,14 +70,14 @@ def absolute_words(rows: list[Record], cwd: str, known: frozenset[str]) -> list[
 
 def base_names(rows: list[Record]) -> list[Record]:
     """Records with every path cut down to its last component."""
-    return [tuple(word.rstrip("/").rsplit("/", 1)[-1] or "/" for word in row) for row in rows]
+    return [tuple(word.rstrip("/").rsplit("/", 1)[-1] or "/" for word in row) for row in rows if row]
 
 
 def drawn_names(text: str) -> list[Record] | None:
     """The names in a drawing of a tree, one a record; None when the text is no drawing."""
     if not DRAWING.search(text):
         return None
-    names = []
+    names: list[Record] = []
     for line in text.splitlines():
         name = re.sub(r" -> .*$", "", EDGES.sub("", line).strip()).rstrip("/").rsplit("/", 1)[-1]
         if name and not COUNTED.fullmatch(line.strip()):
@@ -149,7 +159,7 @@ def same_size(one: str, two: str, unit: int) -> bool:
 
 def without_frame(rows: list[Record]) -> list[Record]:
     """Records without headers (lines of two or more words, no numbers) above a table, and without stated totals."""
-    body = [row for row in rows if not (TOTAL.fullmatch(" ".join(row)) and len(row) <= 3)]
+    body = [row for row in rows if row and not (TOTAL.fullmatch(" ".join(row)) and len(row) <= 3)]
     start = 0
     while start < min(2, len(body) - 1) and len(body[start]) > 1 and all(HEADER.fullmatch(w) for w in body[start]):
         start += 1

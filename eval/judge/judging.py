@@ -10,7 +10,8 @@ while it shows nothing at all. Gold commands run once for all their candidates, 
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 
-from eval.judge.rules import ALL, ROBUST, Pair, decide, rewritten, showing
+from eval.judge.ladder import ALL, PARTIAL, ROBUST, decide
+from eval.judge.pair import Pair, rewritten, showing
 from eval.judge.scenes import Question, Runs, Scene, set_scenes
 from eval.judge.spelling import same_text
 from eval.judge.verdicts import Case, Verdict
@@ -69,7 +70,12 @@ def judge_many(
         here = [(asked[index], scenes[questions[index]][place]) for index in waiting]
         for index, (_, scene), pair in zip(waiting, here, pairs(runs, here), strict=True):
             said[index].append((scene.name, decide(pair, rules)))
-    verdicts |= {index: combine(answers) for index, answers in said.items()}
+    for index, answers in said.items():
+        verdict = combine(answers)
+        untested = robust and verdict.verdict == "accept" and verdict.rule in PARTIAL
+        if untested and not varies(scenes[questions[index]]):
+            verdict = Verdict("undecided", "never_varies", verdict.evidence | {"by": verdict.rule})
+        verdicts[index] = verdict
     return [verdicts[index] for index in range(len(asked))]
 
 
@@ -80,6 +86,11 @@ def wants_more(said: list[Verdict], robust: bool) -> bool:
     if said[0].verdict == "unsupported" or any(verdict.verdict == "reject" for verdict in said):
         return False
     return robust or not any(verdict.verdict == "accept" for verdict in said)
+
+
+def varies(scenes: list[Scene]) -> bool:
+    """Does the gold show or do something else on some copy than on the given file system?"""
+    return len({(scene.gold_runs[0].stdout, scene.gold_runs[0].changes) for scene in scenes}) > 1
 
 
 def combine(said: list[tuple[str, Verdict]]) -> Verdict:
@@ -118,7 +129,8 @@ def pairs(runs: Runs, here: list[tuple[Case, Scene]]) -> list[Pair]:
 
 def with_contents(runs: Runs, found: list[Pair], fixtures: list[Fixture]) -> list[Pair]:
     """Pairs that wrote the same files with different contents get those contents, from one more run of each."""
-    asked = [(pair, fixture, paths) for pair, fixture in zip(found, fixtures, strict=True) if (paths := rewritten(pair))]
+    here = zip(found, fixtures, strict=True)
+    asked = [(pair, fixture, paths) for pair, fixture in here if (paths := rewritten(pair))]
     golds = runs.get([(showing(pair.gold, paths), fixture) for pair, fixture, paths in asked], gold=True)
     candidates = runs.get([(showing(pair.candidate, paths), fixture) for pair, fixture, paths in asked])
     shown = {

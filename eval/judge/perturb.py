@@ -17,7 +17,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from eval.judge.hints import Hints
 from eval.provenance import text_sha256
@@ -322,8 +322,7 @@ def write_operand(path: Path, hints: Hints, rng: random.Random) -> None:
     text = sample_text(hints, rng)
     name = path.name.lower()
     if re.search(r"\.(tar|tgz|tbz2?|txz|tar\.(gz|bz2|xz))$", name):
-        kind = "gz" if name.endswith(("gz", "tgz")) else "bz2" if "bz" in name else "xz" if "xz" in name else ""
-        with tarfile.open(path, f"w:{kind}") as archive:
+        with tarfile.open(path, compression(name)) as archive:
             for member in ("member/one.txt", "member/two.log"):
                 data = sample_text(hints, rng).encode()
                 entry = tarfile.TarInfo(member)
@@ -345,3 +344,10 @@ def write_operand(path: Path, hints: Hints, rng: random.Random) -> None:
     else:
         path.write_text(text, encoding="utf-8")
         path.chmod(0o755 if name.endswith((".sh", ".py")) else 0o644)
+
+
+def compression(name: str) -> Literal["w:", "w:gz", "w:bz2", "w:xz"]:
+    """Mode of tarfile.open for an archive's name."""
+    if name.endswith("gz"):
+        return "w:gz"
+    return "w:bz2" if "bz" in name else "w:xz" if "xz" in name else "w:"

@@ -74,9 +74,19 @@ def simple(words: list[str], request: str) -> list[str]:
         name = words[0]
     if name == "find":
         # -print is the default unless another action stands before it or tests are joined by an operator.
-        plain = not {"-o", "-or", ",", "-exec", "-delete", "-ls", "-printf", "-print0", "-execdir", "-ok", "-fprint"} & {
-            *words
-        }
+        plain = not {
+            "-o",
+            "-or",
+            ",",
+            "-exec",
+            "-delete",
+            "-ls",
+            "-printf",
+            "-print0",
+            "-execdir",
+            "-ok",
+            "-fprint",
+        } & {*words}
         return words[:-1] if words[-1] == "-print" and plain and len(words) > 1 else words
     if name == "xargs" and len(words) > 1 and words[1] in LONG:
         return ["xargs", *simple(words[1:], request)]

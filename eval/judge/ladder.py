@@ -1,0 +1,101 @@
+"""The ladder: the rules in order, and the verdict on one file system.
+
+`decide(pair)` first makes sure that both commands could run, then compares the file-system changes, then climbs.
+The first rule that accepts decides; where none does, the outputs differ and the answer is reject. Every rule can be
+switched off by name (scripts/bench_judge.py measures what each contributes).
+
+What this cannot see: effects outside the file system and the output (network, other processes, time), and commands
+that agree here and differ elsewhere. For the second, eval/judge/scenes.py asks perturbed copies.
+"""
+
+import re
+from collections.abc import Collection
+
+from eval.judge import rules as rungs
+from eval.judge.pair import Pair
+from eval.judge.rules import Rule
+from eval.judge.verdicts import Verdict
+from eval.sandbox.execution import Execution
+from eval.tasks.nl2bash import known_utilities
+
+RULES: dict[str, Rule] = {
+    rule.__name__: rule
+    for rule in (
+        rungs.exact, rungs.whitespace, rungs.line_order, rungs.path_spelling, rungs.effects_only, rungs.report,
+        rungs.volatile, rungs.units, rungs.columns, rungs.names, rungs.drawing, rungs.same_query, rungs.fields,
+        rungs.fewer, rungs.contained, rungs.summary, rungs.similar,
+    )
+}  # fmt: skip
+# Switchable too, but not rules of a Pair: equal spelling (before any run), nothing to see, contents of written files.
+OTHERS = ("same_text", "nothing_observable", "contents")
+ALL = frozenset(RULES) | frozenset(OTHERS)
+# For the published protocol only: near-misses pass them. Gates go without.
+LENIENT = frozenset(("fields", "fewer", "contained", "summary", "similar"))
+ROBUST = ALL - LENIENT
+# These compare parts: where no copy changes what the gold shows, they were never put to the test.
+PARTIAL = frozenset(("units", "columns", "names", "drawing"))
+# By which rules the contents of a written file may agree.
+CONTENT_RULES = ("whitespace", "line_order", "path_spelling", "volatile", "units")
+
+MAX_MESSAGE = 2000  # bytes of output of a failed command searched for a reason
+NOT_FOUND = re.compile(r"(?:line \d+: |^|: )([\w.+/-]+): (?:command )?not found", re.MULTILINE)
+NOT_OFFERED = re.compile(
+    r"Could not resolve host|Temporary failure in name resolution|Network is unreachable|no servers could be reached"
+    r"|communications error|connection timed out|Couldn't connect|Failed to connect|Function not implemented"
+    r"|Operation not permitted|/proc (?:is not|must be) mounted|[Nn]o /proc|/dev/fd/\d+: No such file"
+    r"|/proc/[\w/]+'?: No such file|must be run from a terminal|not a tty|Inappropriate ioctl"
+)
+
+
+def decide(pair: Pair, rules: Collection[str] = ALL) -> Verdict:
+    """The verdict on one file system."""
+    gold, candidate = pair.gold_runs[0], pair.candidate_runs[0]
+    evidence = {"exit": [gold.exit, candidate.exit]}
+    if "same_query" in rules and candidate.exit is not None and rungs.same_query(pair):
+        return Verdict("accept", "same_query", evidence)  # needs no output: it may ask what the sandbox does not offer
+    if blocked := cannot_compare(gold, candidate):
+        return blocked
+    before, after = pair.effects
+    if before != after:
+        if "contents" in rules and pair.contents is not None:
+            for name in CONTENT_RULES:
+                if name in rules and RULES[name](pair.contents):
+                    return Verdict("accept", "contents", evidence | {"by": name})
+        paths = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
+        return Verdict("reject", "effects", evidence | {"paths": paths[:5]})
+    if "nothing_observable" in rules and not before and not any(text.strip() for text in pair.outputs):
+        return Verdict("undecided", "nothing_observable", evidence)
+    for name, rule in RULES.items():
+        if name in rules and rule(pair):
+            return Verdict("accept", name, evidence)
+    return Verdict("reject", "output", evidence)
+
+
+def cannot_compare(gold: Execution, candidate: Execution) -> Verdict | None:
+    """Limits and what the sandbox does not offer. A candidate that runs into a limit where its gold does not is
+    rejected: it does something else."""
+    if gold.exit is None or gold.limits_hit:
+        return Verdict("unsupported", "gold_limit", {"limits": list(gold.limits_hit)})
+    if reason := not_offered(gold, missing_is_ours=True):
+        return Verdict("unsupported", "gold_needs_more", {"reason": reason})
+    if candidate.exit is None or candidate.limits_hit:
+        return Verdict("reject", "candidate_limit", {"limits": list(candidate.limits_hit)})
+    if reason := not_offered(candidate, missing_is_ours=False):
+        return Verdict("unsupported", "candidate_needs_more", {"reason": reason})
+    return None
+
+
+def not_offered(run: Execution, missing_is_ours: bool) -> str:
+    """Why the sandbox could not give this command what it needs; empty when it could.
+
+    A tool that is missing is our gap for a gold, and for a candidate when the name is a known utility; an invented
+    name is the candidate's own fault.
+    """
+    if run.exit == 0 and run.stdout:
+        return ""
+    text = (run.stderr + run.stdout[:MAX_MESSAGE]).decode(errors="replace")
+    for name in NOT_FOUND.findall(text):
+        if missing_is_ours or name.rsplit("/", 1)[-1] in known_utilities():
+            return f"{name} is not installed in the sandbox"
+    match = NOT_OFFERED.search(text)
+    return match.group(0) if match else ""
