@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 from collections import Counter
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -178,6 +179,14 @@ def test_commands_of_a_fixture_name_something_it_holds(rows):
         assert any(name in script for name in names) or answer_of(row).startswith(("git", "openssl", "touch")), row[
             "id"
         ]
+
+
+def test_no_address_belongs_to_anybody(rows):
+    text = "\n".join(request_of(row) for name in rows for row in rows[name])
+    addresses = set(re.findall(r"\b\d{1,3}(?:\.\d{1,3}){3}\b", text))
+    assert len(addresses) > 50 and not [one for one in addresses if ip_address(one).is_global]
+    hosts = set(re.findall(r"[\w-]+(?:\.[\w-]+)*\.(?:com|net|org|io|dev|ru|cn)\b", text))
+    assert hosts and all(re.search(r"(?:^|\.)example\.(?:com|net|org)$", host) for host in hosts)
 
 
 def test_held_out_categories_have_no_training_row(rows):
