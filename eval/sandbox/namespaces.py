@@ -30,6 +30,7 @@ class Namespaces:
     """One worker's sandbox: everything it mounts lives in a mount namespace of its own and dies with it."""
 
     name = "namespaces"
+    merged: tuple[str, ...] = ()  # the fixture's folders are its own here
 
     def __init__(self, root: Root, uid: int, base: Path) -> None:
         """Prepare `base` (made if missing) for runs as `uid`. SandboxError when a part is missing or refused."""

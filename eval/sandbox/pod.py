@@ -3,7 +3,8 @@
 A rented GPU pod is a default Docker container: namespaces and mounts are refused there. So each worker has a copy of
 the sandbox root made of hard links, the fixture is laid out in it, and the command runs inside as a user who owns the
 fixture and nothing else, with no capability, no socket and no way to gain a privilege. Every process of that user is
-killed afterwards. Host name and clock are those of the root's preloaded library, which a program can go around.
+killed afterwards. Host name, clock and user number are those of the root's preloaded library, for repeatable results
+only: a program can go around it.
 
 Commands that need /proc, /sys, process substitution or any network do not work here: `LACKS` names them, and a judge
 calls them unsupported.
@@ -28,7 +29,7 @@ from eval.sandbox.root import FOLDER, Root, environment, visible
 from eval.sandbox.stored import Fixture
 from eval.sandbox.supervise import Outcome, supervise
 
-LACKS = ("/proc", "/sys", "process substitution", "network", "user id 1000")
+LACKS = ("/proc", "/sys", "process substitution", "network")
 UNSEEN_BYTES = 4 << 30  # a file that was removed while open is seen in the disk's free space alone
 DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9)}
 
@@ -55,21 +56,12 @@ class Pod:
         if done.returncode != 0:
             raise SandboxError(f"the sandbox root could not be linked: {done.stderr.strip()[:200]}")
         self.tree = str(folder)
-        self._own_passwd(Path(folder))
         self._devices(Path(folder))
         os.chmod(folder, 0o1777)
         self._folders: list[str] = []  # of the fixture, still there and empty between two runs
-        self._merged: list[str] = []
+        self.merged: list[str] = []  # folders that the root and the fixture both have
         self._replaced: list[str] = []
         self._laid_out = False
-
-    def _own_passwd(self, top: Path) -> None:
-        """The name `user` for this worker's id, in files of its own."""
-        for name in ("passwd", "group"):
-            file = top / "etc" / name
-            text = file.read_text(encoding="utf-8").replace(":1000:", f":{self.uid}:")
-            file.unlink()  # it is a hard link: writing would change the root
-            file.write_text(text, encoding="utf-8")
 
     def _devices(self, top: Path) -> None:
         """The harmless devices; an unprivileged container may make these and no others."""
@@ -90,7 +82,7 @@ class Pod:
             if path and os.path.lexists(top / path):
                 lower = top / path
                 if node.entry.type == "directory" and lower.is_dir() and not lower.is_symlink():
-                    self._merged.append(path)
+                    self.merged.append(path)
                 elif not any(path.startswith(f"{other}/") for other in self._replaced):
                     self._replaced.append(path)
                     _remove(self.tree, path)
@@ -98,7 +90,7 @@ class Pod:
         for path in reversed([path for path in self._folders if path not in wanted]):
             os.rmdir(f"{self.tree}/{path}")
         trees.lay_out(tree, self.tree, self.uid, frozenset(self._folders))
-        self._folders = [path for path in tree if path in wanted and path not in ("", *self._merged)]
+        self._folders = [path for path in tree if path in wanted and path not in ("", *self.merged)]
         self._skip = frozenset(visible(self.root, tree)) | {"proc", "dev", "sys"}
         self._laid_out = True
         return self._skip
@@ -142,7 +134,7 @@ class Pod:
         """
         if not self._laid_out:
             return
-        kept = {path: set(os.listdir(self.root.top / path)) for path in ("", *self._merged)}
+        kept = {path: set(os.listdir(self.root.top / path)) for path in ("", *self.merged)}
         kept[""] |= {"dev", "proc", "sys"}
         for path in self._folders:  # parents come first, and a folder counts only where its parent is the real one
             parent, _, name = path.rpartition("/")
@@ -154,14 +146,14 @@ class Pod:
                     os.removexattr(where, attribute)
         for path, names in kept.items():
             trees.clear(f"{self.tree}/{path}", names)
-        for path in self._merged:
+        for path in self.merged:
             os.chmod(f"{self.tree}/{path}", (self.root.top / path).stat().st_mode & 0o7777)
         for path in self._replaced:
             _remove(self.tree, path)
             subprocess.run(["cp", "-al", str(self.root.top / path), f"{self.tree}/{path}"], check=True)
         replaced = tuple(self._replaced)
         self._folders = [path for path in self._folders if path in kept and path not in replaced]
-        self._merged, self._replaced, self._laid_out = [], [], False
+        self.merged, self._replaced, self._laid_out = [], [], False
 
     def close(self) -> None:
         """Remove the hard links."""

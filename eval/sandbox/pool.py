@@ -12,13 +12,14 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from queue import SimpleQueue
+from tempfile import NamedTemporaryFile
 from typing import IO, Any
 
-from eval.records import read_json, write_json
+from eval.records import read_json
 from eval.sandbox.execution import Execution, Limits, SandboxError
 from eval.sandbox.root import Root
 from eval.sandbox.stored import Fixture
@@ -55,8 +56,7 @@ class Sandbox:
         with self._borrowed() as worker:
             execution, _ = worker.ask((command, fixture, limits, False))
         if kept:
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            write_json(kept, execution.to_json())
+            _keep(kept, execution)
         return execution
 
     def run_many(
@@ -110,6 +110,15 @@ class Sandbox:
         self.close()
 
 
+def _keep(path: Path, execution: Execution) -> None:
+    """Write a cached execution whole; threads and processes that write the same one do not meet. Pure ASCII: output
+    bytes that are not UTF-8 become escaped surrogates."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with NamedTemporaryFile("w", dir=path.parent, prefix=".new-", delete=False, encoding="ascii") as stream:
+        json.dump(execution.to_json(), stream)
+    Path(stream.name).replace(path)
+
+
 class _Worker:
     """A worker process and the user id it holds. Restarted when it ended."""
 
@@ -158,7 +167,8 @@ class _Worker:
             return
         for stream in (process.stdin, process.stdout):
             if stream:
-                stream.close()
+                with suppress(BrokenPipeError):  # it ended before it read its last task
+                    stream.close()
         try:
             process.wait(timeout=20)
         except subprocess.TimeoutExpired:

@@ -78,7 +78,8 @@ def supervise(enter: Callable[[], NoReturn], uid: int, limits: Limits, disk_full
     hits = [hit] if hit else []
     if any(len(kept) > limits.output_bytes for kept in output.values()) and not hits:
         hits.append("output")
-    if not hits and usage >= limits.cpu_seconds and code in (128 + signal.SIGXCPU, 128 + signal.SIGKILL):
+    ignored = code == 128 + signal.SIGKILL and usage >= limits.cpu_seconds
+    if not hits and (code == 128 + signal.SIGXCPU or ignored):
         hits.append("cpu")
     if not hits and disk_full(limits):
         hits.append("disk")

@@ -171,10 +171,15 @@ def _write_file(where: str, node: Node) -> None:
         os.close(descriptor)
 
 
-def changes_between(before: Tree, after: Tree) -> tuple[Change, ...]:
-    """What differs, by path. Only content, type, mode and link target count: not times, not inodes."""
+def changes_between(before: Tree, after: Tree, roots: Container[str] = frozenset()) -> tuple[Change, ...]:
+    """What differs, by path. Only content, type, mode and link target count: not times, not inodes.
+
+    Folders in `roots` belong to the sandbox root, whatever their mode is at the moment; nobody can remove them.
+    """
     changes = []
     for path in sorted((before.keys() | after.keys()) - {""}):
+        if path in roots:
+            continue
         old, new = before.get(path), after.get(path)
         was, is_now = old.entry if old else None, new.entry if new else None
         if was != is_now:

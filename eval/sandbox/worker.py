@@ -44,7 +44,7 @@ def execute(
         code = outcome.exit
         try:
             after = trees.read_tree(Path(backend.tree), roots_own, before, keep)
-            changes = trees.changes_between(before, after)
+            changes = trees.changes_between(before, after, backend.merged)
         except trees.TooManyEntries:
             after, changes, code, hits = {}, (), None, tuple(dict.fromkeys((*hits, "disk")))
         return Execution(code, outcome.stdout, outcome.stderr, changes, hits, outcome.seconds, backend.name), after
