@@ -7,7 +7,8 @@ FOLDER holds all.cm of NL2Bash (or set NL2BASH_DATA); the 300 commands of InterC
 package icalfa or from --icalfa FOLDER (its assets/datasets). Neither is part of this repository. Without them their
 rows are missing from the table, and it says so. Intervals are Wilson's, 95 %.
 The held-out set is checked against its digest first; only its totals are ever printed.
---tools FILE adds other tools: JSON {"name": {command: "allow" or "flag"}}, made by a throw-away environment.
+--tools FILE adds other tools: JSON {"name": {command: "allow" or "flag"}}, made by scripts/risk_tools.py in a
+throw-away environment.
 """
 
 import argparse
@@ -282,6 +283,7 @@ def main() -> int:
     parser.add_argument("--nl2bash", type=Path, default=os.environ.get("NL2BASH_DATA"), help="folder with all.cm")
     parser.add_argument("--icalfa", type=Path, help="icalfa's assets/datasets, when the package is not installed")
     parser.add_argument("--tools", type=Path, help="answers of other tools, JSON")
+    parser.add_argument("--write-commands", type=Path, metavar="FILE", help="only write every command, for risk_tools")
     parser.add_argument("--fuzz", type=int, metavar="N", help="only fuzz, with N inputs")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=RESULT)
@@ -292,11 +294,17 @@ def main() -> int:
         print(json.dumps(found, indent=1))
         return 0 if found["slowest_ms"] < FUZZ_SECONDS * 1e3 else 1
     icalfa = icalfa_commands(given.icalfa)
+    sets = {
+        "development": read_commands(DATA / "development.jsonl"),
+        "held_out": read_commands(DATA / "held_out.jsonl"),
+        "icalfa": icalfa,
+        "nl2bash": nl2bash,
+    }
+    if given.write_commands:
+        given.write_commands.write_text(json.dumps(sorted({one for commands in sets.values() for one in commands})))
+        return 0
     result = measure(nl2bash, icalfa)
     if given.tools:
-        sets = {"development": read_commands(DATA / "development.jsonl"),
-        "held_out": read_commands(DATA / "held_out.jsonl"),
-                "icalfa": icalfa, "nl2bash": nl2bash}  # fmt: skip
         result["tools"] = other_tools(given.tools, sets)
     given.out.parent.mkdir(parents=True, exist_ok=True)
     partial = given.out.with_name(given.out.name + ".partial")
