@@ -40,6 +40,7 @@ model: setup ## materialise the embedded base model into models/ (once) and veri
 
 data: setup ## rebuild the datasets of data/ byte for byte
 	@$(PY) -m scripts.build_data
+	@$(PY) -m scripts.build_safety
 
 lint: setup ## validate RECIPE= (default: all) against Axolotl's own schema; GPU= names the card it is meant for
 	@$(PY) -m scripts.lint_recipe $(if $(filter command line,$(origin RECIPE)),$(RECIPE)) $(if $(GPU),--gpu $(GPU))

@@ -57,7 +57,7 @@ def main(run: Path, prepared: Path) -> int:
         def on_epoch_begin(
             self, args: Any, state: Any, control: Any, train_dataloader: Any = None, **_: Any
         ) -> None:
-            fix_order_of_packed_batches(train_dataloader, args.seed, int(state.epoch or 0))
+            pack_for_epoch(train_dataloader, int(state.epoch or 0))
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if stop_requested:
@@ -92,21 +92,20 @@ def main(run: Path, prepared: Path) -> int:
     return INTERRUPTED if stop_requested else 0
 
 
-def fix_order_of_packed_batches(loader: Any, seed: int, epoch: int) -> None:
-    """Make the order of packed batches a function of (seed, epoch), so that a resumed run sees what is left.
+def pack_for_epoch(loader: Any, epoch: int) -> None:
+    """Let Axolotl's packing sampler pack anew for this epoch, so that a resumed run sees what is left of it.
 
-    Axolotl's packing sampler draws its order from the process's random state, and Accelerate's skipping of
-    finished batches does not tell it the epoch: resumed, it would repeat some examples and never show others.
+    The order below it is a function of (seed, epoch), but packed batches are cached, and Accelerate's skipping of
+    finished batches does not tell the packing sampler the epoch: resumed, a run would use the packing that was made
+    to count the batches, repeat some examples and never show others.
     """
-    import torch
     from axolotl.utils.samplers.multipack import MultipackBatchSampler
 
     sampler = loader.batch_sampler
-    while not isinstance(sampler, MultipackBatchSampler):
-        if (sampler := getattr(sampler, "batch_sampler", None)) is None:
-            return  # without packing, Accelerate's own sampler is seeded by epoch already
-    sampler.sampler.generator = torch.Generator().manual_seed(seed + epoch)
-    sampler.set_epoch(epoch)
+    while sampler is not None and not isinstance(sampler, MultipackBatchSampler):
+        sampler = getattr(sampler, "batch_sampler", None)
+    if sampler is not None:
+        sampler.set_epoch(epoch)
 
 
 def peak_memory_gb() -> float:
