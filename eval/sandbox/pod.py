@@ -17,7 +17,6 @@ all processes together and disk use are looked at ten times a second, not enforc
 # Strings and descriptors on purpose: thousands of calls a run, and no link may be followed.
 # ruff: noqa: PTH101, PTH106, PTH112, PTH114, PTH208
 import os
-import shutil
 import stat
 import subprocess
 from pathlib import Path
@@ -50,7 +49,8 @@ class Pod:
         self._filter = seccomp.filter_program(frozenset())
         folder = FOLDER.resolve() / "workers" / str(uid)
         folder.parent.mkdir(mode=0o700, exist_ok=True)
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():  # of a worker that was killed; what a command left in it may be nested beyond recursion
+            _remove(str(folder.parent), folder.name)
         # Hard links cost no space. Nobody can write to the shared files: root owns them, no mode allows it.
         done = subprocess.run(["cp", "-al", str(root.top), str(folder)], capture_output=True, text=True)
         if done.returncode != 0:
@@ -65,7 +65,7 @@ class Pod:
 
     def _devices(self, top: Path) -> None:
         """The harmless devices; an unprivileged container may make these and no others."""
-        shutil.rmtree(top / "dev", ignore_errors=True)
+        _remove(str(top), "dev")
         (top / "dev").mkdir(mode=0o755)
         for name, (major, minor) in DEVICES.items():
             try:
@@ -157,7 +157,7 @@ class Pod:
 
     def close(self) -> None:
         """Remove the hard links."""
-        shutil.rmtree(self.tree)
+        _remove(*os.path.split(self.tree))
 
 
 def _remove(top: str, path: str) -> None:

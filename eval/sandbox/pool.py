@@ -82,6 +82,11 @@ class Sandbox:
         parts = [command, fixture.digest, self.identity, asdict(limits)]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest() + ".json"
 
+    @property
+    def workers(self) -> int:
+        """How many commands run at the same time."""
+        return len(self._workers)
+
     @contextmanager
     def _borrowed(self) -> Iterator["_Worker"]:
         worker = self._idle.get()

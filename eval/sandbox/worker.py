@@ -23,6 +23,7 @@ from eval.sandbox.namespaces import Namespaces
 from eval.sandbox.pod import Pod
 from eval.sandbox.root import Root
 from eval.sandbox.stored import Fixture, tree_of
+from eval.sandbox.supervise import kill_all
 
 Backend = Namespaces | Pod
 
@@ -102,6 +103,7 @@ def main() -> None:
 def open_backend(kind: str, root: Root, uid: int, base: Path) -> Backend:
     """The backend of this worker."""
     confine.adopt_orphans()
+    kill_all(uid)  # what a killed worker of this user may have left
     return Namespaces(root, uid, base) if kind == "namespaces" else Pod(root, uid, base)
 
 
