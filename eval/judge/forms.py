@@ -4,7 +4,6 @@ An output is a list of records (lines), a record a tuple of words. Each function
 is spelling rather than meaning: white space, how a path is written, a unit, an instant that passes.
 """
 
-import math
 import posixpath
 import re
 from collections import Counter
@@ -133,8 +132,8 @@ def shape(word: str) -> str:
 def bytes_range(word: str, unit: int) -> tuple[float, float, bool] | None:
     """Smallest and largest size that prints as `word`, and whether it names its unit; None when it is no size.
 
-    A bare number counts `unit` bytes. With K, M, G the tools of coreutils round up, to one decimal below 10 and
-    to whole steps above, so that 4.0K is any size over 3.9K up to 4.0K; one step of slack covers rounding to nearest.
+    A bare number counts `unit` bytes. Tools round up (ls, du), to nearest or down (free), to one decimal below 10 and
+    to whole steps above: one step of slack to either side.
     """
     match = SIZE.fullmatch(word)
     if match is None:
@@ -146,7 +145,7 @@ def bytes_range(word: str, unit: int) -> tuple[float, float, bool] | None:
         return value, value, False
     slack = 0.1 if "." in number else 1.0
     value = float(number)
-    return (value - slack) * step, (value + slack / 2) * step, True
+    return (value - slack) * step, (value + slack) * step, True
 
 
 def same_size(one: str, two: str, unit: int) -> bool:
@@ -154,12 +153,12 @@ def same_size(one: str, two: str, unit: int) -> bool:
     a, b = bytes_range(one, unit), bytes_range(two, unit)
     if a is None or b is None or not (a[2] or b[2]):
         return False
-    return max(a[0], b[0]) <= min(a[1], b[1]) and not math.isclose(a[1], 0)
+    return max(a[0], b[0]) <= min(a[1], b[1])
 
 
 def without_frame(rows: list[Record]) -> list[Record]:
     """Records without headers (lines of two or more words, no numbers) above a table, and without stated totals."""
-    body = [row for row in rows if row and not (TOTAL.fullmatch(" ".join(row)) and len(row) <= 3)]
+    body = [row for row in rows if not (TOTAL.fullmatch(" ".join(row)) and len(row) <= 3)]
     start = 0
     while start < min(2, len(body) - 1) and len(body[start]) > 1 and all(HEADER.fullmatch(w) for w in body[start]):
         start += 1

@@ -22,8 +22,8 @@ RULES: dict[str, Rule] = {
     rule.__name__: rule
     for rule in (
         rungs.exact, rungs.whitespace, rungs.line_order, rungs.path_spelling, rungs.effects_only, rungs.report,
-        rungs.volatile, rungs.units, rungs.columns, rungs.names, rungs.drawing, rungs.same_query, rungs.fields,
-        rungs.fewer, rungs.contained, rungs.summary, rungs.similar,
+        rungs.volatile, rungs.units, rungs.labels, rungs.columns, rungs.names, rungs.drawing, rungs.same_query,
+        rungs.fields, rungs.fewer, rungs.contained, rungs.summary, rungs.similar,
     )
 }  # fmt: skip
 # Switchable too, but not rules of a Pair: equal spelling (before any run), nothing to see, contents of written files.
@@ -33,7 +33,7 @@ ALL = frozenset(RULES) | frozenset(OTHERS)
 LENIENT = frozenset(("fields", "fewer", "contained", "summary", "similar"))
 ROBUST = ALL - LENIENT
 # These compare parts: where no copy changes what the gold shows, they were never put to the test.
-PARTIAL = frozenset(("units", "columns", "names", "drawing"))
+PARTIAL = frozenset(("units", "labels", "columns", "names", "drawing"))
 # By which rules the contents of a written file may agree.
 CONTENT_RULES = ("whitespace", "line_order", "path_spelling", "volatile", "units")
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from eval.judge.forms import (
     Record,
+    absolute_words,
     base_names,
     drawn_names,
     is_contained,
@@ -20,6 +21,7 @@ from eval.judge.forms import (
     same_size,
     without_frame,
 )
+from eval.judge.hints import command_words
 from eval.judge.pair import BLANKS_ASKED, Pair
 from eval.judge.queries import facts_asked
 
@@ -91,6 +93,18 @@ def units(pair: Pair) -> bool:
         )
         for unit in (1, 1024)
     )
+
+
+def labels(pair: Pair) -> bool:
+    """One line each, equal without the words that only repeat the command's own operands (wc -l f, wc -l < f)."""
+    one, two = pair.rows()
+    if len(one) != 1 or len(two) != 1:
+        return False
+    bare = []
+    for row, command in ((one[0], pair.gold), (two[0], pair.candidate)):
+        operands = set(absolute_words([tuple(command_words(command))], pair.cwd, pair.paths)[0])
+        bare.append(tuple(word for word in row if not (word.startswith("/") and word in operands)))
+    return bool(bare[0]) and bare[0] == bare[1]
 
 
 def columns(pair: Pair) -> bool:

@@ -57,6 +57,7 @@ class Runs:
 
     sandbox: Sandbox
     done: dict[tuple[str, str, int], Execution] = field(default_factory=dict)
+    scenes: dict["Question", list["Scene"]] = field(default_factory=dict)
 
     def get(self, wanted: Iterable[tuple[str, Fixture]], repeat: int = 0, gold: bool = False) -> list[Execution]:
         """Executions in the order wanted; those not yet known run together, on all cores. SandboxError."""
@@ -83,6 +84,12 @@ def set_scenes(runs: Runs, questions: Iterable[Question]) -> dict[Question, list
     Copies on which the gold hits a limit are left out: they say nothing about it.
     """
     asked = list(questions)
+    new = [q for q in asked if q not in runs.scenes]
+    runs.scenes |= make_scenes(runs, new) if new else {}
+    return {q: runs.scenes[q] for q in asked}
+
+
+def make_scenes(runs: Runs, asked: list[Question]) -> dict[Question, list[Scene]]:
     given = {q: base_fixture(q.fixture, runs.sandbox) for q in asked}
     golds = run_golds(runs, [(q, given[q]) for q in asked], asked)
     scenes = {q: [Scene("given", given[q], golds[q, given[q].digest])] for q in asked}

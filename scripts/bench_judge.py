@@ -1,0 +1,246 @@
+"""How good is the execution judge? The numbers behind docs/judge.md.
+
+    python -m scripts.bench_judge [--nl2bash FOLDER] [--twice]     (make bench-judge)
+
+Writes results/bench/judge.json and judge.md: the published table (plain and robust), what each rung contributes,
+near-misses, cross pairs, pairs from NL2Bash (where its folder is given), seconds. Undecided and unsupported are
+counted as they are; only the published table, which knows accept and nothing else, takes them for "not accepted".
+With --twice everything is judged again by fresh executions, and the verdicts must be the same bytes.
+"""
+
+import argparse
+import random
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from eval.errors import Refused, run_command
+from eval.judge.judging import judge_many
+from eval.judge.ladder import ALL, LENIENT, OTHERS, ROBUST, RULES
+from eval.judge.scenes import Runs
+from eval.judge.verdicts import Case, Verdict
+from eval.provenance import json_sha256
+from eval.records import write_json, write_text
+from eval.sandbox import Sandbox, open_sandbox
+from eval.stats import wilson_interval
+from eval.tasks.intercode_alfa import load_rows
+from scripts.judge_cases import Labelled, cross_pairs, differing, half_of, nl2bash_pairs, published
+from scripts.near_misses import near_misses
+
+RESULTS = Path("results/bench")
+CONFIDENCE, RESAMPLES = 0.95, 2000
+PAIRS = 400  # of NL2Bash, each kind
+LADDER = [*OTHERS[:1], *list(RULES)[:4], OTHERS[1], *list(RULES)[4:6], OTHERS[2], *list(RULES)[6:]]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m scripts.bench_judge", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--nl2bash", type=Path, help="folder with NL2Bash's all.nl and all.cm")
+    parser.add_argument("--twice", action="store_true", help="judge everything twice and compare the verdicts")
+    parser.add_argument("--backend", choices=["namespaces", "pod"])
+    arguments = parser.parse_args()
+    with open_sandbox(arguments.backend) as sandbox:
+        answer, verdicts = measure(sandbox, arguments.nl2bash)
+        answer["verdicts_sha256"] = json_sha256(verdicts)
+        if arguments.twice:
+            _, again = measure(sandbox, arguments.nl2bash)
+            answer["twice_identical"] = again == verdicts
+        answer["seconds"] = seconds(sandbox)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    write_json(RESULTS / "judge.json", answer)
+    write_text(RESULTS / "judge.md", table(answer))
+    print(table(answer))
+    print(f"written: {RESULTS / 'judge.json'}, {RESULTS / 'judge.md'}")
+    if answer.get("twice_identical") is False:
+        raise Refused("the second pass gave other verdicts: the judge is not deterministic")
+    return 0
+
+
+def measure(sandbox: Sandbox, nl2bash: Path | None) -> tuple[dict[str, Any], list[Any]]:
+    """Every part but the seconds, and every verdict in order."""
+    runs, rows, said = Runs(sandbox), load_rows(), []
+
+    def judged(cases: Sequence[Case], robust: bool, note: str) -> list[Verdict]:
+        begin = time.monotonic()
+        verdicts = judge_many(sandbox, cases, robust=robust, runs=runs)
+        said.append([verdict.to_json() for verdict in verdicts])
+        print(f"  {note}: {len(cases)} cases, {time.monotonic() - begin:.0f} s", flush=True)
+        return verdicts
+
+    answer: dict[str, Any] = {"sandbox": sandbox.identity}
+    pairs = published(rows)
+    for mode in ("plain", "robust"):
+        verdicts = judged([pair.case for pair in pairs], mode == "robust", f"published, {mode}")
+        answer[f"published_{mode}"] = {
+            kind: rates([(p, v) for p, v in zip(pairs, verdicts, strict=True) if kind in ("all", p.kind)])
+            for kind in ("all", *sorted({pair.kind for pair in pairs}))
+        }
+
+    edits = near_misses(rows)
+    cases = [Case(edit.request, edit.gold, edit.candidate, edit.fixture) for edit in edits]
+    kept = [index for index, differs in enumerate(differing(runs, cases)) if differs]
+    for mode in ("plain", "robust"):
+        verdicts = judged([cases[index] for index in kept], mode == "robust", f"near-misses, {mode}")
+        answer[f"near_misses_{mode}"] = near_miss_rates([(edits[i], v) for i, v in zip(kept, verdicts, strict=True)])
+    meaning = [cases[index] for index in kept if edits[index].kind != "presentation"]
+    answer["ladder"] = ladder(sandbox, runs, pairs, meaning)
+
+    crossed = cross_pairs(rows)
+    verdicts = judged(crossed, True, "cross pairs, robust")
+    accepted = [case for case, v in zip(crossed, verdicts, strict=True) if v.verdict == "accept"]
+    wrong = differing(runs, accepted)
+    answer["cross_pairs"] = proportion(sum(wrong), len(crossed) - wrong.count(False)) | {
+        "the_same_everywhere": wrong.count(False),
+        "accepted": [[case.gold, case.candidate] for case, is_wrong in zip(accepted, wrong, strict=True) if is_wrong],
+    }
+    answer["nl2bash"] = held_out(runs, judged, nl2bash) if nl2bash else "not measured: give --nl2bash FOLDER"
+    return answer, said
+
+
+def rates(rows: list[tuple[Labelled, Verdict]]) -> dict[str, Any]:
+    """Precision, recall, F1 and accuracy of "accept", with 95 % intervals (Wilson; F1 by a seeded bootstrap)."""
+    marks = [(pair.right, verdict.verdict == "accept") for pair, verdict in rows]
+
+    def f1(sample: list[tuple[bool, bool]]) -> float:
+        hit = sum(right and said for right, said in sample)
+        return 2 * hit / max(1, sum(right for right, _ in sample) + sum(said for _, said in sample))
+
+    chance = random.Random(0)
+    values = sorted(f1(chance.choices(marks, k=len(marks))) for _ in range(RESAMPLES))
+    low, high = values[int(0.025 * RESAMPLES)], values[int(0.975 * RESAMPLES)]
+    positives = [said for right, said in marks if right]
+    chosen = [right for right, said in marks if said]
+    return {
+        "accuracy": proportion(sum(right == said for right, said in marks), len(marks)),
+        "precision": proportion(sum(chosen), len(chosen)),
+        "recall": proportion(sum(positives), len(positives)),
+        "f1": {"rate": f1(marks), "low": low, "high": high},
+        "verdicts_right": dict(sorted(Counter(v.verdict for p, v in rows if p.right).items())),
+        "verdicts_wrong": dict(sorted(Counter(v.verdict for p, v in rows if not p.right).items())),
+        "rules": dict(sorted(Counter(f"{v.verdict} {v.rule}" for p, v in rows if p.right).items())),
+    }
+
+
+def proportion(count: int, n: int) -> dict[str, Any]:
+    if n == 0:
+        return {"count": 0, "n": 0, "rate": None, "low": None, "high": None}
+    interval = wilson_interval(count, n, CONFIDENCE)
+    return {"count": count, "n": n, "rate": count / n, "low": interval.low, "high": interval.high}
+
+
+def near_miss_rates(rows: list[tuple[Any, Verdict]]) -> dict[str, Any]:
+    """Accepted share of edits that change the meaning, in all, by half and by kind; presentation edits apart."""
+    groups: dict[str, list[Verdict]] = {}
+    for edit, verdict in rows:
+        shown = edit.kind == "presentation"
+        keys = ["presentation"] if shown else ["meaning", f"half {half_of(edit.gold)}", edit.kind]
+        for key in keys:
+            groups.setdefault(key, []).append(verdict)
+    answer: dict[str, Any] = {
+        key: proportion(sum(v.verdict == "accept" for v in found), len(found))
+        | {"undecided_or_unsupported": sum(v.verdict in ("undecided", "unsupported") for v in found)}
+        for key, found in sorted(groups.items())
+    }
+    answer["accepted"] = [
+        [verdict.rule, edit.edit, edit.gold, edit.candidate]
+        for edit, verdict in rows
+        if verdict.verdict == "accept" and edit.kind != "presentation"
+    ]
+    return answer
+
+
+def ladder(sandbox: Sandbox, runs: Runs, pairs: list[Labelled], misses: list[Case]) -> list[dict[str, Any]]:
+    """Rungs added one by one: accuracy of the published table (plain), near-misses accepted plain and robust."""
+    steps, active = [], set[str]()
+    for rung in LADDER:
+        active.add(rung)
+        verdicts = judge_many(sandbox, [p.case for p in pairs], robust=False, rules=active, runs=runs)
+        right = sum((v.verdict == "accept") == p.right for p, v in zip(pairs, verdicts, strict=True))
+        passed = {
+            mode: sum(
+                v.verdict == "accept"
+                for v in judge_many(sandbox, misses, robust=mode == "robust", rules=active, runs=runs)
+            )
+            for mode in ("plain", "robust")
+        }
+        steps.append(
+            {"rung": rung, "lenient": rung in LENIENT, "accuracy": right / len(pairs)}
+            | {f"near_misses_{mode}": count / len(misses) for mode, count in passed.items()}
+        )
+        print(f"  ladder, {rung}: accuracy {right / len(pairs):.3f}", flush=True)
+    return steps
+
+
+def held_out(runs: Runs, judged: Any, folder: Path) -> dict[str, Any]:
+    """Pairs of NL2Bash by half: accepted share of the positives and of the negatives that truly differ."""
+    pairs = nl2bash_pairs(folder, PAIRS)
+    differs = differing(runs, [pair.case for pair in pairs])
+    asked = [pair for pair, truth in zip(pairs, differs, strict=True) if pair.right or truth]
+    verdicts = judged([pair.case for pair in asked], True, "NL2Bash, robust")
+    answer: dict[str, Any] = {}
+    for half in ("tuning", "report"):
+        for name, right in (("positives", True), ("negatives", False)):
+            found = [v for p, v in zip(asked, verdicts, strict=True) if p.kind == half and p.right == right]
+            answer[f"{name}_{half}"] = proportion(sum(v.verdict == "accept" for v in found), len(found)) | {
+                "verdicts": dict(sorted(Counter(v.verdict for v in found).items()))
+            }
+    decided = [v for p, v in zip(asked, verdicts, strict=True) if p.right and v.verdict in ("accept", "reject")]
+    answer["positives_decided"] = proportion(sum(v.verdict == "accept" for v in decided), len(decided))
+    return answer
+
+
+def seconds(sandbox: Sandbox) -> dict[str, float]:
+    """Wall seconds for the 300 second golds as candidates, golds cached; with and without the shortcut same_text."""
+    cases = [Case(row.request, row.gold, row.second, row.fixture) for row in load_rows()]
+    found = {}
+    for mode, rules in (("plain", ALL), ("robust", ROBUST)):
+        for name, active in ((mode, rules), (f"{mode}_all_run", rules - {"same_text"})):
+            runs = Runs(sandbox)
+            judge_many(sandbox, [], runs=runs)
+            begin = time.monotonic()
+            judge_many(sandbox, cases, robust=mode == "robust", rules=active, runs=runs)
+            found[name] = round(time.monotonic() - begin, 2)
+    return found
+
+
+def table(answer: dict[str, Any]) -> str:
+    """The markdown tables of docs/judge.md, from judge.json."""
+
+    def share(value: dict[str, Any]) -> str:
+        if value["rate"] is None:
+            return "none"
+        counted = f" ({value['count']}/{value['n']})" if "n" in value else ""
+        return f"{100 * value['rate']:.1f} % [{100 * value['low']:.1f}, {100 * value['high']:.1f}]{counted}"
+
+    lines = [f"Sandbox: `{answer['sandbox']}`. Intervals are 95 %.", ""]
+    for mode in ("plain", "robust"):
+        lines += [f"### Published pairs, {mode}", "", "| file system | accuracy | precision | recall | F1 |"]
+        lines += ["|---|---|---|---|---|"]
+        for kind, row in answer[f"published_{mode}"].items():
+            cells = " | ".join(share(row[name]) for name in ("accuracy", "precision", "recall", "f1"))
+            lines.append(f"| {kind} | {cells} |")
+        lines.append("")
+    lines += ["### Rungs, cumulative", "", "| rung | accuracy | near-misses, plain | near-misses, robust |"]
+    lines += ["|---|--:|--:|--:|"]
+    for step in answer["ladder"]:
+        name = f"{step['rung']} (lenient)" if step["lenient"] else step["rung"]
+        cells = " | ".join(f"{100 * step[key]:.1f} %" for key in ("near_misses_plain", "near_misses_robust"))
+        lines.append(f"| {name} | {step['accuracy']:.3f} | {cells} |")
+    lines += ["", "### Wrong candidates accepted", "", "| set | plain | robust |", "|---|---|---|"]
+    for key in (key for key in answer["near_misses_robust"] if key != "accepted"):
+        plain, robust = (share(answer[f"near_misses_{mode}"][key]) for mode in ("plain", "robust"))
+        lines.append(f"| near-misses: {key} | {plain} | {robust} |")
+    lines.append(f"| cross pairs | | {share(answer['cross_pairs'])} |")
+    if isinstance(answer["nl2bash"], dict):
+        lines += ["", "### NL2Bash, robust", "", "| set | accepted | verdicts |", "|---|---|---|"]
+        for key, row in answer["nl2bash"].items():
+            lines.append(f"| {key} | {share(row)} | {row.get('verdicts', '')} |")
+    lines += ["", "### Seconds for 300 candidates, golds cached", "", "| mode | seconds |", "|---|--:|"]
+    lines += [f"| {name} | {value} |" for name, value in answer["seconds"].items()]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    run_command(main)

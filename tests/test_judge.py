@@ -1,0 +1,140 @@
+"""The judge end to end: real commands in the real sandbox."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from eval.judge.judging import judge, judge_many
+from eval.judge.ladder import ALL, ROBUST
+from eval.judge.scenes import Question, Runs, set_scenes
+from eval.judge.verdicts import Case
+from eval.sandbox import Sandbox, open_sandbox
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with open_sandbox() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def runs(sandbox: Sandbox) -> Runs:
+    return Runs(sandbox)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A small home folder; `short.txt` has three lines, so that head -n 5 and head -n 6 agree on it."""
+    top = tmp_path_factory.mktemp("fixture") / "home"
+    (top / "docs").mkdir(parents=True)
+    (top / "short.txt").write_text("one\ntwo\nthree\n")
+    (top / "docs" / "a.md").write_text("alpha\nbeta\n")
+    (top / "docs" / "b.md").write_text("alpha\n")
+    return str(top)
+
+
+CASES = [
+    ("list the markdown files", "find . -name '*.md'", "find . -type f -name '*.md'", "accept"),
+    ("show the first 5 lines of short.txt", "head -n 5 short.txt", "sed -n '1,5p' short.txt", "accept"),
+    ("how many lines has short.txt", "wc -l short.txt", "wc -l < short.txt", "accept"),
+    ("list the files here", "ls", "ls -l", "accept"),
+    ("make x.txt read-only for everyone", "chmod 444 x.txt", "chmod a=r x.txt", "accept"),
+    ("delete old.log", "rm old.log", "unlink old.log", "accept"),
+    ("copy short.txt to copy.txt", "cp short.txt copy.txt", "cat short.txt > copy.txt", "accept"),
+    ("copy short.txt to copy.txt", "cp short.txt copy.txt", "mv short.txt copy.txt", "reject"),
+    ("show the first 5 lines of short.txt", "head -n 5 short.txt", "head -n 6 short.txt", "reject"),
+    ("make x.txt read-only for everyone", "chmod 444 x.txt", "chmod 440 x.txt", "reject"),
+    ("count the lines of short.txt", "wc -l short.txt", "wc -w short.txt", "reject"),
+    ("lines with alpha in docs", "grep -r alpha docs", "grep -ri alpha docs", "reject"),
+    ("show short.txt", "cat short.txt", "sleep 60", "reject"),
+    ("show short.txt", "cat short.txt", "frobnicate short.txt", "reject"),
+    ("show short.txt", "cat short.txt", "cat 'short.txt", "reject"),
+    ("do nothing", "true", ":", "undecided"),
+    ("fetch the page", "curl -s http://example.com/", "wget -qO- http://example.com/", "unsupported"),
+]
+
+
+def asked(folder: str) -> list[Case]:
+    return [Case(request, gold, candidate, folder) for request, gold, candidate, _ in CASES]
+
+
+def test_verdicts_in_order(sandbox: Sandbox, runs: Runs, folder: str) -> None:
+    verdicts = judge_many(sandbox, asked(folder), runs=runs)
+    assert [(case.candidate, v.verdict) for case, v in zip(asked(folder), verdicts, strict=True)] == [
+        (candidate, expected) for _, _, candidate, expected in CASES
+    ], [v.to_json() for v in verdicts]
+    json.dumps([verdict.to_json() for verdict in verdicts])
+
+
+def test_fresh_executions_give_the_same_bytes(sandbox: Sandbox, runs: Runs, folder: str) -> None:
+    first, second = (
+        [v.to_json() for v in judge_many(sandbox, asked(folder), runs=known)] for known in (runs, Runs(sandbox))
+    )
+    assert first == second
+
+
+def test_the_given_file_system_alone_is_fooled(sandbox: Sandbox, runs: Runs, folder: str) -> None:
+    case = Case("show the first 5 lines of short.txt", "head -n 5 short.txt", "head -n 6 short.txt", folder)
+    assert judge_many(sandbox, [case], robust=False, runs=runs)[0].verdict == "accept"
+    assert judge_many(sandbox, [case], robust=True, runs=runs)[0].verdict == "reject"
+
+
+def test_the_copies_answer_where_the_given_one_is_silent(sandbox: Sandbox, runs: Runs, folder: str) -> None:
+    case = Case("delete old.log", "rm old.log", "unlink old.log", folder)
+    verdict = judge_many(sandbox, [case], robust=False, runs=runs)[0]
+    assert verdict.verdict == "accept" and verdict.evidence["on"] != "given"
+
+
+def test_equal_spelling_needs_no_run(sandbox: Sandbox, folder: str) -> None:
+    fresh = Runs(sandbox)
+    case = Case("find", "find . -name x -print", 'find . -name "x"', folder)
+    assert judge_many(sandbox, [case], runs=fresh)[0].rule == "same_text" and not fresh.done
+    ran = judge_many(sandbox, [Case("list", "ls", "ls ", folder)], runs=fresh, rules=ROBUST - {"same_text"})[0]
+    assert ran.rule == "exact" and fresh.done
+
+
+def test_what_never_varies_is_not_accepted_by_a_partial_rule(sandbox: Sandbox, runs: Runs, folder: str) -> None:
+    case = Case("print 7", "echo 7", "echo 7 8", folder)
+    verdict = judge_many(sandbox, [case], runs=runs)[0]
+    assert (verdict.verdict, verdict.rule) == ("undecided", "never_varies")
+
+
+def test_a_gold_is_run_once_for_all_candidates(sandbox: Sandbox, folder: str) -> None:
+    fresh = Runs(sandbox)
+    cases = [Case("count", "wc -l short.txt", f"wc -c docs/{name}", folder) for name in ("a.md", "b.md", "c.md")]
+    judge_many(sandbox, cases, runs=fresh)
+    assert sum(command == "wc -l short.txt" and repeat == 0 for command, _, repeat in fresh.done) == len(
+        set_scenes(fresh, [Question("count", "wc -l short.txt", folder)]).popitem()[1]
+    )
+
+
+def test_one_question(sandbox: Sandbox, folder: str) -> None:
+    assert judge(sandbox, "list the files here", "ls", "ls -1", folder, rules=ALL).verdict == "accept"
+
+
+def test_command_line(folder: str) -> None:
+    rows = [
+        {"request": r, "gold": g, "candidate": c, "fixture": folder} for r, g, c, _ in (CASES[0], CASES[7], CASES[15])
+    ]
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    command = [sys.executable, "-m", "eval.judge", "--jsonl", "-"]
+    done = subprocess.run(command, input=lines, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [answer["verdict"] for answer in answers] == ["accept", "reject", "undecided"]
+    assert all(answer.keys() == {"verdict", "rule", "evidence"} for answer in answers)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("{", ":1: no JSON"), ('{"gold": "ls"}', ":1: needs the strings"), (None, "is no file")]
+)
+def test_bad_input_is_one_line(text: str | None, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "cases.jsonl"
+    if text is not None:
+        path.write_text(text + "\n")
+    done = subprocess.run([sys.executable, "-m", "eval.judge", "--jsonl", str(path)], capture_output=True, text=True)
+    assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr

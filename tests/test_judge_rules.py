@@ -1,0 +1,182 @@
+"""The ladder on made-up executions: what counts as the same, what as different, what cannot be said."""
+
+import pytest
+
+from eval.judge.forms import drawn_names, is_projection, masked, records, same_size
+from eval.judge.ladder import ALL, LENIENT, PARTIAL, ROBUST, decide
+from eval.judge.pair import Pair
+from eval.judge.spelling import same_text
+from eval.sandbox.execution import Change, Entry, Execution
+
+
+def ran(stdout: str = "", exit: int | None = 0, stderr: str = "", changes: tuple[Change, ...] = ()) -> Execution:
+    limits = ("wall",) if exit is None else ()
+    return Execution(exit, stdout.encode(), stderr.encode(), changes, limits, 0.01, "made up")
+
+
+def wrote(path: str, content: str, mode: int = 0o644) -> Change:
+    return Change(path, "added", None, Entry("file", mode, content, None, len(content)))
+
+
+def verdict(gold: Execution, candidate: Execution, gold_text: str = "find .", request: str = "", robust: bool = True):
+    pair = Pair(request, gold_text, "candidate", (gold,), (candidate,), cwd="/home/user")
+    found = decide(pair, ROBUST if robust else ALL)
+    return found.verdict, found.rule
+
+
+@pytest.mark.parametrize(
+    ("gold", "candidate", "rule"),
+    [
+        ("a\nb\n", "a\nb\n", "exact"),
+        ("a  b\n", "a b", "whitespace"),
+        ("./a\n./b\n", "./b\n./a\n", "line_order"),
+        ("./a\n./b\n", "/home/user/a\n/home/user/b\n", "path_spelling"),
+        ("Thu Jan 15 12:00:00 UTC 2026\n", "Thu, 15 Jan 2026 12:00:00 +0000\n", "volatile"),
+        ("4096 ./a\n8192 ./b\n", "4.0K ./a\n8.0K ./b\n", "units"),
+        ("a\nb\n", "total 8\n-rw-r--r-- 1 user 4 a\n-rw-r--r-- 1 user 9 b\n", "columns"),
+        ("a.txt\nb.txt\n", "/srv/a.txt\n/srv/d/b.txt\n", "names"),
+        (".\n├── a\n└── b\n\n0 directories, 2 files\n", ".\n./a\n./b\n", "drawing"),
+    ],
+)
+def test_presentation_does_not_matter(gold: str, candidate: str, rule: str) -> None:
+    assert verdict(ran(gold), ran(candidate)) == ("accept", rule)
+
+
+@pytest.mark.parametrize(
+    ("gold", "candidate", "gold_text", "request_text"),
+    [
+        ("5\n", "6\n", "find . | wc -l", "count the files"),
+        ("a\nb\n", "a\nb\nc\n", "find .", "list the files"),
+        ("1\n2\n", "2\n1\n", "find . | sort", "list the files sorted by size"),  # the order was asked for
+        ("x\ny\n", "y\nx\n", "cat notes.txt", "show notes.txt"),  # a text as it is
+        ("a\nb\n", "b\nc\n", "find .", "list"),
+        ("4096 ./a\n", "4.9K ./a\n", "du -b", "size"),
+        ("-rw 1 a\n-rw 2 b\n", "a\nb\n", "ls -l", "a long listing"),  # less than was asked
+        ("part one part\n", "part\n", "find .", "x"),
+        ("a b\n", " a b\n", "echo", "remove leading spaces"),  # blanks are the question
+        ("one\n\ntwo\n", "one\ntwo\n", "cat f", "print f"),
+    ],
+)
+def test_another_result_is_rejected(gold: str, candidate: str, gold_text: str, request_text: str) -> None:
+    assert verdict(ran(gold), ran(candidate), gold_text, request_text) == ("reject", "output")
+
+
+def test_the_same_change_in_silence_or_with_words_is_the_same() -> None:
+    change = (wrote("/srv/b", "x"),)
+    assert verdict(ran(changes=change), ran("'/srv/a' -> '/srv/b'\n", changes=change))[0] == "accept"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [(), (wrote("/srv/b", "y"),), (wrote("/srv/c", "x"),), (wrote("/srv/b", "x", 0o755),)],
+    ids=["none", "content", "path", "mode"],
+)
+def test_another_change_is_rejected_whatever_is_printed(other: tuple[Change, ...]) -> None:
+    assert verdict(ran("done\n", changes=(wrote("/srv/b", "x"),)), ran("done\n", changes=other)) == (
+        "reject",
+        "effects",
+    )
+
+
+def test_contents_that_change_from_run_to_run_are_left_out() -> None:
+    gold = tuple(ran(changes=(wrote("/srv/key", content),)) for content in ("one", "two"))
+    candidate = tuple(ran(changes=(wrote("/srv/key", content),)) for content in ("three", "four"))
+    pair = Pair("", "openssl rand 8 > key", "c", gold, candidate)
+    assert decide(pair, ROBUST).verdict == "accept"
+
+
+def test_nothing_to_see_is_undecided() -> None:
+    assert verdict(ran(exit=1, stderr="rm: no"), ran(exit=1, stderr="unlink: no")) == (
+        "undecided",
+        "nothing_observable",
+    )
+
+
+@pytest.mark.parametrize(
+    ("gold", "candidate", "expected"),
+    [
+        (ran(exit=None), ran("x"), ("unsupported", "gold_limit")),
+        (ran("x"), ran(exit=None), ("reject", "candidate_limit")),
+        (ran(exit=6, stderr="curl: (6) Could not resolve host: x"), ran("x"), ("unsupported", "gold_needs_more")),
+        (
+            ran("x"),
+            ran(exit=127, stderr="bash: line 1: tar: command not found"),
+            ("unsupported", "candidate_needs_more"),
+        ),
+        (ran("x"), ran(exit=127, stderr="bash: line 1: frob: command not found"), ("reject", "output")),
+    ],
+    ids=["gold never ends", "candidate never ends", "no network", "tool not installed", "tool does not exist"],
+)
+def test_what_the_sandbox_lacks_is_no_zero(gold: Execution, candidate: Execution, expected: tuple[str, str]) -> None:
+    assert verdict(gold, candidate) == expected
+
+
+def test_every_rule_can_be_switched_off() -> None:
+    pair = Pair("", "find .", "c", (ran("a\n"),), (ran("a\n"),))
+    assert decide(pair, ALL).rule == "exact"
+    assert decide(pair, ALL - {"exact"}).rule == "whitespace"
+    assert decide(pair, frozenset()).verdict == "reject"
+
+
+def test_gates_use_no_lenient_rung() -> None:
+    assert not ROBUST & LENIENT and PARTIAL < ROBUST < ALL
+    few = verdict(ran("-rw 1 a\n-rw 2 b\n"), ran("a\nb\n"), "ls -l", "x", robust=False)
+    assert few == ("accept", "fewer")
+
+
+@pytest.mark.parametrize(
+    ("gold", "candidate"),
+    [
+        ("find . -name x -print", 'find . -name "x"'),
+        ("gzip -k f", "gzip --keep f"),
+        ("sort -n -r f", "sort -rn f"),
+        ("cp a b", "cp -v a b"),
+        ("egrep -c x f", "grep -E -c x f"),
+    ],
+)
+def test_other_spellings_of_one_command(gold: str, candidate: str) -> None:
+    assert same_text(gold, candidate, "copy a")
+
+
+@pytest.mark.parametrize(
+    ("gold", "candidate", "request_text"),
+    [
+        ("cp a b", "cp -v a b", "copy a and show what is copied"),
+        ("ls -St", "ls -tS", ""),  # the last one wins
+        ("find . -name x -o -name y -print", "find . -name x -o -name y", ""),
+        ("sort -k 2 f", "sort -k 3 f", ""),
+        ("rm -r d", "rm d", ""),
+        ("grep -e a f", "grep -E a f", ""),
+    ],
+)
+def test_spellings_that_are_not_the_same(gold: str, candidate: str, request_text: str) -> None:
+    assert not same_text(gold, candidate, request_text)
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "unit", "same"),
+    [("4.0K", "4096", 1, True), ("4.0K", "4", 1024, True), ("23Gi", "24684084", 1024, True), ("4.0K", "4300", 1, False),
+     ("5", "6", 1, False), ("12M", "12K", 1, False), ("4K", "name", 1, False)],
+)  # fmt: skip
+def test_sizes(one: str, two: str, unit: int, same: bool) -> None:
+    assert same_size(one, two, unit) is same
+
+
+def test_projection_needs_one_set_of_columns_for_all_records() -> None:
+    many = records("1 a x\n2 b y\n3 c z")
+    assert is_projection(records("a\nb\nc"), many, ordered=True)
+    assert is_projection(records("c\na\nb"), many, ordered=False)
+    assert not is_projection(records("c\na\nb"), many, ordered=True)
+    assert not is_projection(records("a\ny\nc"), many, ordered=False)
+    assert not is_projection(records("a\nb"), many, ordered=False)
+
+
+def test_words_that_move_are_masked_in_both() -> None:
+    one, two = masked(("up 5 load 0.1", "up 5 load 0.7"), ("up 5 load 0.3", "up 5 load 0.3"))
+    assert one == two
+    one, two = masked(("up 5 load 0.1", "up 5 load 0.7"), ("up 6 load 0.3", "up 6 load 0.3"))
+    assert one != two
+
+
+def test_a_text_is_no_drawing() -> None:
+    assert drawn_names("a\nb - c\n") is None
