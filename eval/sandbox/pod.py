@@ -16,6 +16,7 @@ all processes together and disk use are looked at ten times a second, not enforc
 
 # Strings and descriptors on purpose: thousands of calls a run, and no link may be followed.
 # ruff: noqa: PTH101, PTH106, PTH112, PTH114, PTH208
+import errno
 import os
 import stat
 import subprocess
@@ -142,8 +143,7 @@ class Pod:
             if parent in kept and os.path.isdir(where) and not os.path.islink(where):
                 kept[parent].add(name)
                 kept[path] = set()
-                for attribute in os.listxattr(where):
-                    os.removexattr(where, attribute)
+                _remove_attributes(where)
         for path, names in kept.items():
             trees.clear(f"{self.tree}/{path}", names)
         for path in self.merged:
@@ -168,3 +168,16 @@ def _remove(top: str, path: str) -> None:
         where.rmdir()
     else:
         where.unlink(missing_ok=True)
+
+
+def _remove_attributes(folder: str) -> None:
+    """Remove what a user may attach to a folder: user attributes and access lists."""
+    try:
+        names = os.listxattr(folder)
+    except OSError as error:
+        if error.errno != errno.ENOTSUP:
+            raise
+        return
+    for name in names:
+        if name.startswith(("user.", "system.posix_acl")):
+            os.removexattr(folder, name)
