@@ -137,6 +137,20 @@ def test_ordinary_commands_are_allowed(command: str) -> None:
     assert analyse(command).verdict == "allow"
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["r=rm; true || r=ls; $r -rf /", "r=rm; r=ls & $r -rf /", "r=rm; echo | r=ls; $r -rf /",
+     "r=rm; $x && r=ls; $r -rf /",
+     "r=rm; if $x; then r=ls; fi; $r -rf /", "r=rm; case $x in y) r=ls;; esac; $r -rf /", "r=rm; (r=ls); $r -rf /",
+     "r=rm; while $x; do r=ls; done; $r -rf /", "r=rm; f() { local r=ls; }; f; $r -rf /", "r=rm; bash -c r=ls; $r -rf /",
+     "cd /; $x && cd /tmp; rm -rf *", "$x && echo ls > /tmp/x; sh /tmp/x",
+     "rm() { :; }; rm -rf /", "rm() { :; }; sudo rm -rf /",
+     "alias rm=ls\n\\rm -rf /", "ls\n\\rm -rf /", "x=1\n\\rm -rf /", "ls # c\n\n\\rm -rf /"],
+)  # fmt: skip
+def test_what_may_not_have_happened_is_not_relied_on(command: str) -> None:
+    assert analyse(command).verdict != "allow"
+
+
 def test_spans_point_into_the_text_even_behind_other_letters() -> None:
     command = "echo 'h\u00e9llo \U0001f600'; cat /etc/shadow"
     (finding,) = analyse(command).findings

@@ -1,7 +1,7 @@
 """What the parts that judge a command may ask of the walk (shell.py). A protocol, so that imports go one way."""
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
 from tree_sitter import Node
 
@@ -42,6 +42,9 @@ class Context(Protocol):
     def run_children(self, node: Node, stdin: Output = ...) -> Output:
         """Run every named child in order."""
 
+    def run_all(self, nodes: Iterable[Node], stdin: Output) -> Output:
+        """Run nodes in order and join what they print."""
+
     def substitute(self, node: Node) -> Output:
         """Run the commands of a substitution and say what they print."""
 
@@ -50,6 +53,15 @@ class Context(Protocol):
 
     def write_targets(self, targets: list[tuple[Word, bool, bool]], output: Output) -> Output:
         """Judge the files an output goes to; what is left goes on to the pipeline."""
+
+    def snapshot(self) -> Any:
+        """What a statement may change."""
+
+    def restore(self, state: Any) -> None:
+        """Back to an earlier state."""
+
+    def join(self, other: Any) -> None:
+        """What differs from another state is not known."""
 
     def run_text(self, code: str, word: Word, stdin: Output = ...) -> Output:
         """Judge a script that is the text of a word."""

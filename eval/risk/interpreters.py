@@ -36,10 +36,18 @@ def run_shell(shell: Context, argv: list[Word], stdin: Output) -> Output:
     if command:
         if at >= len(argv):
             return NOTHING
+        state = shell.snapshot()
         shell.set_arguments(argv[at + 2 :])
-        return _script(shell, argv[at], stdin)
+        if at + 1 < len(argv):
+            shell.variables["0"] = (argv[at + 1].text, argv[at + 1].taint)
+        output = _script(shell, argv[at], stdin)
+        shell.restore(state)
+        return output
     if at < len(argv) and argv[at].text not in ("-", "/dev/stdin") and not from_input:
-        return script_file(shell, argv[at], argv[at + 1 :], stdin)
+        state = shell.snapshot()
+        output = script_file(shell, argv[at], argv[at + 1 :], stdin)
+        shell.restore(state)
+        return output
     if stdin.text == "" and not stdin.taint:
         if shell.privileged:
             shell.find("root-shell" if shell.nested() else "privileged-execution", argv[0])
@@ -48,7 +56,10 @@ def run_shell(shell: Context, argv: list[Word], stdin: Output) -> Output:
     if stdin.taint & NET:
         shell.find("remote-code", argv[0])
     elif stdin.text is not None and UNKNOWN not in stdin.text:
-        return shell.run_text(stdin.text, argv[0])
+        state = shell.snapshot()
+        output = shell.run_text(stdin.text, argv[0])
+        shell.restore(state)
+        return output
     elif stdin.taint & DECODED:
         shell.find("obfuscated-code", argv[0])
     else:

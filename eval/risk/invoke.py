@@ -26,26 +26,34 @@ MAX_ARGUMENTS = 400
 ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 
 
-def invoke(shell: Context, argv: list[Word], stdin: Output) -> Output:
-    """Judge a command given as words (argv[0] is its name); returns what it prints, as far as known."""
+def invoke(shell: Context, argv: list[Word], stdin: Output, direct: bool = True) -> Output:
+    """Judge a command given as words (argv[0] is its name); returns what it prints, as far as known.
+
+    `direct` says that the shell itself looks the name up, so that functions and aliases count.
+    """
     shell.enter()
     if len(argv) > MAX_ARGUMENTS:
         shell.find("too-large", argv[0], "arguments")
         argv = argv[:MAX_ARGUMENTS]
-    output = _invoke(shell, argv, stdin)
+    output = _invoke(shell, argv, stdin, direct)
     shell.leave()
     return output
 
 
-def _invoke(shell: Context, argv: list[Word], stdin: Output) -> Output:
+def _invoke(shell: Context, argv: list[Word], stdin: Output, direct: bool) -> Output:
     for _ in range(MAX_WRAPPERS):
         name = argv[0].text
-        if name in shell.functions:
-            return shell.call_function(name, argv, stdin)
-        if name in shell.aliases:
-            rest = " ".join(word.text for word in argv[1:])
-            return shell.run_text(f"{shell.aliases.pop(name)} {rest}", argv[0], stdin)
         utility = program_name(name)
+        if direct and name in shell.functions:
+            output = shell.call_function(name, argv, stdin)
+            if utility not in table() and utility not in BUILTINS and utility not in SHELLS:
+                return output
+        elif direct and name in shell.aliases:
+            rest = " ".join(word.text for word in argv[1:])
+            output = shell.run_text(f"{shell.aliases.pop(name)} {rest}", argv[0], stdin)
+            if utility not in table() and utility not in BUILTINS and utility not in SHELLS:
+                return output
+        direct = False  # a wrapper finds programs, not functions; and a function may not be what is called
         if UNKNOWN in name or not name or (GLOB.search(name) and name not in ("[", "[[")):
             return _dynamic(shell, argv, stdin)
         if utility is None or name in shell.files:
@@ -62,10 +70,12 @@ def _invoke(shell: Context, argv: list[Word], stdin: Output) -> Output:
             argv = result
             continue
         if utility == "find" or utility == "gfind":
-            return find_action(shell, argv, lambda inner, given: invoke(shell, inner, given))
+            return find_action(shell, argv, lambda inner, given: invoke(shell, inner, given, False))
         if utility == "xargs" or utility == "gxargs":
             inner = xargs_words(shell, argv, stdin)
-            return invoke(shell, inner, UNKNOWN_OUTPUT if inner[0].text != "xargs" else NOTHING) if inner else stdin
+            return (
+                invoke(shell, inner, UNKNOWN_OUTPUT if inner[0].text != "xargs" else NOTHING, False) if inner else stdin
+            )
         row = table().get(utility)
         if row is None:
             shell.find("unknown-command", argv[0])

@@ -17,11 +17,15 @@ from eval.risk.judge import read, write
 from eval.risk.paths import UNKNOWN
 from eval.risk.statements import STATEMENTS, Targets
 from eval.risk.syntax import parse
-from eval.risk.words import MAX_TEXT, NOTHING, UNKNOWN_OUTPUT, Output, Word, part, value_of
+from eval.risk.words import MAX_TEXT, NOTHING, UNKNOWN_OUTPUT, Output, Word, backquotes, part, value_of
 
 MAX_STEPS = 1_000
 MAX_DEPTH = 40
+LOCAL = re.compile(r"\b(?:local|declare|typeset)\b")
 MAX_NESTED = 12_000  # characters of scripts inside words, all together
+
+
+State = tuple[dict[str, tuple[str, int]], dict[str, list[Word]], dict[str, Output], str | None]
 
 
 class TooMuch(Exception):
@@ -96,8 +100,12 @@ class Shell:
         saved = dict(self.variables), self.arrays.get("@")
         self.set_arguments(argv[1:])
         self.active.append(name)
+        state = self.snapshot()
         try:
-            return self.run_node(text, body, argv[0], stdin)
+            output = self.run_node(text, body, argv[0], stdin)
+            if LOCAL.search(text, body.start_byte, body.end_byte):
+                self.join(state)
+            return output
         finally:
             self.active.pop()
             for number in "123456789":
@@ -133,11 +141,48 @@ class Shell:
         """Leave the level of the last `enter`."""
         self.depth -= 1
 
+    def snapshot(self) -> State:
+        """What a statement may change: variables, arrays, files and the directory."""
+        return dict(self.variables), dict(self.arrays), dict(self.files), self.directory
+
+    def restore(self, state: State) -> None:
+        """Back to an earlier state: what a subshell did is gone."""
+        self.variables, self.arrays, self.files = dict(state[0]), dict(state[1]), dict(state[2])
+        self.directory = state[3]
+
+    def join(self, other: State) -> None:
+        """After a statement that may not have run, or ran elsewhere: what differs from `other` is not known."""
+        variables, arrays, files, directory = other
+        if self.variables != variables:
+            for name in self.variables.keys() | variables.keys():
+                one, two = self.variables.get(name, (UNKNOWN, 0)), variables.get(name, (UNKNOWN, 0))
+                if one != two:
+                    self.variables[name] = (UNKNOWN, one[1] | two[1])
+        if self.arrays != arrays:
+            self.arrays = {name: words for name, words in self.arrays.items() if arrays.get(name) == words}
+        if self.files != files:
+            for name, output in self.files.items():
+                before = files.get(name)
+                if before != output:
+                    self.files[name] = Output(None, output.taint | (before.taint if before else 0))
+        if self.directory != directory:
+            self.directory = None
+
     def run_children(self, node: Node, stdin: Output = NOTHING) -> Output:
         """Run every named child in order; what they print is joined when all of it is known."""
+        children = node.children
+        if any(child.type == "&" for child in children):
+            for index, child in enumerate(children):
+                if child.is_named:
+                    state = self.snapshot()
+                    self.run(child, stdin)
+                    if index + 1 < len(children) and children[index + 1].type == "&":
+                        self.join(state)  # it ran beside the shell
+            return UNKNOWN_OUTPUT
         return self.run_all(node.named_children, stdin)
 
     def run_all(self, nodes: Iterable[Node], stdin: Output) -> Output:
+        """Run nodes in order and join what they print."""
         text: str | None = ""
         paths: tuple[str, ...] = ()
         taint = 0
@@ -158,12 +203,12 @@ class Shell:
             if "\\" in inner:  # nested backquotes: the grammar leaves them as words
                 place = Word(inner, 0, node.start_byte, node.end_byte)
                 return self.run_text(re.sub(r"\\([`$\\])", r"\1", inner), place)
-        variables, directory = dict(self.variables), self.directory
+        state = self.snapshot()
         if len(children) == 1 and children[0].type == "file_redirect":  # $(<file)
             output, _targets = self.redirects(children, NOTHING)
         else:
             output = self.run_all(children, NOTHING)
-        self.variables, self.directory = variables, directory
+        self.restore(state)
         if node.type == "process_substitution":
             self.files[f"/dev/fd/{node.start_byte}"] = output
         return output
@@ -210,6 +255,8 @@ class Shell:
                 pieces.append(value)
                 taint, at = taint | more, child.end_byte
             text = "".join(pieces) + self.text[at : body.end_byte]
+            if "`" in text:
+                text = backquotes(self, text, body.start_byte, body.end_byte)
         if "<<-" in [child.type for child in node.children]:
             text = re.sub(r"^\t+", "", text, flags=re.MULTILINE)
         return Output(text, taint)

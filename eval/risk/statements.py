@@ -12,11 +12,12 @@ from tree_sitter import Node
 from eval.risk.context import Context
 from eval.risk.invoke import invoke
 from eval.risk.judge import assigned, shell_on_network
-from eval.risk.paths import NETWORK_DEVICE, UNKNOWN
+from eval.risk.paths import GLOB, NETWORK_DEVICE, UNKNOWN
 from eval.risk.words import MAX_TEXT, NOTHING, Output, Word, expand, part, value_of
 
 LOOP_VALUES = 8
 ALWAYS = re.compile(r"(?:true|:|\[\s+1\s+\]|1|\(\(\s*1\s*\)\)|\[\[\s+1\s+\]\])\s*;?$")
+SKIPPED = re.compile(r"[^ \t\\\n]|(?<!\\)\n")  # between the words of a command only blanks and continued lines
 Targets = list[tuple[Word, bool, bool]]
 
 
@@ -24,8 +25,12 @@ def _command(shell: Context, node: Node, stdin: Output) -> Output:
     argv: list[Word] = []
     assignments: list[Node] = []
     redirects: list[Node] = []
+    end = node.start_byte
     for child in node.children:
         kind = child.type
+        if child.start_byte > end + 1 and SKIPPED.search(shell.text, end, child.start_byte):
+            shell.find_at("unparsable", end, child.start_byte, shell.text[end : child.start_byte])
+        end = child.end_byte
         if kind == "command_name":
             for inner in child.children:
                 argv += expand(shell, inner)
@@ -78,16 +83,36 @@ def _redirected(shell: Context, node: Node, stdin: Output) -> Output:
 
 def _pipeline(shell: Context, node: Node, stdin: Output) -> Output:
     output = stdin
+    state = shell.snapshot()
     for child in node.named_children:
         if child.type != "comment":
             output = shell.run(child, output)
+    shell.join(state)  # each part runs in a subshell of its own
+    return output
+
+
+def _list(shell: Context, node: Node, stdin: Output) -> Output:
+    """`a && b`, `a || b`. Inside a chain of && the left side has succeeded; nothing else is certain."""
+    state = shell.snapshot()
+    children = node.children
+    output = NOTHING
+    for child in children:
+        if child.is_named:
+            more = shell.run(child, stdin)
+            known = output.text is not None and more.text is not None
+            text = f"{output.text}{more.text}" if known else None
+            output = Output(text, output.taint | more.taint, more.paths or output.paths)
+        elif child.type == "||":
+            shell.join(state)
+    if node.parent is None or node.parent.type != "list" or any(child.type == "||" for child in children):
+        shell.join(state)
     return output
 
 
 def _scoped(shell: Context, node: Node, stdin: Output) -> Output:
-    variables, directory = dict(shell.variables), shell.directory
+    state = shell.snapshot()
     output = shell.run_children(node, stdin)
-    shell.variables, shell.directory = variables, directory
+    shell.restore(state)
     return output
 
 
@@ -101,9 +126,12 @@ def _for(shell: Context, node: Node, stdin: Output) -> Output:
         return shell.run_children(node, stdin)
     variable = shell.text[name.start_byte : name.end_byte]
     output = NOTHING
+    before = shell.snapshot()
     for value in values[:LOOP_VALUES] or [Word(UNKNOWN, 0, node.start_byte, node.end_byte)]:
         shell.variables[variable] = (value.text, value.taint)
         output = shell.run(body, stdin)
+    if not values or any(UNKNOWN in value.text or GLOB.search(value.text) for value in values):
+        shell.join(before)  # perhaps it never ran
     return Output(None, output.taint, output.paths)
 
 
@@ -118,13 +146,39 @@ def _while(shell: Context, node: Node, stdin: Output) -> Output:
             and not re.search("sleep|wait|read", inner)
         ):
             shell.find_at("fork-bomb", node.start_byte, node.end_byte)
+    state = shell.snapshot()
     output = shell.run_children(node, stdin)
+    shell.join(state)
     return Output(None, output.taint, output.paths)
 
 
-def _branches(shell: Context, node: Node, stdin: Output) -> Output:
-    output = shell.run_children(node, stdin)
+def _if(shell: Context, node: Node, stdin: Output) -> Output:
+    """Every branch starts from the same state; afterwards only what all agree on is known."""
+    before = shell.snapshot()
+    clauses = [child for child in node.named_children if child.type in ("elif_clause", "else_clause")]
+    output = shell.run_all([child for child in node.named_children if child not in clauses], stdin)
+    for clause in clauses:
+        other = shell.snapshot()
+        shell.restore(before)
+        more = shell.run_children(clause, stdin)
+        output = Output(None, output.taint | more.taint, more.paths or output.paths)
+        shell.join(other)
+    if not clauses or clauses[-1].type != "else_clause":
+        shell.join(before)
     return Output(None, output.taint, output.paths)
+
+
+def _case(shell: Context, node: Node, stdin: Output) -> Output:
+    before = shell.snapshot()
+    output = NOTHING
+    for child in node.named_children:
+        other = shell.snapshot()
+        if child.type == "case_item":
+            shell.restore(before)
+        more = shell.run(child, stdin)
+        output = Output(None, output.taint | more.taint, more.paths or output.paths)
+        shell.join(other)
+    return output
 
 
 def _function(shell: Context, node: Node, _stdin: Output) -> Output:
@@ -199,8 +253,9 @@ STATEMENTS: dict[str, Callable[[Context, Node, Output], Output]] = {
     "subshell": _scoped,
     "for_statement": _for,
     "while_statement": _while,
-    "if_statement": _branches,
-    "case_statement": _branches,
+    "if_statement": _if,
+    "case_statement": _case,
+    "list": _list,
     "function_definition": _function,
     "variable_assignment": _assign,
     "declaration_command": _declaration,

@@ -5,6 +5,7 @@ offset in the command itself; texts are always cut from the original. The copy d
 
 - Other than ASCII letters and control characters become the letter `U`. To Bash they are ordinary characters of a
   word; the scanner of tree-sitter-bash 0.25.1 looks them up in a C table without a bound and crashes the process.
+- A backslash at the start of a line becomes `U`: the grammar would take the line for more arguments of the one above.
 - `<>`, a brace list in the place of a command, `[ -d / ]` and a backslash at the very end are written in a way it
   accepts.
 
@@ -28,6 +29,7 @@ UNSAFE = re.compile(r"[^\x20-\x7e\t\n]")
 HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 BRACE_COMMAND = re.compile(r"(?:^|(?<=[;&|(\n`]))(\s*)\{(?=[^\s{}]*,[^\s{}]*\})")
 
+LINE_START_ESCAPE = re.compile(r"(?<=\n)\\(?=\S)")
 TEST_OF_ROOT = re.compile(r"(?<=\s-[a-zA-Z]\s)/(?=\s+\])")
 
 
@@ -61,6 +63,8 @@ def same_length_copy(command: str) -> str:
         copy = copy.replace("<>", "> ")
     if "{" in copy:
         copy = BRACE_COMMAND.sub(r"\1U", copy)
+    if "\n\\" in copy:
+        copy = LINE_START_ESCAPE.sub("U", copy)
     if " / " in copy:
         copy = TEST_OF_ROOT.sub("U", copy)
     if copy.endswith("\\") and (len(copy) - len(copy.rstrip("\\"))) % 2:

@@ -21,6 +21,8 @@ NET, SECRET, DECODED, ENDLESS, FILE, SHELL, RUN = 1, 2, 4, 8, 16, 32, 64
 MAX_WORDS = 64
 MAX_TEXT = 10_240  # a longer text is unknown: variables could double it again and again
 
+BARE_NEWLINE = re.compile(r"(?<!\\)\n")
+BACKQUOTES = re.compile(r"(?<!\\)`((?:[^`\\]|\\.)*)`", re.DOTALL)
 BACKSLASH = re.compile(r"\\(\n?)(.?)", re.DOTALL)
 IN_QUOTES = re.compile(r"\\([$`\"\\])|\\\n")
 BRACES = re.compile(r"\{([^{}\s]*,[^{}\s]*|-?\w+\.\.-?\w+)\}")
@@ -64,6 +66,12 @@ class Shell(Protocol):
     def leave(self) -> None:
         """Leave the level of the last `enter`."""
 
+    def find_at(self, rule: str, start: int, end: int, detail: str = "") -> None:
+        """Record a finding."""
+
+    def run_text(self, code: str, word: Word) -> Output:
+        """Judge a script that is the text of a word."""
+
     def substitute(self, node: Node) -> Output:
         """Run the commands of a `$(..)`, `<(..)` or backquotes and say what they print."""
 
@@ -73,6 +81,10 @@ def expand(shell: Shell, node: Node) -> list[Word]:
     kind, start, end = node.type, node.start_byte, node.end_byte
     if kind == "word":
         text = shell.text[start:end]
+        if "\n" in text and BARE_NEWLINE.search(text):
+            shell.find_at("unparsable", start, end, text)  # the parser swallowed the end of a line
+        if "`" in text:
+            text = backquotes(shell, text, start, end)
         if "\\" in text:
             text = unquote(text)
         if "{" in text and BRACES.search(text):
@@ -104,6 +116,10 @@ def part(shell: Shell, node: Node) -> tuple[str, int, bool]:
     kind, start, end = node.type, node.start_byte, node.end_byte
     if kind == "word":
         text = shell.text[start:end]
+        if "\n" in text and BARE_NEWLINE.search(text):
+            shell.find_at("unparsable", start, end, text)  # the parser swallowed the end of a line
+        if "`" in text:
+            text = backquotes(shell, text, start, end)
         return (unquote(text) if "\\" in text else text), 0, False
     if kind == "raw_string":
         return shell.text[start + 1 : end - 1], 0, False
@@ -144,6 +160,16 @@ def part(shell: Shell, node: Node) -> tuple[str, int, bool]:
         shell.leave()
         return (UNKNOWN if kind == "arithmetic_expansion" else shell.text[start:end]), 0, False
     return shell.text[start:end], 0, False
+
+
+def backquotes(shell: Shell, text: str, start: int, end: int) -> str:
+    """Run what stands between backquotes where the grammar leaves them as text: inside `${..}` and here-documents."""
+
+    def one(found: re.Match[str]) -> str:
+        output = shell.run_text(re.sub(r"\\([`$\\])", r"\1", found.group(1)), Word("", 0, start, end))
+        return UNKNOWN if output.text is None else output.text.rstrip("\n")
+
+    return BACKQUOTES.sub(one, text)
 
 
 def unquote(text: str) -> str:
@@ -194,7 +220,10 @@ def _expansion(shell: Shell, node: Node) -> tuple[str, int]:
     found = PARAMETER.match(shell.text[node.start_byte : node.end_byte])
     inner, taint = "", 0
     shell.enter()
-    for child in node.named_children[1:]:
+    children = node.named_children
+    if children and children[0].type == "subscript":
+        part(shell, children[0])
+    for child in children[1:]:
         text, more, _split = part(shell, child)
         inner, taint = inner + text, taint | more
     shell.leave()
