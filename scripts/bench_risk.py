@@ -120,19 +120,19 @@ def timing(commands: Sequence[str]) -> dict[str, float]:
 def worst_texts() -> list[str]:
     """Texts of 10,240 characters that repeat one piece: the hardest inputs known for parser and walk."""
     seeds = [
-        *PIECES,
-        "$[1",
-        "a=(",
-        "a|",
-        "))",
-        "== ",
-        "[[ a =~ (",
-        "a=$a$a;",
-        "echo YQ==|base64 -d|",
-        "rm -rf x;",
-        "find . -exec ",
-    ]
-    return [(seed * 10_240)[:10_240] for seed in seeds]
+        *PIECES, "$[1", "a=(", "a|", "))", "== ", "[[ a =~ (", "a=$a$a;", "echo YQ==|base64 -d|",
+        "rm -rf x;", "find . -exec ",
+        "a&&b||c;", "a& ", "f() { f; };f;", "{a,b}{1..9} ", "`\\`", "${x:-`a`} ", "a >b ", "cat <<E\n`a`\nE\n",
+    ]  # fmt: skip
+    variables = "".join(f"v{number}=1;" for number in range(500))
+    whole = [
+        variables + "a|b;" * 2000, variables + "if a; then b; fi;" * 500, variables + ": $(a);" * 1000,
+        "x=" + "a" * 60 + ";" + "echo ${x%%*a*a*a*b};" * 400, "rm -rf " + "/a*/b " * 1500, "cat " + "/e*/s* " * 1300,
+        "awk '" + 'system("a");' * 150 + "'",
+        "sed '" + "s/a/b/e;" * 1200 + "'", "python -c '" + 'system("a");' * 800 + "'",
+        "".join(f"f{number}() {{ f{number + 1}; f{number + 1}; }};" for number in range(200)) + "f0",
+    ]  # fmt: skip
+    return [(seed * 10_240)[:10_240] for seed in seeds] + [text[:10_240] for text in whole]
 
 
 def worst_case() -> dict[str, Any]:
@@ -144,7 +144,7 @@ def worst_case() -> dict[str, Any]:
             start = thread_time()
             analyse(text)
             runs.append(thread_time() - start)
-        times[text[:16]] = min(runs) * 1e3
+        times[f"{text[:16]}…{text[5000:5016]}"] = min(runs) * 1e3
     slowest = max(times, key=lambda text: times[text])
     return {"ms": times[slowest], "text": slowest, "texts": len(times)}
 

@@ -22,7 +22,7 @@ from eval.risk.words import DECODED, NET, NOTHING, SECRET, SHELL, UNKNOWN_OUTPUT
 
 SHELLS = {"sh", "bash", "dash", "ash", "ksh", "zsh", "csh", "tcsh", "fish", "rbash", "mksh"}
 MAX_WRAPPERS = 24
-MAX_ARGUMENTS = 400
+MAX_ARGUMENTS = 256
 ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 
 

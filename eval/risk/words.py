@@ -6,26 +6,22 @@ Not modelled: IFS other than white space, `${!x}`, most array operations: they a
 """
 
 import re
-from fnmatch import fnmatchcase
 from typing import NamedTuple, Protocol
 
 from tree_sitter import Node
 
 from eval.risk.decode import unescape
 from eval.risk.paths import UNKNOWN
+from eval.risk.quoting import BRACES, MAX_WORDS, expand_braces, in_quotes, trimmed, unquote
 
 # Where a text comes from. NET: the network. SECRET: credentials or the environment. DECODED: an encoding was undone.
 # ENDLESS: it does not end by itself. FILE: a file's content. SHELL: what a shell prints that obeys its
 # input. RUN: an unknown output of a command.
 NET, SECRET, DECODED, ENDLESS, FILE, SHELL, RUN = 1, 2, 4, 8, 16, 32, 64
-MAX_WORDS = 64
 MAX_TEXT = 10_240  # a longer text is unknown: variables could double it again and again
 
 BARE_NEWLINE = re.compile(r"(?<!\\)\n")
 BACKQUOTES = re.compile(r"(?<!\\)`((?:[^`\\]|\\.)*)`", re.DOTALL)
-BACKSLASH = re.compile(r"\\(\n?)(.?)", re.DOTALL)
-IN_QUOTES = re.compile(r"\\([$`\"\\])|\\\n")
-BRACES = re.compile(r"\{([^{}\s]*,[^{}\s]*|-?\w+\.\.-?\w+)\}")
 PARAMETER = re.compile(r"\$\{([#!]?)(\w+|[@*#?$!-])(?:\[([^]]*)\])?(.*)\}$", re.DOTALL)
 SLICE = re.compile(r":\s*(-?\d+)(?:\s*:\s*(-?\d+))?$")
 VARIABLE = re.compile(r"\$(\w+)|\$\{(\w+)\}")
@@ -172,24 +168,19 @@ def backquotes(shell: Shell, text: str, start: int, end: int) -> str:
     return BACKQUOTES.sub(one, text)
 
 
-def unquote(text: str) -> str:
-    """A bare word without its backslashes."""
-    return BACKSLASH.sub(lambda found: found.group(2) if found.group(1) else found.group(2) or "\\", text)
-
-
 def _string(shell: Shell, node: Node) -> tuple[str, int]:
     """A double-quoted string. The grammar leaves some white space out of its nodes: gaps come from the text."""
     children = node.named_children
     at, end = node.start_byte + 1, node.end_byte - 1
     if not children:
-        return _plain(shell.text[at:end]), 0
+        return in_quotes(shell.text[at:end]), 0
     pieces: list[str] = []
     taint = size = 0
     shell.enter()
     for child in children:
         if child.type == "string_content":
             continue
-        pieces.append(_plain(shell.text[at : child.start_byte]))
+        pieces.append(in_quotes(shell.text[at : child.start_byte]))
         text, more, _split = part(shell, child)
         pieces.append(text)
         size += len(text)
@@ -197,13 +188,9 @@ def _string(shell: Shell, node: Node) -> tuple[str, int]:
         at = child.end_byte
         if size > MAX_TEXT:
             pieces, size = [UNKNOWN], 0
-    pieces.append(_plain(shell.text[at:end]))
+    pieces.append(in_quotes(shell.text[at:end]))
     shell.leave()
     return "".join(pieces), taint
-
-
-def _plain(text: str) -> str:
-    return IN_QUOTES.sub(lambda found: found.group(1) or "", text) if "\\" in text else text
 
 
 def positional(shell: Shell, node: Node) -> list[Word] | None:
@@ -262,49 +249,9 @@ def _modified(shell: Shell, name: str, value: str, rest: str, inner: str, taint:
     if rest in (",,", "^^"):
         return (value.lower() if rest == ",," else value.upper()), taint
     if operator in "%#" and operator:
-        return _trimmed(value, rest), taint
+        return trimmed(value, rest), taint
     if rest[0] == "/":
         old, _slash, new = rest.lstrip("/").partition("/")
         if not re.search(r"[*?\[$`]", old + new):
             return value.replace(old, new, -1 if rest[1:2] == "/" else 1), taint
     return UNKNOWN, taint
-
-
-def _trimmed(value: str, rest: str) -> str:
-    """`${x%pattern}` and its three relatives; of two matches the shorter unless the operator is doubled."""
-    longest, suffix = rest[:2] in ("%%", "##"), rest[0] == "%"
-    pattern = rest[2 if longest else 1 :].strip("'\"")
-    sizes = range(len(value), -1, -1) if longest else range(len(value) + 1)
-    for size in sizes if len(value) <= 200 else ():
-        piece = value[len(value) - size :] if suffix else value[:size]
-        if fnmatchcase(piece, pattern):
-            return value[: len(value) - size] if suffix else value[size:]
-    return value
-
-
-def expand_braces(text: str) -> list[str]:
-    """`a{b,c}` as `ab ac` and `{1..3}` as `1 2 3`; at most MAX_WORDS words."""
-    ready: list[str] = []
-    waiting = [text]
-    while waiting and len(ready) + len(waiting) < MAX_WORDS:
-        current = waiting.pop(0)
-        found = BRACES.search(current)
-        if not found:
-            ready.append(current)
-            continue
-        before, after = current[: found.start()], current[found.end() :]
-        waiting = [before + choice + after for choice in _choices(found.group(1))] + waiting
-    return (ready + waiting)[:MAX_WORDS]
-
-
-def _choices(text: str) -> list[str]:
-    if "," in text:
-        return text.split(",")[:MAX_WORDS]
-    first, _dots, last = text.partition("..")
-    if first.lstrip("-").isdigit() and last.lstrip("-").isdigit() and len(first + last) < 12:
-        low, high = int(first), int(last)
-        step = 1 if high >= low else -1
-        return [str(number) for number in range(low, high + step, step)[:MAX_WORDS]]
-    if len(first) == len(last) == 1:
-        return [chr(code) for code in range(ord(first), ord(last) + 1)][:MAX_WORDS]
-    return [first]
