@@ -40,7 +40,10 @@ def unsupported_reason(row: Mapping[str, Any]) -> str | None:
 
 
 def fixture_for(row: Mapping[str, Any], sandbox: Sandbox, variant: int = 0) -> Fixture:
-    """The file tree of one row. A row has VARIANTS of them: other contents, and what one tree alone cannot show.
+    """The file tree of one row. Each `variant` has other contents; odd ones also show what one tree alone cannot.
+
+    Two trees of a row, 0 and 1, are a fairer second look than edits that know nothing of it: sorted files stay sorted,
+    repositories stay whole.
 
     `sandbox` is used only to build the repository behind the git rows, once. Rows with an `unsupported_reason` get a
     tree as well; it may lack what they need.
@@ -116,11 +119,11 @@ def make_operand(operand: Operand, reading: Reading, seed: str, variant: int, pl
         return fill_folder(reading, rng) | {"": Item(mode=mode, age=age)}
     if kind in ("target", "kept"):
         inside: Plan = {"": Item(mode=0o755, age=8), "already-here.txt": Item(b"I was here before\n", age=8)}
-        if kind == "kept" and variant == 1:  # what must not be overwritten
+        if kind == "kept" and variant % 2:  # what must not be overwritten
             moved = next(other.path for other in reading.operands if other.kind not in ("kept", "absent"))
             inside[moved.rsplit("/", 1)[-1]] = Item(b"an older copy\n", age=70)
         return inside
-    if kind in ("absent", "accounts") or (kind == "fresh" and variant == 0):
+    if kind in ("absent", "accounts") or (kind == "fresh" and not variant % 2):
         return {}
     if operand.twin and kind == "edited":
         content = edited(plan[place_of(operand.twin)].content or b"", rng)

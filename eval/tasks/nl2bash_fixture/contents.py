@@ -82,6 +82,7 @@ def text_lines(reading: Reading, rng: random.Random, filler: Callable[[random.Ra
         special += lines_with(word, [other for other in reading.words if other != word], rng)
     length = max(40, reading.rows * 5 // 4 + 12, 10 * reading.context + 60, len(special) * 2)
     lines = [filler(rng, number) for number in range(length - len(special))]
+    lines[0] = f"{rng.choice(VOCABULARY)} {lines[0]}"  # a letter first: splitting into words gives no empty one
     for place in range(0, len(lines) - 6, 9):  # repeated lines, next to each other and apart, in either case
         lines[place + 1] = lines[place]
         lines[place + 4] = lines[rng.randrange(0, place + 1)]
@@ -100,11 +101,11 @@ def text_lines(reading: Reading, rng: random.Random, filler: Callable[[random.Ra
             lines.append(forms[4])
         return lines
     for line in special:
-        lines.insert(rng.randrange(len(lines) + 1), line)
+        lines.insert(rng.randrange(1, len(lines) + 1), line)
     if special and reading.rows:  # more hits than are counted off, and one on each side of the line
         for extra in range(max(0, reading.rows - len(lines) // 3)):
             line = f"{rng.choice(reading.words)} again, {extra} {phrase(rng, 1, 2)}"
-            lines.insert(rng.randrange(len(lines) + 1), line)
+            lines.insert(rng.randrange(1, len(lines) + 1), line)
         for place in (reading.rows - 1, reading.rows, -reading.rows, -reading.rows - 1):
             lines[place] = f"{rng.choice(reading.words)} {phrase(rng, 1, 2)}"
     return lines

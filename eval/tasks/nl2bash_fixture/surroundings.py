@@ -37,20 +37,20 @@ def surround(reading: Reading, rng: random.Random, variant: int) -> tuple[Plan, 
 def accounts(reading: Reading, people: list[str], rng: random.Random, variant: int) -> Plan:
     """/etc/passwd and /etc/group with the people named, each in some groups.
 
-    Every file belongs to one user id. So a user whose files are looked for is that user; in variant 1 he is not, and
+    Every file belongs to one user id. So a user whose files are looked for is that user; in odd variants he is not, and
     nothing is found: the two together tell the search from one without the condition.
     """
     users = [*SYSTEM_USERS, ("user", OURS)]
     groups: dict[str, tuple[int, list[str]]] = {name: (number, []) for name, number in users}
     others = [name for name in ("ada", "linus", "margaret") if name not in people]
     for place, name in enumerate(dict.fromkeys([*people, *reading.owners, *others])):
-        number = OURS if name in reading.owners and variant == 0 else 1100 + rng.randrange(800)
+        number = OURS if name in reading.owners and not variant % 2 else 1100 + rng.randrange(800)
         known = dict(users)
         if name not in known:
             users.append((name, number))
             groups.setdefault(name, (number if number != OURS else 1900 + place, []))
     for place, name in enumerate(dict.fromkeys([*reading.group_owners, "staff", "games", "video"])):
-        groups.setdefault(name, (OURS if name in reading.group_owners and variant == 0 else 2100 + place, []))
+        groups.setdefault(name, (OURS if name in reading.group_owners and not variant % 2 else 2100 + place, []))
     for name in [*people, *others]:
         for group in rng.sample(["staff", "games", "video", "mail"], 2):
             groups[group][1].append(name)
