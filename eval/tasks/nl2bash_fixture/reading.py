@@ -15,10 +15,15 @@ TAKES_WORD = {
 
 @dataclass(frozen=True)
 class Operand:
-    """A path the gold names and what has to be there. `twin` is the file that this one is compared with."""
+    """A path the gold names and what has to be there. `twin` is the path that this one is compared with.
+
+    `kind` is a key of contents.MAKERS, or: `folder` (searched, packed, listed ...), `target` (a folder where things are
+    put), `kept` (the same, and nothing there may be overwritten), `fresh` (a file that `touch` makes), `absent` (made
+    by the gold), `accounts` (/etc/passwd, /etc/group), `edited` (its twin with changes).
+    """
 
     path: str
-    kind: str  # a key of contents.MAKERS, or: folder, target (a folder to put things into), absent
+    kind: str
     twin: str | None = None
 
 
