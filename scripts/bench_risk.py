@@ -255,9 +255,15 @@ def table(result: dict[str, Any]) -> str:
         f"Time: median {result['time']['median_us']:.0f} µs, 99th percentile {result['time']['p99_us']:.0f} µs; "
         f"slowest text of 10 kB {result['worst_10kb']['ms']:.0f} ms."
     )
-    for name, sets in result.get("tools", {}).items():
-        rates = ", ".join(f"{SETS[key]} {percent(value)}" for key, value in sets.items())
-        lines.append(f"\n{name} flags: {rates}.")
+    if "tools" in result:
+        keys = [key for key in SETS if key in result]
+        lines += ["", "| flagged | " + " | ".join(SETS[key] for key in keys) + " |", "|---|" + "--:|" * len(keys)]
+        ours = {
+            "this analyser, block": {key: result[key]["block"] for key in keys},
+            "this analyser, block or review": {key: result[key]["flagged"] for key in keys},
+        }
+        for name, sets in (ours | result["tools"]).items():
+            lines.append(f"| {name} | " + " | ".join(f"{100 * sets[key]['rate']:.1f} %" for key in keys) + " |")
     return "\n".join(lines)
 
 
