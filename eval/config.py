@@ -38,6 +38,12 @@ class Task(Strict):
         None,
         description="field of a sample that groups dependent samples (e.g. shape); none: all independent",
     )
+    execute: Literal["robust", "plain", "canary"] | None = Field(
+        None,
+        description="run answers in the sandbox. robust: beside the gold, on the sample's files and on perturbed "
+        "copies of them, for executes_equal; plain: on its files alone; canary: on a machine full of canaries, "
+        "for the metrics unsafe and safe",
+    )
 
 
 class Superiority(Strict):
@@ -70,7 +76,22 @@ class Noninferiority(Strict):
         return -self.margin
 
 
-Gate = Annotated[Superiority | Noninferiority, Field(discriminator="rule")]
+class MaxRate(Strict):
+    """For what must be rare. Passes when the upper bound of the candidate's own rate lies below `limit`."""
+
+    rule: Literal["max_rate"]
+    id: str
+    task: str
+    metric: str
+    limit: float = Field(gt=0, lt=1, description="highest rate of the candidate that may be published")
+    tier: Literal["blocking", "advisory"] = "blocking"
+
+    @property
+    def threshold(self) -> float:
+        return self.limit
+
+
+Gate = Annotated[Superiority | Noninferiority | MaxRate, Field(discriminator="rule")]
 
 
 class Suite(Strict):

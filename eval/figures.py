@@ -61,6 +61,15 @@ def difference_text(comparison: Comparison | None) -> str:
     return f"{text} [{low}, {high}]"
 
 
+def estimate_text(gate: GateResult, comparison: Comparison | None) -> str:
+    """What a gate is about, with its interval: a paired difference, or the candidate's own rate."""
+    if gate.rule != "max_rate" or gate.estimate is None:
+        return difference_text(comparison)
+    if gate.interval is None:
+        return f"{level_text(gate.estimate, True)} [unknown]"
+    return f"{level_text(gate.estimate, True)} [{100 * gate.interval.low:.1f}, {100 * gate.interval.high:.1f}]"
+
+
 def paired_counts(comparison: Comparison) -> dict[str, int]:
     """Items by paired outcome. A metric that is not 0/1 has no right and wrong: its ties are `unchanged`."""
     ties = comparison.n - comparison.wins - comparison.losses
@@ -86,35 +95,40 @@ def _own_style() -> Iterator[None]:
 
 @_own_style()
 def forest_plot(rows: Sequence[GateRow]) -> str:
-    """Each gate's interval against its threshold, blocking above advisory. All rows share one unit."""
+    """Each gate's interval against its threshold, blocking above advisory. All rows share one kind and unit."""
     figure, axes = _rows_figure(rows, 0.30, 0.74)
     rate = is_rate(rows[0][1])
     scale = 100 if rate else 1
     ends = [0.0]
-    for gate, comparison in rows:
+    for gate, _ in rows:
         ends.append(gate.threshold)
-        if comparison and comparison.interval:
-            ends += [comparison.interval.low, comparison.interval.high]
-        if comparison and comparison.difference is not None:
-            ends.append(comparison.difference)
+        if gate.interval:
+            ends += [gate.interval.low, gate.interval.high]
+        if gate.estimate is not None:
+            ends.append(gate.estimate)
     margin = 0.06 * (max(ends) - min(ends)) or 0.01
     left, right = scale * (min(ends) - margin), scale * (max(ends) + margin)
     axes.set_xlim(left, right)
     axes.axvline(0, color=MUTED, linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
     for y, (gate, comparison) in _lines(figure, axes, rows):
         colour, threshold = COLOURS[gate.outcome], scale * gate.threshold
-        axes.barh(y, threshold - left, left=left, height=0.78, color=RULE, alpha=0.45, linewidth=0, zorder=0)
+        bad = left if gate.good == "above" else right
+        axes.barh(y, threshold - bad, left=bad, height=0.78, color=RULE, alpha=0.45, linewidth=0, zorder=0)
         axes.plot([threshold] * 2, [y - 0.39, y + 0.39], color=INK, linewidth=1.5, solid_capstyle="butt")
-        if comparison and comparison.interval:
-            span = [scale * comparison.interval.low, scale * comparison.interval.high]
+        if gate.interval:
+            span = [scale * gate.interval.low, scale * gate.interval.high]
             axes.plot(span, [y, y], color=colour, linewidth=2.6, solid_capstyle="round")
-        if comparison and comparison.difference is not None:
-            point = scale * comparison.difference
-            axes.plot([point], [y], MARKERS[gate.outcome], color=colour, markersize=7.5, markeredgewidth=0)
-        _beside(figure, axes, 0.755, y + 0.2, difference_text(comparison), INK)
+        if gate.estimate is not None:
+            axes.plot(
+                [scale * gate.estimate], [y], MARKERS[gate.outcome], color=colour, markersize=7.5, markeredgewidth=0
+            )
+        _beside(figure, axes, 0.755, y + 0.2, estimate_text(gate, comparison), INK)
         _beside(figure, axes, 0.755, y - 0.24, f"{SYMBOLS[gate.outcome]} {gate.outcome}", colour, weight="bold")
     unit = "percentage points" if rate else "the metric's own unit"
-    axes.set_xlabel(f"candidate − baseline, {unit}", color=MUTED, fontsize=9.5)
+    own = rows[0][0].rule == "max_rate"
+    axes.set_xlabel(
+        "rate of the candidate, percent" if own else f"candidate − baseline, {unit}", color=MUTED, fontsize=9.5
+    )
     return _svg(figure)
 
 

@@ -3,14 +3,16 @@
     python -m eval.gates --suite FILE --scores FILE     -> comparisons, gates and verdict as JSON
     python -m eval.gates --run DIR [--suite FILE]       -> decide a run again, in words
 
-A gate passes when the whole confidence interval of the paired difference lies on the good side of its
-threshold, fails when all of it lies on the bad side, and is inconclusive otherwise. Each gate is a
-one-sided test at the suite's alpha. All blocking gates must pass, so no correction is needed: a model
-that violates any one of them ships with probability at most alpha (intersection-union test, Berger 1982).
+A gate passes when the whole confidence interval of what it is about (the paired difference, or for max_rate the
+candidate's own rate) lies on the good side of its threshold, fails when all of it lies on the bad side, and is
+inconclusive otherwise. Each gate is a one-sided test at the suite's alpha. All blocking gates must pass, so no
+correction is needed: a model that violates any one of them ships with probability at most alpha
+(intersection-union test, Berger 1982).
 """
 
 import argparse
 import json
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -32,7 +34,14 @@ from eval.records import (
     read_metrics,
 )
 from eval.run_folder import resolve_run
-from eval.stats import difference_interval, items_needed, mcnemar_exact, wilson_interval
+from eval.stats import (
+    clopper_pearson_interval,
+    difference_interval,
+    items_for_rate,
+    items_needed,
+    mcnemar_exact,
+    wilson_interval,
+)
 
 EXIT_CODES: Mapping[Verdict, int] = {"ship": SHIP, "no-ship": NO_SHIP, "inconclusive": INCONCLUSIVE}
 UNCHECKED_EFFECT = AdapterEffect(
@@ -140,29 +149,50 @@ def compare_paired(scores: Iterable[Score], confidence: float) -> Comparison:
 
 def judge_gate(gate: Gate, comparison: Comparison | None, suite: Suite) -> GateResult:
     """Outcome of one gate, with the reason in words and, if undecided, the items that would settle it."""
-    outcome, reason, needed = _outcome(gate, comparison, suite)
+    estimate, interval = held_against_threshold(gate, comparison, suite) if comparison else (None, None)
+    outcome, reason, needed = _outcome(gate, comparison, estimate, interval, suite)
     return GateResult(
         id=gate.id,
         task=gate.task,
         metric=gate.metric,
         rule=gate.rule,
         tier=gate.tier,
+        estimate=estimate,
+        interval=interval,
         threshold=gate.threshold,
+        good="below" if gate.rule == "max_rate" else "above",
         outcome=outcome,
         reason=reason,
         items_needed=needed,
     )
 
 
-def _outcome(gate: Gate, comparison: Comparison | None, suite: Suite) -> tuple[Outcome, str, int | None]:
+def held_against_threshold(gate: Gate, comparison: Comparison, suite: Suite) -> tuple[float | None, Interval | None]:
+    """What the gate is about: the paired difference, or the candidate's own rate with its exact interval."""
+    if gate.rule != "max_rate":
+        return comparison.difference, comparison.interval
+    rate = comparison.candidate
+    if rate is None or comparison.candidate_interval is None:
+        return rate, None  # nothing scored, or no 0/1 metric: a rate has no meaning
+    # Dependent items count as one a cluster, a rate rounded up: conservative, and exact where there are no clusters.
+    n = min(comparison.n, comparison.clusters)
+    return rate, clopper_pearson_interval(math.ceil(rate * n - 1e-9), n, suite.confidence)
+
+
+def _outcome(
+    gate: Gate, comparison: Comparison | None, estimate: float | None, interval: Interval | None, suite: Suite
+) -> tuple[Outcome, str, int | None]:
     if comparison is None:
         return "inconclusive", f"task {gate.task} did not run", None
     total = comparison.n + comparison.invalid
     if comparison.invalid > suite.max_invalid * total:
         share = f"{comparison.invalid} of {total} items are invalid"
         return "inconclusive", f"{share}, more than the {suite.max_invalid:.0%} this suite allows", None
-    interval, difference = comparison.interval, comparison.difference
-    if interval is None or difference is None:
+    if gate.rule == "max_rate":
+        if estimate is None or interval is None:
+            return "inconclusive", f"{gate.metric} is not a 0/1 metric with scored items: it has no rate", None
+        return _rate_outcome(gate.limit, estimate, interval, suite)
+    if interval is None or estimate is None:
         return "inconclusive", "too few or identical differences: the error of the mean is unknown", None
     threshold = gate.threshold
     span = f"{100 * interval.low:+.1f} to {100 * interval.high:+.1f} points"
@@ -171,13 +201,26 @@ def _outcome(gate: Gate, comparison: Comparison | None, suite: Suite) -> tuple[O
         return "pass", f"all of {span} lies above {limit}", None
     if interval.high < threshold:
         return "fail", f"all of {span} lies below {limit}", None
-    if difference == threshold:
+    if estimate == threshold:
         return "inconclusive", f"{span} is centred on {limit}", None
     discordance = (comparison.wins + comparison.losses) / comparison.n
-    needed = items_needed(difference, discordance, threshold, suite.alpha)
+    needed = items_needed(estimate, discordance, threshold, suite.alpha)
     # The formula is the unclustered one; when it promises less than was measured it is of no use.
     useful = needed if needed > comparison.n else None
     return "inconclusive", f"{span} contains {limit}", useful
+
+
+def _rate_outcome(limit: float, rate: float, interval: Interval, suite: Suite) -> tuple[Outcome, str, int | None]:
+    said = f"{100 * rate:.1f} %, at most {100 * interval.high:.1f} %"
+    if interval.high < limit:
+        return "pass", f"{said}, which is below {100 * limit:g} %", None
+    if interval.low > limit:
+        return (
+            "fail",
+            f"{100 * rate:.1f} %, at least {100 * interval.low:.1f} %, which is above {100 * limit:g} %",
+            None,
+        )
+    return "inconclusive", f"{said}: {100 * limit:g} % is possible", items_for_rate(rate, limit, suite.confidence)
 
 
 def verdict_of(gates: list[GateResult], effect: AdapterEffect | None) -> tuple[Verdict, list[str]]:

@@ -20,6 +20,8 @@ BASELINE, CANDIDATE = "baseline", "candidate"
 
 Outcome = Literal["pass", "fail", "inconclusive"]
 Verdict = Literal["ship", "no-ship", "inconclusive"]
+Risk = Literal["none", "allow", "review", "block"]
+Judged = Literal["accept", "reject", "undecided", "unsupported"]
 
 
 class Record(BaseModel):
@@ -77,6 +79,49 @@ class Score(Record):
         return self.task, self.sample, self.repeat
 
 
+class Observed(Record):
+    """What one command did in the sandbox, cut to a length for reading."""
+
+    exit: int | None = Field(description="null when a limit killed it")
+    stdout: str
+    stderr: str
+    changes: list[str] = Field(description="`+ path`, `- path` or `~ path` of every file-system change")
+    limits_hit: list[str]
+
+
+class Judgement(Record):
+    """One line of executions.jsonl: an answer executed beside the gold, and what the judge said."""
+
+    arm: str
+    task: str
+    sample: str
+    repeat: int = Field(ge=0)
+    command: str = Field(description="the command found in the answer")
+    verdict: Judged
+    rule: str = Field(description="the rule that decided")
+    reason: str = ""
+    gold: Observed | None = Field(description="null when the sample cannot be judged by execution")
+    answer: Observed | None
+
+
+class Observation(Record):
+    """One line of observations.jsonl: what the commands of one answer were seen to do on the canary machine."""
+
+    arm: str
+    task: str
+    sample: str
+    repeat: int = Field(ge=0)
+    commands: list[str] = Field(description="commands the answer carries, as run")
+    static: Risk = Field(description="the analyser's verdict on the worst command of the answer")
+    dynamic: Risk = Field(description="the strongest action among what was observed")
+    findings: list[str] = Field(description="`rule: what was seen`, each rule once")
+    invalid: str = Field("", description="why nothing is known: the sandbox broke")
+
+    @property
+    def unsafe(self) -> bool:
+        return "block" in (self.static, self.dynamic)
+
+
 class Interval(Record):
     """A confidence interval and how it was computed."""
 
@@ -113,7 +158,10 @@ class GateResult(Record):
     metric: str
     rule: str
     tier: Literal["blocking", "advisory"]
-    threshold: float = Field(description="the difference the interval is held against")
+    estimate: float | None = Field(description="the paired difference, or for max_rate the candidate's rate")
+    interval: Interval | None = Field(description="of the estimate")
+    threshold: float = Field(description="what the interval is held against")
+    good: Literal["above", "below"] = Field(description="the side of the threshold on which the gate passes")
     outcome: Outcome
     reason: str
     items_needed: int | None = Field(description="items that would settle an inconclusive gate at the observed rate")
@@ -145,6 +193,12 @@ class TaskSummary(Record):
     dataset_sha256: str
     samples_sha256: str = Field(description="digest of sample ids and prompts, equal in both arms by construction")
     clusters: int
+    executed: dict[str, dict[Judged, int]] | None = Field(
+        None, description="answers by arm and by what the judge said; null when the task is not executed"
+    )
+    watched: dict[str, int] | None = Field(
+        None, description="answers on the canary machine to which only one of the two passes objected"
+    )
 
 
 class Metrics(Record):
@@ -232,12 +286,24 @@ def first_problem(error: ValidationError) -> str:
     return f"{where}: {problem['msg']}" if where else str(problem["msg"])
 
 
+def printable(text: str) -> str:
+    """Text as a record can hold it: what is no character (bytes that are not UTF-8) becomes `?`."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def finite(value: float) -> float | None:
     """The value, or None for NaN and infinities, which no record may hold."""
     return value if math.isfinite(value) else None
 
 
-SCHEMAS: dict[str, type[Record]] = {"metrics": Metrics, "score": Score, "generation": Generation, "sample": Item}
+SCHEMAS: dict[str, type[Record]] = {
+    "metrics": Metrics,
+    "score": Score,
+    "generation": Generation,
+    "sample": Item,
+    "judgement": Judgement,
+    "observation": Observation,
+}
 
 if __name__ == "__main__":
     folder = Path(__file__).parent / "schemas"

@@ -15,8 +15,7 @@ import base64
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,17 +25,14 @@ from eval.config import load_suite
 from eval.errors import UserError, run_command
 from eval.provenance import file_sha256
 from eval.records import (
-    BASELINE,
-    CANDIDATE,
     AdapterEffect,
-    Generation,
-    Item,
     Metrics,
     Score,
     read_jsonl,
     read_metrics,
     write_text,
 )
+from eval.report_items import flip_sections
 from eval.report_text import LONGEST_TEXT, clip, facts, markdown_code, markdown_fence, markdown_text, visible
 from eval.run_folder import resolve_run
 
@@ -45,41 +41,11 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).parent / "templates"
 WON_IN_MARKDOWN = 20
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What one arm answered to an item, and what it scored."""
-
-    value: float
-    lines: list[int]  # of scores.jsonl, so that a number can be followed back
-    reason: str
-    text: str | None
-    cut: bool
-
-
-@dataclass(frozen=True)
-class Flip:
-    """An item that the two arms scored differently."""
-
-    sample: str
-    request: str | None
-    gold: str | None
-    baseline: Answer
-    candidate: Answer
-
-    @property
-    def difference(self) -> float:
-        return self.candidate.value - self.baseline.value
-
-    @property
-    def texts(self) -> list[tuple[str, str]]:
-        """What is known of the item as labelled texts, in reading order."""
-        texts = [("request", self.request), ("gold", self.gold)]
-        for arm, answer in ((BASELINE, self.baseline), (CANDIDATE, self.candidate)):
-            cut = "↳ cut off at the token limit" if answer.cut else None
-            texts += [(arm, answer.text), ("", cut), ("", f"↳ {answer.reason}" if answer.reason else None)]
-        return [(label, text) for label, text in texts if text is not None]
+FOREST_TITLES = {
+    "gates": "Interval of each gate's difference against its threshold",
+    "gates-own-unit": "Interval of each gate's difference against its threshold, in the metric's unit",
+    "rates": "Interval of the candidate's rate against the limit of each gate",
+}
 
 
 def render_report(run: Path) -> None:
@@ -117,7 +83,7 @@ def build_context(run: Path, metrics: Metrics, scores: list[Score]) -> dict[str,
         "methods": sorted(
             {f"{c.interval.confidence:.0%} {c.interval.method}" for c in by_metric.values() if c.interval}
         ),
-        "sections": [(task, metric, tier, *flips) for (task, metric), tier, flips in _sections(run, scores, tiers)],
+        "sections": [(task, metric, tier, *flips) for (task, metric), tier, flips in flip_sections(run, scores, tiers)],
         "has_texts": (run / "generations.jsonl").is_file(),
         "invalid": Counter((s.task, s.metric, s.arm, s.reason) for s in scores if s.status == "invalid").most_common(),
         "figures": draw_figures(metrics, rows),
@@ -177,58 +143,23 @@ def next_steps(metrics: Metrics) -> list[tuple[str, str | None]]:
 
 
 def draw_figures(metrics: Metrics, rows: list[figures.GateRow]) -> dict[str, tuple[str, str]]:
-    """(SVG, title) by file name. Metrics outside 0..1 get a forest plot of their own: they share no axis."""
+    """(SVG, title) by file name. Differences, differences in a unit of their own, and rates share no axis."""
     drawn: dict[str, tuple[str, str]] = {}
-    for name, rate in (("gates", True), ("gates-own-unit", False)):
-        alike = [row for row in rows if figures.is_rate(row[1]) == rate]
+    own_rates = [row for row in rows if row[0].rule == "max_rate"]
+    paired = [row for row in rows if row[0].rule != "max_rate"]
+    for name, alike in (
+        ("gates", [row for row in paired if figures.is_rate(row[1])]),
+        ("gates-own-unit", [row for row in paired if not figures.is_rate(row[1])]),
+        ("rates", own_rates),
+    ):
         if alike:
-            drawn[name] = figures.forest_plot(alike), "Interval of each gate's difference against its threshold"
+            drawn[name] = figures.forest_plot(alike), FOREST_TITLES[name]
     if rows:
         drawn["outcomes"] = figures.outcome_bars(rows), "Items won, lost and alike, by gate"
     curve = [point for point in (metrics.training or {}).get("curve") or [] if None not in point]
     if curve:
         drawn["loss"] = figures.loss_curve(curve), "Training loss by step"
     return drawn
-
-
-def _sections(
-    run: Path, scores: list[Score], tiers: dict[tuple[str, str], str]
-) -> Iterator[tuple[tuple[str, str], str, tuple[list[Flip], list[Flip]]]]:
-    """For each gated metric, blocking first: its items lost and won, the largest difference first."""
-    generations = _optional(run / "generations.jsonl", Generation)
-    answers = {(g.arm, g.task, g.sample): g for g in sorted(generations, key=lambda g: -g.repeat)}
-    samples = {(s.task, s.sample): s for s in _optional(run / "samples.jsonl", Item)}
-    numbered: dict[tuple[str, str], dict[str, list[tuple[int, Score]]]] = {key: {} for key in tiers}
-    for line, score in enumerate(scores, start=1):
-        if (score.task, score.metric) in tiers:
-            numbered[score.task, score.metric].setdefault(score.sample, []).append((line, score))
-
-    def answer(arm: str, rows: list[tuple[int, Score]]) -> Answer | None:
-        own = [(line, score) for line, score in rows if score.arm == arm]
-        values = [score.value for _, score in own if score.value is not None]
-        if not own or len(values) < len(own):
-            return None  # an item counts when every repeat of both arms was scored, as in eval.gates
-        first = own[0][1]
-        said = answers.get((arm, first.task, first.sample))
-        reason = "; ".join(dict.fromkeys(score.reason for _, score in own if score.reason))
-        cut = said is not None and said.finish == "length"
-        return Answer(sum(values) / len(values), [n for n, _ in own], reason, said.text if said else None, cut)
-
-    for (task, metric), tier in tiers.items():
-        flips = []
-        for sample, rows in numbered[task, metric].items():
-            before, after = answer(BASELINE, rows), answer(CANDIDATE, rows)
-            if before and after and before.value != after.value:
-                known, said = samples.get((task, sample)), answers.get((CANDIDATE, task, sample))
-                request = known.request if known else said.request if said else None
-                flips.append(Flip(sample, request, known.gold if known else None, before, after))
-        flips.sort(key=lambda flip: -abs(flip.difference))
-        lost, won = [f for f in flips if f.difference < 0], [f for f in flips if f.difference > 0]
-        yield (task, metric), tier, (lost, won)
-
-
-def _optional(path: Path, kind: Any) -> list[Any]:
-    return read_jsonl(path, kind) if path.is_file() else []
 
 
 @cache
@@ -259,6 +190,7 @@ def environment(kind: str) -> "Environment":
         "level": ours(figures.level_text),
         "signed": ours(figures.signed_text),
         "difference": ours(figures.difference_text),
+        "estimate": ours(figures.estimate_text),
         "p_value": ours(lambda p: "–" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"),
         "clip": lambda text: clip(text, LONGEST_TEXT[kind]),
         "name": lambda text: Markup(re.sub("([_/])", r"\1<wbr>", str(escape(visible(text))))),  # where a line may end
@@ -269,7 +201,11 @@ def environment(kind: str) -> "Environment":
         "sha256_base64": lambda text: base64.b64encode(hashlib.sha256(text.encode()).digest()).decode(),
     }
     made.tests["rate"] = figures.is_rate
-    made.globals |= {"symbols": {**figures.SYMBOLS, "ship": "✓", "no-ship": "✕"}, "won_shown": WON_IN_MARKDOWN}
+    made.globals |= {
+        "forests": list(FOREST_TITLES),
+        "symbols": {**figures.SYMBOLS, "ship": "✓", "no-ship": "✕"},
+        "won_shown": WON_IN_MARKDOWN,
+    }
     return made
 
 

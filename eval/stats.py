@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from statistics import NormalDist
 
-from scipy.special import bdtr, stdtrit
+from scipy.special import bdtr, betaincinv, stdtrit
 
 from eval.records import Interval
 
@@ -65,6 +65,17 @@ def wilson_interval(successes: int, n: int, confidence: float) -> Interval:
     return Interval(low=max(0.0, centre - half), high=min(1.0, centre + half), confidence=confidence, method="wilson")
 
 
+def clopper_pearson_interval(successes: int, n: int, confidence: float) -> Interval:
+    """Exact interval of one rate: each end is a one-sided exact binomial test (Biometrika 26 (1934) 404-413).
+
+    0 of 20 is at most 13.9 % at a one-sided 95 %: zero observed is never zero.
+    """
+    tail = (1 - confidence) / 2
+    low = float(betaincinv(successes, n - successes + 1, tail)) if successes else 0.0
+    high = float(betaincinv(successes + 1, n - successes, 1 - tail)) if successes < n else 1.0
+    return Interval(low=low, high=high, confidence=confidence, method="clopper-pearson")
+
+
 def mcnemar_exact(wins: int, losses: int) -> float:
     """Two-sided exact McNemar p-value: wins ~ Binomial(wins + losses, 1/2) when the arms are equal."""
     discordant = wins + losses
@@ -118,6 +129,29 @@ def difference_interval(
         confidence=confidence,
         method="tango score, widened to cluster-robust t",
     )
+
+
+def items_for_rate(rate: float, limit: float, confidence: float) -> int | None:
+    """Items at which a rate observed as `rate` would have its whole exact interval on one side of `limit`.
+
+    None when even 10**6 items would not settle it.
+    """
+    if rate == limit:
+        return None
+    low, high = 1, 1
+    while not _settled(rate, high, limit, confidence):
+        low, high = high, 2 * high
+        if high > 10**6:
+            return None
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if _settled(rate, middle, limit, confidence) else (middle + 1, high)
+    return high
+
+
+def _settled(rate: float, n: int, limit: float, confidence: float) -> bool:
+    bounds = clopper_pearson_interval(round(rate * n), n, confidence)
+    return bounds.high < limit or bounds.low > limit
 
 
 def items_needed(difference: float, discordance: float, threshold: float, alpha: float, power: float = 0.8) -> int:

@@ -11,18 +11,17 @@ import argparse
 import os
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
+from eval.candidate import Candidate, candidate_of, self_check
 from eval.config import ROOT, Suite, load_suite, resolve_suite
-from eval.environment import capture_environment, git_state, headline_versions, machine
-from eval.errors import UserError, run_command
+from eval.environment import capture_environment, headline_versions, machine
+from eval.errors import run_command
+from eval.executing import Executed, execute_answers
 from eval.gates import EXIT_CODES, Decision, decide
-from eval.generation_log import PARTIAL, GenerationLog
-from eval.provenance import file_sha256, json_sha256, verify_manifest
+from eval.partial_log import PartialLog
+from eval.provenance import file_sha256, json_sha256
 from eval.records import (
     BASELINE,
     CANDIDATE,
@@ -35,26 +34,14 @@ from eval.records import (
     write_jsonl,
 )
 from eval.report import render_report
-from eval.run_folder import RESULTS, new_run, read_run, resolve_run, update_run
+from eval.run_folder import RESULTS, read_run, resolve_run, update_run
+from eval.sandbox import open_sandbox
 
 if TYPE_CHECKING:
+    from eval.harness import Model
     from eval.lm_tasks import LoadedTask
 
 ARMS = (BASELINE, CANDIDATE)
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """What is compared: a base model and the adapter on top of it (None: the base against itself)."""
-
-    run: Path
-    base_model: str
-    revision: str | None
-    adapter: Path | None
-
-    @property
-    def adapter_sha256(self) -> str | None:
-        return file_sha256(self.run / "adapter.sha256") if self.adapter else None
 
 
 def evaluate(suite_path: Path, candidate: Candidate) -> Metrics:
@@ -65,6 +52,8 @@ def evaluate(suite_path: Path, candidate: Candidate) -> Metrics:
     (run / "suite.yaml").write_bytes(suite_path.read_bytes())
     write_json(run / "environment.json", capture_environment())
     update_run(run, suite=suite.name, stages={"eval": "running"})
+    executing = {task.name: task.execute for task in suite.tasks if task.execute}
+    sandbox = open_sandbox() if executing else None  # before any cost: without one such a suite cannot be judged
 
     say(f"loading {candidate.base_model} and {'its adapter' if candidate.adapter else 'no adapter'}")
     from eval import harness, lm_tasks  # torch and lm-eval, 10 s: only now that the arguments are known to be good
@@ -74,21 +63,19 @@ def evaluate(suite_path: Path, candidate: Candidate) -> Metrics:
     effect = harness.adapter_effect(model, tasks)
     loaded = time.monotonic()
 
-    log = GenerationLog(run, generation_key(suite, candidate, tasks))
-    batches = harness.plan_batches(tasks, model.lm, suite.backend.batch_size)
-    for arm in ARMS:
-        for number, batch in enumerate(batches, start=1):
-            if all((arm, sample.task, sample.id) in log.answers for sample in batch):
-                continue
-            generations = harness.generate(model, arm, batch)
-            log.add(generations)
-            pace = generations[0].seconds
-            say(f"{arm}: batch {number}/{len(batches)}, {len(batch)} samples at {pace:.2f} s each")
-    order = [(arm, task.name, sample.id) for arm in ARMS for task in tasks for sample in task.samples]
-    generations = log.finish(order)
+    key = generation_key(suite, candidate, tasks)
+    answers = PartialLog(run, "generations", Generation, key)
+    generate_answers(suite, tasks, model, answers)
+    generations = answers.finish(
+        [(arm, task.name, sample.id) for arm in ARMS for task in tasks for sample in task.samples]
+    )
 
-    say("scoring, comparing, gating")
+    say("scoring")
     scores = lm_tasks.score(tasks, generations)
+    executed = Executed()
+    if sandbox is not None:
+        executed = execute_answers(suite, tasks, generations, sandbox, run, json_sha256([key, executing]), say)
+        scores += executed.scores
     write_jsonl(run / "scores.jsonl", scores)
     write_samples(run / "samples.jsonl", tasks)
     if effect is not None:
@@ -99,14 +86,34 @@ def evaluate(suite_path: Path, candidate: Candidate) -> Metrics:
         suite,
         decide(suite, scores, effect),
         effect,
-        tasks=[lm_tasks.summarise(task, metric_names[task.name]) for task in tasks],
+        sandbox=sandbox.identity if sandbox else None,
+        tasks=[
+            lm_tasks.summarise(task, metric_names[task.name]).model_copy(update=executed.summaries.get(task.name, {}))
+            for task in tasks
+        ],
         costs=costs(generations, load_seconds=loaded - started),
     )
     write_json(run / "metrics.json", metrics.model_dump(mode="json"))
     render_report(run)
     update_run(run, verdict=metrics.verdict, stages={"eval": "completed"})
-    (run / PARTIAL).unlink()
+    for name in ("generations", "executions", "observations"):
+        (run / f"{name}.partial.jsonl").unlink(missing_ok=True)
     return metrics
+
+
+def generate_answers(suite: Suite, tasks: "list[LoadedTask]", model: "Model", log: PartialLog[Generation]) -> None:
+    """Let both arms answer every sample; batches that are whole in `log` are not made again."""
+    from eval import harness
+
+    batches = harness.plan_batches(tasks, model.lm, suite.backend.batch_size)
+    for arm in ARMS:
+        for number, batch in enumerate(batches, start=1):
+            if all((arm, sample.task, sample.id) in log.rows for sample in batch):
+                continue
+            generations = harness.generate(model, arm, batch)
+            log.add(generations)
+            pace = generations[0].seconds
+            say(f"{arm}: batch {number}/{len(batches)}, {len(batch)} samples at {pace:.2f} s each")
 
 
 def generation_key(suite: Suite, candidate: Candidate, tasks: "list[LoadedTask]") -> str:
@@ -157,6 +164,7 @@ def build_metrics(
     suite: Suite,
     decision: Decision,
     effect: AdapterEffect | None,
+    sandbox: str | None,
     tasks: list[Any],
     costs: dict[str, float],
 ) -> Metrics:
@@ -191,31 +199,9 @@ def build_metrics(
             "packages": headline_versions(),
             "seeds": {"training": state.get("seed"), "evaluation": suite.seed},
             "backend": suite.backend.model_dump(),
+            "sandbox": sandbox,
         },
     )
-
-
-def candidate_of(run: Path) -> Candidate:
-    """The finished adapter of a run. UserError when training is incomplete or the adapter was changed."""
-    state = read_run(run)
-    recipe_file = run / "recipe.yaml"
-    if not recipe_file.is_file():
-        raise UserError(f"{run.name} has no recipe.yaml: it was not made by `make train`")
-    if not (run / "train.json").is_file() or not read_json(run / "train.json").get("completed"):
-        raise UserError(
-            f"{run.name} is not fully trained: run `make train RECIPE={state.get('recipe')}` to continue it"
-        )
-    problems = verify_manifest(run / "adapter", run / "adapter.sha256")
-    if problems:
-        raise UserError(f"{run.name}/adapter is not what was trained: {problems[0]}")
-    recipe = yaml.safe_load(recipe_file.read_text(encoding="utf-8"))
-    return Candidate(run, recipe["base_model"], recipe.get("revision_of_model"), run / "adapter")
-
-
-def self_check(base_model: str) -> Candidate:
-    """A new run that compares a base with itself, through the same code."""
-    run = new_run("self-check", git_state(), {"recipe": None, "base_model": base_model, "stages": {}})
-    return Candidate(run, base_model, None, None)
 
 
 def point_latest_at(run: Path) -> None:

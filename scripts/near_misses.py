@@ -21,7 +21,7 @@ from eval.provenance import text_sha256
 from eval.tasks.intercode_alfa import Row, load_rows
 from eval.tasks.nl2bash import normalise
 
-PER_KIND = 3  # edits of one kind kept for one gold, chosen by digest
+PER_KIND = 1  # edits of one kind kept for one gold, chosen by digest
 
 FLAGS = [
     (r"-type f\b", "-type d"),

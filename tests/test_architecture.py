@@ -1,6 +1,7 @@
 """The module layers of eval/, and the four rules that make a package named `eval` safe."""
 
 import ast
+import graphlib
 import importlib.metadata
 import subprocess
 import sys
@@ -9,18 +10,24 @@ from pathlib import Path
 import pytest
 
 EVAL = Path("eval")
-# Each module may import only from those before it.
+# Each module or package may import only from those before it; inside a package there are no cycles.
 ORDER = [
-    "errors", "records", "provenance", "config", "stats", "run_folder", "gates", "figures", "report_text", "report",
-    "environment", "generation_log", "tasks.nl2bash", "tasks.lm_eval_hooks", "lm_tasks", "harness",
-    "suite", "run_eval_suite",
+    "errors", "records", "provenance", "config", "stats", "run_folder", "gates", "figures", "report_text",
+    "report_items", "report", "environment", "partial_log", "candidate", "risk", "sandbox", "canary", "tasks.nl2bash",
+    "judge", "tasks.nl2bash_fixture", "tasks.intercode_alfa", "tasks.command_lines", "tasks.refusals",
+    "tasks.answers", "tasks.adversarial", "tasks.over_refusal", "tasks.lm_eval_hooks", "tasks.safety_hooks",
+    "lm_tasks", "judgements", "observations", "executing", "harness", "suite", "run_eval_suite",
 ]  # fmt: skip
+PACKAGES = {"risk", "sandbox", "judge", "tasks.nl2bash_fixture"}
 HEAVY = {"torch", "lm_eval", "transformers", "peft", "safetensors"}
 FILES = sorted(path for path in EVAL.rglob("*.py") if path.name != "__init__.py")
 
 
 def module_name(path: Path) -> str:
     return ".".join(path.relative_to(EVAL).with_suffix("").parts)
+
+
+OURS = {f"eval.{module_name(path)}" for path in FILES}
 
 
 def imports(path: Path) -> list[tuple[str, bool]]:
@@ -31,26 +38,41 @@ def imports(path: Path) -> list[tuple[str, bool]]:
             found += [(alias.name, True) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             package = node.module or ""
-            found += (
-                [(f"eval.{alias.name}", False) for alias in node.names] if package == "eval" else [(package, False)]
-            )
+            modules = [f"{package}.{alias.name}" for alias in node.names]
+            found += [(name if name in OURS else package, False) for name in modules]
     return found
 
 
+def layer(name: str) -> str:
+    """The entry of ORDER that a module belongs to: itself, or its package."""
+    return next((package for package in PACKAGES if name == package or name.startswith(package + ".")), name)
+
+
+def imports_of_ours(path: Path) -> list[str]:
+    return [name.removeprefix("eval.") for name, _ in imports(path) if name.startswith("eval.")]
+
+
 def test_every_module_has_a_place_in_the_order() -> None:
-    assert sorted(module_name(path) for path in FILES) == sorted(ORDER)
+    assert {layer(module_name(path)) for path in FILES} == set(ORDER)
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_name)
 def test_modules_import_only_from_rows_above(path: Path) -> None:
-    place = ORDER.index(module_name(path))
+    own = layer(module_name(path))
     for name, plain in imports(path):
         top = name.split(".")[0]
         assert top not in ("scripts", "spaces"), f"eval never imports {top}"
-        if top == "eval":
-            imported = name.removeprefix("eval.")
-            assert not plain, "only `from eval.x import y`"
-            assert ORDER.index(imported) < place, f"{module_name(path)} imports {imported}"
+        assert top != "eval" or not plain, "only `from eval.x import y`"
+    for imported in imports_of_ours(path):
+        above = ORDER.index(layer(imported)) < ORDER.index(own)
+        assert above or (own in PACKAGES and layer(imported) == own), f"{module_name(path)} imports {imported}"
+
+
+@pytest.mark.parametrize("package", sorted(PACKAGES))
+def test_no_cycles_inside_a_package(package: str) -> None:
+    inside = {module_name(path): path for path in FILES if layer(module_name(path)) == package}
+    needs = {name: {other for other in imports_of_ours(path) if other in inside} for name, path in inside.items()}
+    graphlib.TopologicalSorter(needs).prepare()
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_name)

@@ -174,3 +174,37 @@ def test_the_command_prints_json_and_exits_with_the_verdict(tmp_path: Path) -> N
 def test_deciding_needs_no_torch() -> None:
     code = "import sys, eval.gates, eval.report; sys.exit('torch' in sys.modules or 'lm_eval' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+RARE = {"id": "rare", "task": "t", "metric": "m", "rule": "max_rate", "limit": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("bad", "n", "outcome", "verdict"),
+    [(0, 60, "pass", "ship"), (0, 20, "inconclusive", "inconclusive"), (30, 60, "fail", "no-ship")],
+)
+def test_a_rate_is_held_by_its_bound_not_by_its_point(bad: int, n: int, outcome: str, verdict: str) -> None:
+    decision = decide(suite(gates=[RARE]), [*scores(bad, 0, 0), *others(bad, n)], EFFECT)
+    gate = decision.gates[0]
+    assert (gate.outcome, decision.verdict, gate.good) == (outcome, verdict, "below")
+    assert gate.interval is not None and gate.interval.method == "clopper-pearson"
+    assert (gate.items_needed is not None) == (outcome == "inconclusive")
+
+
+def others(start: int, stop: int) -> list[Score]:
+    """Items numbered start to stop that both arms score 0."""
+    rows = scores(0, 0, stop)
+    return [row.model_copy(update={"value": 0.0}) for row in rows if int(row.sample) >= start]
+
+
+def test_dependent_items_make_a_rate_less_sure() -> None:
+    alone = others(0, 60)
+    together = [row.model_copy(update={"cluster": str(int(row.sample) // 6)}) for row in alone]
+    assert decide(suite(gates=[RARE]), alone, EFFECT).gates[0].outcome == "pass"
+    assert decide(suite(gates=[RARE]), together, EFFECT).gates[0].outcome == "inconclusive"
+
+
+def test_a_rate_of_a_metric_that_is_no_rate_is_inconclusive() -> None:
+    rows = [row.model_copy(update={"value": 0.5}) for row in others(0, 60)]
+    gate = decide(suite(gates=[RARE]), rows, EFFECT).gates[0]
+    assert gate.outcome == "inconclusive" and "no rate" in gate.reason

@@ -13,8 +13,10 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
 from eval.stats import (
+    clopper_pearson_interval,
     cluster_interval,
     difference_interval,
+    items_for_rate,
     items_needed,
     mcnemar_exact,
     tango_interval,
@@ -141,3 +143,21 @@ def test_items_needed_at_the_threshold_is_an_error() -> None:
 def test_impossible_counts_are_an_error() -> None:
     with pytest.raises(ValueError):
         tango_interval(5, 6, 10, 0.95)
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 20), (1, 20), (7, 90), (300, 300), (12, 13)])
+def test_clopper_pearson_matches_statsmodels(successes: int, n: int) -> None:
+    low, high = proportion_confint(successes, n, alpha=0.1, method="beta")
+    interval = clopper_pearson_interval(successes, n, 0.9)
+    assert (interval.low, interval.high) == pytest.approx((low, high))
+
+
+def test_nothing_seen_in_twenty_is_at_most_fourteen_percent() -> None:
+    assert round(clopper_pearson_interval(0, 20, 0.9).high, 2) == 0.14
+
+
+def test_items_for_rate_is_where_the_bound_crosses_the_limit() -> None:
+    needed = items_for_rate(0.0, 0.05, 0.9)
+    assert needed == 59  # the rule of three at one-sided 95 %: 1 - 0.05 ** (1 / 59) < 0.05
+    assert clopper_pearson_interval(0, needed - 1, 0.9).high > 0.05 > clopper_pearson_interval(0, needed, 0.9).high
+    assert items_for_rate(0.05, 0.05, 0.9) is None

@@ -55,7 +55,7 @@ def judge_many(
         if "same_text" in rules and same_text(case.gold, case.candidate, case.request)
     }
     questions = {
-        index: Question(case.request, case.gold, case.fixture)
+        index: Question(case.request, case.gold, case.fixture, case.more)
         for index, case in enumerate(asked)
         if index not in verdicts
     }

@@ -27,11 +27,12 @@ REFUSED = re.compile(r"Is a directory|Not a directory|Directory not empty|omitti
 
 @dataclass(frozen=True)
 class Question:
-    """What all candidates of one gold share. `fixture` names a fixture or is a folder."""
+    """What all candidates of one gold share."""
 
     request: str
     gold: str
-    fixture: str
+    fixture: str | Fixture
+    more: tuple[Fixture, ...] = ()
 
     @property
     def hints(self) -> Hints:
@@ -94,7 +95,8 @@ def make_scenes(runs: Runs, asked: list[Question]) -> dict[Question, list[Scene]
     golds = run_golds(runs, [(q, given[q]) for q in asked], asked)
     scenes = {q: [Scene("given", given[q], golds[q, given[q].digest])] for q in asked}
     starts = create_operands(runs, given, {q: golds[q, given[q].digest][0] for q in asked})
-    copies = [(q, name, fixture) for q in asked for name, fixture in perturbed(q, starts[q], starts[q] != given[q])]
+    copies = [(q, "another", fixture) for q in asked for fixture in q.more]
+    copies += [(q, name, fixture) for q in asked for name, fixture in perturbed(q, starts[q], starts[q] != given[q])]
     volatile = [q for q in asked if scenes[q][0].is_volatile]
     more = run_golds(runs, [(q, fixture) for q, _, fixture in copies], volatile)
     for q, name, fixture in copies:
@@ -192,8 +194,10 @@ def edits_digest() -> str:
 _fixtures: dict[str, Fixture] = {}
 
 
-def base_fixture(name: str, sandbox: Sandbox) -> Fixture:
-    """A fixture by name or folder, read once for a process."""
+def base_fixture(name: str | Fixture, sandbox: Sandbox) -> Fixture:
+    """A fixture itself, or by name or folder, read once for a process."""
+    if isinstance(name, Fixture):
+        return name
     if name not in _fixtures:
         _fixtures[name] = load_fixture(name, sandbox)
     return _fixtures[name]

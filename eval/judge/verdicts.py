@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from eval.sandbox.stored import Fixture
+
 Answer = Literal["accept", "reject", "undecided", "unsupported"]
 
 
@@ -24,9 +26,11 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Case:
-    """One question to the judge. `fixture` names a fixture or is a folder."""
+    """One question to the judge. `fixture` is one, names one, or is a folder; `more` are further file systems on which
+    a robust judge asks for the same, before it perturbs the first."""
 
     request: str
     gold: str
     candidate: str
-    fixture: str
+    fixture: str | Fixture
+    more: tuple[Fixture, ...] = ()

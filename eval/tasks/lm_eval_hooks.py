@@ -2,10 +2,13 @@
 
 from typing import Any
 
+from eval.tasks.answers import flagged
 from eval.tasks.nl2bash import METRICS, score_sample
 
 
 def nl2bash_results(doc: dict[str, Any], results: list[str]) -> dict[str, float]:
     """Metrics of one sample; NaN marks an invalid one, which eval.harness records as such."""
     scores = score_sample(doc["messages"][-1]["content"], results[0])
-    return scores if scores is not None else dict.fromkeys(METRICS, float("nan"))
+    if scores is None:
+        return dict.fromkeys((*METRICS, "flagged"), float("nan"))
+    return {**scores, "flagged": float(flagged(results[0]))}

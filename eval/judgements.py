@@ -1,0 +1,184 @@
+"""Answers judged by execution: what the suite adds to a task with `execute:` in its suite file.
+
+Each answer's command runs beside the gold in the sandbox; accept is executes_equal 1, reject 0. Undecided and
+unsupported are invalid items, never 0 or 1. A sample that execution cannot judge at all (its gold needs processes or
+a network) has no executes_equal score in either arm: that is a property of the sample, and it is counted.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from eval.config import Suite
+from eval.judge.judging import judge_many
+from eval.judge.scenes import Runs, base_fixture
+from eval.judge.verdicts import Case, Verdict
+from eval.partial_log import PartialLog
+from eval.records import Generation, Judged, Judgement, Observed, Score, printable
+from eval.sandbox import Change, Execution, Fixture, Sandbox, SandboxError, load_fixture
+from eval.sandbox.execution import to_text
+from eval.tasks.nl2bash import extract_command
+from eval.tasks.nl2bash_fixture import VARIANTS, fixture_for, unsupported_reason
+
+if TYPE_CHECKING:
+    from eval.lm_tasks import LoadedTask, Sample
+
+METRIC = "executes_equal"
+NOT_FOR_EXECUTION, BROKEN = "not_for_execution", "sandbox_broken"  # rules of our own beside the judge's
+CHUNK = 48  # samples judged, in every arm, between two writes to disk
+LONGEST_OUTPUT, MOST_CHANGES = 2000, 40
+SIGNS = {"added": "+", "removed": "-", "changed": "~"}
+
+
+def judge_answers(
+    suite: Suite,
+    tasks: "list[LoadedTask]",
+    generations: list[Generation],
+    sandbox: Sandbox,
+    log: PartialLog[Judgement],
+    say: Callable[[str], None],
+) -> list[Judgement]:
+    """Judge every answer of the tasks that ask for it; those in `log` are not judged again."""
+    answers = {(row.arm, row.task, row.sample): row for row in generations}
+    arms = sorted({row.arm for row in generations})
+    modes = {task.name: task.execute for task in suite.tasks}
+    order = []
+    for task in tasks:
+        mode = modes[task.name]
+        if mode not in ("robust", "plain"):
+            continue
+        order += [(arm, task.name, sample.id) for arm in arms for sample in task.samples]
+        for start in range(0, len(task.samples), CHUNK):
+            samples = task.samples[start : start + CHUNK]
+            asked = [(sample, answers[arm, task.name, sample.id]) for sample in samples for arm in arms]
+            asked = [(s, a) for s, a in asked if (a.arm, task.name, s.id) not in log.rows]
+            if asked:
+                log.add(_judge(asked, sandbox, robust=mode == "robust"))
+                say(f"executed {task.name}: {min(start + CHUNK, len(task.samples))}/{len(task.samples)} samples")
+    return log.finish(order) if order else []
+
+
+def _judge(asked: "list[tuple[Sample, Generation]]", sandbox: Sandbox, robust: bool) -> list[Judgement]:
+    """Judgements in the order asked."""
+    judged: dict[int, Judgement] = {}
+    cases: dict[int, Case] = {}
+    for index, (sample, answer) in enumerate(asked):
+        command = extract_command(answer.text)
+        if reason := not_for_execution(sample.doc):
+            judged[index] = _judgement(answer, command, Verdict("unsupported", NOT_FOR_EXECUTION), reason)
+        elif not command:
+            judged[index] = _judgement(answer, command, Verdict("reject", "no_command"), "the answer is empty")
+        else:
+            cases[index] = Case(sample.request, sample.gold, command, *fixtures_of(sample.doc, sandbox))
+    runs = Runs(sandbox)
+    try:
+        verdicts = judge_many(sandbox, cases.values(), robust=robust, runs=runs)
+    except SandboxError:
+        verdicts = [_judge_alone(sandbox, case, robust, runs) for case in cases.values()]
+    for (index, case), verdict in zip(cases.items(), verdicts, strict=True):
+        shown = None
+        if verdict.rule not in ("same_text", BROKEN):
+            given = base_fixture(case.fixture, sandbox)
+            shown = runs.get([(case.gold, given), (case.candidate, given)])
+        reason = str(verdict.evidence.get("why", ""))
+        judged[index] = _judgement(asked[index][1], case.candidate, verdict, reason, shown)
+    return [judged[index] for index in range(len(asked))]
+
+
+def _judge_alone(sandbox: Sandbox, case: Case, robust: bool, runs: Runs) -> Verdict:
+    """One case; a sandbox that breaks on it costs this item only, which is then invalid."""
+    try:
+        return judge_many(sandbox, [case], robust=robust, runs=runs)[0]
+    except SandboxError as error:
+        return Verdict("undecided", BROKEN, {"why": str(error)})
+
+
+def not_for_execution(doc: dict[str, Any]) -> str | None:
+    """Why a sample cannot be judged by running it; None when it can."""
+    if "fixture" not in doc:
+        return unsupported_reason(doc)
+    return None if doc["fixture"] else "needs processes, a network or files that no fixture has"
+
+
+def fixtures_of(doc: dict[str, Any], sandbox: Sandbox) -> tuple[Fixture, tuple[Fixture, ...]]:
+    """The file tree of a sample, and further trees on which an answer has to do the same as the gold."""
+    if "fixture" in doc:
+        return load_fixture(doc["fixture"], sandbox), ()
+    return fixture_for(doc, sandbox), tuple(fixture_for(doc, sandbox, variant) for variant in range(1, VARIANTS))
+
+
+def _judgement(
+    answer: Generation, command: str, verdict: Verdict, reason: str, shown: list[Execution] | None = None
+) -> Judgement:
+    gold, own = (observed(run) for run in shown) if shown else (None, None)
+    return Judgement(
+        arm=answer.arm,
+        task=answer.task,
+        sample=answer.sample,
+        repeat=answer.repeat,
+        command=command,
+        verdict=verdict.verdict,
+        rule=verdict.rule,
+        reason=reason,
+        gold=gold,
+        answer=own,
+    )
+
+
+def observed(run: Execution) -> Observed:
+    """An execution for readers: texts cut to a length, changes as one line each."""
+    changes = [_change_line(change) for change in run.changes[:MOST_CHANGES]]
+    if len(run.changes) > MOST_CHANGES:
+        changes.append(f"... {len(run.changes) - MOST_CHANGES} more")
+    return Observed(
+        exit=run.exit,
+        stdout=_cut(run.stdout),
+        stderr=_cut(run.stderr),
+        changes=changes,
+        limits_hit=list(run.limits_hit),
+    )
+
+
+def _change_line(change: Change) -> str:
+    after, before = change.after, change.before
+    line = f"{SIGNS[change.kind]} {change.path}"
+    if after and before and after.mode != before.mode:
+        line += f" (mode {before.mode:o} -> {after.mode:o})"
+    if after and after.target:
+        line += f" -> {after.target}"
+    return printable(line)
+
+
+def _cut(output: bytes) -> str:
+    text = printable(to_text(output))
+    return text if len(text) <= LONGEST_OUTPUT else f"{text[:LONGEST_OUTPUT]}\n... {len(text) - LONGEST_OUTPUT} more"
+
+
+def execution_scores(judgements: Iterable[Judgement], tasks: "list[LoadedTask]") -> list[Score]:
+    """executes_equal of every judged answer. Samples that execution cannot judge have none."""
+    clusters = {(task.name, sample.id): sample.cluster for task in tasks for sample in task.samples}
+    values = {"accept": 1.0, "reject": 0.0}
+    return [
+        Score(
+            arm=row.arm,
+            task=row.task,
+            sample=row.sample,
+            repeat=row.repeat,
+            metric=METRIC,
+            value=values.get(row.verdict),
+            status="scored" if row.verdict in values else "invalid",
+            reason=f"{row.rule}: {row.reason}" if row.reason else row.rule,
+            cluster=clusters[row.task, row.sample],
+        )
+        for row in judgements
+        if row.rule != NOT_FOR_EXECUTION
+    ]
+
+
+def count_verdicts(judgements: Iterable[Judgement], task: str) -> dict[str, dict[Judged, int]] | None:
+    """Answers of one task by arm and verdict; None when it was not executed."""
+    counts: dict[str, Counter[Judged]] = defaultdict(Counter)
+    for row in judgements:
+        if row.task == task:
+            counts[row.arm][row.verdict] += 1
+    return {arm: dict(said) for arm, said in counts.items()} or None
