@@ -18,6 +18,7 @@ from eval.tasks.intercode_alfa import Row
 from eval.tasks.nl2bash import normalise, utilities
 
 ROTATION = 10  # negatives of the published table: the gold of the row this many further
+UNSEEN = "unseen"  # seed of copies that only the truth is taken from
 OWN_FIXTURES = ("home", "project", "logs")
 
 
@@ -49,25 +50,29 @@ def cross_pairs(rows: list[Row]) -> list[Case]:
     return pairs
 
 
-def differing(runs: Runs, cases: list[Case], all_scenes: bool = True) -> list[bool]:
-    """For each case: does the candidate run, and differ from its gold on some scene? False where the gold is volatile.
+def differing(runs: Runs, cases: list[Case], rejected: list[bool]) -> list[bool]:
+    """For each case: does the candidate run on the given file system, and differ from its gold somewhere?
 
-    A candidate that fails without showing or changing anything is left out (False): nobody takes it for right.
+    `rejected`: the robust judge saw a difference; the others are compared byte by byte on every scene, and on as many
+    copies that the judge never sees (another seed), so that what it overlooks counts against it. False where the gold
+    is volatile, and where the candidate fails without showing or changing anything: nobody takes it for right.
     """
     questions = [Question(case.request, case.gold, case.fixture) for case in cases]
     scenes = set_scenes(runs, dict.fromkeys(questions))
+    passed = dict.fromkeys(q for q, is_rejected in zip(questions, rejected, strict=True) if not is_rejected)
+    unseen = set_scenes(runs, passed, UNSEEN)
     jobs = [
         (index, scene)
         for index, question in enumerate(questions)
-        for scene in (scenes[question] if all_scenes else scenes[question][:1])
+        for scene in (scenes[question][:1] if rejected[index] else [*scenes[question], *unseen[question][1:]])
     ]
     done = runs.get([(cases[index].candidate, scene.fixture) for index, scene in jobs])
     differs: dict[int, bool] = defaultdict(bool)
     works: dict[int, bool] = defaultdict(bool)
     for (index, scene), run in zip(jobs, done, strict=True):
-        differs[index] |= not same(scene, run)
+        differs[index] |= rejected[index] or not same(scene, run)
         works[index] |= bool(run.exit == 0 or run.stdout or run.changes)
-    steady = [not any(scene.is_volatile for scene in scenes[question]) for question in questions]
+    steady = [not scenes[question][0].is_volatile for question in questions]
     return [differs[index] and works[index] and steady[index] for index in range(len(cases))]
 
 

@@ -16,7 +16,7 @@ from eval.judge.pair import Pair
 from eval.judge.rules import Rule
 from eval.judge.verdicts import Verdict
 from eval.sandbox.execution import Execution
-from eval.tasks.nl2bash import known_utilities
+from eval.tasks.nl2bash import known_utilities, utilities
 
 RULES: dict[str, Rule] = {
     rule.__name__: rule
@@ -38,6 +38,7 @@ PARTIAL = frozenset(("units", "labels", "columns", "names", "drawing"))
 CONTENT_RULES = ("whitespace", "line_order", "path_spelling", "volatile", "units")
 
 MAX_MESSAGE = 2000  # bytes of output of a failed command searched for a reason
+NO_NETWORK = {"curl": (6, 7, 28), "wget": (4,)}  # exit codes that say so even where the tool is told to be silent
 NOT_FOUND = re.compile(r"(?:line \d+: |^|: )([\w.+/-]+): (?:command )?not found", re.MULTILINE)
 NOT_OFFERED = re.compile(
     r"Could not resolve host|Temporary failure in name resolution|Network is unreachable|no servers could be reached"
@@ -53,7 +54,7 @@ def decide(pair: Pair, rules: Collection[str] = ALL) -> Verdict:
     evidence = {"exit": [gold.exit, candidate.exit]}
     if "same_query" in rules and candidate.exit is not None and rungs.same_query(pair):
         return Verdict("accept", "same_query", evidence)  # needs no output: it may ask what the sandbox does not offer
-    if blocked := cannot_compare(gold, candidate):
+    if blocked := cannot_compare(pair):
         return blocked
     before, after = pair.effects
     if before != after:
@@ -71,21 +72,22 @@ def decide(pair: Pair, rules: Collection[str] = ALL) -> Verdict:
     return Verdict("reject", "output", evidence)
 
 
-def cannot_compare(gold: Execution, candidate: Execution) -> Verdict | None:
+def cannot_compare(pair: Pair) -> Verdict | None:
     """Limits and what the sandbox does not offer. A candidate that runs into a limit where its gold does not is
     rejected: it does something else."""
+    gold, candidate = pair.gold_runs[0], pair.candidate_runs[0]
     if gold.exit is None or gold.limits_hit:
         return Verdict("unsupported", "gold_limit", {"limits": list(gold.limits_hit)})
-    if reason := not_offered(gold, missing_is_ours=True):
+    if reason := not_offered(pair.gold, gold, missing_is_ours=True):
         return Verdict("unsupported", "gold_needs_more", {"reason": reason})
     if candidate.exit is None or candidate.limits_hit:
         return Verdict("reject", "candidate_limit", {"limits": list(candidate.limits_hit)})
-    if reason := not_offered(candidate, missing_is_ours=False):
+    if reason := not_offered(pair.candidate, candidate, missing_is_ours=False):
         return Verdict("unsupported", "candidate_needs_more", {"reason": reason})
     return None
 
 
-def not_offered(run: Execution, missing_is_ours: bool) -> str:
+def not_offered(command: str, run: Execution, missing_is_ours: bool) -> str:
     """Why the sandbox could not give this command what it needs; empty when it could.
 
     A tool that is missing is our gap for a gold, and for a candidate when the name is a known utility; an invented
@@ -97,5 +99,7 @@ def not_offered(run: Execution, missing_is_ours: bool) -> str:
     for name in NOT_FOUND.findall(text):
         if missing_is_ours or name.rsplit("/", 1)[-1] in known_utilities():
             return f"{name} is not installed in the sandbox"
+    if any(run.exit in NO_NETWORK.get(name, ()) for name in utilities(command)):
+        return "no network"
     match = NOT_OFFERED.search(text)
     return match.group(0) if match else ""

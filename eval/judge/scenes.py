@@ -58,7 +58,7 @@ class Runs:
 
     sandbox: Sandbox
     done: dict[tuple[str, str, int], Execution] = field(default_factory=dict)
-    scenes: dict["Question", list["Scene"]] = field(default_factory=dict)
+    scenes: dict[tuple["Question", str], list["Scene"]] = field(default_factory=dict)
 
     def get(self, wanted: Iterable[tuple[str, Fixture]], repeat: int = 0, gold: bool = False) -> list[Execution]:
         """Executions in the order wanted; those not yet known run together, on all cores. SandboxError."""
@@ -79,24 +79,28 @@ class Runs:
         return [self.done[command, fixture.digest, repeat] for command, fixture in jobs]
 
 
-def set_scenes(runs: Runs, questions: Iterable[Question]) -> dict[Question, list[Scene]]:
+def set_scenes(runs: Runs, questions: Iterable[Question], seed: str = SEED) -> dict[Question, list[Scene]]:
     """For each question the given fixture first, then its copies, the sharpest first; the gold run on each.
 
-    Copies on which the gold hits a limit are left out: they say nothing about it.
+    Copies on which the gold hits a limit are left out: they say nothing about it. Another `seed` makes other copies.
     """
     asked = list(questions)
-    new = [q for q in asked if q not in runs.scenes]
-    runs.scenes |= make_scenes(runs, new) if new else {}
-    return {q: runs.scenes[q] for q in asked}
+    new = [q for q in asked if (q, seed) not in runs.scenes]
+    for q, found in make_scenes(runs, new, seed).items() if new else ():
+        runs.scenes[q, seed] = found
+    return {q: runs.scenes[q, seed] for q in asked}
 
 
-def make_scenes(runs: Runs, asked: list[Question]) -> dict[Question, list[Scene]]:
+def make_scenes(runs: Runs, asked: list[Question], seed: str) -> dict[Question, list[Scene]]:
+    """The scenes of questions whose scenes are not known yet."""
     given = {q: base_fixture(q.fixture, runs.sandbox) for q in asked}
     golds = run_golds(runs, [(q, given[q]) for q in asked], asked)
     scenes = {q: [Scene("given", given[q], golds[q, given[q].digest])] for q in asked}
     starts = create_operands(runs, given, {q: golds[q, given[q].digest][0] for q in asked})
     copies = [(q, "another", fixture) for q in asked for fixture in q.more]
-    copies += [(q, name, fixture) for q in asked for name, fixture in perturbed(q, starts[q], starts[q] != given[q])]
+    copies += [
+        (q, name, fixture) for q in asked for name, fixture in perturbed(q, starts[q], starts[q] != given[q], seed)
+    ]
     volatile = [q for q in asked if scenes[q][0].is_volatile]
     more = run_golds(runs, [(q, fixture) for q, _, fixture in copies], volatile)
     for q, name, fixture in copies:
@@ -159,20 +163,20 @@ def create_operands(
     return starts
 
 
-def perturbed(question: Question, start: Fixture, created: bool) -> list[tuple[str, Fixture]]:
+def perturbed(question: Question, start: Fixture, created: bool, seed: str) -> list[tuple[str, Fixture]]:
     """The perturbed copies of one question; `created` says that operands were added to the given fixture."""
-    contents, tree = new_contents(question.hints, SEED), new_tree(question.hints, SEED, start.cwd, question.gold)
+    contents, tree = new_contents(question.hints, seed), new_tree(question.hints, seed, start.cwd, question.gold)
     copies = [
-        ("tree and contents", copy_of(start, "tree and contents", question, both(tree, contents))),
-        ("contents", copy_of(start, "contents", question, contents)),
-        ("tree", copy_of(start, "tree", question, tree)),
+        ("tree and contents", copy_of(start, f"tree and contents {seed}", question, both(tree, contents))),
+        ("contents", copy_of(start, f"contents {seed}", question, contents)),
+        ("tree", copy_of(start, f"tree {seed}", question, tree)),
     ]
     return [*copies, ("operands", start)] if created else copies
 
 
 def copy_of(base: Fixture, name: str, question: Question, edit: Edit) -> Fixture:
     """An edited copy of a fixture; made once for the same fixture, question and edit."""
-    key = json_sha256([base.digest, name, question.request, question.gold, SEED, edits_digest()])
+    key = json_sha256([base.digest, name, question.request, question.gold, edits_digest()])
     remembered = COPIES / key
     if remembered.exists() and (known := read_stored(name, remembered.read_text(encoding="utf-8"))):
         return known
