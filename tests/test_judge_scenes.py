@@ -9,7 +9,8 @@ import pytest
 from eval.judge.hints import Hints, missing_operands, read_hints
 from eval.judge.perturb import altered, both, chooser, filled_in, new_contents, new_tree, with_operands
 from eval.sandbox.execution import Execution
-from eval.tasks.intercode_alfa import load_rows
+from eval.sandbox.fixtures import ICALFA
+from eval.tasks.intercode_alfa import dataset, load_rows
 from eval.tasks.nl2bash import normalise
 from scripts.near_misses import near_misses, top_level_stages
 
@@ -128,3 +129,9 @@ def test_near_misses_are_many_and_none_is_its_gold() -> None:
 
 def test_stages_are_split_outside_quotes_only() -> None:
     assert top_level_stages("a '|' | b $(c | d) || e | f") == ["a '|' ", " b $(c | d) || e ", " f"]
+
+
+def test_the_lm_eval_task_names_a_fixture_for_every_row() -> None:
+    docs = dataset(version=1.0)["test"]
+    assert len(docs) == 300 and {doc["fixture"] for doc in docs} == set(ICALFA)
+    assert all(doc["messages"][2]["content"] == row.gold for doc, row in zip(docs, load_rows(), strict=True))

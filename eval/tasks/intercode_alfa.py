@@ -6,11 +6,13 @@ the package itself is not imported (it wants docker and openai). Westenfelder et
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from eval.errors import UserError
 from eval.sandbox.fixtures import ICALFA, icalfa_folder
 
 ROWS = 300
+SYSTEM = "Answer with one Bash command and nothing else."
 INSTALL = "install it without its dependencies: pip install --no-deps icalfa==0.3.6"
 
 
@@ -38,3 +40,24 @@ def load_rows() -> list[Row]:
     if len(rows) != ROWS:
         raise UserError(f"icalfa holds {len(rows)} rows, not {ROWS}: {INSTALL}")
     return rows
+
+
+def dataset(**_: Any) -> Any:
+    """The rows as lm-evaluation-harness takes them (intercode_alfa.yaml): messages as in our own tests, and `fixture`,
+    which names the file system that the judge runs an answer on. lm-eval passes the task's metadata, not used here."""
+    from datasets import Dataset  # heavy, and only lm-eval needs it
+
+    roles = ("system", "user", "assistant")
+    docs = [
+        {
+            "id": f"alfa-{row.number}",
+            "fixture": row.fixture,
+            "difficulty": row.difficulty,
+            "messages": [
+                {"role": role, "content": text}
+                for role, text in zip(roles, (SYSTEM, row.request, row.gold), strict=True)
+            ],
+        }
+        for row in load_rows()
+    ]
+    return {"test": Dataset.from_list(docs)}
