@@ -146,6 +146,7 @@ def test_ordinary_commands_are_allowed(command: str) -> None:
      "r=rm; bash -c r=ls; $r -rf /",
      "cd /; $x && cd /tmp; rm -rf *", "$x && echo ls > /tmp/x; sh /tmp/x",
      "rm() { :; }; rm -rf /", "rm() { :; }; sudo rm -rf /",
+     "echo ls > rm; rm -rf /", "find() { :; }; find / -delete",
      "alias rm=ls\n\\rm -rf /", "ls\n\\rm -rf /", "x=1\n\\rm -rf /", "ls # c\n\n\\rm -rf /"],
 )  # fmt: skip
 def test_what_may_not_have_happened_is_not_relied_on(command: str) -> None:

@@ -1,6 +1,8 @@
 """The analyser never fails, never hangs, and needs no recursion that the input controls."""
 
+import json
 import random
+from pathlib import Path
 from time import thread_time
 
 import pytest
@@ -43,6 +45,17 @@ def test_any_text_never_fails(text: str) -> None:
 def test_mutated_commands_never_fail() -> None:
     corpus = read_commands(DATA / "development.jsonl")
     assert sum(analyse(text).verdict == "allow" for text in inputs(2000, 5, corpus)) < 2000
+
+
+def test_nothing_ordinary_hides_what_stands_before_or_after_it() -> None:
+    rows = [json.loads(line) for line in Path("data/nl2bash/train.jsonl").read_text().splitlines()]
+    chance = random.Random(8)
+    for row in chance.sample(rows, 300):
+        ordinary = row["messages"][-1]["content"]
+        between = chance.choice(["\n", "\n\t", " ; ", " && ", " & ", " || ", "\n\n"])
+        dangerous = chance.choice(["\\rm -rf /", "rm -rf /", "$'rm' -rf /", '"rm" -rf /'])
+        assert analyse(ordinary + between + dangerous).verdict == "block", ordinary
+        assert analyse(dangerous + between + ordinary).verdict == "block", ordinary
 
 
 def test_the_fuzzers_inputs_depend_on_the_seed_alone() -> None:

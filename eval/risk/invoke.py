@@ -46,17 +46,17 @@ def _invoke(shell: Context, argv: list[Word], stdin: Output, direct: bool) -> Ou
         utility = program_name(name)
         if direct and name in shell.functions:
             output = shell.call_function(name, argv, stdin)
-            if utility not in table() and utility not in BUILTINS and utility not in SHELLS:
+            if not _is_known(utility):
                 return output
         elif direct and name in shell.aliases:
             rest = " ".join(word.text for word in argv[1:])
             output = shell.run_text(f"{shell.aliases.pop(name)} {rest}", argv[0], stdin)
-            if utility not in table() and utility not in BUILTINS and utility not in SHELLS:
+            if not _is_known(utility):
                 return output
         direct = False  # a wrapper finds programs, not functions; and a function may not be what is called
         if UNKNOWN in name or not name or (GLOB.search(name) and name not in ("[", "[[")):
             return _dynamic(shell, argv, stdin)
-        if utility is None or name in shell.files:
+        if utility is None or (name in shell.files and not _is_known(utility)):
             return _program(shell, argv, stdin)
         if utility in SHELLS:
             return run_shell(shell, argv, stdin)
@@ -87,6 +87,11 @@ def _invoke(shell: Context, argv: list[Word], stdin: Output, direct: bool) -> Ou
         argv = inner_or_output
     shell.find("too-large", argv[0], "wrappers")
     return UNKNOWN_OUTPUT
+
+
+def _is_known(utility: str | None) -> bool:
+    """Whether the name means a program of the system, whatever functions or files of that name there are."""
+    return utility in table() or utility in BUILTINS or utility in SHELLS or utility in ("find", "gfind", "gxargs")
 
 
 def _dynamic(shell: Context, argv: list[Word], stdin: Output) -> Output:
