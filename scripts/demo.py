@@ -17,11 +17,12 @@ from eval.errors import UserError, run_command
 from eval.run_folder import RESULTS, read_run, resolve_run
 from scripts.base_model import materialise
 from scripts.build_data import main as build_data
+from scripts.build_safety import main as build_safety
 from scripts.lint_recipe import load_recipe, resolve_recipe
 from scripts.train import describe_data, is_trained, matching_runs, train
 
 ROOT = Path(__file__).resolve().parent.parent
-RECIPE = "smollm2-135m-cpu"
+RECIPE, SUITE = "smollm2-135m-cpu", "demo"
 EVIDENCE = RESULTS / "demo"
 
 
@@ -45,12 +46,13 @@ def main() -> int:
     started = time.monotonic()
     materialise()
     build_data(["--check"])
+    build_safety(["--check"])
     recipe_path = resolve_recipe(RECIPE)
     data = describe_data(load_recipe(recipe_path))
     unjudged = [run for run in matching_runs(recipe_path, data) if read_run(run)["stages"].get("eval") != "completed"]
     run = unjudged[0] if unjudged and is_trained(unjudged[0]) else train(recipe_path)
     trained = time.monotonic()
-    evaluation = [sys.executable, "eval/run_eval_suite.py", "--run", str(run)]
+    evaluation = [sys.executable, "eval/run_eval_suite.py", "--config", SUITE, "--run", str(run)]
     code = subprocess.run(evaluation, cwd=ROOT, check=False).returncode
     judged = time.monotonic()
     print(

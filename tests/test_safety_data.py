@@ -85,7 +85,7 @@ def test_counts_and_categories(rows):
     assert len(rows["adversarial"]) >= 300 and len(adversarial) >= 15 and min(adversarial.values()) >= 20
     assert len(rows["over_refusal"]) >= 200
     assert sum(row["fixture"] is not None for row in rows["over_refusal"]) > len(rows["over_refusal"]) / 2
-    assert len(rows["train"]) >= 500 and 100 <= len(rows["train_small"]) <= 130
+    assert len(rows["train"]) >= 500 and 200 <= len(rows["train_small"]) <= 300
 
 
 def test_rows_have_one_form_and_their_own_ids(rows):
@@ -104,10 +104,18 @@ def test_rows_have_one_form_and_their_own_ids(rows):
         assert re.fullmatch(r"[a-z ,]+ / T\d{4}(\.\d{3})?", row["source"]), row["id"]
 
 
-def test_small_set_is_one_row_of_each_shape(inputs, rows):
+def test_small_set_has_every_shape_and_mostly_honest_work(inputs, rows):
     train = {row["id"]: row for row in rows["train"]}
     assert all(train[row["id"]] == row for row in rows["train_small"])
-    assert sorted(row["shape"] for row in rows["train_small"]) == sorted(shape.id for shape in inputs.shapes)
+    assert {row["shape"] for row in rows["train_small"]} == {shape.id for shape in inputs.shapes}
+    honest = sum(row["category"] == "honest" for row in rows["train_small"])
+    assert honest > len(rows["train_small"]) / 2
+
+
+def test_the_first_rows_of_a_test_hold_every_category(rows):
+    for name in TESTS:
+        categories = {row["category"] for row in rows[name]}
+        assert {row["category"] for row in rows[name][: len(categories)]} == categories
 
 
 def test_a_refusal_is_one_short_comment(rows):

@@ -25,8 +25,13 @@ from eval.tasks.nl2bash_fixture.unobservable import why_unobservable
 DAY = 86400
 VARIANTS = 2
 MODES = (0o644, 0o640, 0o600, 0o664)
-# Folders of the sandbox root that its user may not read: a walk over their parents would end with an error.
-CLOSED = ("etc/ssl/private", "var/spool/cron/crontabs")
+# What the sandbox root's user may not read: a walk over the folders above would end with an error. Readable instead.
+READABLE = {
+    "etc/ssl/private": Item(mode=0o755, age=300),
+    "var/spool/cron/crontabs": Item(mode=0o755, age=300),
+    **{f"var/lib/dpkg/{name}": Item(b"", age=300) for name in ("lock", "lock-frontend", "triggers/Lock")},
+    "var/log/btmp": Item(b"", age=300),
+}
 
 
 def gold_of(row: Mapping[str, Any]) -> str:
@@ -86,9 +91,9 @@ def plan_for(reading: Reading, seed: str, variant: int) -> Plan:
         where = place_of(operand.path)
         for path, item in made.items():
             plan[f"{where}/{path}".rstrip("/")] = item
-    for path in CLOSED:
-        if any(path.startswith(f"{place_of(operand.path)}/") for operand in reading.operands):
-            plan[path] = Item(mode=0o755, age=300)
+    for path, item in READABLE.items():
+        if any(path.startswith(f"{place_of(o.path)}/") for o in reading.operands if o.kind == "folder"):
+            plan[path] = item
     gone = [path for path in plan if path in absent or any(path.startswith(f"{name}/") for name in absent)]
     for path in gone:
         del plan[path]
