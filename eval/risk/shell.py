@@ -19,7 +19,7 @@ from eval.risk.statements import STATEMENTS, Targets
 from eval.risk.syntax import parse
 from eval.risk.words import MAX_TEXT, NOTHING, UNKNOWN_OUTPUT, Output, Word, backquotes, part, value_of
 
-MAX_STEPS = 800
+MAX_STEPS = 500
 MAX_DEPTH = 40
 LOCAL = re.compile(r"\b(?:local|declare|typeset)\b")
 MAX_NESTED = 12_000  # characters of scripts inside words, all together
