@@ -250,7 +250,7 @@ def twin_of(plan: Plan, rng: random.Random) -> Plan:
     for path in rng.sample(files, min(4, len(files))):
         content = second[path].content or b""
         second[path] = replace(second[path], content=_changed(content, rng))
-    gone = rng.choice(files)
+    gone = rng.choice([path for path in files if "/" in path])  # links point to the others
     second.pop(gone)
     second["amber/added.txt"] = Item(b"only on this side\n")
     second["added-here.md"] = Item(b"only on this side, too\n")
