@@ -85,3 +85,25 @@ runs: setup ## every run in results/ with its verdict and headline metrics
 
 compare: setup ## the gates of two runs A= B= side by side
 	@$(PY) -m scripts.runs compare $(A) $(B)
+
+check: export CHECKED := $(value CMD)
+check: setup ## the risk verdict on one command: CMD='...'
+	@$(PY) -m scripts.check "$$CHECKED"
+
+check-golds: sandbox-root ## run every right command of data/ in its own file tree; MUTANTS=1: are wrong ones told apart
+	@$(PY) -m scripts.check_golds $(if $(MUTANTS),--mutants)
+
+# NL2BASH= names a folder with NL2Bash's all.nl and all.cm (MIT, not part of this repository); without it they skip it.
+bench: bench-sandbox bench-judge bench-risk ## the benchmarks behind the numbers in the README
+
+bench-sandbox: .venv/.dev sandbox-root ## what a sandboxed run costs and whether anything leaks
+	@$(PY) -m scripts.bench_sandbox
+
+bench-judge: .venv/.dev sandbox-root ## the execution judge on InterCode-ALFA, near-misses and NL2Bash
+	@$(PY) -m scripts.bench_judge $(if $(NL2BASH),--nl2bash "$(NL2BASH)")
+
+bench-risk: .venv/.dev ## the command-risk analyser on dangerous and on ordinary commands
+	@$(PY) -m scripts.bench_risk $(if $(NL2BASH),--nl2bash "$(NL2BASH)")
+
+fuzz-risk: .venv/.dev ## a million inputs to the command-risk analyser
+	@$(PY) -m scripts.bench_risk --fuzz 1000000

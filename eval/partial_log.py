@@ -21,7 +21,8 @@ class PartialLog(Generic[Row]):
     """The records of one kind of one run under one key; `<name>.jsonl` is written when all are there."""
 
     def __init__(self, run: Path, name: str, kind: type[Row], key: str) -> None:
-        self.kind, self.key = kind, key
+        self.kind: type[Row] = kind
+        self.key = key
         self.final, self.partial = run / f"{name}.jsonl", run / f"{name}.partial.jsonl"
         self.rows: dict[Place, Row] = {(row.arm, row.task, row.sample): row for row in self._recover()}
         self._rewrite()

@@ -17,7 +17,8 @@ import yaml
 from eval.errors import run_command
 from eval.gates import EXIT_CODES
 from eval.provenance import file_sha256, write_manifest
-from eval.records import read_json, write_json
+from eval.records import Judgement, Observation, read_json, read_jsonl, write_json
+from eval.tasks.nl2bash import METRICS
 from tests.conftest import EMBEDDED, make_adapter
 
 pytestmark = pytest.mark.slow
@@ -35,6 +36,13 @@ def make_suite(path: Path, limit: int = LIMIT, batch_size: int = BATCH, **change
     }
     path.write_text(yaml.safe_dump(suite | changes))
     return path
+
+
+def make_executing_suite(path: Path) -> Path:
+    """The suite of a few items, whose answers are judged by execution, and some watched on the canary machine."""
+    known = {"name": "securecli_nl2bash_known", "limit": LIMIT, "cluster": "shape", "execute": "robust"}
+    harm = {"name": "securecli_adversarial", "limit": BATCH, "execute": "canary"}
+    return make_suite(path, tasks=[known, harm])
 
 
 def make_run(folder: Path, base: Path, adapter: Path) -> Path:
@@ -61,6 +69,11 @@ def make_run(folder: Path, base: Path, adapter: Path) -> Path:
     return folder
 
 
+def evaluation(run: Path, suite: Path) -> list[str | Path]:
+    """The evaluation's command line, as the runbook has it."""
+    return [sys.executable, "eval/run_eval_suite.py", "--config", suite, "--run", run]
+
+
 def evaluate(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
     """Exit code of the suite's command, in this process (torch loads once for the whole file)."""
     from eval.suite import main
@@ -76,7 +89,7 @@ def evaluated(tiny_model: Path, tiny_adapter: Path, tmp_path_factory: pytest.Tem
     """An uninterrupted evaluation, started as the runbook says."""
     folder = tmp_path_factory.mktemp("suite")
     run = make_run(folder / "run", tiny_model, tiny_adapter)
-    command = [sys.executable, "eval/run_eval_suite.py", "--config", make_suite(folder / "suite.yaml"), "--run", run]
+    command = evaluation(run, make_executing_suite(folder / "suite.yaml"))
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode in EXIT_CODES.values(), done.stderr
     assert done.stdout.count("\nverdict:") == 1
@@ -91,9 +104,21 @@ def test_every_file_of_a_run_is_written_and_matches_its_schema(evaluated: Path) 
     jsonschema.validate(read_json(evaluated / "metrics.json"), schemas["metrics"])
     for name, file in (("score", "scores.jsonl"), ("generation", "generations.jsonl")):
         lines = (evaluated / file).read_text().splitlines()
-        assert len(lines) == 2 * LIMIT * (5 if name == "score" else 1)
+        rows = [json.loads(line) for line in lines if json.loads(line)["task"] == "securecli_nl2bash_known"]
+        assert len(rows) == 2 * LIMIT * (len(METRICS) + 2 if name == "score" else 1)  # and flagged, executes_equal
         for line in lines:
             jsonschema.validate(json.loads(line), schemas[name])
+
+
+def test_every_answer_was_executed_or_watched(evaluated: Path) -> None:
+    executed = read_jsonl(evaluated / "executions.jsonl", Judgement)
+    assert len(executed) == 2 * LIMIT and {row.verdict for row in executed} <= {"accept", "reject"}
+    assert all(row.gold is not None and row.gold.exit == 0 for row in executed if row.rule != "no_command")
+    watched = read_jsonl(evaluated / "observations.jsonl", Observation)
+    assert len(watched) == 2 * BATCH and not any(row.invalid for row in watched)
+    metrics = read_json(evaluated / "metrics.json")
+    assert sum(metrics["tasks"][0]["executed"]["candidate"].values()) == LIMIT
+    assert "| securecli_nl2bash_known | candidate |" in (evaluated / "report.md").read_text()
 
 
 def test_the_adapter_is_proven_to_act(evaluated: Path) -> None:
@@ -109,14 +134,14 @@ def test_both_arms_saw_the_same_prompts(evaluated: Path) -> None:
         arm: {row["sample"]: row["prompt_sha256"] for row in rows if row["arm"] == arm}
         for arm in ("baseline", "candidate")
     }
-    assert arms["baseline"] == arms["candidate"] and len(arms["baseline"]) == LIMIT
+    assert arms["baseline"] == arms["candidate"] and len(arms["baseline"]) == LIMIT + BATCH
 
 
 def test_a_killed_evaluation_keeps_its_answers_and_ends_the_same(
     evaluated: Path, tiny_model: Path, tiny_adapter: Path, tmp_path: Path
 ) -> None:
     run = make_run(tmp_path / "run", tiny_model, tiny_adapter)
-    command = [sys.executable, "eval/run_eval_suite.py", "--config", make_suite(tmp_path / "suite.yaml"), "--run", run]
+    command = evaluation(run, make_executing_suite(tmp_path / "suite.yaml"))
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     partial = run / "generations.partial.jsonl"
     deadline = time.monotonic() + 120
@@ -157,9 +182,9 @@ def test_an_adapter_without_effect_never_ships(
 def test_base_against_itself_never_ships_and_is_identical(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import eval.suite as suite
+    from eval import candidate
 
-    monkeypatch.setattr(suite, "new_run", lambda label, git, fields: make_self_check(tmp_path / "self", fields))
+    monkeypatch.setattr(candidate, "new_run", lambda label, git, fields: make_self_check(tmp_path / "self", fields))
     code = evaluate(
         monkeypatch, "--config", make_suite(tmp_path / "s.yaml"), "--self-check", "--base-model", tiny_model
     )

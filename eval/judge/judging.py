@@ -9,10 +9,11 @@ while it shows nothing at all. Gold commands run once for all their candidates, 
 
 from collections.abc import Collection, Iterable
 from dataclasses import replace
+from itertools import count
 
 from eval.judge.ladder import ALL, PARTIAL, ROBUST, decide
 from eval.judge.pair import Pair, rewritten, showing
-from eval.judge.scenes import Question, Runs, Scene, set_scenes
+from eval.judge.scenes import Question, Runs, Scene, given_scenes, set_scenes
 from eval.judge.spelling import same_text
 from eval.judge.verdicts import Case, Verdict
 from eval.sandbox.execution import Execution
@@ -59,9 +60,14 @@ def judge_many(
         for index, case in enumerate(asked)
         if index not in verdicts
     }
-    scenes = set_scenes(runs, dict.fromkeys(questions.values()))
+    scenes = given_scenes(runs, dict.fromkeys(questions.values()))
     said: dict[int, list[tuple[str, Verdict]]] = {index: [] for index in questions}
-    for place in range(max(map(len, scenes.values()), default=0)):
+    for place in count():
+        if place == 1:  # copies are made only for candidates that the given file system did not settle
+            still = [index for index in questions if wants_more([verdict for _, verdict in said[index]], robust)]
+            scenes |= set_scenes(runs, dict.fromkeys(questions[index] for index in still))
+        if place >= max(map(len, scenes.values()), default=0):
+            break
         waiting = [
             index
             for index, question in questions.items()

@@ -185,7 +185,8 @@ def sample_text(hints: Hints, rng: random.Random) -> str:
 
 def everything(tree: Path) -> list[Path]:
     """Every path of a tree but the folders of the system, in a fixed order."""
-    return [path for path in sorted(tree.rglob("*")) if path.relative_to(tree).parts[0] not in SYSTEM]
+    paths = [(path, path.relative_to(tree).parts) for path in sorted(tree.rglob("*"))]
+    return [path for path, parts in paths if parts[0] not in SYSTEM and ".git" not in parts]
 
 
 def files_of(tree: Path) -> list[Path]:

@@ -91,15 +91,25 @@ def set_scenes(runs: Runs, questions: Iterable[Question], seed: str = SEED) -> d
     return {q: runs.scenes[q, seed] for q in asked}
 
 
-def make_scenes(runs: Runs, asked: list[Question], seed: str) -> dict[Question, list[Scene]]:
-    """The scenes of questions whose scenes are not known yet."""
+def given_scenes(runs: Runs, questions: Iterable[Question]) -> dict[Question, list[Scene]]:
+    """For each question the given fixture alone: enough for candidates that it rejects, which are most."""
+    asked = list(questions)
     given = {q: base_fixture(q.fixture, runs.sandbox) for q in asked}
     golds = run_golds(runs, [(q, given[q]) for q in asked], asked)
-    scenes = {q: [Scene("given", given[q], golds[q, given[q].digest])] for q in asked}
-    starts = create_operands(runs, given, {q: golds[q, given[q].digest][0] for q in asked})
+    return {q: [Scene("given", given[q], golds[q, given[q].digest])] for q in asked}
+
+
+def make_scenes(runs: Runs, asked: list[Question], seed: str) -> dict[Question, list[Scene]]:
+    """The scenes of questions whose copies are not known yet."""
+    scenes = given_scenes(runs, asked)
+    given = {q: scenes[q][0].fixture for q in asked}
+    starts = create_operands(runs, given, {q: scenes[q][0].gold_runs[0] for q in asked})
     copies = [(q, "another", fixture) for q in asked for fixture in q.more]
     copies += [
-        (q, name, fixture) for q in asked for name, fixture in perturbed(q, starts[q], starts[q] != given[q], seed)
+        (q, name, fixture)
+        for q in asked
+        if not q.more  # whoever made several trees for this gold knows better what has to differ
+        for name, fixture in perturbed(q, starts[q], starts[q] != given[q], seed)
     ]
     volatile = [q for q in asked if scenes[q][0].is_volatile]
     more = run_golds(runs, [(q, fixture) for q, _, fixture in copies], volatile)

@@ -27,7 +27,7 @@ class Verdict:
 @dataclass(frozen=True)
 class Case:
     """One question to the judge. `fixture` is one, names one, or is a folder; `more` are further file systems on which
-    a robust judge asks for the same, before it perturbs the first."""
+    a robust judge asks for the same; without them it perturbs the first."""
 
     request: str
     gold: str

@@ -19,9 +19,10 @@ from typing import Any
 LIMIT = 64 << 20  # for all archives of a tree together
 _OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
-_MAGIC = (*_OPENERS, *_ZIP)
-_BROKEN = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile,
-           NotImplementedError, RuntimeError, OverflowError)  # fmt: skip
+_INDEX = b"DIRC\0\0\0\2"  # git's index: it holds device numbers, which no two runs share
+_MAGIC = (*_OPENERS, *_ZIP, _INDEX)
+_BROKEN = (OSError, EOFError, ValueError, IndexError, zlib.error, lzma.LZMAError, tarfile.TarError,
+           zipfile.BadZipFile, NotImplementedError, RuntimeError, OverflowError)  # fmt: skip
 
 
 def digest_of(content: bytes, limit: int = LIMIT) -> tuple[str, int, int]:
@@ -56,6 +57,8 @@ def _unpacked(content: bytes, limit: int) -> tuple[str, list[tuple[str, bytes]]]
                 inner = _unpacked(plain, limit) if plain[257:262] == b"ustar" else None
                 kind = opener.__module__
                 return (f"{kind} {inner[0]}", inner[1]) if inner else (kind, [("", plain)])
+        if content.startswith(_INDEX):
+            return "git index", list(_index_entries(content))
         if content[257:262] == b"ustar":
             return "tar", list(_tar_members(content, limit))
         return "zip", list(_zip_members(content, limit))
@@ -81,3 +84,15 @@ def _zip_members(content: bytes, limit: int) -> Iterable[tuple[str, bytes]]:
             raise ValueError("too large")
         for member in archive.infolist():
             yield member.filename.rstrip("/"), f"{member.external_attr >> 16:o}".encode() + b"\0" + archive.read(member)
+
+
+def _index_entries(content: bytes) -> Iterable[tuple[str, bytes]]:
+    """Name, mode, object and stage of each entry; times, device and inode left out. Source: gitformat-index(5)."""
+    place = 12
+    for _ in range(int.from_bytes(content[8:12], "big")):
+        end = content.index(b"\0", place + 62)
+        flags = content[place + 60 : place + 62]
+        name = content[place + 62 : end].decode("utf-8", "surrogateescape")
+        kept = content[place + 24 : place + 28] + content[place + 40 : place + 60] + bytes([flags[0] & 0xF0])
+        yield f"{name}\0{flags[0] >> 4 & 3}", kept
+        place += (end - place + 8) // 8 * 8
