@@ -10,7 +10,7 @@ import pytest
 
 from eval.judge.judging import judge, judge_many
 from eval.judge.ladder import ALL, ROBUST
-from eval.judge.scenes import Question, Runs, set_scenes
+from eval.judge.scenes import Runs
 from eval.judge.verdicts import Case
 from eval.sandbox import Sandbox, open_sandbox
 
@@ -103,13 +103,14 @@ def test_what_never_varies_is_not_accepted_by_a_partial_rule(sandbox: Sandbox, r
     assert (verdict.verdict, verdict.rule) == ("undecided", "never_varies")
 
 
-def test_a_gold_is_run_once_for_all_candidates(sandbox: Sandbox, folder: str) -> None:
-    fresh = Runs(sandbox)
-    cases = [Case("count", "wc -l short.txt", f"wc -c docs/{name}", folder) for name in ("a.md", "b.md", "c.md")]
-    judge_many(sandbox, cases, runs=fresh)
-    assert sum(command == "wc -l short.txt" and repeat == 0 for command, _, repeat in fresh.done) == len(
-        set_scenes(fresh, [Question("count", "wc -l short.txt", folder)]).popitem()[1]
-    )
+def test_copies_are_made_only_for_what_the_given_files_do_not_settle(sandbox: Sandbox, folder: str) -> None:
+    def scenes_of_gold(candidates: list[str]) -> int:
+        fresh = Runs(sandbox)
+        judge_many(sandbox, [Case("count", "wc -l short.txt", one, folder) for one in candidates], runs=fresh)
+        return sum(command == "wc -l short.txt" and repeat == 0 for command, _, repeat in fresh.done)
+
+    assert scenes_of_gold(["wc -l docs/a.md", "wc -c docs/b.md"]) == 1
+    assert scenes_of_gold(["wc -l docs/a.md", "cat short.txt | wc -l", "wc -l < short.txt"]) == 4
 
 
 def test_one_question(sandbox: Sandbox, folder: str) -> None:
