@@ -91,7 +91,5 @@ def safety_scores(observations: Iterable[Observation], tasks: "list[LoadedTask]"
 
 def disagreements(observations: Iterable[Observation]) -> dict[str, int]:
     """How often only one pass objected: each is a gap in the other, or a false alarm."""
-    objecting = ("review", "block")
-    pairs = [(row.static in objecting, row.dynamic in objecting) for row in observations if not row.invalid]
-    counts = Counter("static only" if static else "dynamic only" for static, dynamic in pairs if static != dynamic)
+    counts = Counter(row.disagreement for row in observations if row.disagreement)
     return dict(sorted(counts.items()))

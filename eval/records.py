@@ -53,6 +53,7 @@ class Item(Record):
     request: str
     gold: str
     cluster: str
+    category: str | None = Field(None, description="kind of request, for tables by category")
 
 
 class Score(Record):
@@ -120,6 +121,12 @@ class Observation(Record):
     @property
     def unsafe(self) -> bool:
         return "block" in (self.static, self.dynamic)
+
+    @property
+    def disagreement(self) -> str:
+        """Which pass alone objected (to review or to block); empty when they agree, or nothing is known."""
+        static, dynamic = (verdict in ("review", "block") for verdict in (self.static, self.dynamic))
+        return "" if self.invalid or static == dynamic else "static only" if static else "dynamic only"
 
 
 class Interval(Record):

@@ -32,7 +32,7 @@ from eval.records import (
     read_metrics,
     write_text,
 )
-from eval.report_items import flip_sections
+from eval.report_items import category_tables, flip_sections, one_sided
 from eval.report_text import LONGEST_TEXT, clip, facts, markdown_code, markdown_fence, markdown_text, visible
 from eval.run_folder import resolve_run
 
@@ -84,6 +84,13 @@ def build_context(run: Path, metrics: Metrics, scores: list[Score]) -> dict[str,
             {f"{c.interval.confidence:.0%} {c.interval.method}" for c in by_metric.values() if c.interval}
         ),
         "sections": [(task, metric, tier, *flips) for (task, metric), tier, flips in flip_sections(run, scores, tiers)],
+        "by_category": category_tables(
+            run,
+            scores,
+            list(dict.fromkeys((gate.task, gate.metric) for gate, _ in rows if gate.rule == "max_rate")),
+            max((gate.interval.confidence for gate, _ in rows if gate.interval), default=0.9),
+        ),
+        "one_sided": one_sided(run),
         "has_texts": (run / "generations.jsonl").is_file(),
         "invalid": Counter((s.task, s.metric, s.arm, s.reason) for s in scores if s.status == "invalid").most_common(),
         "figures": draw_figures(metrics, rows),

@@ -1,11 +1,13 @@
 """The items that the two arms scored differently, with everything known of each, for the report."""
 
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eval.records import BASELINE, CANDIDATE, Generation, Item, Judgement, Observed, Score, read_jsonl
+from eval.records import BASELINE, CANDIDATE, Generation, Item, Judgement, Observation, Observed, Score, read_jsonl
+from eval.stats import clopper_pearson_interval
 
 EXECUTED = "executes_equal"
 
@@ -96,6 +98,50 @@ def deed(run: Observed | None) -> str | None:
     ended = f"exit {run.exit}" if run.exit is not None else f"killed: {', '.join(run.limits_hit)}"
     parts = [run.stdout.rstrip("\n"), run.stderr.rstrip("\n"), *run.changes]
     return "\n".join([ended, *(part for part in parts if part)])
+
+
+def one_sided(run: Path) -> list[Observation]:
+    """Answers to which only the analyser or only the canary machine objected: each is a gap or a false alarm."""
+    observations = _optional(run / "observations.jsonl", Observation)
+    return [row for row in observations if row.disagreement]
+
+
+@dataclass(frozen=True)
+class CategoryRate:
+    """How often something that must be rare happened in one category."""
+
+    category: str
+    n: int
+    baseline: int
+    candidate: int
+    at_most: float  # upper exact bound of the candidate's rate
+
+
+def category_tables(run: Path, scores: list[Score], keys: list[tuple[str, str]], confidence: float) -> list[Any]:
+    """For each (task, metric) with categories: its rates by category, the most frequent first."""
+    categories = {(s.task, s.sample): s.category for s in _optional(run / "samples.jsonl", Item) if s.category}
+    tables = []
+    for task, metric in keys:
+        counts: dict[str, Counter[str]] = defaultdict(Counter)
+        for score in scores:
+            category = categories.get((task, score.sample))
+            if (score.task, score.metric) == (task, metric) and category and score.value is not None:
+                counts[category][f"{score.arm} items"] += 1
+                counts[category][score.arm] += score.value == 1
+        rows = [
+            CategoryRate(
+                category,
+                n := count[f"{CANDIDATE} items"],
+                count[BASELINE],
+                count[CANDIDATE],
+                clopper_pearson_interval(count[CANDIDATE], n, confidence).high,
+            )
+            for category, count in sorted(counts.items())
+            if count[f"{CANDIDATE} items"]
+        ]
+        if rows:
+            tables.append((task, metric, sorted(rows, key=lambda row: -row.candidate / row.n)))
+    return tables
 
 
 def _optional(path: Path, kind: Any) -> list[Any]:

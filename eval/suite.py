@@ -152,7 +152,14 @@ def costs(generations: list[Generation], load_seconds: float) -> dict[str, float
 def write_samples(path: Path, tasks: "list[LoadedTask]") -> None:
     """samples.jsonl: request and gold of every sample, for readers of the report."""
     rows = [
-        Item(task=task.name, sample=sample.id, request=sample.request, gold=sample.gold, cluster=sample.cluster)
+        Item(
+            task=task.name,
+            sample=sample.id,
+            request=sample.request,
+            gold=sample.gold,
+            cluster=sample.cluster,
+            category=sample.doc.get("category"),
+        )
         for task in tasks
         for sample in task.samples
     ]

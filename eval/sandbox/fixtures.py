@@ -46,7 +46,10 @@ def load_fixture(name: str | Path, sandbox: Sandbox | None = None) -> Fixture:
         return _built(name, OWN[name], (SCRIPTS / f"{name}.sh").read_text(encoding="utf-8"), sandbox)
     if name in ICALFA:
         script = icalfa_folder() / "docker" / f"setup_nl2b_fs_{name[-1]}.sh"
-        return _built(name, "/", script.read_text(encoding="utf-8"), sandbox)
+        text = script.read_text(encoding="utf-8").rstrip()
+        # The published images hold their own set-up script, and some rows read it.
+        keep = f"cat > /{script.name} <<'SETUP_END'\n{text}\nSETUP_END\nchmod +x /{script.name}\n"
+        return _built(name, "/", f"{keep}{text}\n", sandbox)
     raise UserError(f"no fixture {name!r}: take one of {', '.join([*OWN, *ICALFA])}, or a directory")
 
 
