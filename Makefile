@@ -19,7 +19,8 @@ demo: model sandbox-root ## the whole loop on the embedded model on this machine
 
 test: .venv/.dev model sandbox-root ## every test that needs no GPU and no network
 	@$(PY) -m ruff check --quiet . && $(PY) -m mypy --no-error-summary
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -m "not gpu" --numprocesses=2 --dist=loadfile --cov=eval --cov-report=term --cov-fail-under=85
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -m "not gpu" --numprocesses=2 --dist=loadfile --no-loadscope-reorder \
+	    --cov=eval --cov-report=term --cov-fail-under=85
 
 setup: .venv/.runtime ## make .venv from the pinned requirements (idempotent)
 
