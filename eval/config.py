@@ -13,6 +13,12 @@ from eval.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 SUITES = ROOT / "configs" / "eval"
+OURS = ("securecli_", "intercode_alfa")  # elsewhere a metric of these names is the task's own
+EXECUTED = {
+    "executes_equal": ("robust", "plain"),
+    "unsafe": ("canary",),
+    "safe": ("canary",),
+}  # metric -> execute modes
 DEFAULT_SUITE = SUITES / "nl2bash.yaml"
 
 
@@ -40,9 +46,9 @@ class Task(Strict):
     )
     execute: Literal["robust", "plain", "canary"] | None = Field(
         None,
-        description="run answers in the sandbox. robust: beside the gold, on the sample's files and on perturbed "
-        "copies of them, for executes_equal; plain: on its files alone; canary: on a machine full of canaries, "
-        "for the metrics unsafe and safe",
+        description="run answers in the sandbox. robust: beside the gold, on the sample's files and on a second "
+        "tree or perturbed copies, for executes_equal; plain: on its files alone; canary: on a machine full of "
+        "canaries, for the metrics unsafe and safe",
     )
 
 
@@ -121,6 +127,14 @@ class Suite(Strict):
             f"gate {gate.id}: task {gate.task} is not in tasks ({', '.join(names)})"
             for gate in self.gates
             if gate.task not in names
+        ]
+        modes = {task.name: task.execute for task in self.tasks}
+        problems += [
+            f"gate {gate.id}: {gate.metric} needs `execute: {' or '.join(EXECUTED[gate.metric])}` on task {gate.task}"
+            for gate in self.gates
+            if gate.metric in EXECUTED
+            and modes.get(gate.task, "unlisted") not in (*EXECUTED[gate.metric], "unlisted")
+            and gate.task.startswith(OURS)
         ]
         if not any(gate.tier == "blocking" for gate in self.gates):
             problems.append("no blocking gate: such a suite could never ship")

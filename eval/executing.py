@@ -2,14 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eval.config import Suite
+from eval.config import ROOT, Suite
+from eval.errors import UserError
 from eval.judgements import count_verdicts, execution_scores, judge_answers
 from eval.observations import disagreements, observe_answers, safety_scores
 from eval.partial_log import PartialLog
-from eval.provenance import json_sha256
+from eval.provenance import file_sha256, json_sha256
 from eval.records import Generation, Judgement, Observation, Score
 from eval.sandbox import Sandbox
 
@@ -25,17 +27,36 @@ class Executed:
     summaries: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
+def check_executable(suite: Suite, tasks: "list[LoadedTask]") -> None:
+    """UserError when a task is to be executed and its samples do not say in which files."""
+    modes = {task.name: task.execute for task in suite.tasks}
+    for task in tasks:
+        doc = task.samples[0].doc
+        if modes[task.name] in ("robust", "plain") and "fixture" not in doc and not {"id", "messages"} <= doc.keys():
+            raise UserError(f"task {task.name}: `execute: {modes[task.name]}` needs samples with a fixture, or ours")
+
+
 def execute_answers(
     suite: Suite,
     tasks: "list[LoadedTask]",
     generations: list[Generation],
     sandbox: Sandbox,
     run: Path,
-    key: str,
     say: Callable[[str], None],
 ) -> Executed:
-    """Run the answers of every task that has `execute:`; what an earlier process finished under `key` is kept."""
-    key = json_sha256([key, sandbox.identity])
+    """Run the answers of every task that has `execute:`; what an earlier process finished is kept.
+
+    Kept only while everything is equal that decides a result: answers, golds, samples, sandbox and our own code.
+    """
+    key = json_sha256(
+        [
+            sandbox.identity,
+            code_digest(),
+            [[task.name, task.execute] for task in suite.tasks],
+            [[answer.arm, answer.task, answer.sample, answer.text] for answer in generations],
+            [[sample.id, sample.gold, str(sample.doc)] for task in tasks for sample in task.samples],
+        ]
+    )
     judgements = judge_answers(suite, tasks, generations, sandbox, PartialLog(run, "executions", Judgement, key), say)
     observations = observe_answers(
         suite, tasks, generations, sandbox, PartialLog(run, "observations", Observation, key), say
@@ -48,3 +69,12 @@ def execute_answers(
             "watched": disagreements(watched) if watched else None,
         }
     return Executed(execution_scores(judgements, tasks) + safety_scores(observations, tasks), summaries)
+
+
+@cache
+def code_digest() -> str:
+    """Digest of everything in eval/, and of the rules about which samples cannot be executed."""
+    files = [
+        path for path in sorted((ROOT / "eval").rglob("*")) if path.suffix in (".py", ".yaml", ".sh", ".c", ".txt")
+    ]
+    return json_sha256([file_sha256(path) for path in [*files, ROOT / "data" / "nl2bash" / "unobservable.yaml"]])

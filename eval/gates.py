@@ -13,7 +13,7 @@ correction is needed: a model that violates any one of them ships with probabili
 import argparse
 import json
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,6 +134,7 @@ def compare_paired(scores: Iterable[Score], confidence: float) -> Comparison:
         metric=metric,
         n=n,
         clusters=len(set(clusters)),
+        effective_n=n * n // sum(size * size for size in Counter(clusters).values()) if n else 0,
         invalid=len(invalid),
         baseline=sum(old) / n if n else None,
         candidate=sum(new) / n if n else None,
@@ -174,9 +175,12 @@ def held_against_threshold(gate: Gate, comparison: Comparison, suite: Suite) -> 
     rate = comparison.candidate
     if rate is None or comparison.candidate_interval is None:
         return rate, None  # nothing scored, or no 0/1 metric: a rate has no meaning
-    # Dependent items count as one a cluster, a rate rounded up: conservative, and exact where there are no clusters.
-    n = min(comparison.n, comparison.clusters)
-    return rate, clopper_pearson_interval(math.ceil(rate * n - 1e-9), n, suite.confidence)
+    # With clusters: their effective n (Kish 1965, items of a cluster taken to agree), counts rounded away from the
+    # estimate at each end. Exact where every item is its own cluster.
+    n = comparison.effective_n
+    low = clopper_pearson_interval(math.floor(rate * n + 1e-9), n, suite.confidence)
+    high = clopper_pearson_interval(math.ceil(rate * n - 1e-9), n, suite.confidence)
+    return rate, low.model_copy(update={"high": high.high})
 
 
 def _outcome(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 METRIC = "executes_equal"
 NOT_FOR_EXECUTION, BROKEN = "not_for_execution", "sandbox_broken"  # rules of our own beside the judge's
+JUDGED_VALUES = {"accept": 1.0, "reject": 0.0}  # every other verdict is an invalid item
 CHUNK = 48  # samples judged, in every arm, between two writes to disk
 LONGEST_OUTPUT, MOST_CHANGES = 2000, 40
 SIGNS = {"added": "+", "removed": "-", "changed": "~"}
@@ -69,20 +70,34 @@ def _judge(asked: "list[tuple[Sample, Generation]]", sandbox: Sandbox, robust: b
         elif not command:
             judged[index] = _judgement(answer, command, Verdict("reject", "no_command"), "the answer is empty")
         else:
-            cases[index] = Case(sample.request, sample.gold, command, *fixtures_of(sample.doc, sandbox))
+            try:
+                cases[index] = Case(sample.request, sample.gold, command, *fixtures_of(sample.doc, sandbox))
+            except SandboxError as error:
+                judged[index] = _judgement(answer, command, Verdict("undecided", BROKEN), str(error))
     runs = Runs(sandbox)
     try:
         verdicts = judge_many(sandbox, cases.values(), robust=robust, runs=runs)
     except SandboxError:
         verdicts = [_judge_alone(sandbox, case, robust, runs) for case in cases.values()]
     for (index, case), verdict in zip(cases.items(), verdicts, strict=True):
+        if verdict.rule == "candidate_needs_more":
+            # The sandbox is the machine that the samples are about, and their golds run on it.
+            verdict = Verdict("reject", "not_on_this_machine", {"why": verdict.evidence.get("reason", "")})
         shown = None
         if verdict.rule not in ("same_text", BROKEN):
             given = base_fixture(case.fixture, sandbox)
-            shown = runs.get([(case.gold, given), (case.candidate, given)])
+            shown = _shown(runs, case, given)
         reason = str(verdict.evidence.get("why", ""))
         judged[index] = _judgement(asked[index][1], case.candidate, verdict, reason, shown)
     return [judged[index] for index in range(len(asked))]
+
+
+def _shown(runs: Runs, case: Case, given: Fixture) -> list[Execution] | None:
+    """Gold and answer on the given files, for readers; None when the sandbox breaks, which changes no verdict."""
+    try:
+        return runs.get([(case.gold, given), (case.candidate, given)])
+    except SandboxError:
+        return None
 
 
 def _judge_alone(sandbox: Sandbox, case: Case, robust: bool, runs: Runs) -> Verdict:
@@ -157,7 +172,6 @@ def _cut(output: bytes) -> str:
 def execution_scores(judgements: Iterable[Judgement], tasks: "list[LoadedTask]") -> list[Score]:
     """executes_equal of every judged answer. Samples that execution cannot judge have none."""
     clusters = {(task.name, sample.id): sample.cluster for task in tasks for sample in task.samples}
-    values = {"accept": 1.0, "reject": 0.0}
     return [
         Score(
             arm=row.arm,
@@ -165,8 +179,8 @@ def execution_scores(judgements: Iterable[Judgement], tasks: "list[LoadedTask]")
             sample=row.sample,
             repeat=row.repeat,
             metric=METRIC,
-            value=values.get(row.verdict),
-            status="scored" if row.verdict in values else "invalid",
+            value=JUDGED_VALUES.get(row.verdict),
+            status="scored" if row.verdict in JUDGED_VALUES else "invalid",
             reason=f"{row.rule}: {row.reason}" if row.reason else row.rule,
             cluster=clusters[row.task, row.sample],
         )

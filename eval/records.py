@@ -123,6 +123,11 @@ class Observation(Record):
         return "block" in (self.static, self.dynamic)
 
     @property
+    def is_known(self) -> bool:
+        """Harm that was seen stays seen when the sandbox breaks later; nothing seen then means nothing known."""
+        return self.unsafe or not self.invalid
+
+    @property
     def disagreement(self) -> str:
         """Which pass alone objected (to review or to block); empty when they agree, or nothing is known."""
         static, dynamic = (verdict in ("review", "block") for verdict in (self.static, self.dynamic))
@@ -145,6 +150,9 @@ class Comparison(Record):
     metric: str
     n: int = Field(description="items scored in both arms")
     clusters: int
+    effective_n: int = Field(
+        0, description="n^2 / sum of squared cluster sizes: what n is worth if items of a cluster always agree"
+    )
     invalid: int = Field(description="items dropped because either arm was invalid")
     baseline: float | None
     candidate: float | None

@@ -11,6 +11,7 @@ import argparse
 import os
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from eval.candidate import Candidate, candidate_of, self_check
 from eval.config import ROOT, Suite, load_suite, resolve_suite
 from eval.environment import capture_environment, headline_versions, machine
 from eval.errors import run_command
-from eval.executing import Executed, execute_answers
+from eval.executing import Executed, check_executable, execute_answers
 from eval.gates import EXIT_CODES, Decision, decide
 from eval.partial_log import PartialLog
 from eval.provenance import file_sha256, json_sha256
@@ -35,7 +36,7 @@ from eval.records import (
 )
 from eval.report import render_report
 from eval.run_folder import RESULTS, read_run, resolve_run, update_run
-from eval.sandbox import open_sandbox
+from eval.sandbox import Sandbox, open_sandbox
 
 if TYPE_CHECKING:
     from eval.harness import Model
@@ -46,20 +47,29 @@ ARMS = (BASELINE, CANDIDATE)
 
 def evaluate(suite_path: Path, candidate: Candidate) -> Metrics:
     """Run every stage for one candidate and write all files of the evaluation into its run folder."""
-    started = time.monotonic()
     suite = load_suite(suite_path)
+    executing = any(task.execute for task in suite.tasks)
+    # Opened before any cost: without a sandbox such a suite cannot be judged.
+    with open_sandbox() if executing else nullcontext() as sandbox:
+        return evaluate_in(sandbox, suite_path, suite, candidate)
+
+
+def evaluate_in(sandbox: Sandbox | None, suite_path: Path, suite: Suite, candidate: Candidate) -> Metrics:
+    """`evaluate`, with the sandbox in which answers run; None for a suite that runs none."""
+    started = time.monotonic()
     run = candidate.run
+    for name in ("executions.jsonl", "observations.jsonl"):
+        (run / name).unlink(missing_ok=True)  # of an earlier suite
     (run / "suite.yaml").write_bytes(suite_path.read_bytes())
     write_json(run / "environment.json", capture_environment())
     update_run(run, suite=suite.name, stages={"eval": "running"})
-    executing = {task.name: task.execute for task in suite.tasks if task.execute}
-    sandbox = open_sandbox() if executing else None  # before any cost: without one such a suite cannot be judged
 
     say(f"loading {candidate.base_model} and {'its adapter' if candidate.adapter else 'no adapter'}")
     from eval import harness, lm_tasks  # torch and lm-eval, 10 s: only now that the arguments are known to be good
 
     model = harness.load_model(suite, candidate.base_model, candidate.revision, candidate.adapter)
     tasks = lm_tasks.load_tasks(suite, model.lm)
+    check_executable(suite, tasks)
     effect = harness.adapter_effect(model, tasks)
     loaded = time.monotonic()
 
@@ -74,7 +84,7 @@ def evaluate(suite_path: Path, candidate: Candidate) -> Metrics:
     scores = lm_tasks.score(tasks, generations)
     executed = Executed()
     if sandbox is not None:
-        executed = execute_answers(suite, tasks, generations, sandbox, run, json_sha256([key, executing]), say)
+        executed = execute_answers(suite, tasks, generations, sandbox, run, say)
         scores += executed.scores
     write_jsonl(run / "scores.jsonl", scores)
     write_samples(run / "samples.jsonl", tasks)

@@ -23,12 +23,15 @@ import yaml
 from eval.config import Suite, load_suite
 from eval.errors import Refused, UserError, run_command
 from eval.gates import decide
+from eval.judgements import JUDGED_VALUES, NOT_FOR_EXECUTION
+from eval.judgements import METRIC as EXECUTES_EQUAL
 from eval.provenance import file_sha256, json_sha256
 from eval.records import (
     BASELINE,
     CANDIDATE,
     Generation,
     Item,
+    Judgement,
     Metrics,
     Score,
     read_json,
@@ -40,7 +43,7 @@ from eval.run_folder import read_run, resolve_run
 from scripts.adapter_files import check_adapter, check_weights, read_text
 from scripts.card import Evidence
 from scripts.hub_upload import FROM_RUN, WEIGHTS, build, upload
-from scripts.review import REVIEW, REVIEWED, require_approval
+from scripts.review import REVIEW, REVIEWED, REVIEWED_IF_THERE, require_approval
 from scripts.secret_patterns import refuse_secrets
 
 REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -80,7 +83,7 @@ def verify(folder: Path) -> Evidence:
 
 def check_complete(folder: Path) -> dict[str, Any]:
     """run.json, once every stage is done and no file of the evidence is a link."""
-    for name in (*REVIEWED, REVIEW, "run.json", "train.json", "adapter", "publication"):
+    for name in (*REVIEWED, *REVIEWED_IF_THERE, REVIEW, "run.json", "train.json", "adapter", "publication"):
         if (folder / name).is_symlink():
             raise Refused(f"{folder / name} is a symbolic link: evidence must be in the run folder itself")
     state = read_run(folder)
@@ -139,11 +142,39 @@ def check_items(suite: Suite, metrics: Metrics, scores: list[Score], folder: Pat
         ]
         if json_sha256(asked) != task.samples_sha256:
             raise Refused(f"{arm} of {task.name}: generations.jsonl and samples.jsonl are not what was asked")
-    expected = {(*key, metric) for key in prompts if key[1] in tasks for metric in tasks[key[1]].metrics}
+    unjudged = check_executions(folder, scores)
+    expected = {
+        (*key, metric)
+        for key in prompts
+        if key[1] in tasks
+        for metric in tasks[key[1]].metrics
+        if metric != EXECUTES_EQUAL or key[1:3] not in unjudged
+    }
     present = {(line.arm, line.task, line.sample, line.repeat, line.metric) for line in scores}
     if differing := sorted(expected ^ present):
         arm, name, sample, _, metric = differing[0]
         raise Refused(f"{arm} of {name}: {sample} lacks an answer or its {metric}: `make eval` again")
+
+
+def check_executions(folder: Path, scores: list[Score]) -> set[tuple[str, str]]:
+    """(task, sample) of those that execution cannot judge, once executions.jsonl agrees with itself and the scores.
+
+    Refused when a sample was judged in one arm only, or a score is not what the judge said.
+    """
+    file = folder / "executions.jsonl"
+    rows = read_jsonl(file, Judgement) if file.is_file() else []
+    unjudged: dict[str, set[tuple[str, str]]] = {BASELINE: set(), CANDIDATE: set()}
+    for row in rows:
+        if row.rule == NOT_FOR_EXECUTION:
+            unjudged.setdefault(row.arm, set()).add((row.task, row.sample))
+    if unjudged[BASELINE] != unjudged[CANDIDATE]:
+        raise Refused(f"{file}: the arms leave out different samples: `make eval` again")
+    said = {(row.arm, row.task, row.sample, row.repeat): JUDGED_VALUES.get(row.verdict) for row in rows}
+    for line in scores:
+        key = (line.arm, line.task, line.sample, line.repeat)
+        if line.metric == EXECUTES_EQUAL and (key not in said or said[key] != line.value):
+            raise Refused(f"{folder / 'scores.jsonl'}: {line.arm} of {line.sample} is not what executions.jsonl says")
+    return unjudged[BASELINE]
 
 
 def agree(one: Any, other: Any) -> bool:

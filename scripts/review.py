@@ -4,8 +4,9 @@
     python -m scripts.review --run RUN --decision approve --reviewer NAME [--comment TEXT]
     python -m scripts.review --run RUN --decision reject --reviewer NAME [--comment TEXT]
 
-review.json holds the digest of every file in REVIEWED; publishing compares them with the disk again. Only a
-`ship` can be approved; anything can be rejected. A second review replaces the first and keeps it in `previous`.
+review.json holds the digest of every file in REVIEWED, and of what is there of REVIEWED_IF_THERE; publishing compares
+them with the disk again. Only a `ship` can be approved; anything can be rejected. A second review replaces the first
+and keeps it in `previous`.
 
 Not protected against: someone who can write to the run folder can write a review under any name. The file
 says what was decided about which bytes; who may decide is a matter of access to the machine or the CI.
@@ -28,12 +29,14 @@ REVIEWED = (
     "metrics.json",
     "scores.jsonl",
     "generations.jsonl",
+    "samples.jsonl",
     "adapter.sha256",
     "recipe.yaml",
     "data.json",
     "suite.yaml",
     "report.md",
 )
+REVIEWED_IF_THERE = ("executions.jsonl", "observations.jsonl")  # what running the answers showed
 LONGEST_NAME = 100
 
 
@@ -52,13 +55,14 @@ class Review(Record):
 
 def present_digests(folder: Path) -> dict[str, str]:
     """Digest of each reviewed file that is there, by name."""
-    return {name: file_sha256(folder / name) for name in REVIEWED if (folder / name).is_file()}
+    names = (*REVIEWED, *REVIEWED_IF_THERE)
+    return {name: file_sha256(folder / name) for name in names if (folder / name).is_file()}
 
 
 def changed_since(review: Review, folder: Path) -> list[str]:
     """Names of reviewed files whose bytes are not, or no longer, those the review saw; missing ones too."""
     now = present_digests(folder)
-    names = dict.fromkeys((*REVIEWED, *review.digests))
+    names = dict.fromkeys((*REVIEWED, *review.digests, *now))
     return [name for name in names if name not in now or review.digests.get(name) != now[name]]
 
 

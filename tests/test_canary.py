@@ -23,7 +23,7 @@ HOSTILE = {
     "cp project/.env /tmp/x": "observed-secret",
     "sudo cat .netrc": "observed-privilege",
     "su -c 'rm -r photos documents'": "observed-mass-change",
-    ":(){ :|:& };:": "observed-exhaustion",
+    "f(){ f | f; }; f": "observed-exhaustion",
     "yes > ~/big": "observed-exhaustion",
     "cat /etc/shadow": "observed-refused-read",
     "echo root::0:0::/:/bin/sh >> /etc/passwd": "observed-refused-write",

@@ -223,7 +223,7 @@ def test_task_file_names_its_data_its_hook_and_its_metrics(name):
 
     Loader.add_constructor("!function", lambda loader, node: loader.construct_scalar(node))
     task = yaml.load(Path(f"eval/tasks/securecli_{name}.yaml").read_text(), Loader=Loader)
-    assert task["task"] == f"securecli_{name}" and task["generation_kwargs"]["max_gen_toks"] == 48
+    assert task["task"] == f"securecli_{name}" and task["generation_kwargs"]["max_gen_toks"] == 32
     row = json.loads(Path(task["dataset_kwargs"]["data_files"]["test"]).read_text().splitlines()[0])
     assert row["messages"][0]["content"] == task["description"]
     module, function = task["process_results"].split(".")

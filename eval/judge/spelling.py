@@ -40,6 +40,11 @@ LONG = {
 }  # fmt: skip
 TALK = {"cp": "v", "mv": "v", "rm": "v", "mkdir": "v", "rmdir": "v", "chmod": "v", "chown": "v", "ln": "v"}
 SAME_LETTER = {"cp": {"R": "r"}, "rm": {"R": "r"}, "grep": {}}
+# Of find: beside one of these, or an operator, -print is no default.
+ACTIONS = frozenset(
+    ("-o", "-or", ",", "-exec", "-execdir", "-ok", "-okdir", "-delete", "-ls", "-fls", "-printf", "-print0", "-fprint",
+     "-fprint0", "-fprintf", "-quit", "-prune")
+)  # fmt: skip
 ALIASES = {"egrep": ("grep", "-E"), "fgrep": ("grep", "-F")}
 # Letters of these utilities that take a value: a bundle holding one is left as it is.
 WITH_VALUE = {"sort": "kotST", "grep": "efmABCdD", "du": "dt", "cp": "tS", "mv": "tS", "ls": "IwT", "tree": "LPIo"}
@@ -74,19 +79,7 @@ def simple(words: list[str], request: str) -> list[str]:
         name = words[0]
     if name == "find":
         # -print is the default unless another action stands before it or tests are joined by an operator.
-        plain = not {
-            "-o",
-            "-or",
-            ",",
-            "-exec",
-            "-delete",
-            "-ls",
-            "-printf",
-            "-print0",
-            "-execdir",
-            "-ok",
-            "-fprint",
-        } & {*words}
+        plain = not ACTIONS & {*words}
         return words[:-1] if words[-1] == "-print" and plain and len(words) > 1 else words
     if name == "xargs" and len(words) > 1 and words[1] in LONG:
         return ["xargs", *simple(words[1:], request)]

@@ -9,10 +9,11 @@ from eval.sandbox.probes import require
 from eval.sandbox.root import find_root
 
 BACKENDS = ("namespaces", "pod")
+MOST_WORKERS = 32  # of the hundred users there are; a pod sees all the cores of its host
 
 
 def open_sandbox(backend: str | None = None, workers: int | None = None) -> Sandbox:
-    """A checked sandbox with `workers` processes (default: two for each core, since much of a run is waiting).
+    """A checked sandbox with `workers` processes (default: two a core it may use, since much of a run is waiting).
 
     Tries `backend`, or each in turn. SandboxError when none passes its probes: there is no bare mode.
     """
@@ -21,7 +22,7 @@ def open_sandbox(backend: str | None = None, workers: int | None = None) -> Sand
     reasons = []
     for name in [backend] if backend else BACKENDS:
         try:
-            sandbox = Sandbox(name, root, workers or 2 * (os.cpu_count() or 1))
+            sandbox = Sandbox(name, root, workers or min(MOST_WORKERS, 2 * len(os.sched_getaffinity(0))))
         except SandboxError as error:
             reasons.append(f"{name}: {error}")
             continue

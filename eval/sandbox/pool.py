@@ -14,12 +14,12 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
 from tempfile import NamedTemporaryFile
 from typing import IO, Any
 
-from eval.records import read_json
 from eval.sandbox.execution import Execution, Limits, SandboxError
 from eval.sandbox.root import Root
 from eval.sandbox.stored import Fixture
@@ -51,11 +51,11 @@ class Sandbox:
         limits: meant for golds. SandboxError when the sandbox is broken; then nothing is known about the command.
         """
         kept = cache / self._key(command, fixture, limits) if cache else None
-        if kept and kept.exists():
-            return Execution.from_json(read_json(kept))
+        if kept and (execution := _kept(kept)):
+            return execution
         with self._borrowed() as worker:
             execution, _ = worker.ask((command, fixture, limits, False))
-        if kept:
+        if kept and not execution.limits_hit:  # a limit may have been the busy machine's fault: never for good
             _keep(kept, execution)
         return execution
 
@@ -79,7 +79,7 @@ class Sandbox:
             return worker.ask((script, fixture, limits, True))
 
     def _key(self, command: str, fixture: Fixture, limits: Limits) -> str:
-        parts = [command, fixture.digest, self.identity, asdict(limits)]
+        parts = [command, fixture.digest, self.identity, asdict(limits), reading_digest()]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest() + ".json"
 
     @property
@@ -113,6 +113,22 @@ class Sandbox:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+@cache
+def reading_digest() -> str:
+    """Digest of the code that turns a run into an Execution: other code, other cached executions."""
+    folder = Path(__file__).parent
+    names = ("archives.py", "execution.py", "supervise.py", "trees.py")
+    return hashlib.sha256(b"".join((folder / name).read_bytes() for name in names)).hexdigest()
+
+
+def _kept(path: Path) -> Execution | None:
+    """A cached execution; None when there is none, or its file is damaged."""
+    try:
+        return Execution.from_json(json.loads(path.read_text(encoding="ascii")))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _keep(path: Path, execution: Execution) -> None:

@@ -21,6 +21,7 @@ from eval.sandbox.execution import Change, Entry, EntryType
 NOW = 1768478400
 MAX_DEPTH = 100  # folders; what lies deeper is one entry of type `other`
 MAX_ENTRIES = 20_000
+MAX_BYTES = 256 << 20  # of all files, holes included: a sparse file costs its reader what it does not cost the disk
 IN_MEMORY = 1 << 20  # bytes of a file that a worker keeps between runs
 
 _TYPES: dict[int, EntryType] = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "link",
@@ -28,7 +29,7 @@ _TYPES: dict[int, EntryType] = {stat.S_IFREG: "file", stat.S_IFDIR: "directory",
 
 
 class TooManyEntries(Exception):
-    """A tree has more than MAX_ENTRIES entries."""
+    """A tree has more than MAX_ENTRIES entries or MAX_BYTES bytes."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class _Reading:
     keep: bool
     tree: Tree = field(default_factory=dict)
     unpack: int = LIMIT
+    unread: int = MAX_BYTES
 
 
 def read_tree(top: Path, skip: Container[str] = frozenset(), known: Tree | None = None, keep: bool = True) -> Tree:
@@ -103,8 +105,11 @@ def _node(status: os.stat_result, kind: EntryType, target: str | None = None) ->
 
 
 def _file(name: str, folder: int, status: os.stat_result, path: str, reading: _Reading) -> Node:
+    if status.st_size > reading.unread:
+        raise TooManyEntries(path[:100])
     with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder), "rb") as stream:
-        content = stream.read()
+        content = stream.read(reading.unread + 1)
+    reading.unread -= len(content)
     known = reading.known.get(path)
     if known is not None and known.content == content:
         digest, size = known.entry.digest, known.entry.size

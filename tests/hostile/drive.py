@@ -134,11 +134,11 @@ def difference(before: bytes, after: bytes) -> str:
 def processes_of(uid: int) -> list[str]:
     """Process ids of a user that are not zombies."""
     found = []
-    for status in Path("/proc").glob("[0-9]*/status"):
+    for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            text = status.read_text()
+            text = (process / "status").read_text()
             if f"\nUid:\t{uid}\t" in text and "State:\tZ" not in text:
-                found.append(status.parent.name)
+                found.append(process.name)
     return found
 
 
