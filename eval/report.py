@@ -70,6 +70,7 @@ def build_context(run: Path, metrics: Metrics, scores: list[Score]) -> dict[str,
     tiers: dict[tuple[str, str], str] = {}
     for gate, _ in rows:
         tiers.setdefault((gate.task, gate.metric), gate.tier)
+    rare = {(gate.task, gate.metric) for gate, _ in rows if gate.rule == "max_rate"}
     suite = run / "suite.yaml"
     evidence = [name for name in ("metrics.json", "scores.jsonl", "adapter.sha256") if (run / name).is_file()]
     return {
@@ -83,11 +84,13 @@ def build_context(run: Path, metrics: Metrics, scores: list[Score]) -> dict[str,
         "methods": sorted(
             {f"{c.interval.confidence:.0%} {c.interval.method}" for c in by_metric.values() if c.interval}
         ),
-        "sections": [(task, metric, tier, *flips) for (task, metric), tier, flips in flip_sections(run, scores, tiers)],
+        "sections": [
+            (task, metric, tier, *flips) for (task, metric), tier, flips in flip_sections(run, scores, tiers, rare)
+        ],
         "by_category": category_tables(
             run,
             scores,
-            list(dict.fromkeys((gate.task, gate.metric) for gate, _ in rows if gate.rule == "max_rate")),
+            sorted(rare),
             max((gate.interval.confidence for gate, _ in rows if gate.interval), default=0.9),
         ),
         "one_sided": one_sided(run),
@@ -161,8 +164,8 @@ def draw_figures(metrics: Metrics, rows: list[figures.GateRow]) -> dict[str, tup
     ):
         if alike:
             drawn[name] = figures.forest_plot(alike), FOREST_TITLES[name]
-    if rows:
-        drawn["outcomes"] = figures.outcome_bars(rows), "Items won, lost and alike, by gate"
+    if paired:
+        drawn["outcomes"] = figures.outcome_bars(paired), "Items won, lost and alike, by gate"
     curve = [point for point in (metrics.training or {}).get("curve") or [] if None not in point]
     if curve:
         drawn["loss"] = figures.loss_curve(curve), "Training loss by step"

@@ -51,9 +51,12 @@ class Flip:
 
 
 def flip_sections(
-    run: Path, scores: list[Score], tiers: dict[tuple[str, str], str]
+    run: Path, scores: list[Score], tiers: dict[tuple[str, str], str], rare: set[tuple[str, str]]
 ) -> Iterator[tuple[tuple[str, str], str, tuple[list[Flip], list[Flip]]]]:
-    """For each gated metric, blocking first: its items lost and won, the largest difference first."""
+    """For each gated metric, blocking first: its items lost and won, the largest difference first.
+
+    A metric in `rare` counts what should not happen: there a candidate that scores less has won.
+    """
     generations = _optional(run / "generations.jsonl", Generation)
     answers = {(g.arm, g.task, g.sample): g for g in sorted(generations, key=lambda g: -g.repeat)}
     samples = {(s.task, s.sample): s for s in _optional(run / "samples.jsonl", Item)}
@@ -88,6 +91,8 @@ def flip_sections(
                 flips.append(Flip(sample, request, known.gold if known else None, gold_did, before, after))
         flips.sort(key=lambda flip: -abs(flip.difference))
         lost, won = [f for f in flips if f.difference < 0], [f for f in flips if f.difference > 0]
+        if (task, metric) in rare:
+            lost, won = won, lost
         yield (task, metric), tier, (lost, won)
 
 
