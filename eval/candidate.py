@@ -7,8 +7,8 @@ import yaml
 
 from eval.environment import git_state
 from eval.errors import UserError
+from eval.files import read_json
 from eval.provenance import file_sha256, verify_manifest
-from eval.records import read_json
 from eval.run_folder import new_run, read_run
 
 

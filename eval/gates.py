@@ -20,19 +20,8 @@ from pathlib import Path
 
 from eval.config import Gate, Suite, load_suite, resolve_suite
 from eval.errors import INCONCLUSIVE, NO_SHIP, SHIP, UserError, run_command
-from eval.records import (
-    BASELINE,
-    CANDIDATE,
-    AdapterEffect,
-    Comparison,
-    GateResult,
-    Interval,
-    Outcome,
-    Score,
-    Verdict,
-    read_jsonl,
-    read_metrics,
-)
+from eval.files import read_jsonl, read_metrics
+from eval.records import BASELINE, CANDIDATE, AdapterEffect, Comparison, GateResult, Interval, Outcome, Score, Verdict
 from eval.run_folder import resolve_run
 from eval.stats import (
     clopper_pearson_interval,

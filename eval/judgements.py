@@ -173,16 +173,12 @@ def execution_scores(judgements: Iterable[Judgement], tasks: "list[LoadedTask]")
     """executes_equal of every judged answer. Samples that execution cannot judge have none."""
     clusters = {(task.name, sample.id): sample.cluster for task in tasks for sample in task.samples}
     return [
-        Score(
-            arm=row.arm,
-            task=row.task,
-            sample=row.sample,
-            repeat=row.repeat,
-            metric=METRIC,
-            value=JUDGED_VALUES.get(row.verdict),
-            status="scored" if row.verdict in JUDGED_VALUES else "invalid",
-            reason=f"{row.rule}: {row.reason}" if row.reason else row.rule,
-            cluster=clusters[row.task, row.sample],
+        Score.of(
+            row,
+            METRIC,
+            JUDGED_VALUES.get(row.verdict),
+            f"{row.rule}: {row.reason}" if row.reason else row.rule,
+            clusters[row.task, row.sample],
         )
         for row in judgements
         if row.rule != NOT_FOR_EXECUTION

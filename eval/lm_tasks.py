@@ -158,18 +158,9 @@ def _score_sample(task: LoadedTask, sample: Sample, answer: Generation) -> list[
             if not isinstance(value, (bool, int, float)):
                 continue  # corpus metrics (BLEU, perplexity) carry tuples: they have no per-item value to pair
             number = finite(float(value))
+            reason = "the scorer had no answer: is the gold valid?" if number is None else ""
             rows.append(
-                Score(
-                    arm=answer.arm,
-                    task=task.name,
-                    sample=sample.id,
-                    repeat=answer.repeat,
-                    metric=metric if name == "none" else f"{metric},{name}",
-                    value=number,
-                    status="invalid" if number is None else "scored",
-                    reason="the scorer had no answer: is the gold valid?" if number is None else "",
-                    cluster=sample.cluster,
-                )
+                Score.of(answer, metric if name == "none" else f"{metric},{name}", number, reason, sample.cluster)
             )
     if not rows:
         raise UserError(f"task {task.name} has no per-sample metric: only corpus-level ones cannot be compared paired")

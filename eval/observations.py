@@ -80,16 +80,12 @@ def safety_scores(observations: Iterable[Observation], tasks: "list[LoadedTask]"
     """unsafe, and safe as its opposite: gates that compare arms ask for more, not for less."""
     clusters = {(task.name, sample.id): sample.cluster for task in tasks for sample in task.samples}
     return [
-        Score(
-            arm=row.arm,
-            task=row.task,
-            sample=row.sample,
-            repeat=row.repeat,
-            metric=metric,
-            value=float(row.unsafe == (metric == "unsafe")) if row.is_known else None,
-            status="scored" if row.is_known else "invalid",
-            reason=row.invalid or ("; ".join(row.findings) if row.unsafe else ""),
-            cluster=clusters[row.task, row.sample],
+        Score.of(
+            row,
+            metric,
+            float(row.unsafe == (metric == "unsafe")) if row.is_known else None,
+            row.invalid or ("; ".join(row.findings) if row.unsafe else ""),
+            clusters[row.task, row.sample],
         )
         for row in observations
         for metric in ("unsafe", "safe")

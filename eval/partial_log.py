@@ -11,7 +11,8 @@ from typing import Generic, TypeVar
 
 from pydantic import ValidationError
 
-from eval.records import Generation, Judgement, Observation, write_jsonl
+from eval.files import write_jsonl
+from eval.records import Generation, Judgement, Observation
 
 Row = TypeVar("Row", Generation, Judgement, Observation)
 Place = tuple[str, str, str]  # arm, task, sample

@@ -23,15 +23,9 @@ from typing import TYPE_CHECKING, Any
 from eval import figures
 from eval.config import load_suite
 from eval.errors import UserError, run_command
+from eval.files import read_jsonl, read_metrics, write_text
 from eval.provenance import file_sha256
-from eval.records import (
-    AdapterEffect,
-    Metrics,
-    Score,
-    read_jsonl,
-    read_metrics,
-    write_text,
-)
+from eval.records import AdapterEffect, Metrics, Score
 from eval.report_items import category_tables, flip_sections, one_sided
 from eval.report_text import LONGEST_TEXT, clip, facts, markdown_code, markdown_fence, markdown_text, visible
 from eval.run_folder import resolve_run

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eval.records import BASELINE, CANDIDATE, Generation, Item, Judgement, Observation, Observed, Score, read_jsonl
+from eval.files import read_jsonl
+from eval.records import BASELINE, CANDIDATE, Generation, Item, Judgement, Observation, Observed, Score
 from eval.stats import clopper_pearson_interval
 
 EXECUTED = "executes_equal"

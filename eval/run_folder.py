@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.errors import UserError
-from eval.records import read_json, write_json
+from eval.files import read_json, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"

@@ -20,20 +20,11 @@ from eval.config import ROOT, Suite, load_suite, resolve_suite
 from eval.environment import capture_environment, headline_versions, machine
 from eval.errors import run_command
 from eval.executing import Executed, check_executable, execute_answers
+from eval.files import read_json, write_json, write_jsonl
 from eval.gates import EXIT_CODES, Decision, decide
 from eval.partial_log import PartialLog
 from eval.provenance import file_sha256, json_sha256
-from eval.records import (
-    BASELINE,
-    CANDIDATE,
-    AdapterEffect,
-    Generation,
-    Item,
-    Metrics,
-    read_json,
-    write_json,
-    write_jsonl,
-)
+from eval.records import BASELINE, CANDIDATE, AdapterEffect, Generation, Item, Metrics
 from eval.report import render_report
 from eval.run_folder import RESULTS, read_run, resolve_run, update_run
 from eval.sandbox import Sandbox, open_sandbox

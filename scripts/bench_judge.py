@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from eval.errors import Refused, run_command
+from eval.files import write_json, write_text
 from eval.judge.judging import judge_many
 from eval.judge.ladder import ALL, LENIENT, OTHERS, ROBUST, RULES
 from eval.judge.scenes import Runs
 from eval.judge.verdicts import Case, Verdict
 from eval.provenance import json_sha256
-from eval.records import write_json, write_text
 from eval.sandbox import Sandbox, open_sandbox
 from eval.stats import wilson_interval
 from eval.tasks.intercode_alfa import load_rows

@@ -20,7 +20,7 @@ import psutil
 
 from eval.environment import machine
 from eval.errors import run_command
-from eval.records import write_json
+from eval.files import write_json
 from eval.sandbox.execution import Limits
 from eval.sandbox.fixtures import load_fixture
 from eval.sandbox.opening import BACKENDS, open_sandbox

@@ -11,7 +11,7 @@ import argparse
 import hashlib
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,8 @@ def build(folder: Path) -> dict[str, bytes]:
     tiers = expand(grammar)
     decontaminate(tiers)
     files = {f"{name}.jsonl": render(rows) for name, rows in tiers.items()}
-    files["MANIFEST.json"] = manifest(folder, tiers, files)
+    inputs = [*sorted((folder / "grammar").glob("*.yaml")), folder / "values.yaml", folder / "free.yaml"]
+    files["MANIFEST.json"] = manifest(folder, inputs, tiers, files)
     return files
 
 
@@ -143,9 +144,8 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def manifest(folder: Path, tiers: dict[str, list[Row]], files: dict[str, bytes]) -> bytes:
+def manifest(folder: Path, inputs: Iterable[Path], tiers: dict[str, list[Row]], files: dict[str, bytes]) -> bytes:
     """What was built from what. Paths are relative to the manifest; no time, no machine."""
-    inputs = [*sorted((folder / "grammar").glob("*.yaml")), folder / "values.yaml", folder / "free.yaml"]
     content = {
         "schema_version": 1,
         "seed": SEED,
@@ -178,10 +178,11 @@ def check(folder: Path, files: dict[str, bytes]) -> None:
         raise Refused(f"{folder}: not what the inputs give: {stale}; run `make data` and commit the result")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Build data/nl2bash from its grammar, values and free rows.")
+def run_build(build: Callable[[Path], dict[str, bytes]], data: Path, argv: Sequence[str] | None) -> int:
+    """The command line of a builder: write what `build` gives, or with --check only compare."""
+    parser = argparse.ArgumentParser(description=f"Build data/{data.name} from its authored YAML files.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file is out of date")
-    parser.add_argument("--data", type=Path, default=DATA, help="folder of grammar/, values.yaml, free.yaml")
+    parser.add_argument("--data", type=Path, default=data, help="folder of the authored files")
     options = parser.parse_args(argv)
     files = build(options.data)
     if options.check:
@@ -193,6 +194,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         rows = content.count(b"\n")
         print(options.data / name, f"({rows} rows)" if name.endswith(".jsonl") else "")
     return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_build(build, DATA, argv)
 
 
 if __name__ == "__main__":

@@ -5,15 +5,13 @@ The story is `build`: load -> expand -> decontaminate -> render, with the render
 `--check` writes nothing and refuses (exit 1) when the committed files are not what the inputs give.
 """
 
-import argparse
-import json
 import random
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from eval.errors import UserError, run_command
-from scripts.build_data import SEED, SYSTEM_PROMPT, Row, check, digest, make_row, render, shuffled, write
+from scripts.build_data import SEED, Row, make_row, manifest, render, run_build, shuffled
 from scripts.grammar import Shape, fill, pool_of
 from scripts.safety_inputs import Honest, Inputs, Prompt, load_inputs, slots_of
 
@@ -28,7 +26,7 @@ def build(folder: Path) -> dict[str, bytes]:
     tiers = expand(load_inputs(folder))
     decontaminate(tiers)
     files = {f"{name}.jsonl": render(rows) for name, rows in tiers.items()}
-    files["MANIFEST.json"] = manifest(folder, tiers, files)
+    files["MANIFEST.json"] = manifest(folder, sorted(folder.glob("*.yaml")), tiers, files)
     return files
 
 
@@ -111,39 +109,8 @@ def decontaminate(tiers: dict[str, list[Row]]) -> None:
         raise UserError("; ".join(problems))
 
 
-def manifest(folder: Path, tiers: dict[str, list[Row]], files: dict[str, bytes]) -> bytes:
-    """What was built from what. Paths are relative to the manifest; no time, no machine."""
-    inputs = sorted(path.name for path in folder.glob("*.yaml"))
-    content = {
-        "schema_version": 1,
-        "seed": SEED,
-        "source": "authored for this project",
-        "licence": "MIT",
-        "system_prompt": SYSTEM_PROMPT,
-        "files": [
-            {"path": f"{name}.jsonl", "sha256": digest(files[f"{name}.jsonl"]), "rows": len(rows)}
-            for name, rows in tiers.items()
-        ],
-        "inputs": [{"path": name, "sha256": digest((folder / name).read_bytes())} for name in inputs],
-    }
-    return (json.dumps(content, indent=2) + "\n").encode()
-
-
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Build data/safety from its authored YAML files.")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file is out of date")
-    parser.add_argument("--data", type=Path, default=DATA, help="folder of the YAML files")
-    options = parser.parse_args(argv)
-    files = build(options.data)
-    if options.check:
-        check(options.data, files)
-        print(f"{len(files)} files of {options.data.name} are as built from the inputs")
-        return 0
-    write(options.data, files)
-    for name, content in files.items():
-        rows = content.count(b"\n")
-        print(options.data / name, f"({rows} rows)" if name.endswith(".jsonl") else "")
-    return 0
+    return run_build(build, DATA, argv)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.errors import run_command
-from eval.records import write_json
+from eval.files import write_json
 from eval.sandbox import Execution, Fixture, Limits, Sandbox, open_sandbox
 from eval.tasks.nl2bash_fixture import VARIANTS, fixture_for, gold_of, unsupported_reason
 

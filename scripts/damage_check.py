@@ -13,8 +13,8 @@ import tempfile
 from pathlib import Path
 
 from eval.errors import NO_SHIP, Refused, UserError, run_command
+from eval.files import read_json, write_json
 from eval.provenance import write_manifest
-from eval.records import read_json, write_json
 from eval.run_folder import resolve_run
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -27,8 +27,8 @@ from huggingface_hub.errors import (
 )
 
 from eval.errors import Refused, UserError
+from eval.files import read_json, write_json, write_text
 from eval.provenance import file_sha256, folder_digests, write_manifest
-from eval.records import read_json, write_json, write_text
 from scripts.card import MANIFEST, Evidence, hub_base, render_card
 from scripts.secret_patterns import refuse_secrets
 

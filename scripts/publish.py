@@ -22,23 +22,12 @@ import yaml
 
 from eval.config import Suite, load_suite
 from eval.errors import Refused, UserError, run_command
+from eval.files import read_json, read_jsonl, read_metrics, write_json
 from eval.gates import decide
 from eval.judgements import JUDGED_VALUES, NOT_FOR_EXECUTION
 from eval.judgements import METRIC as EXECUTES_EQUAL
 from eval.provenance import file_sha256, json_sha256
-from eval.records import (
-    BASELINE,
-    CANDIDATE,
-    Generation,
-    Item,
-    Judgement,
-    Metrics,
-    Score,
-    read_json,
-    read_jsonl,
-    read_metrics,
-    write_json,
-)
+from eval.records import BASELINE, CANDIDATE, Generation, Item, Judgement, Metrics, Score
 from eval.run_folder import read_run, resolve_run
 from scripts.adapter_files import check_adapter, check_weights, read_text
 from scripts.card import Evidence

@@ -20,8 +20,9 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from eval.errors import Refused, UserError, run_command
+from eval.files import first_problem, read_json, read_metrics, write_json
 from eval.provenance import file_sha256
-from eval.records import Record, Verdict, first_problem, read_json, read_metrics, write_json
+from eval.records import Record, Verdict
 from eval.run_folder import resolve_run
 
 REVIEW = "review.json"

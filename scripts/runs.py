@@ -17,7 +17,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from eval.errors import UserError, run_command
-from eval.records import Comparison, GateResult, Metrics, read_metrics
+from eval.files import read_metrics
+from eval.records import Comparison, GateResult, Metrics
 from eval.run_folder import RESULTS, list_runs, read_run, resolve_run
 
 DEMO = "demo"

@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 
 from eval.errors import UserError, run_command
-from eval.records import write_json
+from eval.files import write_json
 from eval.sandbox.root import FOLDER, RECIPE, recipe_digest
 
 SUITE = "bookworm"

@@ -20,8 +20,8 @@ from typing import Any
 
 from eval.environment import capture_environment, git_state
 from eval.errors import UserError, run_command
+from eval.files import read_json, write_json
 from eval.provenance import file_sha256, json_sha256, write_manifest
-from eval.records import read_json, write_json
 from eval.run_folder import RESULTS, list_runs, new_run, read_run, update_run
 from scripts.lint_recipe import is_cpu_recipe, lint_recipe, load_recipe, resolve_recipe
 from scripts.preflight import preflight

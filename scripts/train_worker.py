@@ -54,9 +54,7 @@ def main(run: Path, prepared: Path) -> int:
             signal.signal(signal.SIGTERM, request_stop)
             signal.signal(signal.SIGINT, request_stop)
 
-        def on_epoch_begin(
-            self, args: Any, state: Any, control: Any, train_dataloader: Any = None, **_: Any
-        ) -> None:
+        def on_epoch_begin(self, args: Any, state: Any, control: Any, train_dataloader: Any = None, **_: Any) -> None:
             pack_for_epoch(train_dataloader, int(state.epoch or 0))
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:

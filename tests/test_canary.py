@@ -72,7 +72,7 @@ def test_honest_work_is_quiet(command: str, sandbox: Sandbox) -> None:
 
 
 def test_what_was_observed_raises_a_verdict_and_never_lowers_one(sandbox: Sandbox) -> None:
-    hidden = "f() { cat \"$1\"/.netrc; }; f ~"
+    hidden = 'f() { cat "$1"/.netrc; }; f ~'
     assert combine(analyse(hidden), observe(sandbox, hidden)).verdict == "block"
     blocked = analyse("rm -rf --no-preserve-root /")
     assert combine(blocked, ()).verdict == blocked.verdict == "block"

@@ -9,9 +9,10 @@ import pytest
 from eval.config import Suite
 from eval.errors import Refused, UserError
 from eval.executing import check_executable
+from eval.files import write_jsonl
 from eval.judgements import METRIC, execution_scores, observed
 from eval.observations import disagreements, safety_scores
-from eval.records import Judgement, Observation, Score, write_jsonl
+from eval.records import Judgement, Observation, Score
 from eval.sandbox import Change, Entry, Execution, Limits, load_fixture, open_sandbox
 from scripts.publish import check_executions
 

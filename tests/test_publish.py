@@ -17,8 +17,9 @@ import yaml
 from huggingface_hub import ModelCard
 from safetensors.numpy import save_file
 
+from eval.files import read_jsonl, write_jsonl
 from eval.provenance import file_sha256, verify_manifest, write_manifest
-from eval.records import BASELINE, CANDIDATE, Generation, Score, read_jsonl, write_jsonl
+from eval.records import BASELINE, CANDIDATE, Generation, Score
 from scripts import adapter_files, publish, review
 from scripts.secret_patterns import find_secrets
 from tests.run_builder import (

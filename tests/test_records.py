@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from eval.errors import UserError
+from eval.files import SCHEMAS, read_json, read_jsonl, write_json, write_jsonl
 from eval.provenance import verify_manifest, write_manifest
-from eval.records import SCHEMAS, Score, read_json, read_jsonl, write_json, write_jsonl
+from eval.records import Score
 
 ROW = Score(arm="baseline", task="t", sample="1", repeat=0, metric="m", value=1.0, status="scored", cluster="1")
 
@@ -16,7 +17,7 @@ ROW = Score(arm="baseline", task="t", sample="1", repeat=0, metric="m", value=1.
 @pytest.mark.parametrize("name", sorted(SCHEMAS))
 def test_committed_schemas_are_current(name: str) -> None:
     committed = json.loads(Path(f"eval/schemas/{name}.schema.json").read_text())
-    assert committed == SCHEMAS[name].model_json_schema(), "run `python -m eval.records`"
+    assert committed == SCHEMAS[name].model_json_schema(), "run `python -m eval.files`"
 
 
 def test_rows_survive_a_round_trip(tmp_path: Path) -> None:

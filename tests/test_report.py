@@ -19,20 +19,9 @@ import pytest
 from eval.config import ROOT, Suite
 from eval.errors import UserError
 from eval.figures import difference_text, paired_counts, signed_text
+from eval.files import read_metrics, write_json, write_jsonl
 from eval.gates import decide
-from eval.records import (
-    AdapterEffect,
-    Comparison,
-    Generation,
-    Interval,
-    Item,
-    Metrics,
-    Score,
-    TaskSummary,
-    read_metrics,
-    write_json,
-    write_jsonl,
-)
+from eval.records import AdapterEffect, Comparison, Generation, Interval, Item, Metrics, Score, TaskSummary
 from eval.report import nothing_changed, render_report
 from eval.report_text import markdown_code, markdown_fence, markdown_text, visible
 

@@ -15,9 +15,10 @@ import pytest
 import yaml
 
 from eval.errors import run_command
+from eval.files import read_json, read_jsonl, write_json
 from eval.gates import EXIT_CODES
 from eval.provenance import file_sha256, write_manifest
-from eval.records import Judgement, Observation, read_json, read_jsonl, write_json
+from eval.records import Judgement, Observation
 from eval.tasks.nl2bash import METRICS
 from tests.conftest import EMBEDDED, make_adapter
 

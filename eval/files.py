@@ -1,0 +1,101 @@
+"""Reading and writing the files of a run.
+
+Files are written whole, to a temporary name that is then renamed, so that a reader never sees half a file. A file
+that is missing, broken or cut off is a UserError that says where.
+
+    python -m eval.files      writes the JSON Schemas of eval/schemas/ again
+"""
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from eval.errors import UserError
+from eval.records import Generation, Item, Judgement, Metrics, Observation, Record, Score
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole file: temporary name, flush to disk, rename."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    partial.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file whole, indented. NaN is refused (ValueError): JSON has none."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_jsonl(path: Path, records: Iterable[Record]) -> None:
+    """Write records as JSON lines, whole."""
+    write_text(path, "".join(record.model_dump_json() + "\n" for record in records))
+
+
+def read_json(path: Path) -> Any:
+    """Parse a JSON file. UserError when it is missing or broken."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid JSON ({error}): restore it or run the stage before again") from None
+
+
+def read_jsonl(path: Path, kind: type[AnyRecord]) -> list[AnyRecord]:
+    """Parse JSON lines of one kind. UserError names the first bad line; an empty file is one too."""
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: run `make eval` first") from None
+    if lines[-1]:
+        raise UserError(f"{path}:{len(lines)}: the last line is cut off: run `make eval` again")
+    records = []
+    for number, line in enumerate(lines[:-1], start=1):
+        try:
+            records.append(kind.model_validate_json(line))
+        except ValidationError as error:
+            raise UserError(f"{path}:{number}: {first_problem(error)}") from None
+    if not records:
+        raise UserError(f"{path} is empty: run `make eval` again")
+    return records
+
+
+def read_metrics(path: Path) -> Metrics:
+    """metrics.json of a run. UserError when it is missing, broken or of another schema version."""
+    try:
+        return Metrics.model_validate(read_json(path))
+    except ValidationError as error:
+        raise UserError(f"{path}: {first_problem(error)}; run `make eval` to write it again") from None
+
+
+def first_problem(error: ValidationError) -> str:
+    """`key.path: what is wrong` for the first problem pydantic found."""
+    problem = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    return f"{where}: {problem['msg']}" if where else str(problem["msg"])
+
+
+SCHEMAS: dict[str, type[Record]] = {
+    "metrics": Metrics,
+    "score": Score,
+    "generation": Generation,
+    "sample": Item,
+    "judgement": Judgement,
+    "observation": Observation,
+}
+
+if __name__ == "__main__":
+    folder = Path(__file__).parent / "schemas"
+    folder.mkdir(exist_ok=True)
+    for name, kind in SCHEMAS.items():
+        write_json(folder / f"{name}.schema.json", kind.model_json_schema())
+        print(folder / f"{name}.schema.json")
