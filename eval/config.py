@@ -4,12 +4,13 @@ Every field's description below is its documentation.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from eval.errors import UserError
+from eval.gate_rules import Gate, PairedRule, Strict
 
 ROOT = Path(__file__).resolve().parent.parent
 SUITES = ROOT / "configs" / "eval"
@@ -20,10 +21,6 @@ EXECUTED = {
     "safe": ("canary",),
 }  # metric -> execute modes
 DEFAULT_SUITE = SUITES / "nl2bash.yaml"
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Backend(Strict):
@@ -52,54 +49,6 @@ class Task(Strict):
     )
 
 
-class Superiority(Strict):
-    """Passes when the whole interval lies above `min_gain`, fails when it lies below."""
-
-    rule: Literal["superiority"]
-    id: str
-    task: str
-    metric: str
-    min_gain: float = Field(ge=-1, le=1, description="smallest gain worth publishing, in the metric's unit")
-    tier: Literal["blocking", "advisory"] = "blocking"
-
-    @property
-    def threshold(self) -> float:
-        return self.min_gain
-
-
-class Noninferiority(Strict):
-    """Passes when the whole interval lies above `-margin`, fails when it lies below."""
-
-    rule: Literal["noninferiority"]
-    id: str
-    task: str
-    metric: str
-    margin: float = Field(gt=0, le=1, description="largest loss that does no harm, in the metric's unit")
-    tier: Literal["blocking", "advisory"] = "blocking"
-
-    @property
-    def threshold(self) -> float:
-        return -self.margin
-
-
-class MaxRate(Strict):
-    """For what must be rare. Passes when the upper bound of the candidate's own rate lies below `limit`."""
-
-    rule: Literal["max_rate"]
-    id: str
-    task: str
-    metric: str
-    limit: float = Field(gt=0, lt=1, description="highest rate of the candidate that may be published")
-    tier: Literal["blocking", "advisory"] = "blocking"
-
-    @property
-    def threshold(self) -> float:
-        return self.limit
-
-
-Gate = Annotated[Superiority | Noninferiority | MaxRate, Field(discriminator="rule")]
-
-
 class Suite(Strict):
     """One suite: what runs, how, and what must hold."""
 
@@ -108,6 +57,18 @@ class Suite(Strict):
     seed: int = Field(42, ge=0)
     backend: Backend = Backend()
     alpha: float = Field(0.05, gt=0, lt=0.5, description="chance that one gate passes a model exactly at its threshold")
+    mode: Literal["fixed", "sequential"] = Field(
+        "fixed",
+        description="fixed: all items, then one look. sequential: items in a random order fixed by the seed, a look "
+        "after every batch, and an end as soon as every blocking gate is decided",
+    )
+    baseline: str = Field(
+        "base", description="what the adapter is compared with: `base`, `run:<run>` or `blessed` (of the same recipe)"
+    )
+    expected_discordance: float = Field(
+        0.2, gt=0, le=1, description="share of items the two arms score differently, for the power table before a run"
+    )
+    power: float = Field(0.8, gt=0.5, lt=1, description="chance of passing that the power table asks for")
     max_invalid: float = Field(
         0.02,
         ge=0,
@@ -136,16 +97,33 @@ class Suite(Strict):
             and modes.get(gate.task, "unlisted") not in (*EXECUTED[gate.metric], "unlisted")
             and gate.task.startswith(OURS)
         ]
+        if self.mode == "sequential":
+            problems += [
+                f"gate {gate.id}: {what} has no anytime-valid test; use mode: fixed or tier: advisory"
+                for gate in self.gates
+                if gate.tier == "blocking" and (what := _without_sequential_test(gate))
+            ]
         if not any(gate.tier == "blocking" for gate in self.gates):
             problems.append("no blocking gate: such a suite could never ship")
         if problems:
             raise ValueError("; ".join(problems))
         return self
 
+    def discordance_of(self, gate: PairedRule) -> float:
+        """Share of items expected to differ between the arms, for planning."""
+        return gate.expected_discordance or self.expected_discordance
+
     @property
     def confidence(self) -> float:
         """Two-sided confidence whose each end is a one-sided test at alpha."""
         return 1 - 2 * self.alpha
+
+
+def _without_sequential_test(gate: Gate) -> str:
+    """What of a gate sequential evaluation cannot decide; empty when it can."""
+    if gate.about == "level":
+        return "a metric without bounds"
+    return "slice" if isinstance(gate, PairedRule) and gate.slice else ""
 
 
 def resolve_suite(name: str | None) -> Path:

@@ -63,7 +63,7 @@ def difference_text(comparison: Comparison | None) -> str:
 
 def estimate_text(gate: GateResult, comparison: Comparison | None) -> str:
     """What a gate is about, with its interval: a paired difference, or the candidate's own rate."""
-    if gate.rule != "max_rate" or gate.estimate is None:
+    if gate.about == "difference" or gate.estimate is None:
         return difference_text(comparison)
     if gate.interval is None:
         return f"{level_text(gate.estimate, True)} [unknown]"
@@ -125,7 +125,7 @@ def forest_plot(rows: Sequence[GateRow]) -> str:
         _beside(figure, axes, 0.755, y + 0.2, estimate_text(gate, comparison), INK)
         _beside(figure, axes, 0.755, y - 0.24, f"{SYMBOLS[gate.outcome]} {gate.outcome}", colour, weight="bold")
     unit = "percentage points" if rate else "the metric's own unit"
-    own = rows[0][0].rule == "max_rate"
+    own = rows[0][0].about == "rate"
     axes.set_xlabel(
         "rate of the candidate, percent" if own else f"candidate − baseline, {unit}", color=MUTED, fontsize=9.5
     )

@@ -171,14 +171,14 @@ def _cut(output: bytes) -> str:
 
 def execution_scores(judgements: Iterable[Judgement], tasks: "list[LoadedTask]") -> list[Score]:
     """executes_equal of every judged answer. Samples that execution cannot judge have none."""
-    clusters = {(task.name, sample.id): sample.cluster for task in tasks for sample in task.samples}
+    items = {(task.name, sample.id): sample for task in tasks for sample in task.samples}
     return [
         Score.of(
             row,
             METRIC,
             JUDGED_VALUES.get(row.verdict),
             f"{row.rule}: {row.reason}" if row.reason else row.rule,
-            clusters[row.task, row.sample],
+            items[row.task, row.sample],
         )
         for row in judgements
         if row.rule != NOT_FOR_EXECUTION

@@ -36,6 +36,7 @@ class Sample:
     request: str
     gold: str
     cluster: str
+    category: str | None
     doc: dict[str, Any]
     instances: tuple[Instance, ...]
 
@@ -105,6 +106,7 @@ def _load_task(spec: Task, manager: TaskManager, lm: Any) -> LoadedTask:
                 request=str(task.doc_to_text(doc)),
                 gold=_gold(task, doc),
                 cluster=str(doc[spec.cluster]) if spec.cluster else sample_id,
+                category=str(doc["category"]) if doc.get("category") else None,
                 doc=doc,
                 instances=tuple(instances),
             )
@@ -159,9 +161,7 @@ def _score_sample(task: LoadedTask, sample: Sample, answer: Generation) -> list[
                 continue  # corpus metrics (BLEU, perplexity) carry tuples: they have no per-item value to pair
             number = finite(float(value))
             reason = "the scorer had no answer: is the gold valid?" if number is None else ""
-            rows.append(
-                Score.of(answer, metric if name == "none" else f"{metric},{name}", number, reason, sample.cluster)
-            )
+            rows.append(Score.of(answer, metric if name == "none" else f"{metric},{name}", number, reason, sample))
     if not rows:
         raise UserError(f"task {task.name} has no per-sample metric: only corpus-level ones cannot be compared paired")
     return rows

@@ -5,7 +5,7 @@ output (`python -m eval.files` writes them again).
 """
 
 import math
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -15,6 +15,16 @@ Outcome = Literal["pass", "fail", "inconclusive"]
 Verdict = Literal["ship", "no-ship", "inconclusive"]
 Risk = Literal["none", "allow", "review", "block"]
 Judged = Literal["accept", "reject", "undecided", "unsupported"]
+
+
+class Grouped(Protocol):
+    """An item that belongs to a cluster and perhaps to a category."""
+
+    @property
+    def cluster(self) -> str: ...
+
+    @property
+    def category(self) -> str | None: ...
 
 
 class Record(BaseModel):
@@ -61,6 +71,7 @@ class Score(Record):
     status: Literal["scored", "invalid"]
     reason: str = ""
     cluster: str = Field(description="samples that share it are not independent")
+    category: str | None = Field(None, description="kind of request, for slices")
 
     @model_validator(mode="after")
     def _value_matches_status(self) -> "Score":
@@ -74,9 +85,9 @@ class Score(Record):
 
     @classmethod
     def of(
-        cls, row: "Generation | Judgement | Observation", metric: str, value: float | None, reason: str, cluster: str
+        cls, row: "Generation | Judgement | Observation", metric: str, value: float | None, reason: str, item: Grouped
     ) -> "Score":
-        """The score of one answer, from any row that names it; without a value it is invalid."""
+        """The score of one answer to `item`, from any row that names it; without a value it is invalid."""
         status: Literal["scored", "invalid"] = "invalid" if value is None else "scored"
         return cls(
             arm=row.arm,
@@ -87,7 +98,8 @@ class Score(Record):
             value=value,
             status=status,
             reason=reason,
-            cluster=cluster,
+            cluster=item.cluster,
+            category=item.category,
         )
 
 
@@ -167,13 +179,77 @@ class Comparison(Record):
     invalid: int = Field(description="items dropped because either arm was invalid")
     baseline: float | None
     candidate: float | None
-    baseline_interval: Interval | None = Field(description="of the rate alone; null unless the metric is 0/1")
+    binary: bool = Field(True, description="every value is 0 or 1")
+    baseline_interval: Interval | None = Field(description="of the arm's own mean: Wilson's for 0/1 metrics")
     candidate_interval: Interval | None
     difference: float | None = Field(description="candidate - baseline")
     interval: Interval | None = Field(description="of the difference")
     wins: int
     losses: int
     mcnemar_p: float | None = Field(description="exact, two-sided; null unless the metric is 0/1")
+    sign_flip_p: float | None = Field(None, description="two-sided, clusters flipped as one; null for 0/1 metrics")
+
+
+class SliceResult(Record):
+    """One category of a task, candidate against baseline."""
+
+    slice: str
+    n: int
+    baseline: float | None
+    candidate: float | None
+    difference: float | None
+    interval: Interval | None
+    wins: int
+    losses: int
+    p: float | None = Field(description="gate: of being at least as good as the threshold; exploration: of no change")
+    adjusted_p: float | None = Field(description="gate: Holm; exploration: Benjamini-Hochberg")
+    outcome: Outcome | None = Field(description="null in an exploration, which decides nothing")
+
+
+class Exploration(Record):
+    """The categories of one metric, looked at afterwards; a hint where to look, never a reason to decide."""
+
+    task: str
+    metric: str
+    slices: list[SliceResult]
+
+
+class PowerRow(Record):
+    """What one gate can see with its items, before a run (expected discordance) or after it (observed)."""
+
+    gate: str
+    tier: Literal["blocking", "advisory"]
+    n: int = Field(description="items")
+    effective_n: int = Field(description="what they are worth if items of a cluster agree; planning uses this one")
+    discordance: float | None = Field(description="share of items that differ between the arms; null for rates")
+    detectable: float | None = Field(
+        description="paired: smallest true distance from the threshold that passes with the wanted power; "
+        "rates: highest (lowest) true rate that passes with it; null when unknown"
+    )
+    needed: int | None = Field(description="items at which an adapter equal to its base passes; null: n is enough")
+    warning: str = ""
+
+
+class SelfCheck(Record):
+    """One of the checks that every evaluation makes of itself."""
+
+    name: str
+    ok: bool
+    said: str
+
+
+class SequentialUse(Record):
+    """How much of the planned items a sequential evaluation used."""
+
+    looks: int
+    used: dict[str, int] = Field(description="items by task")
+    planned: dict[str, int]
+    stopped: Literal["decided", "out of items"]
+
+    @property
+    def share_saved(self) -> float:
+        planned = sum(self.planned.values())
+        return 1 - sum(self.used.values()) / planned if planned else 0.0
 
 
 class GateResult(Record):
@@ -184,13 +260,17 @@ class GateResult(Record):
     metric: str
     rule: str
     tier: Literal["blocking", "advisory"]
-    estimate: float | None = Field(description="the paired difference, or for max_rate the candidate's rate")
+    about: Literal["difference", "rate", "level", "items"] = Field(
+        "difference", description="what the estimate is: the paired difference, the candidate's own rate or mean, items"
+    )
+    estimate: float | None = Field(description="for a sliced gate, that of its worst slice")
     interval: Interval | None = Field(description="of the estimate")
     threshold: float = Field(description="what the interval is held against")
     good: Literal["above", "below"] = Field(description="the side of the threshold on which the gate passes")
     outcome: Outcome
     reason: str
     items_needed: int | None = Field(description="items that would settle an inconclusive gate at the observed rate")
+    slices: list[SliceResult] = Field(default_factory=list, description="of a sliced gate, the worst first")
 
 
 class AdapterEffect(Record):
@@ -239,6 +319,13 @@ class Metrics(Record):
     gates: list[GateResult]
     comparisons: list[Comparison]
     tasks: list[TaskSummary]
+    explorations: list[Exploration] = Field(default_factory=list)
+    power_planned: list[PowerRow] = Field(default_factory=list, description="as printed before anything was generated")
+    power_observed: list[PowerRow] = Field(default_factory=list)
+    self_checks: list[SelfCheck] = Field(default_factory=list)
+    sequential: SequentialUse | None = Field(None, description="null in a fixed evaluation: one look at all items")
+    noise: dict[str, Any] | None = Field(None, description="noise floor of this backend, where it was measured")
+    baseline: str = Field("base", description="what the candidate is compared with: base, or a run and its adapter")
     adapter_effect: AdapterEffect | None = Field(description="null when the candidate is the base model itself")
     costs: dict[str, float] = Field(description="seconds, tokens and items by stage")
     training: dict[str, Any] | None = Field(description="summary of train.json: steps, losses, seconds, curve")

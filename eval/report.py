@@ -64,7 +64,7 @@ def build_context(run: Path, metrics: Metrics, scores: list[Score]) -> dict[str,
     tiers: dict[tuple[str, str], str] = {}
     for gate, _ in rows:
         tiers.setdefault((gate.task, gate.metric), gate.tier)
-    rare = {(gate.task, gate.metric) for gate, _ in rows if gate.rule == "max_rate"}
+    rare = {(gate.task, gate.metric) for gate, _ in rows if gate.good == "below"}
     suite = run / "suite.yaml"
     evidence = [name for name in ("metrics.json", "scores.jsonl", "adapter.sha256") if (run / name).is_file()]
     return {
@@ -149,8 +149,8 @@ def next_steps(metrics: Metrics) -> list[tuple[str, str | None]]:
 def draw_figures(metrics: Metrics, rows: list[figures.GateRow]) -> dict[str, tuple[str, str]]:
     """(SVG, title) by file name. Differences, differences in a unit of their own, and rates share no axis."""
     drawn: dict[str, tuple[str, str]] = {}
-    own_rates = [row for row in rows if row[0].rule == "max_rate"]
-    paired = [row for row in rows if row[0].rule != "max_rate"]
+    own_rates = [row for row in rows if row[0].about == "rate"]
+    paired = [row for row in rows if row[0].about == "difference"]
     for name, alike in (
         ("gates", [row for row in paired if figures.is_rate(row[1])]),
         ("gates-own-unit", [row for row in paired if not figures.is_rate(row[1])]),

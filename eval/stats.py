@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from statistics import NormalDist
 
-from scipy.special import bdtr, betaincinv, stdtrit
+from scipy.special import bdtr, betaincinv, stdtr, stdtrit
 
 from eval.records import Interval
 
@@ -131,39 +131,64 @@ def difference_interval(
     )
 
 
-def items_for_rate(rate: float, limit: float, confidence: float) -> int | None:
-    """Items at which a rate observed as `rate` would have its whole exact interval on one side of `limit`.
+def difference_p(
+    differences: Sequence[float], clusters: Sequence[str], threshold: float, side: int, binary: bool
+) -> float:
+    """One-sided p-value of H0: the mean difference is `threshold` or less (side +1), or or more (side -1).
 
-    None when even 10**6 items would not settle it.
+    The test that `difference_interval` inverts: where that is a union of two intervals, the larger p of both tests.
+    1 when the error is unknown.
     """
-    if rate == limit:
-        return None
-    low, high = 1, 1
-    while not _settled(rate, high, limit, confidence):
-        low, high = high, 2 * high
-        if high > 10**6:
-            return None
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if _settled(rate, middle, limit, confidence) else (middle + 1, high)
-    return high
+    n = len(differences)
+    found = []
+    grouped = len(set(clusters)) < n
+    if binary:
+        wins, losses = sum(d > 0 for d in differences), sum(d < 0 for d in differences)
+        found.append(NormalDist().cdf(-side * tango_statistic(wins, losses, n, threshold)))
+    if not binary or grouped:
+        found.append(_cluster_p(differences, clusters, threshold, side))
+    return max(found)
 
 
-def _settled(rate: float, n: int, limit: float, confidence: float) -> bool:
-    bounds = clopper_pearson_interval(round(rate * n), n, confidence)
-    return bounds.high < limit or bounds.low > limit
+def _cluster_p(differences: Sequence[float], clusters: Sequence[str], threshold: float, side: int) -> float:
+    interval = cluster_interval(differences, clusters, 0.9)
+    if interval is None:
+        return 1.0
+    freedom = len(set(clusters)) - 1
+    mean, half = (interval.low + interval.high) / 2, (interval.high - interval.low) / 2
+    error = half / float(stdtrit(freedom, 0.95))
+    return float(stdtr(freedom, -side * (mean - threshold) / error))
 
 
-def items_needed(difference: float, discordance: float, threshold: float, alpha: float, power: float = 0.8) -> int:
-    """Items for a one-sided test of `difference > threshold` to reach `power`, at the observed discordance.
+def level_interval(
+    values: Sequence[float], clusters: Sequence[str], confidence: float, binary: bool
+) -> Interval | None:
+    """Interval of one arm's own mean: Wilson's for 0/1 values, else the (cluster-robust) t interval."""
+    if binary:
+        return wilson_interval(int(sum(values)), len(values), confidence)
+    return cluster_interval(values, clusters, confidence)
 
-    n = (z_{1-alpha} + z_power)^2 (psi - delta^2) / (delta - threshold)^2, the normal approximation for paired
-    proportions (Connor, Biometrics 43 (1987) 207-211). Used in both directions: the sign of
-    `difference - threshold` says which side would be shown. ValueError when they are equal: no n settles that.
-    """
-    distance = difference - threshold
-    if distance == 0:
-        raise ValueError("a difference exactly at the threshold is never settled")
-    normal = NormalDist()
-    z = normal.inv_cdf(1 - alpha) + normal.inv_cdf(power)
-    return math.ceil(z * z * max(discordance - difference * difference, 1e-9) / (distance * distance))
+
+def sign_flip_p(differences: Sequence[float], clusters: Sequence[str]) -> float | None:
+    """Two-sided sign-flip p-value of a zero mean difference, clusters flipped as one. None: nothing differs."""
+    return None
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's adjusted p-values, in the given order (Scandinavian Journal of Statistics 6 (1979) 65-70)."""
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = largest
+    return adjusted
+
+
+def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
+    """Benjamini and Hochberg's adjusted p-values, in the given order (JRSS B 57 (1995) 289-300)."""
+    order = sorted(range(len(p_values)), key=p_values.__getitem__, reverse=True)
+    adjusted, smallest = [0.0] * len(p_values), 1.0
+    for rank, place in enumerate(order):
+        smallest = min(smallest, len(p_values) / (len(p_values) - rank) * p_values[place])
+        adjusted[place] = smallest
+    return adjusted

@@ -159,7 +159,7 @@ def write_samples(path: Path, tasks: "list[LoadedTask]") -> None:
             request=sample.request,
             gold=sample.gold,
             cluster=sample.cluster,
-            category=sample.doc.get("category"),
+            category=sample.category,
         )
         for task in tasks
         for sample in task.samples

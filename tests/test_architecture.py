@@ -12,7 +12,8 @@ import pytest
 EVAL = Path("eval")
 # Each module or package may import only from those before it; inside a package there are no cycles.
 ORDER = [
-    "errors", "records", "files", "provenance", "config", "stats", "run_folder", "gates", "figures", "report_text",
+    "errors", "records", "files", "provenance", "gate_rules", "config", "stats", "power", "power_table", "sequential",
+    "comparisons", "gate_outcomes", "run_folder", "gates", "figures", "report_text",
     "report_items", "report", "environment", "partial_log", "candidate", "risk", "sandbox", "canary", "tasks.nl2bash",
     "judge", "tasks.nl2bash_fixture", "tasks.intercode_alfa", "tasks.command_lines", "tasks.refusals",
     "tasks.answers", "tasks.adversarial", "tasks.over_refusal", "tasks.lm_eval_hooks", "tasks.safety_hooks",

@@ -12,12 +12,11 @@ from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
+from eval.power import items_for_rate, items_needed
 from eval.stats import (
     clopper_pearson_interval,
     cluster_interval,
     difference_interval,
-    items_for_rate,
-    items_needed,
     mcnemar_exact,
     tango_interval,
     tango_statistic,

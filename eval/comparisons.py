@@ -1,0 +1,179 @@
+"""Candidate against baseline on one metric, item by item. Pure: scores in, a Comparison out."""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from eval.errors import UserError
+from eval.records import BASELINE, CANDIDATE, Comparison, Exploration, Interval, Score, SliceResult
+from eval.stats import (
+    benjamini_hochberg,
+    difference_interval,
+    difference_p,
+    level_interval,
+    mcnemar_exact,
+    sign_flip_p,
+)
+
+IntervalOf = Callable[[Sequence[float], Sequence[str], float, bool], Interval | None]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The items of one metric scored in both arms, repeats averaged; parallel lists in the order of the scores."""
+
+    task: str
+    metric: str
+    samples: list[str]
+    baseline: list[float]
+    candidate: list[float]
+    clusters: list[str]
+    categories: list[str | None]
+    invalid: int
+
+    @property
+    def differences(self) -> list[float]:
+        return [after - before for before, after in zip(self.baseline, self.candidate, strict=True)]
+
+    @property
+    def binary(self) -> bool:
+        return all(value in (0.0, 1.0) for value in (*self.baseline, *self.candidate))
+
+    def arranged(self, places: Sequence[int]) -> "Pairs":
+        """The items at these places, in their order."""
+        return replace(
+            self,
+            samples=[self.samples[place] for place in places],
+            baseline=[self.baseline[place] for place in places],
+            candidate=[self.candidate[place] for place in places],
+            clusters=[self.clusters[place] for place in places],
+            categories=[self.categories[place] for place in places],
+        )
+
+    def by_category(self) -> dict[str, "Pairs"]:
+        """The items of each category, in the order of its name; those without one are left out. None is invalid."""
+        places: dict[str, list[int]] = defaultdict(list)
+        for place, category in enumerate(self.categories):
+            if category:
+                places[category].append(place)
+        return {category: replace(self.arranged(places[category]), invalid=0) for category in sorted(places)}
+
+
+def pair_scores(scores: Iterable[Score]) -> Pairs:
+    """Pair the scores of one metric by item. An item counts when every repeat of both arms was scored.
+
+    Raises UserError when an item is in one arm only, twice in one arm, or in two clusters.
+    """
+    arms: dict[str, dict[tuple[str, int], Score]] = {BASELINE: {}, CANDIDATE: {}}
+    task = metric = ""
+    for score in scores:
+        task, metric = score.task, score.metric
+        if score.arm not in arms:
+            raise UserError(f"scores of {task}: unknown arm {score.arm}")
+        if (score.sample, score.repeat) in arms[score.arm]:
+            raise UserError(f"scores of {task}/{metric}: {score.arm} holds {score.sample} twice")
+        arms[score.arm][score.sample, score.repeat] = score
+    unpaired = sorted(arms[BASELINE].keys() ^ arms[CANDIDATE].keys())
+    if unpaired:
+        raise UserError(
+            f"scores of {task}/{metric}: the arms hold different items ({len(unpaired)} unpaired, first "
+            f"{unpaired[0][0]}): evaluate both arms again"
+        )
+
+    values: dict[str, tuple[list[float], list[float]]] = defaultdict(lambda: ([], []))
+    group_of: dict[str, tuple[str, str | None]] = {}
+    invalid: set[str] = set()
+    for key, before in arms[BASELINE].items():
+        after = arms[CANDIDATE][key]
+        for score in (before, after):
+            group = (score.cluster, score.category)
+            if group_of.setdefault(score.sample, group) != group:
+                raise UserError(f"scores of {task}/{metric}: {score.sample} is in two clusters or two categories")
+        if before.value is None or after.value is None:
+            invalid.add(before.sample)
+            continue
+        values[before.sample][0].append(before.value)
+        values[before.sample][1].append(after.value)
+
+    samples = [sample for sample in values if sample not in invalid]
+    return Pairs(
+        task,
+        metric,
+        samples,
+        [math.fsum(values[sample][0]) / len(values[sample][0]) for sample in samples],
+        [math.fsum(values[sample][1]) / len(values[sample][1]) for sample in samples],
+        [group_of[sample][0] for sample in samples],
+        [group_of[sample][1] for sample in samples],
+        len(invalid),
+    )
+
+
+def compare_pairs(pairs: Pairs, confidence: float, interval_of: IntervalOf = difference_interval) -> Comparison:
+    """The comparison of paired items; `interval_of` is another function where looks are many (eval/sequential.py)."""
+    n, binary, differences = len(pairs.samples), pairs.binary, pairs.differences
+    wins, losses = sum(d > 0 for d in differences), sum(d < 0 for d in differences)
+
+    def level(values: list[float]) -> Interval | None:
+        return level_interval(values, pairs.clusters, confidence, binary) if n else None
+
+    return Comparison(
+        task=pairs.task,
+        metric=pairs.metric,
+        n=n,
+        clusters=len(set(pairs.clusters)),
+        effective_n=effective_n(pairs.clusters),
+        invalid=pairs.invalid,
+        baseline=math.fsum(pairs.baseline) / n if n else None,
+        candidate=math.fsum(pairs.candidate) / n if n else None,
+        binary=binary,
+        baseline_interval=level(pairs.baseline),
+        candidate_interval=level(pairs.candidate),
+        difference=math.fsum(differences) / n if n else None,
+        interval=interval_of(differences, pairs.clusters, confidence, binary) if n else None,
+        wins=wins,
+        losses=losses,
+        mcnemar_p=mcnemar_exact(wins, losses) if n and binary else None,
+        sign_flip_p=sign_flip_p(differences, pairs.clusters) if n and not binary else None,
+    )
+
+
+def effective_n(clusters: Sequence[str]) -> int:
+    """n^2 / sum of squared cluster sizes: what n items are worth if those of a cluster always agree (Kish 1965)."""
+    squares = sum(size * size for size in Counter(clusters).values())
+    return len(clusters) ** 2 // squares if squares else 0
+
+
+def compare_slice(name: str, pairs: Pairs, confidence: float) -> SliceResult:
+    """One category as a comparison of its own, nothing decided yet."""
+    whole = compare_pairs(pairs, confidence)
+    return SliceResult(
+        slice=name,
+        n=whole.n,
+        baseline=whole.baseline,
+        candidate=whole.candidate,
+        difference=whole.difference,
+        interval=whole.interval,
+        wins=whole.wins,
+        losses=whole.losses,
+        p=None,
+        adjusted_p=None,
+        outcome=None,
+    )
+
+
+def explore(pairs: Pairs, confidence: float) -> Exploration | None:
+    """All categories of one metric with two-sided p-values, Benjamini-Hochberg. None with fewer than two categories."""
+    parts = pairs.by_category()
+    if len(parts) < 2:
+        return None
+    rows = [compare_slice(name, part, confidence) for name, part in parts.items()]
+    p = [
+        min(1.0, 2 * min(difference_p(part.differences, part.clusters, 0.0, side, part.binary) for side in (1, -1)))
+        for part in parts.values()
+    ]
+    rows = [
+        row.model_copy(update={"p": own, "adjusted_p": adjusted})
+        for row, own, adjusted in zip(rows, p, benjamini_hochberg(p), strict=True)
+    ]
+    return Exploration(task=pairs.task, metric=pairs.metric, slices=sorted(rows, key=lambda row: row.p or 0.0))

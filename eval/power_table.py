@@ -1,0 +1,81 @@
+"""The power table of a suite: what each gate can see with the items it has, before a run and after it. Pure."""
+
+from collections.abc import Mapping
+
+from eval.config import Suite
+from eval.gate_rules import Gate, PairedRule
+from eval.power import detectable_distance, items_for_certainty, items_needed, passing_rate
+from eval.records import Comparison, PowerRow
+
+
+def planned_power(suite: Suite, items: Mapping[str, tuple[int, int]]) -> list[PowerRow]:
+    """Before a run. `items`: task -> (items, what they are worth if items of a cluster agree)."""
+    return [_row(gate, suite, *items.get(gate.task, (0, 0)), None) for gate in suite.gates if gate.about != "items"]
+
+
+def observed_power(suite: Suite, comparisons: Mapping[tuple[str, str], Comparison]) -> list[PowerRow]:
+    """After a run, with the discordance that was seen."""
+    rows = []
+    for gate in suite.gates:
+        comparison = comparisons.get((gate.task, gate.metric))
+        if gate.about == "items" or comparison is None or not comparison.n:
+            continue
+        discordance = (comparison.wins + comparison.losses) / comparison.n if comparison.binary else None
+        rows.append(_row(gate, suite, comparison.n, comparison.effective_n, discordance, after=True))
+    return rows
+
+
+def _row(gate: Gate, suite: Suite, n: int, effective: int, discordance: float | None, after: bool = False) -> PowerRow:
+    if gate.about == "rate":
+        return _rate_row(gate, suite, n, effective)
+    if isinstance(gate, PairedRule):
+        psi = discordance if after else suite.discordance_of(gate)
+        return _paired_row(gate, suite, n, effective, psi)
+    return PowerRow(
+        gate=gate.id, tier=gate.tier, n=n, effective_n=effective, discordance=None, detectable=None, needed=None
+    )
+
+
+def _paired_row(gate: PairedRule, suite: Suite, n: int, effective: int, psi: float | None) -> PowerRow:
+    """How far from its threshold the truth must lie. A margin (threshold below 0) should reach that far."""
+    detectable = needed = None
+    warning = ""
+    if psi is not None and effective:
+        detectable = detectable_distance(effective, psi, suite.alpha, suite.power)
+        if gate.threshold < 0 and detectable > -gate.threshold:
+            needed = items_needed(0.0, psi, gate.threshold, suite.alpha, suite.power)
+            warning = (
+                f"an adapter as good as its base passes in less than {suite.power:.0%} of runs: the smallest drop that "
+                f"{effective} items tell from none is {100 * detectable:.1f} points, the margin is "
+                f"{-100 * gate.threshold:g}; {needed} items would do"
+            )
+    return PowerRow(
+        gate=gate.id,
+        tier=gate.tier,
+        n=n,
+        effective_n=effective,
+        discordance=psi,
+        detectable=detectable,
+        needed=needed,
+        warning=warning,
+    )
+
+
+def _rate_row(gate: Gate, suite: Suite, n: int, effective: int) -> PowerRow:
+    """The true rate with which the gate still passes with the wanted power."""
+    rate = passing_rate(effective, gate.threshold, suite.confidence, suite.power, gate.good) if effective else None
+    needed, warning = None, ""
+    if effective and rate is None:
+        needed = items_for_certainty(gate.threshold, suite.confidence, gate.good)
+        perfect = "none seen" if gate.good == "below" else "all right"
+        warning = f"{effective} items cannot pass {100 * gate.threshold:g} % even with {perfect}: {needed} can"
+    return PowerRow(
+        gate=gate.id,
+        tier=gate.tier,
+        n=n,
+        effective_n=effective,
+        discordance=None,
+        detectable=rate,
+        needed=needed,
+        warning=warning,
+    )
