@@ -49,6 +49,16 @@ class Task(Strict):
     )
 
 
+class ReviewPolicy(Strict):
+    """What publishing asks of the review of a run."""
+
+    max_age_days: float = Field(30, gt=0, description="an older approval is no approval any more")
+    allow_override: bool = Field(
+        False, description="a person may approve what is not a ship, with a reason that the card and the report show"
+    )
+    require_signature: bool = Field(False, description="the approval must carry a valid signature of a known key")
+
+
 class Suite(Strict):
     """One suite: what runs, how, and what must hold."""
 
@@ -75,6 +85,7 @@ class Suite(Strict):
         lt=1,
         description="share of a task's items that may be invalid before a gate on it is inconclusive",
     )
+    review: ReviewPolicy = ReviewPolicy()
     tasks: list[Task] = Field(min_length=1)
     gates: list[Gate]
 
