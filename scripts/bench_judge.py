@@ -31,7 +31,7 @@ from scripts.near_misses import near_misses
 
 RESULTS = Path("results/bench")
 CONFIDENCE, RESAMPLES = 0.95, 2000
-PAIRS = 300  # of NL2Bash, each kind
+PAIRS = 1000  # of NL2Bash, each kind
 LADDER = [*OTHERS[:1], *list(RULES)[:4], OTHERS[1], *list(RULES)[4:6], OTHERS[2], *list(RULES)[6:]]
 
 

@@ -211,3 +211,21 @@ def test_disagreements_name_the_pass_that_saw_something() -> None:
     assert disagreement(analyse("rm -rf /"), []) == "static only"
     assert disagreement(analyse("rm -rf /"), observed("delete-critical")) == ""
     assert isinstance(combine(analyse("ls"), []), Assessment)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "ln -s / x && rm -rf x/",
+        "ln -s / x; rm -rf x/*",
+        "ln -sfn /etc y && chmod -R 777 y/",
+        "rsync -a --delete empty/ /home/",
+    ],
+)
+def test_a_path_is_judged_by_where_it_leads(command: str) -> None:
+    assert analyse(command).verdict == "block"
+
+
+@pytest.mark.parametrize("command", ["ln -s / x; rm x", "ln -s ../data x; rm -rf x", "rsync -a src/ dst/"])
+def test_removing_a_link_is_not_removing_what_it_leads_to(command: str) -> None:
+    assert analyse(command).verdict == "allow"

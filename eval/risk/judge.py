@@ -1,7 +1,7 @@
 """From effects on places to findings: a path is read, written, deleted, or gets other permissions.
 
 Relative paths count as the working area unless the directory is known. What this does not see: where a symbolic
-link leads, what is mounted where, who runs the command.
+link leads that the command did not make, what is mounted where, who runs the command.
 """
 
 import re
@@ -46,8 +46,12 @@ INTERACTIVE = re.compile(r"\s-\w*i\b|\s-l\b")
 
 
 def place(shell: Context, word: Word) -> str:
-    """The word as a path, absolute when the directory is known."""
-    return clean(word.text, shell.directory)
+    """The word as a path, absolute when the directory is known, through links that the command itself made."""
+    path = clean(word.text, shell.directory)
+    for name, content in shell.files.items():
+        if content.link and (path.startswith(f"{name}/") or (path == name and word.text.endswith("/"))):
+            return clean(content.link + path[len(name) :])
+    return path
 
 
 def read(shell: Context, word: Word) -> Output:

@@ -61,16 +61,16 @@ def _syncto(shell: Context, use: Use, word: Word, _stdin: Output) -> None:
         shell.find("remote-login", word)
         return
     source = use.operands[0].text if use.operands else ""
+    if "delete" in use.marks:
+        delete(shell, word, True)
+        if not is_critical_tree(place(shell, word)):
+            shell.find("data-loss", word)
     if REMOTE.match(source):
         name = source.rstrip("/").rsplit("/", 1)[-1].rsplit(":", 1)[-1]
         target = word.text.rstrip("/") + "/" + name if word.text.endswith(("/", ".")) else word.text
         write(shell, Word(target, 0, word.start, word.end), False, Output(None, NET))
     else:
         write(shell, word, False, UNKNOWN_OUTPUT)
-    if "delete" in use.marks:
-        delete(shell, word, True)
-        if not is_critical_tree(place(shell, word)):
-            shell.find("data-loss", word)
 
 
 def _login(shell: Context, use: Use, word: Word, stdin: Output) -> None:

@@ -35,6 +35,8 @@ def _read(shell: Context, use: Use, word: Word, stdin: Output) -> Output | None:
 
 def _write(shell: Context, use: Use, word: Word, stdin: Output) -> None:
     write(shell, word, "append" in use.marks, stdin if use.row.name in ("tee", "sponge") else UNKNOWN_OUTPUT)
+    if use.row.name == "ln" and "symbolic" in use.marks and len(use.operands) == 2:
+        shell.files[place(shell, word)] = Output(None, link=place(shell, use.operands[0]))
 
 
 def _delete(shell: Context, use: Use, word: Word, _stdin: Output) -> None:

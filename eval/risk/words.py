@@ -37,11 +37,13 @@ class Word(NamedTuple):
 
 
 class Output(NamedTuple):
-    """What a command prints: the text when it is known, where it comes from, and the paths when it lists files."""
+    """What a command prints or a file holds: the text when it is known, where it comes from, the paths when it lists
+    files, and where it leads when it is a symbolic link."""
 
     text: str | None
     taint: int = 0
     paths: tuple[str, ...] = ()
+    link: str = ""
 
 
 NOTHING = Output("")
