@@ -18,7 +18,7 @@ from eval.risk.launchers import find_action, parallel_text, xargs_words
 from eval.risk.paths import GLOB, UNKNOWN, program_name
 from eval.risk.roles import ROLES
 from eval.risk.special import SPECIAL
-from eval.risk.words import DECODED, NET, NOTHING, SECRET, SHELL, UNKNOWN_OUTPUT, Output, Word
+from eval.risk.words import DECODED, ENDLESS, NET, NOTHING, SECRET, SHELL, UNKNOWN_OUTPUT, Output, Word
 
 SHELLS = {"sh", "bash", "dash", "ash", "ksh", "zsh", "csh", "tcsh", "fish", "rbash", "mksh"}
 MAX_WRAPPERS = 24
@@ -177,11 +177,13 @@ def _known(shell: Context, row: Row, argv: list[Word], stdin: Output) -> Output 
     if row.lead[:1] == ("code:file",) and not use.found and (stdin.text != "" or stdin.taint):
         from_stdin(shell, use.name, stdin)
     if row.out == "endless":
-        return Output(None, 8)
+        return Output(None, ENDLESS)
     if "decode" in use.marks and row.name not in COMPRESSORS:
         taint |= DECODED
     if not sources or row.name in ("tee", "tr"):
-        taint |= stdin.taint if row.name not in ("head", "wc", "grep") else stdin.taint & ~8
+        taint |= stdin.taint
+    if row.name in ("head", "wc", "grep"):
+        taint &= ~ENDLESS
     if known is not None:
         return Output(known, taint)
     return Output(None, taint, _passed(row, use, stdin))
@@ -275,4 +277,4 @@ def _sed(shell: Context, row: Row, argv: list[Word], stdin: Output) -> Output:
                 output = ROLES["read"](shell, use, word, stdin)
                 taint |= output.taint if output else 0
     known = filtered(argv, stdin)
-    return Output(known, taint | stdin.taint & ~8, _passed(row, use, stdin))
+    return Output(known, taint | stdin.taint & ~ENDLESS, _passed(row, use, stdin))
