@@ -36,7 +36,7 @@ class Base:
 EMBEDDED = {
     "models/SmolLM2-135M-Instruct": Base(
         "HuggingFaceTB/SmolLM2-135M-Instruct",
-        None,
+        "12fd25f77366fa6b3b4b768ec3050bf629380bac",
         "apache-2.0",
         "Trained and evaluated on the 4-bit GGUF file of the base, dequantised, not on the Hub's weights: "
         "with those, the numbers will differ.",
@@ -121,8 +121,11 @@ def front_matter(repo: str, base: Base, evidence: Evidence) -> str:
     return str(card.to_yaml())
 
 
-def render_card(repo: str, base: Base, evidence: Evidence) -> str:
-    """README.md of the model repository. UserError when data.json lacks a field the card needs."""
+def render_card(repo: str, base: Base, evidence: Evidence, tag: str | None = None) -> str:
+    """README.md of the model repository; `tag` is the name its five lines load it by, the run's id by default.
+
+    UserError when data.json lacks a field the card needs.
+    """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
@@ -148,6 +151,7 @@ def render_card(repo: str, base: Base, evidence: Evidence) -> str:
         repo=repo,
         base=base,
         run=evidence.run,
+        tag=tag or evidence.run,
         recipe_name=inline(evidence.state.get("recipe")),
         metrics=evidence.metrics,
         suite=evidence.suite,
