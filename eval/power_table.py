@@ -1,8 +1,9 @@
 """The power table of a suite: what each gate can see with the items it has, before a run and after it. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from eval.config import Suite
+from eval.errors import UserError
 from eval.gate_rules import Gate, PairedRule
 from eval.power import detectable_distance, items_for_certainty, items_needed, passing_rate
 from eval.records import Comparison, PowerRow
@@ -25,10 +26,41 @@ def observed_power(suite: Suite, comparisons: Mapping[tuple[str, str], Compariso
     return rows
 
 
+def power_lines(suite: Suite, rows: Sequence[PowerRow]) -> list[str]:
+    """The table in words, one line a gate, and a line below each gate that has too few items."""
+    thresholds = {gate.id: gate for gate in suite.gates}
+    lines = []
+    for row in rows:
+        worth = f"{row.n} items" if row.effective_n == row.n else f"{row.n} items worth {row.effective_n}"
+        lines.append(f"{row.gate} ({row.tier}): {worth}, {_sees(thresholds[row.gate], row, suite.power)}")
+        if row.warning:
+            lines.append(f"  too few: {row.warning}")
+    return lines
+
+
+def refuse_weak_gates(rows: Sequence[PowerRow]) -> None:
+    """For --strict. UserError when a blocking gate has too few items, before anything is spent."""
+    weak = [row for row in rows if row.tier == "blocking" and row.warning]
+    if weak:
+        more = f" (and {len(weak) - 1} more)" if len(weak) > 1 else ""
+        raise UserError(f"gate {weak[0].gate}: {weak[0].warning}{more}; add items, widen the margin or drop --strict")
+
+
+def _sees(gate: Gate, row: PowerRow, power: float) -> str:
+    if row.detectable is None:
+        return "what it can see is not known before a run"
+    if gate.about == "rate":
+        side = "up to" if gate.good == "below" else "down to"
+        return f"passes {side} a true rate of {100 * row.detectable:.1f} % in {power:.0%} of runs"
+    if gate.threshold < 0:
+        return f"tells a drop of {100 * row.detectable:.1f} points from none in {power:.0%} of runs"
+    return f"passes from a true gain of {100 * (gate.threshold + row.detectable):.1f} points in {power:.0%} of runs"
+
+
 def _row(gate: Gate, suite: Suite, n: int, effective: int, discordance: float | None, after: bool = False) -> PowerRow:
     if gate.about == "rate":
         return _rate_row(gate, suite, n, effective)
-    if isinstance(gate, PairedRule):
+    if isinstance(gate, PairedRule) and not gate.slice:
         psi = discordance if after else suite.discordance_of(gate)
         return _paired_row(gate, suite, n, effective, psi)
     return PowerRow(
