@@ -1,0 +1,342 @@
+"""The calls of the loopback Hub: one method each, as the real huggingface_hub client makes them.
+
+Calls: whoami, create, validate, preupload, batch, blob, verify, commit, tag, settings, info, refs, tree, resolve.
+Served by scripts/loopback_hub.py. Not a Hub: no accounts (one token, one user, any owner), no Xet, no pull
+requests, no rate limits of its own.
+"""
+
+import base64
+import json
+import re
+import secrets
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from scripts.hub_faults import Fault, Hub, Request
+from scripts.hub_store import Repository, is_large
+
+REPO = r"(?P<repo>[^/]+/[^/]+)"
+ROUTES = [
+    ("GET", "/api/whoami-v2", "whoami"),
+    ("POST", "/api/repos/create", "create"),
+    ("POST", "/api/validate-yaml", "validate"),
+    ("POST", f"/api/models/{REPO}/preupload/(?P<rev>[^/]+)", "preupload"),
+    ("POST", f"/{REPO}\\.git/info/lfs/objects/batch", "batch"),
+    ("PUT", "/lfs/(?P<oid>[0-9a-f]{64})", "blob"),
+    ("POST", "/lfs/(?P<oid>[0-9a-f]{64})/verify", "verify"),
+    ("POST", f"/api/models/{REPO}/commit/(?P<rev>[^/]+)", "commit"),
+    ("POST", f"/api/models/{REPO}/tag/(?P<rev>[^/]+)", "tag"),
+    ("PUT", f"/api/models/{REPO}/settings", "settings"),
+    ("GET", f"/api/models/{REPO}/refs", "refs"),
+    ("GET", f"/api/models/{REPO}/tree/(?P<rev>[^/]+)", "tree"),
+    ("GET", f"/api/models/{REPO}(?:/revision/(?P<rev>[^/]+))?", "info"),
+    ("(?:GET|HEAD)", f"/{REPO}/resolve/(?P<rev>[^/]+)/(?P<path>.+)", "resolve"),
+]
+UNTOKENED = {"blob", "info", "tree", "refs", "resolve"}  # a blob's address is its key; the others check privacy
+CHUNK_BYTES = 1 << 16
+
+
+class Dropped(Exception):
+    """The connection ends here."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection. Each call is a method of its name that answers once."""
+
+    protocol_version = "HTTP/1.1"
+    hub: Hub
+    current: Fault | None = None
+    status = 0
+
+    def log_message(self, *arguments: object) -> None:
+        """Requests are in hub.log."""
+
+    def handle_any(self) -> None:
+        self.status, self.current = 0, None
+        path = urlsplit(self.path).path
+        call, match = next(
+            (
+                (call, match)
+                for method, pattern, call in ROUTES
+                if (match := re.fullmatch(pattern, path)) and re.fullmatch(method, self.command)
+            ),
+            ("unknown", None),
+        )
+        if match is None:
+            self.read_body()
+            self.answer(404, {"error": f"no such call: {self.command} {path}"})
+            return
+        self.current = self.hub.fault(call, path)
+        try:
+            self.run_call(call, {name: unquote(value) for name, value in match.groupdict().items() if value})
+        except (Dropped, ConnectionError):
+            self.close_connection = True
+        finally:
+            self.hub.log.append(Request(call, self.command, self.path, self.status))
+
+    do_GET = do_HEAD = do_POST = do_PUT = handle_any
+
+    def run_call(self, call: str, arguments: dict[str, str]) -> None:
+        fault, kind = self.current, self.current.kind if self.current else None
+        if fault and kind == "slow":
+            time.sleep(fault.seconds)
+        if kind == "drop":
+            self.read_body(limit=int(self.headers.get("Content-Length", 0)) // 2)
+            raise Dropped
+        if fault and kind in ("status", "garbage"):
+            self.read_body()
+            if kind == "status":
+                self.answer(fault.code, {"error": "injected"})
+            else:
+                self.send(200, b"<html>")
+            return
+        if call not in UNTOKENED and not self.is_known():
+            self.read_body()
+            self.answer(401, {"error": "no"}, {"X-Error-Message": "Invalid credentials in Authorization header"})
+            return
+        getattr(self, call)(**arguments)
+
+    # Accounts and repositories
+
+    def whoami(self) -> None:
+        self.answer(200, {"name": self.hub.user, "type": "user", "orgs": [], "auth": {"type": "access_token"}})
+
+    def create(self) -> None:
+        asked = json.loads(self.read_body())
+        repo = f"{asked.get('organization') or self.hub.user}/{asked['name']}"
+        with self.hub.store.lock:
+            if self.hub.store.get(repo):
+                self.answer(409, {"error": "exists", "url": f"{self.hub.endpoint}/{repo}"})
+                return
+            self.hub.store.create(repo, private=asked.get("visibility", "public") == "private")
+        self.answer(200, {"url": f"{self.hub.endpoint}/{repo}", "name": repo, "id": repo})
+
+    def settings(self, repo: str) -> None:
+        asked = json.loads(self.read_body())
+        with self.hub.store.lock:
+            repository = self.repository(repo)
+            if repository:
+                repository.private = asked.get("visibility", "private") == "private"
+                self.hub.store.save(repository)
+                self.answer(200, {})
+
+    def validate(self) -> None:
+        content = json.loads(self.read_body())["content"]
+        ok = content.startswith("---\n") and content.find("\n---", 4) > 0
+        self.answer(200 if ok else 400, {"errors": [] if ok else [{"message": "no metadata"}], "warnings": []})
+
+    # Writing
+
+    def preupload(self, repo: str, rev: str) -> None:
+        asked = json.loads(self.read_body())["files"]
+        repository = self.repository(repo)
+        if repository:
+            present = repository.commits[repository.resolve(rev) or repository.head]
+            files = []
+            for entry in asked:
+                blob, large = present.get(entry["path"]), is_large(entry["path"], entry["size"])
+                oid = (blob.sha256 if large else blob.oid) if blob else None
+                mode = "lfs" if large else "regular"
+                files.append({"path": entry["path"], "uploadMode": mode, "shouldIgnore": False, "oid": oid})
+            self.answer(200, {"files": files})
+
+    def batch(self, repo: str) -> None:
+        asked = json.loads(self.read_body())["objects"]
+        if self.repository(repo):
+            objects = []
+            for entry in asked:
+                href = f"{self.hub.endpoint}/lfs/{entry['oid']}"
+                actions = {"upload": {"href": href}, "verify": {"href": f"{href}/verify"}}
+                # A broken copy does not count as present, so that a second try sends it again.
+                objects.append(entry if self.hub.store.holds(entry["oid"]) else entry | {"actions": actions})
+            self.answer(200, {"transfer": "basic", "objects": objects})
+
+    def blob(self, oid: str) -> None:
+        partial = self.hub.store.blobs / f"{oid}.{secrets.token_hex(4)}.partial"
+        try:
+            with partial.open("wb") as stream:
+                for chunk in self.chunks():
+                    stream.write(chunk)
+                if self.current and self.current.kind == "alter":
+                    stream.seek(-1, 2)
+                    stream.write(bytes([chunk[-1] ^ 1]))
+            self.hub.store.accept(partial, oid)
+        finally:
+            partial.unlink(missing_ok=True)
+        self.answer(200, {})
+
+    def verify(self, oid: str) -> None:
+        self.read_body()
+        held = self.hub.store.holds(oid)
+        self.answer(200 if held else 422, {} if held else {"error": "the digest differs"})
+
+    def commit(self, repo: str, rev: str) -> None:
+        lines = [json.loads(line) for line in self.read_body().splitlines()]
+        with self.hub.store.lock:
+            repository = self.repository(repo)
+            if not repository:
+                return
+            if self.current and self.current.kind == "overtaken":
+                self.hub.store.commit(repo, "someone else", {"notes.txt": self.hub.store.put_bytes(b"theirs")}, [])
+                repository = self.repository(repo)
+                assert repository
+            header = next(line["value"] for line in lines if line["key"] == "header")
+            if header.get("parentCommit") not in (None, repository.head):
+                self.answer(412, {"error": "A commit has happened since. Please refresh and try again."})
+                return
+            added, deleted = {}, []
+            for line in lines:
+                value = line["value"]
+                if line["key"] == "file":
+                    added[value["path"]] = self.hub.store.put_bytes(base64.b64decode(value["content"]))
+                elif line["key"] == "lfsFile":
+                    path = self.hub.store.blobs / value["oid"]
+                    if not path.is_file():
+                        self.answer(400, {"error": f"{value['path']} was never uploaded"})
+                        return
+                    added[value["path"]] = self.hub.store.describe(value["oid"])
+                elif line["key"] == "deletedFile":
+                    deleted.append(value["path"])
+            commit = self.hub.store.commit(repo, header["summary"], added, deleted)
+        self.answer(200, {"commitOid": commit, "commitUrl": f"{self.hub.endpoint}/{repo}/commit/{commit}"})
+
+    def tag(self, repo: str, rev: str) -> None:
+        name = json.loads(self.read_body())["tag"]
+        with self.hub.store.lock:
+            repository = self.repository(repo)
+            if not repository:
+                return
+            if self.current and self.current.kind == "overtaken":
+                repository.tags[name] = next(iter(repository.commits))
+                self.hub.store.save(repository)
+            commit = repository.resolve(rev)
+            if commit is None:
+                self.answer(404, {"error": "no such revision"}, {"X-Error-Code": "RevisionNotFound"})
+            elif name in repository.tags:
+                self.answer(409, {"error": "Tag reference exists already"})
+            else:
+                repository.tags[name] = commit
+                self.hub.store.save(repository)
+                self.answer(200, {})
+
+    # Reading
+
+    def refs(self, repo: str) -> None:
+        repository = self.repository(repo)
+        if repository:
+            branches = [{"name": "main", "ref": "refs/heads/main", "targetCommit": repository.head}]
+            tags = [
+                {"name": name, "ref": f"refs/tags/{name}", "targetCommit": commit}
+                for name, commit in repository.tags.items()
+            ]
+            self.answer(200, {"branches": branches, "converts": [], "tags": tags})
+
+    def info(self, repo: str, rev: str = "main") -> None:
+        found = self.revision(repo, rev)
+        if found:
+            repository, commit = found
+            siblings = [{"rfilename": name} for name in repository.commits[commit]]
+            known = {"id": repo, "modelId": repo, "private": repository.private, "tags": [], "downloads": 0}
+            self.answer(200, {**known, "sha": commit, "siblings": siblings})
+
+    def tree(self, repo: str, rev: str) -> None:
+        found = self.revision(repo, rev)
+        if found:
+            repository, commit = found
+            entries = []
+            for name, blob in repository.commits[commit].items():
+                entry: dict[str, Any] = {"type": "file", "path": name, "size": blob.size, "oid": blob.oid}
+                if is_large(name, blob.size):
+                    entry["lfs"] = {"oid": blob.sha256, "size": blob.size, "pointerSize": 130}
+                entries.append(entry)
+            self.answer(200, entries)
+
+    def resolve(self, repo: str, rev: str, path: str) -> None:
+        found = self.revision(repo, rev)
+        if not found:
+            return
+        repository, commit = found
+        blob = repository.commits[commit].get(path)
+        if blob is None:
+            self.answer(404, {"error": "no such file"}, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": commit})
+            return
+        large = is_large(path, blob.size)
+        start = int((re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")) or ["", "0"])[1])
+        headers = {"X-Repo-Commit": commit, "ETag": f'"{blob.sha256 if large else blob.oid}"', "Accept-Ranges": "bytes"}
+        if start:
+            headers["Content-Range"] = f"bytes {start}-{blob.size - 1}/{blob.size}"
+        self.begin(206 if start else 200, blob.size - start, headers)
+        if self.command == "HEAD":
+            return
+        kind = self.current.kind if self.current else None
+        left = (blob.size - start) // 2 if kind in ("truncate", "lost") else blob.size - start
+        with (self.hub.store.blobs / blob.sha256).open("rb") as stream:
+            stream.seek(start)
+            while left > 0 and (chunk := stream.read(min(CHUNK_BYTES, left))):
+                left -= len(chunk)
+                if kind == "alter" and left == 0:
+                    chunk = chunk[:-1] + bytes([chunk[-1] ^ 1])
+                self.wfile.write(chunk)
+        if kind in ("truncate", "lost"):
+            raise Dropped
+
+    # Requests and answers
+
+    def is_known(self) -> bool:
+        return self.headers.get("Authorization") == f"Bearer {self.hub.token}"
+
+    def repository(self, repo: str) -> Repository | None:
+        """The repository, when it is there and the token may see it; answered otherwise."""
+        found = self.hub.store.get(repo)
+        if found and (not found.private or self.is_known()):
+            return found
+        # As the Hub: who may not see a repository cannot tell whether it exists.
+        self.answer(404 if self.is_known() else 401, {"error": "not found"}, {"X-Error-Code": "RepoNotFound"})
+        return None
+
+    def revision(self, repo: str, rev: str) -> tuple[Repository, str] | None:
+        repository = self.repository(repo)
+        if repository and (commit := repository.resolve(rev)):
+            return repository, commit
+        if repository:
+            self.answer(404, {"error": "no such revision"}, {"X-Error-Code": "RevisionNotFound"})
+        return None
+
+    def chunks(self, limit: int | None = None) -> Iterator[bytes]:
+        """The request's body, at most `limit` bytes of it."""
+        if self.headers.get("Transfer-Encoding") == "chunked":
+            while size := int(self.rfile.readline().split(b";")[0], 16):
+                yield self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
+            return
+        left = int(self.headers.get("Content-Length", 0)) if limit is None else limit
+        while left > 0:
+            chunk = self.rfile.read(min(CHUNK_BYTES, left))
+            if not chunk:
+                raise Dropped
+            left -= len(chunk)
+            yield chunk
+
+    def read_body(self, limit: int | None = None) -> bytes:
+        return b"".join(self.chunks(limit))
+
+    def answer(self, status: int, value: Any, headers: dict[str, str] | None = None) -> None:
+        self.send(status, json.dumps(value).encode(), headers)
+
+    def send(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+        if self.current and self.current.kind == "lost":
+            raise Dropped
+        self.begin(status, len(body), {"Content-Type": "application/json", **(headers or {})})
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def begin(self, status: int, length: int, headers: dict[str, str]) -> None:
+        self.status = status
+        self.send_response(status)
+        for name, value in {"Content-Length": str(length), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()

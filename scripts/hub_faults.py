@@ -1,0 +1,77 @@
+"""What goes wrong at the loopback Hub on request, and what its connections share: the store, the token, the log.
+
+hub.faults.append(Fault("commit", "lost"))   the next commit is applied, and its answer never arrives
+hub.faults.append(Fault("resolve", "alter", path="adapter_model.safetensors"))
+"""
+
+import secrets
+from dataclasses import dataclass, field
+from typing import Literal
+
+from scripts.hub_store import Store
+
+WRITING = {"create", "batch", "blob", "verify", "commit", "tag", "settings"}
+Kind = Literal["status", "drop", "lost", "alter", "truncate", "slow", "garbage", "overtaken"]
+
+
+@dataclass
+class Fault:
+    """What goes wrong at a call. `times` requests are hit, after `skip` that are not.
+
+    status: answered with `code`. drop: the connection ends before the call is done, half-way through a body.
+    lost: the call is done, and the connection ends before the answer. alter: one byte of the body differs (blob:
+    as stored; resolve: as sent). truncate: half of the body is sent. slow: `seconds` late. garbage: 200, no JSON.
+    overtaken: someone else's commit, or tag, comes first.
+    """
+
+    call: str
+    kind: Kind
+    times: int = 1
+    code: int = 503
+    skip: int = 0
+    seconds: float = 0.0
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One answered request, as the log keeps it; `status` 0 when it never got an answer."""
+
+    call: str
+    method: str
+    path: str
+    status: int
+
+
+@dataclass
+class Hub:
+    """What every connection shares. `endpoint` is known once the server listens."""
+
+    store: Store
+    user: str = "someone"
+    token: str = field(default_factory=lambda: "loopback-" + secrets.token_hex(8))
+    endpoint: str = ""
+    faults: list[Fault] = field(default_factory=list)
+    log: list[Request] = field(default_factory=list)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables that point the client here."""
+        return {"HF_ENDPOINT": self.endpoint, "HF_TOKEN": self.token, "HF_HUB_DISABLE_XET": "1"}
+
+    @property
+    def writes(self) -> list[Request]:
+        """Requests that changed something, or tried to."""
+        return [request for request in self.log if request.call in WRITING]
+
+    def fault(self, call: str, path: str) -> Fault | None:
+        """The fault that hits this request, counted."""
+        with self.store.lock:
+            for fault in self.faults:
+                if fault.call == call and fault.times and path.endswith(fault.path):
+                    if fault.skip:
+                        fault.skip -= 1
+                        return None
+                    fault.times -= 1
+                    return fault
+        return None
