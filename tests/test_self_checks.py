@@ -1,0 +1,197 @@
+"""What an evaluation checks about itself: each check is ok on sound rows and not ok on the defect it is there for."""
+
+import time
+from typing import Any
+
+import pytest
+
+from eval.config import Suite
+from eval.errors import UserError
+from eval.records import BASELINE, CANDIDATE, AdapterEffect, Generation, Interval, Score, SelfCheck
+from eval.self_checks import adapter_took_effect, baseline_against_itself, comparable_arms, extremes, self_checks
+
+EFFECT = AdapterEffect(
+    tensors=4, tensors_loaded=4, nonzero_updates=2, probe_prompts=2, max_logit_change=1.5, answers_changed=9, samples=10
+)
+LOSS = {"id": "loss", "task": "t", "metric": "m", "rule": "noninferiority", "margin": 0.05}
+RATE = {"id": "rate", "task": "t", "metric": "m", "rule": "max_rate", "limit": 0.05}
+GAIN = {"id": "gain", "task": "t", "metric": "m", "rule": "superiority", "min_gain": 0.05}
+NAMED = {"id": "named", "task": "t", "metric": "m", "rule": "no_hard_break", "samples": ["0", "1"]}
+
+
+def suite(*gates: dict[str, Any], **changes: Any) -> Suite:
+    fields = {"name": "s", "description": "d", "tasks": [{"name": "t"}], "gates": list(gates)}
+    return Suite.model_validate(fields | changes)
+
+
+def generations(n: int) -> list[Generation]:
+    return [
+        Generation(
+            arm=arm,
+            task="t",
+            sample=str(number),
+            repeat=0,
+            request="r",
+            prompt_sha256=f"prompt {number}",
+            text="ls",
+            tokens=1,
+            finish="stop",
+            seconds=0.0,
+        )
+        for arm in (BASELINE, CANDIDATE)
+        for number in range(n)
+    ]
+
+
+def scores(baseline: list[float], candidate: list[float], category: str | None = None) -> list[Score]:
+    rows = []
+    for arm, values in ((BASELINE, baseline), (CANDIDATE, candidate)):
+        for number, value in enumerate(values):
+            rows.append(
+                Score(
+                    arm=arm,
+                    task="t",
+                    sample=str(number),
+                    repeat=0,
+                    metric="m",
+                    value=value,
+                    status="scored",
+                    cluster=str(number),
+                    category=category,
+                )
+            )
+    return rows
+
+
+def named(checks: list[SelfCheck], name: str) -> SelfCheck:
+    return next(check for check in checks if check.name == name)
+
+
+def test_a_sound_evaluation_passes_every_check() -> None:
+    rows = scores([0.0] * 20 + [1.0] * 40, [1.0] * 60)
+    checks = self_checks(suite(LOSS, GAIN), generations(60), rows, EFFECT, backends={"baseline": 1, "candidate": 1})
+    assert [check.name for check in checks if not check.ok] == []
+    assert len(checks) == 5 and "unknown" in named(checks, "noise floor").said
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("mode", ["fixed", "sequential"])
+def test_the_baseline_against_itself_is_ok_whatever_it_scores(rate: float, mode: str) -> None:
+    values = [float(number < 80 * rate) for number in range(80)]
+    gates = (LOSS, RATE, GAIN, NAMED)
+    check = baseline_against_itself(suite(*gates, mode=mode), scores(values, [1.0 - value for value in values]))
+    assert check.ok, check.said
+
+
+def test_slices_of_the_baseline_against_itself_are_ok() -> None:
+    rows = scores([0.0, 1.0] * 40, [0.0] * 80)
+    rows = [row.model_copy(update={"category": "ab"[int(row.sample) % 2]}) for row in rows]
+    assert baseline_against_itself(suite(LOSS | {"slice": "category"}), rows).ok
+
+
+@pytest.mark.parametrize(
+    ("interval", "said"), [((-0.5, -0.4), "fails loss"), ((0.4, 0.5), "verdict inconclusive, no gate sees a loss")]
+)
+def test_an_interval_that_sees_a_loss_where_nothing_changed_is_found(
+    interval: tuple[float, float], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sign error in the interval: the adapter's run could look right, the baseline against itself cannot."""
+    wrong = Interval(low=interval[0], high=interval[1], confidence=0.9, method="wrong")
+    monkeypatch.setattr("eval.gates.difference_interval", lambda *_: wrong)
+    check = baseline_against_itself(suite(LOSS), scores([0.0, 1.0] * 30, [1.0] * 60))
+    assert said in check.said and check.ok == (interval[0] > 0)
+
+
+def test_a_suite_that_fails_the_baseline_against_itself_has_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = Interval(low=-0.5, high=-0.4, confidence=0.9, method="wrong")
+    monkeypatch.setattr("eval.gates.difference_interval", lambda *_: wrong)
+    with pytest.raises(UserError, match="bug of the suite"):
+        self_checks(suite(LOSS), generations(60), scores([0.0, 1.0] * 30, [1.0] * 60), EFFECT)
+
+
+def test_a_decision_that_ships_without_an_adapter_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    from eval.gates import decide
+
+    monkeypatch.setattr("eval.self_checks.decide", lambda suite, scores, effect: decide(suite, scores, EFFECT))
+    check = baseline_against_itself(suite(LOSS), scores([1.0] * 300, [1.0] * 300))
+    assert not check.ok and "got ship" in check.said
+
+
+def test_other_items_in_one_arm_are_refused() -> None:
+    with pytest.raises(UserError, match="1 answers are in one arm only, first t/9, repeat 0, in baseline"):
+        comparable_arms(generations(10)[:-1], [], {})
+
+
+def test_other_prompts_in_one_arm_are_refused() -> None:
+    rows = generations(10)
+    rows[-1] = rows[-1].model_copy(update={"prompt_sha256": "another"})
+    with pytest.raises(UserError, match="1 items had other prompts, first t/9"):
+        comparable_arms(rows, [], {})
+
+
+def test_other_repeats_in_one_arm_are_refused() -> None:
+    rows = generations(10)
+    more = [*rows, rows[-1].model_copy(update={"repeat": 1})]
+    with pytest.raises(UserError, match="first t/9, repeat 1, in candidate"):
+        comparable_arms(more, [], {})
+
+
+def test_an_item_answered_twice_is_refused() -> None:
+    rows = generations(10)
+    with pytest.raises(UserError, match="candidate answers t/9, repeat 0, twice"):
+        comparable_arms([*rows, rows[-1]], [], {})
+
+
+def test_other_metrics_in_one_arm_are_refused() -> None:
+    rows = scores([1.0] * 10, [1.0] * 10)
+    rows[-1] = rows[-1].model_copy(update={"metric": "other"})
+    with pytest.raises(UserError, match="2 scores are in one arm only, first m of t/9"):
+        comparable_arms(generations(10), rows, {})
+
+
+def test_a_score_without_an_answer_is_refused() -> None:
+    with pytest.raises(UserError, match="a score of t/9 in candidate belongs to no answer"):
+        comparable_arms(generations(9), scores([1.0] * 9, [1.0] * 10), {})
+
+
+def test_an_unknown_arm_is_refused() -> None:
+    with pytest.raises(UserError, match="an arm other"):
+        comparable_arms([generations(1)[0].model_copy(update={"arm": "other"})], [], {})
+
+
+def test_two_backends_are_refused() -> None:
+    with pytest.raises(UserError, match="different backends: baseline bfloat16, candidate float32"):
+        comparable_arms(generations(1), [], {"baseline": "bfloat16", "candidate": "float32"})
+
+
+@pytest.mark.parametrize(
+    ("value", "gate", "ok", "said"),
+    [
+        (0.0, LOSS, False, "loss: both arms are at the floor (all 0), no loss can show"),
+        (1.0, GAIN, False, "gain: both arms are at the ceiling (all 1), no gain can show"),
+        (0.0, RATE, True, "rate: both arms are at the floor (all 0)"),
+    ],
+)
+def test_a_metric_at_an_end_in_both_arms_is_said(value: float, gate: dict[str, Any], ok: bool, said: str) -> None:
+    check = extremes(suite(gate), scores([value] * 20, [value] * 20))
+    assert (check.ok, check.said) == (ok, said)
+
+
+def test_a_metric_at_an_end_in_one_arm_is_no_matter() -> None:
+    check = extremes(suite(LOSS), scores([0.0] * 20, [0.0] * 19 + [1.0]))
+    assert check.ok and "no gated metric" in check.said
+
+
+@pytest.mark.parametrize("broken", [{"tensors_loaded": 3}, {"max_logit_change": 0.0}])
+def test_an_adapter_without_effect_is_not_ok(broken: dict[str, float]) -> None:
+    assert adapter_took_effect(EFFECT).ok
+    assert not adapter_took_effect(EFFECT.model_copy(update=broken)).ok
+    assert not adapter_took_effect(None).ok
+
+
+def test_ten_thousand_items_are_checked_within_a_second() -> None:
+    n = 10_000
+    rows, answers = scores([0.0, 1.0] * (n // 2), [1.0] * n), generations(n)
+    started = time.process_time()
+    self_checks(suite(LOSS, RATE), answers, rows, EFFECT)
+    assert time.process_time() - started < 1.0
