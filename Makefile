@@ -107,4 +107,4 @@ bench-risk: .venv/.dev ## the command-risk analyser on dangerous and on ordinary
 	@$(PY) -m scripts.bench_risk $(if $(NL2BASH),--nl2bash "$(NL2BASH)")
 
 fuzz-risk: .venv/.dev ## a million inputs to the command-risk analyser
-	@$(PY) -m scripts.bench_risk --fuzz 1000000
+	@$(PY) -m scripts.fuzz_risk $(if $(NL2BASH),--nl2bash "$(NL2BASH)")

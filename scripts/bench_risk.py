@@ -1,7 +1,6 @@
-"""The command-risk benchmark: recall on dangerous commands, false alarms on ordinary ones, speed, and fuzzing.
+"""The command-risk benchmark: recall on dangerous commands, false alarms on ordinary ones, and speed.
 
     python -m scripts.bench_risk --nl2bash FOLDER      results/bench/risk.json and a markdown table
-    python -m scripts.bench_risk --fuzz 1000000        random and mutated inputs: no crash, none over the time limit
 
 FOLDER holds all.cm of NL2Bash (or set NL2BASH_DATA); the 300 commands of InterCode-ALFA come from the installed
 package icalfa or from --icalfa FOLDER (its assets/datasets). Neither is part of this repository. Without them their
@@ -15,35 +14,23 @@ import argparse
 import importlib.util
 import json
 import os
-import random
 import shutil
 import statistics
 import subprocess
-import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from time import perf_counter, thread_time
+from time import thread_time
 from typing import Any
 
 from eval.errors import UserError, run_command
 from eval.provenance import verify_manifest
 from eval.risk import analyse
 from eval.stats import wilson_interval
+from scripts.fuzz_risk import worst_texts
 
 DATA = Path("tests/data/risk")
 RESULT = Path("results/bench/risk.json")
-FUZZ_SECONDS = 0.05
-PIECES = [
-    *"abcAZ019 \t\n;|&<>(){}[]$`'\"\\!#*?~=+-/:,.%@^_", "<<", "<<<", "<<-", "$(", "$((", "${", "))", "((", "[[", "]]",
-    "if ", "then ", "fi\n", "do ", "done ", "for x in ", "case ", "esac ", "while ", "function f ", "f() {", "<<EOF\n",
-    "\nEOF\n", "$'", "\\x41", "2>&1", ">|", "@(", "!(", "${x:-", "${x%", "$x", "\"$@\"", "x=", "eval ", "sudo ",
-    "bash -c ",
-    "| sh", "| base64 -d", "xargs ", "find / ", "-exec ", "{} \\;", "-delete ", "rm -rf ", "/etc/", "~", "/dev/sda",
-    "{1..9}",
-    "{a,b}", "awk '", "sed '", "python -c '", "echo ", "printf '%s' ", "curl ", "\0", "\u202e", "é", "中",
-    "\U0001f600", "\x1b",
-]  # fmt: skip
 
 
 def read_commands(path: Path) -> list[str]:
@@ -117,24 +104,6 @@ def timing(commands: Sequence[str]) -> dict[str, float]:
     return {"median_us": statistics.median(seconds) * 1e6, "p99_us": seconds[int(len(seconds) * 0.99)] * 1e6}
 
 
-def worst_texts() -> list[str]:
-    """Texts of 10,240 characters that repeat one piece: the hardest inputs known for parser and walk."""
-    seeds = [
-        *PIECES, "$[1", "a=(", "a|", "))", "== ", "[[ a =~ (", "a=$a$a;", "echo YQ==|base64 -d|",
-        "rm -rf x;", "find . -exec ",
-        "a&&b||c;", "a& ", "f() { f; };f;", "{a,b}{1..9} ", "`\\`", "${x:-`a`} ", "a >b ", "cat <<E\n`a`\nE\n",
-    ]  # fmt: skip
-    variables = "".join(f"v{number}=1;" for number in range(500))
-    whole = [
-        variables + "a|b;" * 2000, variables + "if a; then b; fi;" * 500, variables + ": $(a);" * 1000,
-        "x=" + "a" * 60 + ";" + "echo ${x%%*a*a*a*b};" * 400, "rm -rf " + "/a*/b " * 1500, "cat " + "/e*/s* " * 1300,
-        "awk '" + 'system("a");' * 150 + "'",
-        "sed '" + "s/a/b/e;" * 1200 + "'", "python -c '" + 'system("a");' * 800 + "'",
-        "".join(f"f{number}() {{ f{number + 1}; f{number + 1}; }};" for number in range(200)) + "f0",
-    ]  # fmt: skip
-    return [(seed * 10_240)[:10_240] for seed in seeds] + [text[:10_240] for text in whole]
-
-
 def worst_case() -> dict[str, Any]:
     """Milliseconds of processor time of the slowest 10 kB text; the best of three runs of each."""
     times: dict[str, float] = {}
@@ -147,61 +116,6 @@ def worst_case() -> dict[str, Any]:
         times[f"{text[:16]}…{text[5000:5016]}"] = min(runs) * 1e3
     slowest = max(times, key=lambda text: times[text])
     return {"ms": times[slowest], "text": slowest, "texts": len(times)}
-
-
-def inputs(count: int, seed: int, corpus: Sequence[str]) -> Iterable[str]:
-    """Random texts: pieces strewn, commands cut, joined and spliced. The same seed gives the same texts."""
-    chance = random.Random(seed)
-    for _ in range(count):
-        kind = chance.random()
-        if kind < 0.35 or not corpus:
-            yield "".join(chance.choices(PIECES, k=chance.randint(1, 40)))
-            continue
-        text = chance.choice(corpus)
-        for _ in range(chance.randint(1, 4)):
-            at = chance.randint(0, len(text))
-            change = chance.random()
-            if change < 0.4:
-                text = text[:at] + chance.choice(PIECES) + text[at:]
-            elif change < 0.6:
-                text = text[:at] + text[at + chance.randint(1, 5) :]
-            elif change < 0.8:
-                other = chance.choice(corpus)
-                text = text[:at] + other[chance.randint(0, len(other)) :]
-            else:
-                text = chance.choice(
-                    ["bash -c '{}'", "sudo {}", "echo $({})", "f() {{ {}; }}; f", "{} | sh", '"{}"']
-                ).format(text)
-        yield text
-
-
-def fuzz(count: int, seed: int, corpus: Sequence[str]) -> dict[str, Any]:
-    """Analyse `count` random inputs. Any exception ends the run with its traceback: that is a bug."""
-    verdicts: Counter[str] = Counter()
-    analyse("ls")  # loads the effect table
-    slowest, slow_text, start = 0.0, "", perf_counter()
-    for number, text in enumerate(inputs(count, seed, corpus), start=1):
-        before = thread_time()
-        verdicts[analyse(text).verdict] += 1
-        took = thread_time() - before
-        for _ in range(3 if took > FUZZ_SECONDS / 5 else 0):  # a pause of the machine is not the analyser's
-            before = thread_time()
-            analyse(text)
-            took = min(took, thread_time() - before)
-        if took > slowest:
-            slowest, slow_text = took, text
-        if number % 100_000 == 0:
-            print(
-                f"fuzz: {number:,} inputs, slowest {slowest * 1e3:.1f} ms, {perf_counter() - start:.0f} s",
-                file=sys.stderr,
-            )
-    return {
-        "inputs": count,
-        "seed": seed,
-        "verdicts": dict(verdicts),
-        "slowest_ms": slowest * 1e3,
-        "slowest": slow_text[:200],
-    }
 
 
 def measure(nl2bash: Sequence[str], icalfa: Sequence[str]) -> dict[str, Any]:
@@ -290,15 +204,9 @@ def main() -> int:
     parser.add_argument("--icalfa", type=Path, help="icalfa's assets/datasets, when the package is not installed")
     parser.add_argument("--tools", type=Path, help="answers of other tools, JSON")
     parser.add_argument("--write-commands", type=Path, metavar="FILE", help="only write every command, for risk_tools")
-    parser.add_argument("--fuzz", type=int, metavar="N", help="only fuzz, with N inputs")
-    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=RESULT)
     given = parser.parse_args()
     nl2bash = nl2bash_commands(Path(given.nl2bash) if given.nl2bash else None)
-    if given.fuzz:
-        found = fuzz(given.fuzz, given.seed, [*read_commands(DATA / "development.jsonl"), *nl2bash])
-        print(json.dumps(found, indent=1))
-        return 0 if found["slowest_ms"] < FUZZ_SECONDS * 1e3 else 1
     icalfa = icalfa_commands(given.icalfa)
     sets = {
         "development": read_commands(DATA / "development.jsonl"),

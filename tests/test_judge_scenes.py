@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from eval.judge.file_contents import altered, chooser
 from eval.judge.hints import Hints, missing_operands, read_hints
-from eval.judge.perturb import altered, both, chooser, filled_in, new_contents, new_tree, with_operands
+from eval.judge.perturb import both, filled_in, new_contents, new_tree, with_operands
 from eval.sandbox.execution import Execution
 from eval.sandbox.fixtures import ICALFA
 from eval.tasks.intercode_alfa import dataset, load_rows

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from eval.risk import analyse
 from eval.risk.syntax import MAX_CHARACTERS, parse, same_length_copy
-from scripts.bench_risk import DATA, PIECES, inputs, read_commands, worst_texts
+from scripts.bench_risk import DATA, read_commands
+from scripts.fuzz_risk import PIECES, inputs, worst_texts
 
 # Generous beside the 50 ms that the benchmark measures: tests share their machine with other work.
 SECONDS = 0.25

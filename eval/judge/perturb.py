@@ -5,22 +5,15 @@ choice comes from a digest of the seed and the file's path. What a copy must sta
 have, no traps (a folder called `notes.txt` would punish a candidate for what no request meant).
 """
 
-import csv
-import gzip
-import io
-import json
 import os
 import posixpath
 import random
 import re
-import tarfile
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
 
+from eval.judge.file_contents import SAMPLES, altered, chooser, sample_text, write_operand
 from eval.judge.hints import Hints
-from eval.provenance import text_sha256
 from eval.sandbox.trees import NOW
 
 Edit = Callable[[Path], None]
@@ -32,11 +25,6 @@ MAX_TEXT_BYTES = 200_000
 MAX_NEW_BYTES = 400_000  # a file for a `-size` limit above this is not made: copies must stay cheap
 MAX_FOLDERS = 10
 SYSTEM = frozenset(("bin", "boot", "dev", "etc", "lib", "lib64", "proc", "run", "sbin", "sys", "tmp", "usr", "var"))
-SAMPLES = ("alpha", "beta", "gamma", "delta")
-
-
-def chooser(seed: str, name: str) -> random.Random:
-    return random.Random(int(text_sha256(f"{seed}\0{name}")[:16], 16))
 
 
 def new_contents(hints: Hints, seed: str) -> Edit:
@@ -107,80 +95,6 @@ def both(*edits: Edit) -> Edit:
             one(tree)
 
     return edit
-
-
-# --- contents -----------------------------------------------------------------------------------------------------
-
-
-def altered(text: str, suffix: str, hints: Hints, rng: random.Random) -> str:
-    """A text of the same kind with other lines: JSON stays JSON, a table keeps its columns, a script its first line."""
-    if suffix == ".json":
-        try:
-            return json.dumps(other_values(json.loads(text), rng), indent=2) + "\n"
-        except ValueError:
-            pass
-    lines = text.splitlines()
-    if is_table(lines):
-        rows = [other_digits(rng.choice(lines), rng) for _ in range(3 + rng.randrange(4))]
-        return "\n".join([*lines, *rows]) + "\n"
-    body = list(lines)
-    keep = 1 if lines[0].startswith("#!") else 0
-
-    def insert(line: str) -> None:
-        body.insert(rng.randint(keep, len(body)), line)
-
-    for _ in range(2 + rng.randrange(3)):
-        insert(rng.choice(lines))  # repeated, mostly not next to each other
-    insert(rng.choice(lines).swapcase())
-    insert(other_digits(rng.choice(lines), rng))
-    for word in hints.words[:5]:
-        if rng.random() < 0.7:
-            forms = (word, f"see {word} there", f"{word} and {word} again", word.swapcase(), f"pre{word}post")
-            for form in rng.sample(forms, 3):
-                insert(form)
-    position = rng.randint(keep, len(body))
-    body[position:position] = [rng.choice(lines)] * 2  # next to each other
-    insert("")
-    insert("\t" + rng.choice(lines) + "  ")
-    insert(" ".join(SAMPLES) * 4)
-    wanted = max([n for n in hints.numbers if n <= 120], default=0) + 4 + rng.randrange(4)
-    while len(body) < wanted:
-        body.append(f"{rng.choice(SAMPLES)} {rng.randrange(1000)} {rng.choice(lines).strip()[:40]}")
-    return "\n".join(body) + "\n"
-
-
-def other_values(value: Any, rng: random.Random) -> Any:
-    """The same JSON structure with other strings and numbers; a list gets one more item."""
-    if isinstance(value, dict):
-        return {key: other_values(item, rng) for key, item in value.items()}
-    if isinstance(value, list):
-        items = [other_values(item, rng) for item in value]
-        return [*items, items[0]] if items else items
-    if isinstance(value, bool) or value is None:
-        return value
-    if isinstance(value, int | float):
-        return value + rng.randint(1, 50)
-    return other_digits(str(value), rng) + rng.choice(SAMPLES)
-
-
-def is_table(lines: list[str]) -> bool:
-    """At least two lines with the same number, not zero, of commas, tabs or colons."""
-    filled = [line for line in lines if line.strip()]
-    return len(filled) > 1 and any(
-        filled[0].count(mark) > 0 and len({line.count(mark) for line in filled}) == 1 for mark in ",\t:"
-    )
-
-
-def other_digits(text: str, rng: random.Random) -> str:
-    return re.sub(r"\d", lambda _: str(rng.randrange(10)), text)
-
-
-def sample_text(hints: Hints, rng: random.Random) -> str:
-    lines = [f"{rng.choice(SAMPLES)} {rng.randrange(100)} {rng.choice(SAMPLES)}" for _ in range(3 + rng.randrange(9))]
-    return altered("\n".join(lines) + "\n", "", hints, rng)
-
-
-# --- tree ---------------------------------------------------------------------------------------------------------
 
 
 def everything(tree: Path) -> list[Path]:
@@ -313,42 +227,3 @@ def change_ages(tree: Path, hints: Hints, seed: str) -> None:
         os.utime(path, (max(accessed, modified) if rng.random() < 0.5 else accessed, modified))
         if path.is_file() and rng.random() < 0.15:
             path.chmod(rng.choice(MODES))
-
-
-# --- operands -----------------------------------------------------------------------------------------------------
-
-
-def write_operand(path: Path, hints: Hints, rng: random.Random) -> None:
-    """A file of the kind its name says, with members or rows where the kind has them."""
-    text = sample_text(hints, rng)
-    name = path.name.lower()
-    if re.search(r"\.(tar|tgz|tbz2?|txz|tar\.(gz|bz2|xz))$", name):
-        with tarfile.open(path, compression(name)) as archive:
-            for member in ("member/one.txt", "member/two.log"):
-                data = sample_text(hints, rng).encode()
-                entry = tarfile.TarInfo(member)
-                entry.size = len(data)
-                archive.addfile(entry, io.BytesIO(data))
-    elif name.endswith((".zip", ".jar")):
-        with zipfile.ZipFile(path, "w") as archive_zip:
-            for member in ("one.txt", "two.log"):
-                archive_zip.writestr(zipfile.ZipInfo(member), sample_text(hints, rng))
-    elif name.endswith(".gz"):
-        path.write_bytes(gzip.compress(text.encode(), mtime=0))
-    elif name.endswith(".json"):
-        path.write_text(json.dumps({"name": "alpha", "items": [{"id": 1}, {"id": 2}], "size": 42}, indent=2) + "\n")
-    elif name.endswith((".csv", ".tsv")):
-        out = io.StringIO()
-        writer = csv.writer(out, delimiter="\t" if name.endswith("tsv") else ",", lineterminator="\n")
-        writer.writerows([["name", "count", "city"], *([s, rng.randrange(90), s[::-1]] for s in SAMPLES)])
-        path.write_text(out.getvalue())
-    else:
-        path.write_text(text, encoding="utf-8")
-        path.chmod(0o755 if name.endswith((".sh", ".py")) else 0o644)
-
-
-def compression(name: str) -> Literal["w:", "w:gz", "w:bz2", "w:xz"]:
-    """Mode of tarfile.open for an archive's name."""
-    if name.endswith("gz"):
-        return "w:gz"
-    return "w:bz2" if "bz" in name else "w:xz" if "xz" in name else "w:"
