@@ -8,7 +8,7 @@ RECIPE  ?= smollm2-135m-cpu
 export PYTHONUNBUFFERED := 1
 # Exit codes 1 (no-ship) and 3 (inconclusive) are answers; make calls them errors and says so after the verdict.
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup model data lint preflight train eval self-check damage-check report gate review publish runs compare \
+.PHONY: help demo test setup model data lint preflight train eval self-check damage-check report gate review bless publish runs compare \
     sandbox-root sandbox-check check check-golds bench bench-sandbox bench-judge bench-risk fuzz-risk
 
 help: ## list the commands
@@ -77,6 +77,9 @@ gate: setup ## decide RUN= again from its saved scores, under its own suite or S
 review: setup ## show the report of RUN= and record DECISION=approve|reject REVIEWER= COMMENT=
 	@$(PY) -m scripts.review $(if $(RUN),--run $(RUN)) $(if $(DECISION),--decision $(DECISION)) \
 	    $(if $(REVIEWER),--reviewer "$(REVIEWER)") $(if $(COMMENT),--comment "$(COMMENT)")
+
+bless: setup ## accept RUN= as what `baseline: blessed` means for its recipe; without RUN, the history
+	@$(PY) -m scripts.bless $(if $(RUN),--run $(RUN))
 
 publish: setup ## verify everything of RUN= and upload it to REPO=; DRY_RUN=1 stops before the upload
 	@$(PY) -m scripts.publish $(if $(RUN),--run $(RUN)) --repo "$(REPO)" $(if $(DRY_RUN),--dry-run)
