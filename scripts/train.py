@@ -10,6 +10,7 @@ is complete when the trainer did every planned step, and at no other time: an ex
 
 import argparse
 import json
+import math
 import os
 import shutil
 import signal
@@ -25,6 +26,8 @@ from eval.provenance import file_sha256, json_sha256, write_manifest
 from eval.run_folder import RESULTS, list_runs, new_run, read_run, update_run
 from scripts.lint_recipe import is_cpu_recipe, lint_recipe, load_recipe, resolve_recipe
 from scripts.preflight import preflight
+from scripts.secret_patterns import redact_file, refuse_secrets
+from scripts.system_metrics import Sampler, read_samples, summarise
 
 ROOT = Path(__file__).resolve().parent.parent
 ADAPTER_FILES = (
@@ -36,6 +39,7 @@ ADAPTER_FILES = (
     "chat_template.jinja",
 )
 INTERRUPTED = 130
+SERIES = ("learning_rate", "grad_norm")  # of the trainer's log, beside the loss
 
 
 def train(recipe_path: Path, results: Path = RESULTS) -> Path:
@@ -44,6 +48,7 @@ def train(recipe_path: Path, results: Path = RESULTS) -> Path:
     Raises UserError for a bad recipe, an unfit machine, a failed or an interrupted training.
     """
     recipe = load_recipe(recipe_path)
+    refuse_credentials(recipe_path, recipe)
     problems = lint_recipe(recipe_path)
     if problems:
         raise UserError(f"{len(problems)} problem(s): {'; '.join(problems)}")
@@ -62,6 +67,12 @@ def train(recipe_path: Path, results: Path = RESULTS) -> Path:
         launch_worker(run, recipe)
     complete(run, recipe)
     return run
+
+
+def refuse_credentials(recipe_path: Path, recipe: dict[str, Any]) -> None:
+    """Refused when the recipe or a local dataset holds one: a run keeps the first, a model learns the second."""
+    data = [ROOT / dataset["path"] for dataset in recipe.get("datasets") or []]
+    refuse_secrets([recipe_path, *(path for path in data if path.is_file())], ROOT, then="train again")
 
 
 def describe_data(recipe: dict[str, Any]) -> list[dict[str, Any]]:
@@ -117,6 +128,7 @@ def is_trained(run: Path) -> bool:
 def launch_worker(run: Path, recipe: dict[str, Any]) -> None:
     """Run Axolotl in a child process; SIGTERM and Ctrl-C reach it and make it save a checkpoint first."""
     remove_torn_checkpoints(run)
+    (run / "training").mkdir(exist_ok=True)
     environment = {**os.environ, "AXOLOTL_DO_NOT_TRACK": "1", "TOKENIZERS_PARALLELISM": "false"}
     environment["WANDB_DIR"] = str(run)
     environment["PYTHONHASHSEED"] = "0"  # PEFT keeps target modules in a set: its order goes into adapter_config.json
@@ -135,7 +147,9 @@ def launch_worker(run: Path, recipe: dict[str, Any]) -> None:
     )
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, lambda *_: worker.terminate())
-    code = worker.wait()
+    with Sampler(worker.pid, run / "training" / "system.jsonl"):
+        code = worker.wait()
+    redact_file(run / "train.log")
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if code == INTERRUPTED:
@@ -204,14 +218,15 @@ def complete(run: Path, recipe: dict[str, Any]) -> None:
 
 
 def summary(run: Path, checkpoint: Path, recipe: dict[str, Any]) -> dict[str, Any]:
-    """train.json: what ran, how long, and the loss curve as [step, loss] pairs."""
+    """train.json: what ran, how long, the loss curve as [step, loss] pairs, and what the machine did."""
     state = trainer_state(checkpoint) or {}
     sessions = [json.loads(line) for line in (run / "training" / "sessions.jsonl").read_text().splitlines()]
     seconds = sum(
         max(row["seconds"] for row in sessions if row["session"] == session)
         for session in {row["session"] for row in sessions}
     )
-    curve = [[row["step"], row["loss"]] for row in state["log_history"] if "loss" in row]
+    steps = [row for row in state["log_history"] if "loss" in row]
+    curve = [[row["step"], row["loss"]] for row in steps]
     return {
         "completed": True,
         "steps": state["global_step"],
@@ -223,7 +238,15 @@ def summary(run: Path, checkpoint: Path, recipe: dict[str, Any]) -> dict[str, An
         "peak_memory_gb": max(row["peak_memory_gb"] for row in sessions),
         "final_loss": curve[-1][1] if curve else None,
         "curve": curve,
+        "series": {name: series(steps, name) for name in SERIES},
+        "system": summarise(read_samples(run / "training" / "system.jsonl")),
     }
+
+
+def series(steps: list[dict[str, Any]], name: str) -> list[list[float]]:
+    """[step, value] of what the trainer logged under a name; a value that is no number (a NaN gradient) is left out."""
+    logged = [[row["step"], row[name]] for row in steps if isinstance(row.get(name), int | float)]
+    return [point for point in logged if math.isfinite(point[1])]
 
 
 def main() -> int:
