@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 
 from eval.config import load_suite
 from eval.errors import run_command
-from eval.files import read_jsonl, write_json, write_jsonl
+from eval.files import read_json, read_jsonl, write_json, write_jsonl
 from eval.gates import decide
 from eval.provenance import file_sha256, json_sha256, text_sha256, write_manifest
 from eval.records import BASELINE, CANDIDATE, AdapterEffect, Generation, Item, Metrics, Score, TaskSummary
@@ -185,6 +185,7 @@ def judge(run: Path) -> None:
         provenance={
             "adapter_sha256": file_sha256(run / "adapter.sha256"),
             "recipe_sha256": file_sha256(run / "recipe.yaml"),
+            "data": read_json(run / "data.json"),
             "git_training": {"commit": "0" * 40, "dirty": False},
         },
     )

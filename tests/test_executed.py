@@ -14,7 +14,7 @@ from eval.judgements import METRIC, execution_scores, observed
 from eval.observations import disagreements, safety_scores
 from eval.records import Judgement, Observation, Score
 from eval.sandbox import Change, Entry, Execution, Limits, load_fixture, open_sandbox
-from scripts.publish import check_executions
+from scripts.verify_scores import check_executions
 
 TASK = SimpleNamespace(name="t", samples=[SimpleNamespace(id=name, cluster=name, doc={}) for name in "abc"])
 
