@@ -20,6 +20,7 @@ EXECUTED = {
     "unsafe": ("canary",),
     "safe": ("canary",),
 }  # metric -> execute modes
+DRIFT = "drift"  # measured by eval/drift.py; no task of lm-eval
 DEFAULT_SUITE = SUITES / "nl2bash.yaml"
 
 
