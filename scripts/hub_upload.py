@@ -1,144 +1,242 @@
-"""What goes up, and sending it: the upload set of a verified run, one commit, one tag, and reading it back.
+"""Send publication/ to the Hub: one commit, downloaded again, compared, loaded, and only then tagged.
 
-    folder = build("OWNER/NAME", evidence)           publication/ in the run folder; no network
-    record = upload(folder, "OWNER/NAME", tag)       called by scripts.publish after everything is verified
+    sent = upload(folder, Target(repo, tag, public=False), prove)
 
-Status: `upload` has never met the real Hub. It ran by hand against a throwaway loopback server, with the real
-client; a later issue commits that server as a test. The token comes from huggingface_hub's own sources (HF_TOKEN,
-`hf auth`). Not handled yet: a kill between tag and publication.json, after which the tag refuses a second try.
+Every step first looks at what is there already, so that the same command completes what a fault cut short: a large
+file that arrived is not sent again, a commit or tag whose answer was lost is found by its content. The tag is
+made last and never moved; under it is what was verified, or nothing. A repository is created private, and made public
+only on request and after everything else. The token comes from huggingface_hub's own sources (HF_TOKEN, `hf auth`).
 
-The repository is created private. Files of an earlier version that are not in `folder` are deleted by the same
-commit: a left-over adapter_model.bin would be loaded as a pickle. An existing tag is never moved.
+Files of an earlier version that are not in `folder` are deleted by the same commit: a left-over adapter_model.bin
+would be loaded as a pickle. A repository that holds other people's files is refused instead.
+
+Not protected against: a Hub that answers its uploader honestly and its readers not; whoever else may write to the
+repository, after the tag was made.
 """
 
-import datetime
-import shutil
+import hashlib
+import json
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, set_client_factory
 from huggingface_hub.errors import (
     HfHubHTTPError,
     LocalEntryNotFoundError,
     LocalTokenNotFoundError,
     OfflineModeIsEnabled,
+    RepositoryNotFoundError,
 )
+from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils import disable_progress_bars, logging
+from huggingface_hub.utils._http import default_client_factory
 
 from eval.errors import Refused, UserError
-from eval.files import read_json, write_json, write_text
-from eval.provenance import file_sha256, folder_digests, write_manifest
-from scripts.card import MANIFEST, Evidence, hub_base, render_card
-from scripts.secret_patterns import refuse_secrets
+from eval.provenance import CHUNK_BYTES, folder_digests
+from scripts.card import MANIFEST
+from scripts.load_back import Loaded
 
-WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
-FROM_RUN = ("metrics.json", "report.md")
 HUB_OWN_FILES = (".gitattributes",)  # written by the Hub itself
+TIMEOUT_SECONDS = 120.0  # of one answer; the client's own default is to wait for ever
+Prove = Callable[[Path, str, Path, HfApi], Loaded | None]
 
 
-def build(repo: str, evidence: Evidence) -> Path:
-    """publication/, whole: exactly the files that go up, in a folder made anew each time.
+@dataclass(frozen=True)
+class Target:
+    repo: str
+    tag: str
+    public: bool = False
 
-    Raises Refused when a file changed since it was verified, the adapter names another base than the recipe,
-    or the card holds a credential.
+
+@dataclass(frozen=True)
+class Remote:
+    """What the Hub has before anything is sent. `head` None: the repository does not exist."""
+
+    publisher: str
+    head: str | None
+    private: bool
+    tags: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Sent:
+    commit: str
+    digests: dict[str, str]
+    private: bool
+    publisher: str
+    loaded: Loaded | None
+
+
+def look(api: HfApi, target: Target) -> Remote:
+    """Account, newest commit, visibility and tags. Changes nothing."""
+    with hub_errors(target.repo):
+        publisher = str(api.whoami()["name"])
+        try:
+            info = api.model_info(target.repo)
+        except RepositoryNotFoundError:
+            return Remote(publisher, None, True, {})
+        tags = {ref.name: ref.target_commit for ref in api.list_repo_refs(target.repo).tags}
+        return Remote(publisher, info.sha, bool(info.private), tags)
+
+
+def check_remote(api: HfApi, folder: Path, target: Target, remote: Remote) -> None:
+    """Refused when the repository is public unasked, its tag holds something else, or its files are not ours."""
+    if remote.head is None:
+        return
+    if not remote.private and not target.public:
+        raise Refused(f"{target.repo} is public: say so with PUBLIC=1, or make it private first")
+    tagged = remote.tags.get(target.tag)
+    if tagged and not holds(api, target.repo, tagged, folder):
+        raise Refused(f"{target.repo} already has tag {target.tag} with other content: a published tag is never moved")
+    if not tagged:
+        there = {file.path for file in listing(api, target.repo, remote.head)}
+        foreign = sorted(there - {path.name for path in folder.iterdir()} - set(HUB_OWN_FILES))
+        if foreign and MANIFEST not in there:
+            raise Refused(f"{target.repo} holds {foreign[0]}, which was not published from here: name another REPO")
+
+
+def upload(api: HfApi, folder: Path, target: Target, remote: Remote, prove: Prove) -> Sent:
+    """Commit, download, compare, load, tag. Raises Refused when what comes back is not what was sent.
+
+    Raises UserError when the Hub cannot be used: network, token, a commit in between, an answer that is none.
     """
-    target = evidence.folder / "publication"
-    partial = target.with_name("publication.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
+    with hub_errors(target.repo):
+        commit = remote.tags.get(target.tag) or send(api, folder, target, remote)
+        with tempfile.TemporaryDirectory(prefix="publish-") as cache:
+            snapshot = Path(api.snapshot_download(target.repo, revision=commit, cache_dir=cache))
+            received = folder_digests(snapshot, ignore=HUB_OWN_FILES)
+            sent = folder_digests(folder)
+            wrong = sorted(name for name in sent.keys() | received.keys() if sent.get(name) != received.get(name))
+            if wrong:
+                raise Refused(
+                    f"{target.repo} at {commit} gives back other bytes for {', '.join(wrong)}: it was not tagged; "
+                    "publish again, and do not use this commit"
+                )
+            loaded = prove(snapshot, commit, Path(cache), api)
+        make_tag(api, target, commit)
+        private = api.model_info(target.repo).private
+        if target.public and private:
+            api.update_repo_settings(target.repo, private=False)
+            private = api.model_info(target.repo).private
+        return Sent(commit, received, bool(private), remote.publisher, loaded)
+
+
+def send(api: HfApi, folder: Path, target: Target, remote: Remote) -> str:
+    """The commit that holds exactly `folder`: the newest, when it does already, or a new one on top of it."""
+    head = remote.head
+    if head is None:
+        api.create_repo(target.repo, private=True, exist_ok=True)
+        head = api.model_info(target.repo).sha
+    assert head is not None
+    if holds(api, target.repo, head, folder):
+        print("the files are on the Hub already", flush=True)
+        return head
+    names = sorted(path.name for path in folder.iterdir())
+    stale = {file.path for file in listing(api, target.repo, head)} - set(names) - set(HUB_OWN_FILES)
+    operations: list[CommitOperationAdd | CommitOperationDelete] = [
+        *(CommitOperationAdd(path_in_repo=name, path_or_fileobj=folder / name) for name in names),
+        *(CommitOperationDelete(path_in_repo=name) for name in sorted(stale)),
+    ]
+    print(f"sending {len(names)} files to {target.repo}", flush=True)
+    return api.create_commit(target.repo, operations, commit_message=f"Publish {target.tag}", parent_commit=head).oid
+
+
+def make_tag(api: HfApi, target: Target, commit: str) -> None:
+    """Tag the commit. Refused when the tag names another one, whoever made it."""
+    tags = {ref.name: ref.target_commit for ref in api.list_repo_refs(target.repo).tags}
+    if target.tag not in tags:
+        try:
+            api.create_tag(target.repo, tag=target.tag, revision=commit, exist_ok=False)
+        except HfHubHTTPError as error:
+            if error.response.status_code != 409:
+                raise
+        tags = {ref.name: ref.target_commit for ref in api.list_repo_refs(target.repo).tags}
+    if tags.get(target.tag) != commit:
+        raise Refused(f"tag {target.tag} of {target.repo} names another commit by now: a tag is never moved")
+
+
+def listing(api: HfApi, repo: str, revision: str) -> list[RepoFile]:
+    """The files of a commit, as the Hub lists them."""
+    tree = api.list_repo_tree(repo, revision=revision, recursive=True)
+    return [entry for entry in tree if isinstance(entry, RepoFile)]
+
+
+def holds(api: HfApi, repo: str, revision: str, folder: Path) -> bool:
+    """Whether a commit lists exactly the files of `folder`, by digest, besides the Hub's own."""
+    listed = {
+        file.path: file.lfs.sha256 if file.lfs else file.blob_id
+        for file in listing(api, repo, revision)
+        if file.path not in HUB_OWN_FILES
+    }
+    if listed.keys() != {path.name for path in folder.iterdir()}:
+        return False
+    return all(digest in content_names(folder / name) for name, digest in listed.items())
+
+
+def content_names(path: Path) -> tuple[str, str]:
+    """SHA-256 of a file, by which the Hub names a large one, and git's name of its content."""
+    sha256, git = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % path.stat().st_size)
+    with path.open("rb") as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            sha256.update(chunk)
+            git.update(chunk)
+    return sha256.hexdigest(), git.hexdigest()
+
+
+def connect() -> HfApi:
+    """The client, which does not wait for ever and does not print addresses: those of uploads carry signatures."""
+    set_client_factory(client)
+    logging.set_verbosity_error()
+    disable_progress_bars()
+    return HfApi()
+
+
+def client() -> httpx.Client:
+    made = default_client_factory()
+    made.timeout = httpx.Timeout(TIMEOUT_SECONDS)
+    return made
+
+
+@contextmanager
+def hub_errors(repo: str) -> Iterator[None]:
+    """Every way in which the Hub cannot be used, as one line."""
     try:
-        _fill(partial, repo, evidence)
-        shutil.rmtree(target, ignore_errors=True)
-        partial.rename(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)  # nothing half-made, or refused, stays to be sent by hand
-    return target
+        yield
+    except RuntimeError as error:  # the client's upload threads wrap what went wrong
+        if not isinstance(error.__cause__, (OSError, httpx.HTTPError)):
+            raise
+        raise UserError(explain(error.__cause__, repo)) from None
+    except (OSError, httpx.HTTPError, json.JSONDecodeError) as error:
+        raise UserError(explain(error, repo)) from None
+    except ValueError as error:
+        if "metadata in README.md" not in str(error):
+            raise
+        raise UserError(f"the Hub does not accept the card: {error}") from None
 
 
-def _fill(partial: Path, repo: str, evidence: Evidence) -> None:
-    base = hub_base(evidence.recipe)
-    for name, digest in evidence.adapter_digests.items():
-        copy_verified(evidence.folder / "adapter" / name, partial / name, digest)
-    for name in FROM_RUN:
-        copy_verified(evidence.folder / name, partial / name, evidence.review.digests[name])
-    config = read_json(partial / CONFIG)
-    named = Path(str(config.get("base_model_name_or_path"))).name
-    if named != Path(str(evidence.recipe["base_model"])).name:
-        raise Refused(f"{CONFIG} names base {named}, the recipe {evidence.recipe['base_model']}")
-    write_json(partial / CONFIG, config | {"base_model_name_or_path": base.hub_id, "revision": base.revision})
-    write_text(partial / "README.md", render_card(repo, base, evidence))
-    write_manifest(partial, partial / MANIFEST)
-    refuse_secrets([path for path in sorted(partial.iterdir()) if path.name != WEIGHTS], partial)
-
-
-def copy_verified(source: Path, target: Path, digest: str) -> None:
-    """Copy the bytes that were verified. Refused when they are other bytes by now."""
-    shutil.copyfile(source, target, follow_symlinks=False)
-    if target.is_symlink() or file_sha256(target) != digest:
-        raise Refused(f"{source} changed while it was being published")
-
-
-def upload(folder: Path, repo: str, tag: str) -> dict[str, Any]:
-    """Commit, tag, download, compare; returns publication.json.
-
-    Raises UserError when the Hub cannot be used (network, token, a commit in between), Refused when the tag
-    exists or what comes back is not what was sent.
-    """
-    try:
-        return _upload(HfApi(), folder, repo, tag)
-    except LocalTokenNotFoundError:
-        raise UserError("no Hugging Face token: set HF_TOKEN, or log in with `hf auth login`") from None
-    except OfflineModeIsEnabled:
-        raise UserError("HF_HUB_OFFLINE is set, and publishing needs the Hub: unset it") from None
-    except LocalEntryNotFoundError:
-        raise UserError(f"{repo} was written, and could not be read back: compare it by hand before use") from None
-    except HfHubHTTPError as error:
+def explain(error: Exception, repo: str) -> str:
+    """What went wrong and what to do. Holds no address."""
+    if isinstance(error, LocalTokenNotFoundError):
+        return "no Hugging Face token: set HF_TOKEN, or log in with `hf auth login`"
+    if isinstance(error, OfflineModeIsEnabled):
+        return "HF_HUB_OFFLINE is set, and publishing needs the Hub: unset it"
+    if isinstance(error, HfHubHTTPError):
         status = error.response.status_code
         advice = {
             401: "the token is missing, wrong or expired: set HF_TOKEN",
             403: "the token may not write here: use one with write access to the owner",
             409: "someone else pushed meanwhile: look at the repository, then publish again",
-        }.get(status, "publish again later")
-        raise UserError(f"the Hub answered {status} for {repo}: {advice}") from None
-    except httpx.HTTPError as error:
-        raise UserError(f"the Hub cannot be reached ({type(error).__name__}): publish again later") from None
-
-
-def _upload(api: HfApi, folder: Path, repo: str, tag: str) -> dict[str, Any]:
-    sent = folder_digests(folder)
-    api.create_repo(repo, private=True, exist_ok=True)
-    if tag in [ref.name for ref in api.list_repo_refs(repo).tags]:
-        raise Refused(f"{repo} already has tag {tag}: a published run is never replaced")
-    before = api.model_info(repo)
-    remote = {file.rfilename for file in before.siblings or []}
-    stale = sorted(remote - sent.keys() - set(HUB_OWN_FILES))
-    operations: list[CommitOperationAdd | CommitOperationDelete] = [
-        *(CommitOperationAdd(path_in_repo=name, path_or_fileobj=folder / name) for name in sent),
-        *(CommitOperationDelete(path_in_repo=name) for name in stale),
-    ]
-    commit = api.create_commit(repo, operations, commit_message=f"Publish run {tag}", parent_commit=before.sha).oid
-    api.create_tag(repo, tag=tag, revision=commit, exist_ok=False)
-    received = download_digests(api, repo, commit)
-    wrong = sorted(name for name in sent.keys() | received.keys() if sent.get(name) != received.get(name))
-    if wrong:
-        raise Refused(f"{repo} at {commit} gives back other bytes for {', '.join(wrong)}: do not use it")
-    return {
-        "schema_version": 1,
-        "repo": repo,
-        "commit": commit,
-        "tag": tag,
-        "private": before.private,
-        "endpoint": api.endpoint,
-        "digests": received,
-        "verified": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    }
-
-
-def download_digests(api: HfApi, repo: str, commit: str) -> dict[str, str]:
-    """Digest by name of every file of a commit, downloaded into a cache that holds nothing yet."""
-    with tempfile.TemporaryDirectory() as cache:
-        snapshot = Path(api.snapshot_download(repo, revision=commit, cache_dir=cache))
-        files = [path for path in snapshot.rglob("*") if path.is_file()]
-        digests = {path.relative_to(snapshot).as_posix(): file_sha256(path) for path in files}
-    return {name: digests[name] for name in sorted(digests) if name not in HUB_OWN_FILES}
+            412: "someone else pushed meanwhile: look at the repository, then publish again",
+        }.get(status, "publish again later, it continues")
+        return f"the Hub answered {status} for {repo}: {advice}"
+    if isinstance(error, LocalEntryNotFoundError):
+        return f"{repo} could not be read back: publish again later, it continues"
+    if isinstance(error, httpx.HTTPError):
+        return f"the connection to the Hub failed ({type(error).__name__}): publish again, it continues"
+    if isinstance(error, json.JSONDecodeError):
+        return "the Hub's answer is no JSON: is HF_ENDPOINT right? publish again, it continues"
+    return f"{repo}: {str(error).splitlines()[0]}: publish again, it continues"

@@ -1,214 +1,139 @@
-"""Verify a run from its raw files, build the exact set of files to upload, and upload it.
+"""Verify a run from its raw files, build the exact set of files to upload, upload it, and prove that it loads.
 
     python -m scripts.publish --run RUN --repo OWNER/NAME --dry-run     everything but the upload
     python -m scripts.publish --run RUN --repo OWNER/NAME               a private repository, one commit, one tag
 
-Checks run in the order of `verify`, the first failure ends it with one line: exit 1 when the answer is no, 2
-when something is missing or unreadable. The approving review is the confirmation; there is no --yes. Files go
-up from publication/ inside the run folder, whose bytes are compared once more with what was verified.
-
-Not protected against: someone who can write to the run folder *and* approve; an adapter that behaves well on
-the suite only; what a later version of a library does with a file that is harmless today.
+Nothing is sent before everything is verified (scripts/verify_run.py); the first failure ends it with one line, exit
+1 when the answer is no, 2 when something is missing or unreadable. The approving review is the confirmation; there
+is no --yes. The same command completes an interrupted upload (scripts/hub_upload.py) and, once published, says so
+and sends nothing.
 """
 
 import argparse
-import itertools
-import math
+import datetime
 import re
 from pathlib import Path
-from typing import Any
 
-import yaml
+from huggingface_hub import HfApi
 
-from eval.config import Suite, load_suite
 from eval.errors import Refused, UserError, run_command
-from eval.files import read_json, read_jsonl, read_metrics, write_json
-from eval.gates import decide
-from eval.judgements import JUDGED_VALUES, NOT_FOR_EXECUTION
-from eval.judgements import METRIC as EXECUTES_EQUAL
-from eval.provenance import file_sha256, json_sha256
-from eval.records import BASELINE, CANDIDATE, Generation, Item, Judgement, Metrics, Score
-from eval.run_folder import read_run, resolve_run
-from scripts.adapter_files import check_adapter, check_weights, read_text
+from eval.files import read_jsonl, write_json
+from eval.provenance import file_sha256, folder_digests
+from eval.records import Item
+from eval.run_folder import resolve_run
 from scripts.card import Evidence
-from scripts.hub_upload import FROM_RUN, WEIGHTS, build, upload
-from scripts.review import REVIEW, REVIEWED, REVIEWED_IF_THERE, require_approval
-from scripts.secret_patterns import refuse_secrets
+from scripts.hub_upload import Prove, Remote, Target, check_remote, connect, holds, hub_errors, look, upload
+from scripts.load_back import Loaded, card_lines, load_back
+from scripts.publication import Publication, build, read_record
+from scripts.verify_run import RECORD, verify
 
 REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*")
+NUMBER = r"(?:0|[1-9]\d*)"
+VERSION = re.compile(rf"v{NUMBER}\.{NUMBER}\.{NUMBER}(?:-[0-9A-Za-z.-]+)?")  # semver.org without build metadata
 
 
-def verify(folder: Path) -> Evidence:
-    """Everything that must hold before a byte leaves the machine. Raises Refused or UserError."""
-    state = check_complete(folder)
-    adapter = check_adapter(folder)
-    tensors = check_weights(folder / "adapter" / WEIGHTS)
-    suite, metrics = check_decision(folder)
-    if metrics.adapter_effect is None or metrics.adapter_effect.tensors != tensors:
-        raise Refused(f"metrics.json has no proof that the {tensors} tensors of this adapter took effect")
-    for what, recorded, found in (
-        ("run", metrics.run, state["run"]),
-        ("adapter", metrics.provenance.get("adapter_sha256"), file_sha256(folder / "adapter.sha256")),
-        ("recipe", metrics.provenance.get("recipe_sha256"), file_sha256(folder / "recipe.yaml")),
-    ):
-        if recorded != found:
-            raise Refused(f"{folder / 'metrics.json'} was measured on another {what}: `make eval` again")
-    review = require_approval(folder, metrics.verdict)
-    recipe_text = read_text(folder / "recipe.yaml")
-    texts = [folder / name for name in ("recipe.yaml", "data.json", *FROM_RUN)]
-    refuse_secrets(texts + [folder / "adapter" / name for name in adapter if name != WEIGHTS], folder)
-    return Evidence(
-        folder=folder,
-        state=state,
-        recipe=parse_recipe(folder, recipe_text),
-        recipe_text=recipe_text,
-        data=read_json(folder / "data.json"),
-        suite=suite,
-        metrics=metrics,
-        review=review,
-        adapter_digests=adapter,
+def parse_target(repo: str, tag: str | None, run: str, public: bool) -> Target:
+    """Where to publish. UserError for a name that the Hub would not take, or a tag that is no version."""
+    if not REPO.fullmatch(repo) or len(repo) > 96 or ".." in repo or "--" in repo or repo.endswith(".git"):
+        raise UserError(f"--repo {repo!r} is not OWNER/NAME of letters, digits, `-`, `_` and `.`")
+    if tag is not None and not VERSION.fullmatch(tag):
+        raise UserError(f"--tag {tag!r} is not a version like v1.2.0; without it the tag is the run's name")
+    return Target(repo, tag or run, public)
+
+
+def check_record(record: Publication | None, api: HfApi, target: Target, remote: Remote, folder: Path) -> bool:
+    """Whether publication.json says that this is published, and the Hub agrees. Refused when the Hub does not."""
+    if record is None or (record.endpoint, record.repo, record.tag) != (api.endpoint, target.repo, target.tag):
+        return False
+    if remote.tags.get(target.tag) != record.commit:
+        raise Refused(
+            f"{RECORD} says that tag {target.tag} of {target.repo} is {record.commit[:12]}, and the Hub does not: "
+            f"move {RECORD} away if the repository was made anew"
+        )
+    if record.digests != folder_digests(folder):
+        raise Refused(f"{RECORD} lists other files than this run gives: move it away, and publish under a new TAG=")
+    return holds(api, target.repo, record.commit, folder) and record.private == (not target.public)
+
+
+def prover(evidence: Evidence, tag: str) -> Prove:
+    """The proof that what comes back works: the card's own lines, the tag replaced by the commit it will name."""
+    request = read_jsonl(evidence.folder / "samples.jsonl", Item)[0].request
+    effect = evidence.metrics.adapter_effect
+    assert effect is not None
+
+    def prove(snapshot: Path, commit: str, cache: Path, api: HfApi) -> Loaded | None:
+        lines = card_lines((snapshot / "README.md").read_text(encoding="utf-8"))
+        lines = lines.replace(f'revision="{tag}"', f'revision="{commit}"')
+        print("loading it back in a process of its own", flush=True)
+        token = api.token if isinstance(api.token, str) else None
+        return load_back(snapshot, lines, request, effect.tensors, cache, api.endpoint, token)
+
+    return prove
+
+
+def publish(evidence: Evidence, folder: Path, target: Target, skip_load: bool) -> Publication | None:
+    """Upload and record; None when it is published already. Raises Refused or UserError."""
+    record = read_record(evidence.folder)
+    api = connect()
+    remote = look(api, target)
+    with hub_errors(target.repo):
+        done = check_record(record, api, target, remote, folder)
+        if done and record and (record.loaded or skip_load):
+            return None
+        check_remote(api, folder, target, remote)
+    print(f"publishing as {remote.publisher}", flush=True)
+    prove = (lambda *_: None) if skip_load else prover(evidence, target.tag)
+    sent = upload(api, folder, target, remote, prove)
+    publication = Publication(
+        run=evidence.run,
+        verdict=evidence.metrics.verdict,
+        reviewer=evidence.review.reviewer,
+        override=getattr(evidence.review, "override", None),
+        endpoint=api.endpoint,
+        repo=target.repo,
+        tag=target.tag,
+        commit=sent.commit,
+        private=sent.private,
+        publisher=sent.publisher,
+        digests=sent.digests,
+        loaded=sent.loaded,
+        verified=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
-
-
-def check_complete(folder: Path) -> dict[str, Any]:
-    """run.json, once every stage is done and no file of the evidence is a link."""
-    for name in (*REVIEWED, *REVIEWED_IF_THERE, REVIEW, "run.json", "train.json", "adapter", "publication"):
-        if (folder / name).is_symlink():
-            raise Refused(f"{folder / name} is a symbolic link: evidence must be in the run folder itself")
-    state = read_run(folder)
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", str(state["run"])):
-        raise UserError(f"{folder / 'run.json'}: run {state['run']!r} cannot be a tag")
-    unfinished = [stage for stage in ("train", "eval") if state["stages"].get(stage) != "completed"]
-    if unfinished:
-        raise Refused(f"{folder.name}: {' and '.join(unfinished)} did not complete: run `make {unfinished[0]}`")
-    training = read_json(folder / "train.json")
-    if not isinstance(training, dict) or training.get("completed") is not True:
-        raise Refused(f"{folder / 'train.json'} does not say completed: train again, it resumes")
-    return state
-
-
-def check_decision(folder: Path) -> tuple[Suite, Metrics]:
-    """Suite and metrics, once the scores, decided again under that suite, give what metrics.json says."""
-    suite, metrics = load_suite(folder / "suite.yaml"), read_metrics(folder / "metrics.json")
-    if file_sha256(folder / "suite.yaml") != metrics.suite_sha256:
-        raise Refused(f"{folder / 'suite.yaml'} is not the suite of metrics.json: evaluate again with `make eval`")
-    scores = read_jsonl(folder / "scores.jsonl", Score)
-    again = decide(suite, scores, metrics.adapter_effect)
-    derived = {
-        "verdict": again.verdict,
-        "reasons": again.reasons,
-        "gates": [gate.model_dump() for gate in again.gates],
-        "comparisons": [comparison.model_dump() for comparison in again.comparisons],
-    }
-    recorded = metrics.model_dump(include=set(derived))
-    if changed := [name for name in derived if not agree(recorded[name], derived[name])]:
-        raise Refused(f"{folder / 'metrics.json'}: {changed[0]} is not what scores.jsonl gives")
-    check_items(suite, metrics, scores, folder)
-    if metrics.verdict != "ship":
-        raise Refused(f"the verdict of {folder.name} is {metrics.verdict}: only a ship is published")
-    return suite, metrics
-
-
-def check_items(suite: Suite, metrics: Metrics, scores: list[Score], folder: Path) -> None:
-    """Refused unless every sample that was asked is answered, and has every metric, in both arms.
-
-    Which samples were asked is known from TaskSummary.samples_sha256, the digest of ids, prompts and golds.
-    """
-    tasks = {task.name: task for task in metrics.tasks}
-    if missing := [task.name for task in suite.tasks if task.name not in tasks]:
-        raise Refused(f"task {missing[0]} of the suite is not in metrics.json")
-    prompts: dict[tuple[str, str, str, int], str] = {
-        (line.arm, line.task, line.sample, line.repeat): line.prompt_sha256
-        for line in read_jsonl(folder / "generations.jsonl", Generation)
-    }
-    items = read_jsonl(folder / "samples.jsonl", Item)
-    repeats = {key[3] for key in prompts}
-    for arm, repeat, task in itertools.product((BASELINE, CANDIDATE), repeats, metrics.tasks):
-        asked = [
-            [item.sample, prompts.get((arm, item.task, item.sample, repeat)), item.gold]
-            for item in items
-            if item.task == task.name
-        ]
-        if json_sha256(asked) != task.samples_sha256:
-            raise Refused(f"{arm} of {task.name}: generations.jsonl and samples.jsonl are not what was asked")
-    unjudged = check_executions(folder, scores)
-    expected = {
-        (*key, metric)
-        for key in prompts
-        if key[1] in tasks
-        for metric in tasks[key[1]].metrics
-        if metric != EXECUTES_EQUAL or key[1:3] not in unjudged
-    }
-    present = {(line.arm, line.task, line.sample, line.repeat, line.metric) for line in scores}
-    if differing := sorted(expected ^ present):
-        arm, name, sample, _, metric = differing[0]
-        raise Refused(f"{arm} of {name}: {sample} lacks an answer or its {metric}: `make eval` again")
-
-
-def check_executions(folder: Path, scores: list[Score]) -> set[tuple[str, str]]:
-    """(task, sample) of those that execution cannot judge, once executions.jsonl agrees with itself and the scores.
-
-    Refused when a sample was judged in one arm only, or a score is not what the judge said.
-    """
-    file = folder / "executions.jsonl"
-    rows = read_jsonl(file, Judgement) if file.is_file() else []
-    unjudged: dict[str, set[tuple[str, str]]] = {BASELINE: set(), CANDIDATE: set()}
-    for row in rows:
-        if row.rule == NOT_FOR_EXECUTION:
-            unjudged.setdefault(row.arm, set()).add((row.task, row.sample))
-    if unjudged[BASELINE] != unjudged[CANDIDATE]:
-        raise Refused(f"{file}: the arms leave out different samples: `make eval` again")
-    said = {(row.arm, row.task, row.sample, row.repeat): JUDGED_VALUES.get(row.verdict) for row in rows}
-    for line in scores:
-        key = (line.arm, line.task, line.sample, line.repeat)
-        if line.metric == EXECUTES_EQUAL and (key not in said or said[key] != line.value):
-            raise Refused(f"{folder / 'scores.jsonl'}: {line.arm} of {line.sample} is not what executions.jsonl says")
-    return unjudged[BASELINE]
-
-
-def agree(one: Any, other: Any) -> bool:
-    """Equal JSON values; floats to 9 digits, as another machine's mathematics may differ in the last one."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(agree(one[key], other[key]) for key in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(agree, one, other))
-    if isinstance(one, float) and isinstance(other, float):
-        return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
-    return bool(one == other)
-
-
-def parse_recipe(folder: Path, text: str) -> dict[str, Any]:
-    try:
-        recipe = yaml.safe_load(text)
-    except yaml.YAMLError:
-        recipe = None
-    if not isinstance(recipe, dict):
-        raise UserError(f"{folder / 'recipe.yaml'} is not a recipe")
-    return recipe
+    write_json(evidence.folder / RECORD, publication.model_dump())
+    return publication
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.publish", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--run", help="name or path of a run; the newest by default")
     parser.add_argument("--repo", required=True, help="OWNER/NAME on the Hugging Face Hub")
+    parser.add_argument("--tag", help="a version, v1.2.0; the run's name by default")
+    parser.add_argument("--public", action="store_true", help="make the repository public, once all is verified")
+    parser.add_argument("--skip-load", action="store_true", help="do not load it back: the base does not fit here")
     parser.add_argument("--dry-run", action="store_true", help="stop before the upload")
     arguments = parser.parse_args(argv)
-    repo: str = arguments.repo
-    if not REPO.fullmatch(repo) or len(repo) > 96 or ".." in repo or "--" in repo or repo.endswith(".git"):
-        raise UserError(f"--repo {repo!r} is not OWNER/NAME of letters, digits, `-`, `_` and `.`")
-    folder = resolve_run(arguments.run)
-    print(f"verifying {folder.name}", flush=True)
-    evidence = verify(folder)
-    publication = build(repo, evidence)
-    for path in sorted(publication.iterdir()):
+    parse_target(arguments.repo, arguments.tag, "run", arguments.public)
+    run = resolve_run(arguments.run)
+    print(f"verifying {run.name}", flush=True)
+    evidence = verify(run)
+    target = parse_target(arguments.repo, arguments.tag, evidence.run, arguments.public)
+    folder = build(target.repo, evidence, target.tag)
+    for path in sorted(folder.iterdir()):
         print(f"{path.stat().st_size:>13,}  {file_sha256(path)}  {path.name}")
-    print(f"model card: {publication / 'README.md'}")
+    print(f"model card: {folder / 'README.md'}")
     if arguments.dry_run:
-        print(f"dry run: nothing was uploaded; these files would go to {repo}, tag {evidence.run}")
+        print(f"dry run: nothing was uploaded; these files would go to {target.repo}, tag {target.tag}")
         return 0
-    record = upload(publication, repo, evidence.run)
-    write_json(folder / "publication.json", record)
-    print(f"published {repo} at {record['commit']}, tag {evidence.run}; {folder / 'publication.json'}")
+    publication = publish(evidence, folder, target, arguments.skip_load)
+    if publication is None:
+        print(f"already published: {target.repo}, tag {target.tag}; nothing was sent")
+        return 0
+    if publication.loaded:
+        print(f"loaded back: {publication.loaded.tensors} tensors; answered {publication.loaded.answer!r}")
+    else:
+        print("not loaded back: the record says so")
+    visibility = "private" if publication.private else "public"
+    print(f"published {target.repo} ({visibility}) at {publication.commit}, tag {target.tag}; {run / RECORD}")
     return 0
 
 

@@ -1,0 +1,121 @@
+"""Load a published adapter as a reader of its card would, in a process of its own, and let it answer once.
+
+    loaded = load_back(snapshot, commit, request, cache, endpoint)
+
+The lines that run are those of the downloaded card, with the tag replaced by the commit it will name. Then every
+tensor of the downloaded file is looked up in the loaded model, the logits must differ from the base's, and one
+request is answered greedily.
+
+Not protected against: a base model that changed its answers under the same commit; what other libraries load.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from huggingface_hub import constants
+from pydantic import Field, ValidationError
+
+from eval.errors import Refused, UserError
+from eval.records import Record
+
+TIMEOUT_SECONDS = 3600  # a base of several GB is downloaded and, without a GPU, answers slowly
+LAST_LINE = "loaded: "
+SILENCED = ("PYTHONPATH", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_CACHE")
+# Runs after the card's lines, which define base, model and tokenizer.
+CHECKS = """
+import json, sys
+import torch
+from peft import get_peft_model_state_dict
+from safetensors.torch import load_file
+weights, request = sys.argv[1:]
+model.eval()
+state = get_peft_model_state_dict(model)
+sent = load_file(weights)
+found = sum(name in state and torch.equal(state[name].cpu().to(sent[name].dtype), sent[name]) for name in sent)
+text = request
+if tokenizer.chat_template:
+    chat = [{"role": "user", "content": request}]
+    text = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+inputs = tokenizer(text, return_tensors="pt", add_special_tokens=not tokenizer.chat_template).to(model.device)
+with torch.no_grad():
+    with model.disable_adapter():
+        before = model(**inputs).logits.float()
+    moved = (model(**inputs).logits.float() - before).abs().max().item()
+    tokens = model.generate(**inputs, max_new_tokens=32, do_sample=False)[0][inputs["input_ids"].shape[1]:]
+answer = tokenizer.decode(tokens, skip_special_tokens=True)
+print("loaded: " + json.dumps({"tensors": found, "logit_change": moved, "request": request, "answer": answer}))
+"""
+
+
+class Loaded(Record):
+    """What loading it back showed."""
+
+    tensors: int = Field(description="of the downloaded file, found with equal values in the loaded model")
+    logit_change: float = Field(description="largest absolute difference to the base's next-token logits")
+    request: str
+    answer: str
+
+
+def card_lines(card: str) -> str:
+    """The Python of the card's first code block. Refused when it has none."""
+    found = re.search(r"^```python\n(.*?)^```$", card, re.MULTILINE | re.DOTALL)
+    if not found:
+        raise Refused("the card has no Python that loads the adapter")
+    return found[1]
+
+
+def load_back(
+    snapshot: Path, lines: str, request: str, tensors: int, cache: Path, endpoint: str, token: str | None
+) -> Loaded:
+    """Run `lines`, then the checks. `cache` holds the download and gets the base, unless the base is cached already.
+
+    Raises Refused when the adapter does not load, loads in part or changes nothing; UserError when it takes too long.
+    """
+    share_base(cache, endpoint, lines)
+    environment = {name: value for name, value in os.environ.items() if name not in SILENCED}
+    environment |= {"HF_HUB_CACHE": str(cache), "HF_ENDPOINT": endpoint, "TOKENIZERS_PARALLELISM": "false"}
+    if token:
+        environment["HF_TOKEN"] = token
+    command = [sys.executable, "-I", "-c", lines + CHECKS, str(snapshot / "adapter_model.safetensors"), request]
+    with tempfile.TemporaryDirectory() as empty:  # a folder here named like the base would be taken for it
+        try:
+            done = subprocess.run(
+                command,
+                cwd=empty,
+                env=environment,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=TIMEOUT_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise UserError(f"loading it back took over {TIMEOUT_SECONDS} s: publish again where it fits") from None
+    said = [line for line in done.stdout.splitlines() if line.startswith(LAST_LINE)]
+    if done.returncode or not said:
+        reason = ([line for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"])[-1]
+        raise Refused(f"what was uploaded does not load by the lines of its card: {reason.strip()[:300]}")
+    try:
+        loaded = Loaded.model_validate(json.loads(said[-1].removeprefix(LAST_LINE)))
+    except (ValidationError, json.JSONDecodeError):
+        raise Refused("what was uploaded loads, and computes no finite numbers") from None
+    if loaded.tensors != tensors or loaded.logit_change <= 0:
+        raise Refused(
+            f"what was uploaded loads without effect: {loaded.tensors} of {tensors} tensors are in the model, logits "
+            f"move by {loaded.logit_change:g}"
+        )
+    return loaded
+
+
+def share_base(cache: Path, endpoint: str, lines: str) -> None:
+    """Let the base come from, and go to, this machine's own cache; never that of another endpoint's models."""
+    base = re.search(r'AutoModelForCausalLM\.from_pretrained\("([\w.-]+/[\w.-]+)"', lines)
+    if base and endpoint == "https://huggingface.co":
+        own = Path(constants.HF_HUB_CACHE) / f"models--{base[1].replace('/', '--')}"
+        own.mkdir(parents=True, exist_ok=True)
+        (cache / own.name).symlink_to(own, target_is_directory=True)

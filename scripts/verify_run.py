@@ -1,0 +1,183 @@
+"""Everything that must hold before a byte of a run leaves the machine, in order; the first failure ends it.
+
+    evidence = verify(folder)        Refused (exit 1) when the answer is no, UserError (2) when something is missing
+
+complete -> suite, recipe, data and adapter are those that were measured -> plain files, safetensors, finite ->
+scores complete -> verdict recomputed -> approved by a person, for these bytes, lately -> no credentials ->
+licences stated and compatible -> base pinned.
+
+Not protected against: someone who can write to the run folder *and* approve; an adapter that behaves well on
+the suite only; what a later version of a library does with a file that is harmless today.
+"""
+
+import datetime
+import hashlib
+import re
+import stat
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from eval.config import ROOT, ReviewPolicy, Suite, load_suite
+from eval.errors import Refused, UserError
+from eval.files import read_json, read_jsonl, read_metrics
+from eval.provenance import file_sha256
+from eval.records import Metrics, Score
+from eval.run_folder import read_run
+from scripts.adapter_files import WEIGHTS, check_adapter, read_text
+from scripts.card import Evidence, hub_base
+from scripts.licences import check_licences
+from scripts.review import REVIEW, REVIEWED, REVIEWED_IF_THERE, Review, require_approval
+from scripts.safetensors_file import check_weights
+from scripts.secret_patterns import refuse_secrets
+from scripts.verify_scores import check_decision, check_items
+
+FROM_RUN = ("metrics.json", "report.md")  # go up as they are
+RECORD = "publication.json"
+CLOCK_SKEW = datetime.timedelta(minutes=5)
+COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def verify(folder: Path) -> Evidence:
+    """Everything that must hold before a byte leaves the machine. Raises Refused or UserError."""
+    state = check_complete(folder)
+    suite, metrics = read_suite(folder)
+    data = check_measured(folder, state, metrics)
+    adapter = check_adapter(folder)
+    tensors = check_weights(folder / "adapter" / WEIGHTS)
+    if metrics.adapter_effect is None or metrics.adapter_effect.tensors != tensors:
+        raise Refused(f"metrics.json has no proof that the {tensors} tensors of this adapter took effect")
+    scores = read_jsonl(folder / "scores.jsonl", Score)
+    check_decision(suite, metrics, scores, folder)
+    check_items(suite, metrics, scores, folder)
+    review = check_review(folder, suite.review, metrics)
+    recipe_text = read_text(folder / "recipe.yaml")
+    recipe = parse_recipe(folder, recipe_text)
+    texts = [folder / name for name in ("recipe.yaml", "data.json", *FROM_RUN)]
+    refuse_secrets(texts + [folder / "adapter" / name for name in adapter if name != WEIGHTS], folder)
+    base = hub_base(recipe)
+    check_licences(base, data)
+    if not base.revision or not COMMIT.fullmatch(base.revision):
+        raise Refused(
+            f"{folder / 'recipe.yaml'} pins no commit of {base.hub_id}: set revision_of_model and train again"
+        )
+    return Evidence(
+        folder=folder,
+        state=state,
+        recipe=recipe,
+        recipe_text=recipe_text,
+        data=data,
+        suite=suite,
+        metrics=metrics,
+        review=review,
+        adapter_digests=adapter,
+    )
+
+
+def check_complete(folder: Path) -> dict[str, Any]:
+    """run.json, once every stage is done and every file of the evidence is a plain one."""
+    for name in (*REVIEWED, *REVIEWED_IF_THERE, REVIEW, "run.json", "train.json", RECORD, "adapter", "publication"):
+        path = folder / name
+        if path.is_symlink():
+            raise Refused(f"{path} is a symbolic link: evidence must be in the run folder itself")
+        expected = stat.S_ISDIR if name in ("adapter", "publication") else stat.S_ISREG
+        if path.exists() and not expected(path.stat().st_mode):
+            raise Refused(f"{path} is not a plain {'folder' if expected is stat.S_ISDIR else 'file'}")
+    state = read_run(folder)
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", str(state["run"])):
+        raise UserError(f"{folder / 'run.json'}: run {state['run']!r} cannot be a tag")
+    unfinished = [stage for stage in ("train", "eval") if state["stages"].get(stage) != "completed"]
+    if unfinished:
+        raise Refused(f"{folder.name}: {' and '.join(unfinished)} did not complete: run `make {unfinished[0]}`")
+    training = read_json(folder / "train.json")
+    if not isinstance(training, dict) or training.get("completed") is not True:
+        raise Refused(f"{folder / 'train.json'} does not say completed: train again, it resumes")
+    return state
+
+
+def read_suite(folder: Path) -> tuple[Suite, Metrics]:
+    """The suite of the run and its metrics, once they belong together."""
+    suite, metrics = load_suite(folder / "suite.yaml"), read_metrics(folder / "metrics.json")
+    if file_sha256(folder / "suite.yaml") != metrics.suite_sha256:
+        raise Refused(f"{folder / 'suite.yaml'} is not the suite of metrics.json: evaluate again with `make eval`")
+    return suite, metrics
+
+
+def check_measured(folder: Path, state: dict[str, Any], metrics: Metrics) -> list[dict[str, Any]]:
+    """data.json, once run, recipe, data and adapter are those that metrics.json is about."""
+    for name in ("adapter.sha256", "recipe.yaml"):
+        if not (folder / name).is_file():
+            raise UserError(f"{folder / name} is missing: train again")
+    data, recipe = read_json(folder / "data.json"), file_sha256(folder / "recipe.yaml")
+    for what, recorded, found in (
+        ("run", metrics.run, state["run"]),
+        ("recipe", metrics.provenance.get("recipe_sha256"), recipe),
+        ("data manifest", metrics.provenance.get("data"), data),
+        ("adapter", metrics.provenance.get("adapter_sha256"), file_sha256(folder / "adapter.sha256")),
+    ):
+        if recorded != found:
+            raise Refused(f"{folder / 'metrics.json'} was measured on another {what}: `make eval` again")
+    if state.get("recipe_sha256", recipe) != recipe:
+        raise Refused(f"{folder / 'recipe.yaml'} is not the recipe that was trained: train again")
+    check_data(folder, state, data)
+    return data
+
+
+def check_data(folder: Path, state: dict[str, Any], data: Any) -> None:
+    """Refused when a dataset of this repository is neither on disk nor at the trained commit what data.json says."""
+    if not isinstance(data, list) or not all(isinstance(row, dict) and row.get("path") for row in data):
+        raise UserError(f"{folder / 'data.json'} is not a list of datasets: train again")
+    commit = str((state.get("git") or {}).get("commit"))
+    for row in data:
+        path, digest = ROOT / str(row["path"]), row.get("sha256")
+        if digest is None and not (row.get("revision") and not path.exists()):
+            raise Refused(f"{folder / 'data.json'}: {row['path']} has neither a digest nor a revision: train again")
+        if digest and path.is_file() and file_sha256(path) != digest and committed_sha256(commit, path) != digest:
+            raise Refused(f"{folder / 'data.json'}: {row['path']} has other bytes than those trained on: train again")
+
+
+def committed_sha256(commit: str, path: Path) -> str | None:
+    """Digest of a file of this repository at a commit; None when git does not have it."""
+    if not COMMIT.fullmatch(commit) or not path.resolve().is_relative_to(ROOT):
+        return None
+    command = ["git", "-C", str(ROOT), "show", f"{commit}:{path.resolve().relative_to(ROOT).as_posix()}"]
+    shown = subprocess.run(command, capture_output=True, check=False)
+    return hashlib.sha256(shown.stdout).hexdigest() if shown.returncode == 0 else None
+
+
+def check_review(folder: Path, policy: ReviewPolicy, metrics: Metrics) -> Review:
+    """The approving review of these bytes, as recent as the suite asks. Only a ship passes, unless overridden."""
+    if metrics.verdict != "ship" and not policy.allow_override:
+        raise Refused(
+            f"the verdict of {folder.name} is {metrics.verdict}: only a ship is published, and the suite allows no "
+            "override"
+        )
+    review = require_approval(folder, metrics.verdict)
+    if metrics.verdict != "ship" and not getattr(review, "override", None):
+        raise Refused(
+            f"the verdict of {folder.name} is {metrics.verdict} and the review gives no reason to override it"
+        )
+    now = datetime.datetime.now(datetime.UTC)
+    try:
+        age = now - datetime.datetime.fromisoformat(review.time)
+    except (ValueError, TypeError):  # not a time, or one without a zone
+        raise UserError(f"{folder / REVIEW}: {review.time!r} is no time with a zone: review again") from None
+    if age < -CLOCK_SKEW:
+        raise Refused(f"{folder / REVIEW} is from the future ({review.time}): set the clock, or review again")
+    if age > datetime.timedelta(days=policy.max_age_days):
+        raise Refused(
+            f"{folder / REVIEW} is {age.days} days old, and the suite allows {policy.max_age_days:g}: review again"
+        )
+    return review
+
+
+def parse_recipe(folder: Path, text: str) -> dict[str, Any]:
+    try:
+        recipe = yaml.safe_load(text)
+    except yaml.YAMLError:
+        recipe = None
+    if not isinstance(recipe, dict):
+        raise UserError(f"{folder / 'recipe.yaml'} is not a recipe")
+    return recipe
