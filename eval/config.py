@@ -87,6 +87,9 @@ class Suite(Strict):
         description="share of a task's items that may be invalid before a gate on it is inconclusive",
     )
     review: ReviewPolicy = ReviewPolicy()
+    tracking: list[Literal["wandb", "trackio", "mlflow", "tensorboard"]] = Field(
+        default_factory=list, description="experiment trackers a finished evaluation is logged with, all offline"
+    )
     tasks: list[Task] = Field(min_length=1)
     gates: list[Gate]
 
@@ -95,6 +98,10 @@ class Suite(Strict):
         names = [task.name for task in self.tasks]
         ids = [gate.id for gate in self.gates]
         problems = [f"task {name} is listed twice" for name in sorted({n for n in names if names.count(n) > 1})]
+        problems += [
+            f"tracker {name} is listed twice"
+            for name in sorted({n for n in self.tracking if self.tracking.count(n) > 1})
+        ]
         problems += [f"gate {gate} is listed twice" for gate in sorted({g for g in ids if ids.count(g) > 1})]
         problems += [
             f"gate {gate.id}: task {gate.task} is not in tasks ({', '.join(names)})"
