@@ -14,7 +14,7 @@ EVAL = Path("eval")
 ORDER = [
     "errors", "records", "files", "provenance", "gate_rules", "config", "stats", "power", "power_table", "sequential",
     "comparisons", "gate_outcomes", "run_folder", "gates", "self_checks", "figures", "report_text",
-    "report_items", "report", "environment", "partial_log", "candidate", "risk", "sandbox", "canary", "tasks.nl2bash",
+    "report_items", "report", "environment", "partial_log", "candidate", "baselines", "risk", "sandbox", "canary", "tasks.nl2bash",
     "judge", "tasks.nl2bash_fixture", "tasks.intercode_alfa", "tasks.command_lines", "tasks.refusals",
     "tasks.answers", "tasks.adversarial", "tasks.over_refusal", "tasks.lm_eval_hooks", "tasks.safety_hooks",
     "lm_tasks", "judgements", "observations", "executing", "harness", "suite", "run_eval_suite",
