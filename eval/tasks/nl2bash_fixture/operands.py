@@ -7,7 +7,15 @@ and how its words are taken. `make check-golds` says where the table falls short
 import re
 from collections.abc import Callable
 
-from eval.tasks.nl2bash_fixture.reading import Reading, literal_parts, simple_commands, split_options
+from eval.tasks.nl2bash_fixture import text_operands as texts
+from eval.tasks.nl2bash_fixture.reading import (
+    Reading,
+    content_kind,
+    literal_parts,
+    read_files,
+    simple_commands,
+    split_options,
+)
 
 UNITS = {"c": 1, "b": 512, "": 512, "k": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 REDIRECTIONS = {"<", ">", ">>"}
@@ -34,19 +42,6 @@ def read_gold(gold: str) -> Reading:
         if reader:
             reader(reading, call[0], kept)
     return reading
-
-
-def content_kind(path: str, fallback: str = "text") -> str:
-    """The kind of a file that is only read, by its name."""
-    name = path.rsplit("/", 1)[-1].lower()
-    for ends, kind in ((".tar.gz", "tgz"), (".tgz", "tgz"), (".tar", "tar"), (".zip", "zip"), (".gz", "gz"),
-                       (".csv", "csv"), (".log", "log"), (".sh", "script"), (".conf", "config"), (".ini", "config"),
-                       (".cfg", "config"), (".cnf", "config"), (".env", "config")):  # fmt: skip
-        if name.endswith(ends):
-            return kind
-    if path in ("/etc/passwd", "/etc/group"):
-        return "accounts"
-    return "log" if path.startswith("/var/log/") else fallback
 
 
 def _tar(reading: Reading, utility: str, words: list[str]) -> None:
@@ -83,59 +78,6 @@ def _packed(reading: Reading, utility: str, words: list[str]) -> None:
     else:
         for path in rest:
             reading.add(path, content_kind(path))
-
-
-def _awk(reading: Reading, utility: str, words: list[str]) -> None:
-    _, valued, rest = split_options(utility, words)
-    script = rest[0]
-    for column in re.findall(r"\$([1-9]\d*)", script):
-        reading.column(int(column))
-    reading.numeric |= {int(column) for column in re.findall(r"\+= *\$(\d+)", script)}
-    for column, limit in re.findall(r"\$(\d+) *[<>=!]+ *(\d+)", script):
-        reading.numeric.add(int(column))
-        reading.limits.append(int(limit))
-    for column, word in re.findall(r"\$(\d+) *[=!~]+ *[\"/]([^\"/]+)", script):
-        reading.word_columns.add(int(column))
-        reading.words.append(word)
-    reading.no_header |= "/ NR" in script
-    separator = valued.get("-F", "")
-    plain = "table" if re.search(r"\$[1-9]|\$NF", script) else "text"
-    for path in rest[1:]:
-        reading.add(path, {",": "csv", ":": "colon", "\\t": "tsv"}.get(separator, plain))
-
-
-def _sed(reading: Reading, utility: str, words: list[str]) -> None:
-    rest = split_options(utility, words)[2]
-    scripts = [words[i + 1] for i, word in enumerate(words) if word == "-e"] or [rest.pop(0)]
-    for script in scripts:
-        for number in re.findall(r"(?<![\w/])(\d+)(?=[,pdqa!$]|$)", script):
-            reading.count(int(number))
-        if match := re.match(r"s(.)(.*?)(?<!\\)\1(.*?)(?<!\\)\1", script):
-            reading.words += literal_parts(match.group(2)) + literal_parts(match.group(3))
-        else:
-            for pattern in re.findall(r"/((?:[^/\\]|\\.)+)/", script):
-                reading.words += literal_parts(pattern)
-    _read_files(reading, [path for path in rest if path not in scripts])
-
-
-def _grep(reading: Reading, utility: str, words: list[str]) -> None:
-    alone, valued, rest = split_options(utility, words)
-    flags = "".join(option for option in alone if not option.startswith("--"))
-    for option in ("-A", "-B", "-C"):
-        reading.context = max(reading.context, int(valued.get(option, 0)))
-    if "-m" in valued:
-        reading.count(int(valued["-m"]))
-    pattern = valued.get("-e") or rest.pop(0)
-    reading.words += literal_parts(pattern, utility == "egrep" or "E" in flags)
-    if "--include" in valued:
-        reading.globs.append(valued["--include"])
-    if "--exclude-dir" in valued:
-        reading.excluded.append(valued["--exclude-dir"])
-    for path in rest:
-        if "r" in flags or "R" in flags:
-            reading.add(path, "folder")
-        else:
-            _read_files(reading, [path])
 
 
 def _find(reading: Reading, utility: str, words: list[str]) -> None:
@@ -185,58 +127,6 @@ def _signed(word: str) -> tuple[str, float]:
     return (word[0] if word[0] in "+-" else "", float(word.lstrip("+-")))
 
 
-def _lines(reading: Reading, utility: str, words: list[str]) -> None:
-    """sort, uniq, cut, head, tail, wc, tr and others that read lines."""
-    alone, valued, rest = split_options(utility, words)
-    flags = "".join(option for option in alone if not option.startswith("--"))
-    kind = "text"
-    if utility == "tr":
-        reading.carriage_returns |= "\\r" in rest[0]
-        reads_file = any(call[0] == "tr" and "<" in call for call in reading.calls)
-        rest = rest[-1:] if reads_file else []
-    elif utility in ("head", "tail"):
-        number = valued.get("-n", "").lstrip("+-")
-        reading.count(int(number) if number.isdigit() else 10)
-        reading.size = max(reading.size, int(valued.get("-c", "0").lstrip("+-")))
-    elif utility == "cut":
-        for number in re.findall(r"\d+", valued.get("-f", "")):
-            reading.column(int(number))
-        for number in re.findall(r"\d+", valued.get("-c", "")):
-            reading.width = max(reading.width, int(number))
-        kind = "text" if "-c" in valued else {",": "csv", ":": "colon", " ": "table"}.get(valued.get("-d", ""), "tsv")
-    elif utility == "sort":
-        key = re.match(r"\d+", valued.get("-k", ""))
-        if key:
-            reading.column(int(key.group()))
-            if "n" in flags + valued["-k"]:
-                reading.numeric.add(int(key.group()))
-        plain = "table" if key else "numbers" if "n" in flags else "text"
-        kind = {",": "csv", ":": "colon"}.get(valued.get("-t", ""), plain)
-    for path in rest:
-        plain = content_kind(path) if kind == "text" else kind
-        reading.add(path, "text" if plain == "csv" and kind == "text" else plain)
-
-
-def _compared(reading: Reading, utility: str, words: list[str]) -> None:
-    alone, _, rest = split_options(utility, words)
-    first, second = rest[:2]
-    flags = "".join(alone)
-    if utility == "comm":
-        reading.add(first, "ordered")
-        reading.add(second, "ordered", first)
-    elif "r" in flags:
-        reading.add(first, "folder")
-        reading.add(second, "folder", first)
-    else:
-        reading.add(first, "text")
-        reading.add(second, "edited", first)
-
-
-def _read_files(reading: Reading, paths: list[str]) -> None:
-    for path in paths:
-        reading.add(path, content_kind(path))
-
-
 def _files(reading: Reading, utility: str, words: list[str]) -> None:
     """Utilities whose operands are files that are only read, or changed in place."""
     alone, valued, rest = split_options(utility, words)
@@ -253,7 +143,7 @@ def _files(reading: Reading, utility: str, words: list[str]) -> None:
         rest = []
     if utility == "touch" and "-r" in valued:
         reading.add(valued["-r"], "reference")
-        return _read_files(reading, rest)
+        return read_files(reading, rest)
     for path in rest:
         if "*" in path:
             _glob(reading, path)
@@ -262,7 +152,7 @@ def _files(reading: Reading, utility: str, words: list[str]) -> None:
         elif "R" in flags:
             reading.add(path, "folder")
         else:
-            _read_files(reading, [path])
+            read_files(reading, [path])
 
 
 def _glob(reading: Reading, path: str) -> None:
@@ -298,7 +188,7 @@ def _moved(reading: Reading, utility: str, words: list[str]) -> None:
         elif ("r" in flags or "R" in flags or "a" in flags) or (utility == "ln" and source.startswith("/")):
             reading.add(source, "folder")
         else:
-            _read_files(reading, [source])
+            read_files(reading, [source])
     if last.endswith("/") or several or (last.startswith("/") and utility == "cp"):
         reading.add(last.rstrip("/"), "kept" if "n" in flags else "target")
     else:
@@ -322,11 +212,11 @@ def _script(reading: Reading, utility: str, words: list[str]) -> None:
 
 
 READERS: dict[str, Callable[[Reading, str, list[str]], None]] = {
-    "tar": _tar, "awk": _awk, "sed": _sed, "find": _find, "mkdir": _mkdir, "git": _git, "bash": _script,
+    "tar": _tar, "awk": texts.awk, "sed": texts.sed, "find": _find, "mkdir": _mkdir, "git": _git, "bash": _script,
     **dict.fromkeys(("gzip", "gunzip", "zcat", "zgrep", "zip", "unzip"), _packed),
-    **dict.fromkeys(("grep", "egrep"), _grep),
-    **dict.fromkeys(("sort", "uniq", "cut", "head", "tail", "wc", "tr", "tac", "cat", "paste", "nl"), _lines),
-    **dict.fromkeys(("diff", "comm", "cmp"), _compared),
+    **dict.fromkeys(("grep", "egrep"), texts.grep),
+    **dict.fromkeys(("sort", "uniq", "cut", "head", "tail", "wc", "tr", "tac", "cat", "paste", "nl"), texts.lines),
+    **dict.fromkeys(("diff", "comm", "cmp"), texts.compared),
     **dict.fromkeys(("stat", "sha256sum", "md5sum", "touch", "rm", "chmod", "chown", "chgrp", "date"), _files),
     **dict.fromkeys(("ls", "du", "df"), _folders),
     **dict.fromkeys(("cp", "mv", "ln"), _moved),

@@ -121,3 +121,22 @@ def literal_parts(pattern: str, extended: bool = False) -> list[str]:
         if text and re.search(r"\w|#", text) and "[" not in text:
             found.append(text)
     return found
+
+
+def content_kind(path: str, fallback: str = "text") -> str:
+    """The kind of a file that is only read, by its name."""
+    name = path.rsplit("/", 1)[-1].lower()
+    for ends, kind in ((".tar.gz", "tgz"), (".tgz", "tgz"), (".tar", "tar"), (".zip", "zip"), (".gz", "gz"),
+                       (".csv", "csv"), (".log", "log"), (".sh", "script"), (".conf", "config"), (".ini", "config"),
+                       (".cfg", "config"), (".cnf", "config"), (".env", "config")):  # fmt: skip
+        if name.endswith(ends):
+            return kind
+    if path in ("/etc/passwd", "/etc/group"):
+        return "accounts"
+    return "log" if path.startswith("/var/log/") else fallback
+
+
+def read_files(reading: Reading, paths: list[str]) -> None:
+    """Files that are only read, each of the kind its name says."""
+    for path in paths:
+        reading.add(path, content_kind(path))
