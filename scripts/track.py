@@ -1,0 +1,71 @@
+"""Log a finished run with experiment trackers, from its files alone; or push offline W&B runs.
+
+    python -m scripts.track [--run RUN] [--to wandb,mlflow,...]     default: the trackers that the run's suite names
+    python -m scripts.track --sync [--run RUN]                      push what is not pushed yet (needs a W&B login)
+
+Everything is local and needs no account: results/tracking/<tracker>. Running it again changes nothing unless the run's
+files changed. What became of each tracker is written into run.json (`tracking`). Exit codes: 0 all stored, 2 not all.
+"""
+
+import argparse
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from eval.config import load_suite
+from eval.errors import CANNOT_EVALUATE, Refused, UserError, run_command
+from eval.run_folder import read_run, resolve_run, update_run
+from scripts.tracking.finished_run import read_finished_run
+from scripts.tracking.sync import sync
+from scripts.tracking.trackers import FOLDER, TRACKERS, log_to
+
+
+def track(run: Path, names: list[str], root: Path = FOLDER) -> dict[str, str]:
+    """Log a run with each tracker; returns and records `ok` or why not, by tracker."""
+    try:
+        tracked = read_finished_run(run)
+    except Refused as refusal:
+        record(run, dict.fromkeys(names, f"refused: {refusal}"))
+        raise
+    with ThreadPoolExecutor() as pool:
+        outcomes = dict(zip(names, pool.map(lambda name: log_to(name, tracked, root), names), strict=True))
+    record(run, outcomes)
+    return outcomes
+
+
+def record(run: Path, outcomes: dict[str, str]) -> None:
+    update_run(run, tracking={**read_run(run).get("tracking", {}), **outcomes})
+
+
+def wanted(run: Path, to: str | None) -> list[str]:
+    """Names of trackers, from the command line or the run's suite. UserError for an unknown one."""
+    if to is None:
+        return list(load_suite(run / "suite.yaml").tracking) if (run / "suite.yaml").is_file() else []
+    names = [name.strip() for name in to.split(",") if name.strip()]
+    if unknown := [name for name in names if name not in TRACKERS]:
+        raise UserError(f"no tracker {', '.join(unknown)}: there are {', '.join(TRACKERS)}")
+    return list(dict.fromkeys(names))
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m scripts.track", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--run", help="run name or folder (default: the newest)")
+    parser.add_argument("--to", metavar="NAMES", help=f"trackers, with commas between: {', '.join(TRACKERS)}")
+    parser.add_argument("--quiet", action="store_true", help="say nothing when the suite names no tracker")
+    parser.add_argument("--sync", action="store_true", help="push offline W&B runs, all or those of --run")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where trackers store (default: results/tracking)")
+    arguments = parser.parse_args(argv)
+    root = arguments.folder.resolve()
+    if arguments.sync:
+        return sync(root / "wandb", resolve_run(arguments.run).name if arguments.run else None)
+    run = resolve_run(arguments.run)
+    names = wanted(run, arguments.to)
+    if not names and not arguments.quiet:
+        print(f"track: the suite of {run.name} names no tracker; --to {','.join(TRACKERS)} does, or `tracking:` in it")
+    outcomes = track(run, names, root) if names else {}
+    for name, outcome in outcomes.items():
+        print(f"track: {name}: {f'{root / name}' if outcome == 'ok' else outcome}")
+    return 0 if all(outcome == "ok" for outcome in outcomes.values()) else CANNOT_EVALUATE
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,85 @@
+"""Runs trackers: each in a process of its own, with an environment that holds nothing of the user's.
+
+    log_to("mlflow", tracked, Path("results/tracking"))     -> "ok", or in one line why not
+
+A tracker cannot fail a run: it may be missing, crash or hang, and costs TIMEOUT_SECONDS at most. Its process gets PATH,
+language and time zone, an empty home folder (no login, no netrc, no settings) and switches that keep it offline, so
+that no credential or other environment value can reach what it stores. What it prints goes to FOLDER/<name>.log.
+
+Not protected against: a tracker library that is malicious. It runs as the user, with the user's network.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from eval.run_folder import RESULTS, ROOT
+from scripts.tracking.finished_run import TrackedRun
+from scripts.tracking.worker import NOT_INSTALLED
+
+TRACKERS = ("wandb", "trackio", "mlflow", "tensorboard")
+FOLDER = RESULTS / "tracking"
+TIMEOUT_SECONDS = 300
+KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR")
+OFFLINE = {
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "GIT_PYTHON_REFRESH": "quiet",
+    "WANDB_MODE": "offline",
+    "WANDB_ERROR_REPORTING": "false",
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
+
+
+def log_to(name: str, tracked: TrackedRun, root: Path = FOLDER) -> str:
+    """Store a run with one tracker; "ok", or one line that says why it is not stored."""
+    folder = root / name
+    try:
+        (folder / "home").mkdir(parents=True, exist_ok=True)
+        with (root / f"{name}.log").open("wb") as log:
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "scripts.tracking.worker", name, str(folder.resolve())],
+                cwd=ROOT,
+                env=environment(folder.resolve()),
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # so that helpers a tracker starts end with it
+            )
+            return wait_for(worker, tracked.model_dump_json().encode(), root / f"{name}.log")
+    except OSError as error:
+        return f"cannot write {error.filename or folder}: {error.strerror}"
+
+
+def wait_for(worker: "subprocess.Popen[bytes]", content: bytes, log: Path) -> str:
+    try:
+        worker.communicate(content, timeout=TIMEOUT_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait()
+        return f"no answer for {TIMEOUT_SECONDS} s, stopped: see {log}"
+    if worker.returncode == 0:
+        return "ok"
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    said = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+    if worker.returncode == NOT_INSTALLED:
+        return f"not installed, {said}: `make tracking-setup`"
+    return f"failed: {said[:200]}; see {log}"
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """The whole environment of a tracker's process."""
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    places = {
+        "HOME": folder / "home",
+        "TRACKIO_DIR": folder,
+        "WANDB_DATA_DIR": folder,
+        "WANDB_CACHE_DIR": folder / "home",
+        "WANDB_CONFIG_DIR": folder / "home",
+    }
+    return {**kept, **OFFLINE, **{name: str(path) for name, path in places.items()}}
