@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from eval.clusters import sign_flip_p
 from eval.errors import UserError
 from eval.records import BASELINE, CANDIDATE, Comparison, Exploration, Interval, Score, SliceResult
 from eval.stats import (
@@ -13,7 +14,6 @@ from eval.stats import (
     difference_p,
     level_interval,
     mcnemar_exact,
-    sign_flip_p,
 )
 
 IntervalOf = Callable[[Sequence[float], Sequence[str], float, bool], Interval | None]

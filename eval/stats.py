@@ -9,17 +9,21 @@ import math
 from collections.abc import Sequence
 from statistics import NormalDist
 
+import numpy as np
 from scipy.special import bdtr, betaincinv, stdtr, stdtrit
 
+from eval.clusters import Clusters, cluster_sums, mean_interval, mean_p
 from eval.records import Interval
 
-BISECTIONS = 80  # halves an interval of width 2 below the spacing of doubles
+BISECTIONS = 50  # halves an interval of width 2 to less than 1e-14
+CLUSTERED = "tango score, counts divided by the design effect"
 
 
-def tango_statistic(wins: int, losses: int, n: int, delta0: float) -> float:
+def tango_statistic(wins: float, losses: float, n: float, delta0: float) -> float:
     """Score statistic of H0: p_candidate - p_baseline = delta0, for paired 0/1 data (standard normal).
 
-    Tango, Statistics in Medicine 17 (1998) 891-908. `delta0` lies strictly inside (-1, 1).
+    Tango, Statistics in Medicine 17 (1998) 891-908. `delta0` lies strictly inside (-1, 1). Counts need not be whole:
+    those of dependent items are divided by their design effect.
     Infinite when the data cannot occur under H0.
     """
     a = 2.0 * n
@@ -33,14 +37,15 @@ def tango_statistic(wins: int, losses: int, n: int, delta0: float) -> float:
     return surplus / math.sqrt(variance)
 
 
-def tango_interval(wins: int, losses: int, n: int, confidence: float) -> Interval:
+def tango_interval(wins: float, losses: float, n: float, confidence: float, quantile: float | None = None) -> Interval:
     """Two-sided score interval of the difference: every delta0 that the score test does not reject.
 
-    The statistic decreases in delta0, so each end is found by bisection between the estimate and +-1.
+    `quantile` replaces the normal one of `confidence`. The statistic decreases in delta0, so each end is found by
+    bisection between the estimate and +-1.
     """
-    if n <= 0 or min(wins, losses) < 0 or wins + losses > n:
+    if n <= 0 or min(wins, losses) < 0 or wins + losses > n * (1 + 1e-12):
         raise ValueError(f"need 0 <= wins + losses <= n and n > 0, got {wins}, {losses}, {n}")
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    z = quantile or NormalDist().inv_cdf(0.5 + confidence / 2)
     estimate = (wins - losses) / n
 
     def end(outer: float) -> float:
@@ -84,94 +89,82 @@ def mcnemar_exact(wins: int, losses: int) -> float:
     return min(1.0, 2.0 * float(bdtr(min(wins, losses), discordant, 0.5)))
 
 
-def cluster_interval(differences: Sequence[float], clusters: Sequence[str], confidence: float) -> Interval | None:
-    """t interval of the mean difference with a cluster-robust standard error, G - 1 degrees of freedom.
+def design_effect(clusters: Clusters, wins: int, losses: int) -> float:
+    """How many dependent items are worth one independent item, for a 0/1 comparison; 1 or more.
 
-    SE = sqrt(G/(G-1) sum_g (sum_{i in g} (d_i - mean))^2) / n: Miller, arXiv:2411.00640, section 2.2, with
-    the usual small-sample factor. With one item a cluster it is the ordinary t interval. None when fewer
-    than two clusters, or no variation at all, leave the error unknown.
+    The cluster-robust variance over the variance of independent items (Rao and Scott, Biometrics 48 (1992) 577-585),
+    as far as there is evidence: where few clusters hold any change it says nothing, and leans on the worst case, in
+    which all items of a cluster agree (Kish: sum of squared sizes / n). The estimate counts as many times as there are
+    clusters with a change, the worst case once.
     """
-    n, groups = len(differences), sorted(set(clusters))
-    if len(groups) < 2:
-        return None
-    mean = math.fsum(differences) / n
-    sums = dict.fromkeys(groups, 0.0)
-    for difference, cluster in zip(differences, clusters, strict=True):
-        sums[cluster] += difference - mean
-    correction = len(groups) / (len(groups) - 1)
-    error = math.sqrt(correction * math.fsum(value * value for value in sums.values())) / n
-    if error == 0:
-        return None
-    half = float(stdtrit(len(groups) - 1, 0.5 + confidence / 2)) * error
-    return Interval(low=mean - half, high=mean + half, confidence=confidence, method="cluster-robust t")
+    n, worst = clusters.items, float(np.sum(clusters.sizes**2)) / clusters.items
+    independent = ((wins + losses) / n - clusters.mean**2) / n
+    if worst == 1 or independent <= 0:
+        return worst
+    changed = np.count_nonzero(clusters.sums)
+    seen = min(float(clusters.count), clusters.error**2 / independent)
+    return max(1.0, (changed * seen + worst) / (changed + 1))
+
+
+def clustered_interval(clusters: Clusters, wins: int, losses: int, confidence: float) -> Interval:
+    """Tango's interval of counts divided by the design effect, with quantiles of t for the clusters there are."""
+    effect = design_effect(clusters, wins, losses)
+    if clusters.count < 2:
+        return Interval(low=-1.0, high=1.0, confidence=confidence, method=CLUSTERED)
+    quantile = float(stdtrit(clusters.count - 1, 0.5 + confidence / 2))
+    found = tango_interval(wins / effect, losses / effect, clusters.items / effect, confidence, quantile)
+    return found.model_copy(update={"method": CLUSTERED})
 
 
 def difference_interval(
-    differences: Sequence[float], clusters: Sequence[str], confidence: float, binary: bool
+    differences: Sequence[float], names: Sequence[str], confidence: float, binary: bool
 ) -> Interval | None:
-    """The interval gates use.
+    """The interval gates use; `names` are those of the items' clusters.
 
-    0/1 metrics: Tango's. Where clusters hold several items, the union of Tango's and the cluster-robust
-    interval: the second alone collapses to a point when nothing changed, the first alone ignores the
-    dependence. Other metrics: the (cluster-robust) t interval. None when it cannot be known.
+    0/1 metrics: Tango's; where clusters hold several items, Tango's for the counts that these are worth. Other metrics:
+    that of a mean (eval/clusters.py). None when it cannot be known.
     """
-    clustered = cluster_interval(differences, clusters, confidence)
     if not binary:
-        return clustered
-    wins = sum(d > 0 for d in differences)
-    losses = sum(d < 0 for d in differences)
-    tango = tango_interval(wins, losses, len(differences), confidence)
-    if clustered is None or len(set(clusters)) == len(differences):
-        return tango
-    return Interval(
-        low=max(-1.0, min(tango.low, clustered.low)),
-        high=min(1.0, max(tango.high, clustered.high)),
-        confidence=confidence,
-        method="tango score, widened to cluster-robust t",
-    )
+        return mean_interval(cluster_sums(differences, names), confidence)
+    wins, losses = wins_losses(differences)
+    if len(set(names)) == len(differences):
+        return tango_interval(wins, losses, len(differences), confidence)
+    return clustered_interval(cluster_sums(differences, names), wins, losses, confidence)
 
 
 def difference_p(
-    differences: Sequence[float], clusters: Sequence[str], threshold: float, side: int, binary: bool
+    differences: Sequence[float], names: Sequence[str], threshold: float, side: int, binary: bool
 ) -> float:
     """One-sided p-value of H0: the mean difference is `threshold` or less (side +1), or or more (side -1).
 
-    The test that `difference_interval` inverts: where that is a union of two intervals, the larger p of both tests.
-    1 when the error is unknown.
+    The test that `difference_interval` inverts. 1 when the error is unknown.
     """
-    n = len(differences)
-    found = []
-    grouped = len(set(clusters)) < n
-    if binary:
-        wins, losses = sum(d > 0 for d in differences), sum(d < 0 for d in differences)
-        found.append(NormalDist().cdf(-side * tango_statistic(wins, losses, n, threshold)))
-    if not binary or grouped:
-        found.append(_cluster_p(differences, clusters, threshold, side))
-    return max(found)
+    if not binary:
+        return mean_p(cluster_sums(differences, names), threshold, side)
+    wins, losses = wins_losses(differences)
+    if len(set(names)) == len(differences):
+        return NormalDist().cdf(-side * tango_statistic(wins, losses, len(differences), threshold))
+    return clustered_p(cluster_sums(differences, names), wins, losses, threshold, side)
 
 
-def _cluster_p(differences: Sequence[float], clusters: Sequence[str], threshold: float, side: int) -> float:
-    interval = cluster_interval(differences, clusters, 0.9)
-    if interval is None:
+def clustered_p(clusters: Clusters, wins: int, losses: int, threshold: float, side: int) -> float:
+    """The test that `clustered_interval` inverts."""
+    if clusters.count < 2:
         return 1.0
-    freedom = len(set(clusters)) - 1
-    mean, half = (interval.low + interval.high) / 2, (interval.high - interval.low) / 2
-    error = half / float(stdtrit(freedom, 0.95))
-    return float(stdtr(freedom, -side * (mean - threshold) / error))
+    effect = design_effect(clusters, wins, losses)
+    statistic = tango_statistic(wins / effect, losses / effect, clusters.items / effect, threshold)
+    return float(stdtr(clusters.count - 1, -side * statistic))
 
 
-def level_interval(
-    values: Sequence[float], clusters: Sequence[str], confidence: float, binary: bool
-) -> Interval | None:
-    """Interval of one arm's own mean: Wilson's for 0/1 values, else the (cluster-robust) t interval."""
+def wins_losses(differences: Sequence[float]) -> tuple[int, int]:
+    return sum(d > 0 for d in differences), sum(d < 0 for d in differences)
+
+
+def level_interval(values: Sequence[float], names: Sequence[str], confidence: float, binary: bool) -> Interval | None:
+    """Interval of one arm's own mean: Wilson's for 0/1 values, else that of a mean (eval/clusters.py)."""
     if binary:
         return wilson_interval(int(sum(values)), len(values), confidence)
-    return cluster_interval(values, clusters, confidence)
-
-
-def sign_flip_p(differences: Sequence[float], clusters: Sequence[str]) -> float | None:
-    """Two-sided sign-flip p-value of a zero mean difference, clusters flipped as one. None: nothing differs."""
-    return None
+    return mean_interval(cluster_sums(values, names), confidence)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -12,10 +12,10 @@ from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
+from eval.clusters import cluster_interval
 from eval.power import items_for_rate, items_needed
 from eval.stats import (
     clopper_pearson_interval,
-    cluster_interval,
     difference_interval,
     mcnemar_exact,
     tango_interval,
