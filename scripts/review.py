@@ -1,29 +1,34 @@
 """Record a person's decision about a run, bound to the exact bytes that were evaluated.
 
+    python -m scripts.review --run RUN --page                              read and decide in a browser
     python -m scripts.review --run RUN                                     what was measured, where to read it
-    python -m scripts.review --run RUN --decision approve --reviewer NAME [--comment TEXT]
+    python -m scripts.review --run RUN --decision approve --reviewer NAME [--comment TEXT] [--sign [--key FILE]]
     python -m scripts.review --run RUN --decision reject --reviewer NAME [--comment TEXT]
 
 review.json holds the digest of every file in REVIEWED, and of what is there of REVIEWED_IF_THERE; publishing compares
-them with the disk again. Only a `ship` can be approved; anything can be rejected. A second review replaces the first
-and keeps it in `previous`.
+them with the disk again. Only a `ship` can be approved, unless the suite allows an override and a reason is given;
+anything can be rejected. A second review replaces the first and keeps it in `previous`.
 
-Not protected against: someone who can write to the run folder can write a review under any name. The file
-says what was decided about which bytes; who may decide is a matter of access to the machine or the CI.
+Not protected against: someone who can write to the run folder can write a review under any name. Where the suite asks
+for a signature they need a listed key too (scripts/signing.py); elsewhere the file says what was decided about which
+bytes, and who may decide is a matter of access to the machine or the CI.
 """
 
 import argparse
 import datetime
+import json
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from eval.config import ReviewPolicy, load_suite
 from eval.errors import Refused, UserError, run_command
 from eval.files import first_problem, read_json, read_metrics, write_json
 from eval.provenance import file_sha256
 from eval.records import Record, Verdict
 from eval.run_folder import resolve_run
+from scripts.signing import default_key, git_setting, sign, verify
 
 REVIEW = "review.json"
 REVIEWED = (
@@ -37,21 +42,31 @@ REVIEWED = (
     "suite.yaml",
     "report.md",
 )
-REVIEWED_IF_THERE = ("executions.jsonl", "observations.jsonl")  # what running the answers showed
+# What running the answers showed, the machine, the page that was read.
+REVIEWED_IF_THERE = ("executions.jsonl", "observations.jsonl", "environment.json", "report.html")
 LONGEST_NAME = 100
+LONGEST_COMMENT = 4000
+Choice = Literal["approve", "reject"]
 
 
 class Review(Record):
     """review.json."""
 
     schema_version: Literal[1] = 1
-    decision: Literal["approve", "reject"]
+    decision: Choice
     reviewer: str
     comment: str
     time: str
     verdict: Verdict | None
+    override: str | None = None  # why something that is not a ship may be published all the same
+    git_user: str | None = None  # whom git on that machine is set up for
     digests: dict[str, str]
     previous: list[dict[str, Any]]
+    signature: str | None = None  # of everything above
+
+    def message(self) -> bytes:
+        """What a signature is about: every field but the signature, in one fixed form."""
+        return json.dumps(self.model_dump(exclude={"signature"}), sort_keys=True, separators=(",", ":")).encode()
 
 
 def present_digests(folder: Path) -> dict[str, str]:
@@ -86,41 +101,94 @@ def require_approval(folder: Path, verdict: Verdict) -> Review:
         raise Refused(f"{folder / changed[0]} is not what {review.reviewer} reviewed: `make review` again")
     if review.verdict != verdict:
         raise Refused(f"{folder / REVIEW} is about a {review.verdict}, metrics.json about a {verdict}")
+    if verdict != "ship" and not (review.override or "").strip():
+        raise Refused(f"the verdict of {folder.name} is {verdict}, and its review gives no reason to override it")
     return review
 
 
-def make_review(folder: Path, decision: Literal["approve", "reject"], reviewer: str, comment: str) -> Review:
-    """The review of a run as it is on disk now; not written yet.
+def verify_signature(folder: Path) -> str | None:
+    """Who signed the run's review, by the file of allowed signers; None for an unsigned one.
 
-    Raises Refused for approving anything but a ship, UserError for an approval with a file missing.
+    Raises Refused for a signature of another key, purpose or text; UserError when nothing can be verified.
     """
-    reviewer = reviewer.strip()
+    review = read_review(folder)
+    return None if review.signature is None else verify(review.message(), review.signature)
+
+
+def policy_of(folder: Path) -> ReviewPolicy:
+    """What the run's own suite asks of its review; the defaults for a run without a readable suite."""
+    try:
+        return load_suite(folder / "suite.yaml").review
+    except UserError:
+        return ReviewPolicy()
+
+
+def make_review(
+    folder: Path, decision: Choice, reviewer: str, comment: str, override: str = "", key: Path | None = None
+) -> Review:
+    """The review of a run as it is on disk now, signed when `key` is given; not written yet.
+
+    Raises Refused for approving anything but a ship without an override that the suite allows, UserError for an
+    approval with a file missing, or one that must be signed and has no key.
+    """
+    reviewer, comment, override = reviewer.strip(), comment.strip(), override.strip()
     if not reviewer or len(reviewer) > LONGEST_NAME or not reviewer.isprintable():
         raise UserError(f"--reviewer must be a name of 1 to {LONGEST_NAME} printable characters")
+    if max(len(comment), len(override)) > LONGEST_COMMENT:
+        raise UserError(f"a comment or reason has at most {LONGEST_COMMENT} characters")
     digests = present_digests(folder)
     verdict: Verdict | None = None
     if decision == "approve":
         verdict = read_metrics(folder / "metrics.json").verdict
-        if verdict != "ship":
-            raise Refused(f"the verdict of {folder.name} is {verdict}: only a ship can be approved")
+        check_override(folder, verdict, override)
         missing = [name for name in REVIEWED if name not in digests]
         if missing:
             raise UserError(f"{folder / missing[0]} is missing: run `make eval` before approving")
+        if key is None and policy_of(folder).require_signature:
+            raise UserError(
+                "the suite asks for a signed approval: sign with SIGN=1, and KEY= for another key than git's"
+            )
+    elif override:
+        raise UserError("a rejection overrides nothing: leave OVERRIDE out")
     elif "metrics.json" in digests:
         try:
             verdict = read_metrics(folder / "metrics.json").verdict
         except UserError:
             verdict = None  # a broken run can still be rejected; its digests say which bytes were broken
     time = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return Review(
+    review = Review(
         decision=decision,
         reviewer=reviewer,
         comment=comment,
         time=time,
         verdict=verdict,
+        override=override or None,
+        git_user=git_user(),
         digests=digests,
         previous=earlier_reviews(folder),
     )
+    return review if key is None else review.model_copy(update={"signature": sign(review.message(), key)})
+
+
+def check_override(folder: Path, verdict: Verdict, override: str) -> None:
+    """Nobody approves what is not a ship, but with a reason, where the suite says that a person may."""
+    if verdict == "ship":
+        if override:
+            raise UserError(
+                f"the verdict of {folder.name} is ship, so there is nothing to override: leave OVERRIDE out"
+            )
+    elif not policy_of(folder).allow_override:
+        raise Refused(f"the verdict of {folder.name} is {verdict}: only a ship can be approved")
+    elif not override:
+        raise Refused(
+            f"the verdict of {folder.name} is {verdict}: only a ship can be approved without OVERRIDE='reason'"
+        )
+
+
+def git_user() -> str | None:
+    """`Name <address>` that git on this machine is set up for."""
+    name, address = git_setting("user.name"), git_setting("user.email")
+    return f"{name} <{address}>".strip() if name or address else None
 
 
 def earlier_reviews(folder: Path) -> list[dict[str, Any]]:
@@ -132,6 +200,10 @@ def earlier_reviews(folder: Path) -> list[dict[str, Any]]:
     except UserError:
         return [{"unreadable_sha256": file_sha256(folder / REVIEW)}]
     return [*last.previous, last.model_dump(exclude={"previous"})]
+
+
+def write_review(folder: Path, review: Review) -> None:
+    write_json(folder / REVIEW, review.model_dump())
 
 
 def show(folder: Path) -> None:
@@ -147,6 +219,10 @@ def show(folder: Path) -> None:
         changed = changed_since(review, folder)
         stale = f", but {', '.join(changed)} changed since" if changed else ""
         print(f"review   {review.decision} by {review.reviewer}, {review.time}{stale}")
+        if review.override:
+            print(f"         OVERRIDES the verdict {review.verdict}: {review.override}")
+        if review.signature:
+            print(f"         signed by {verify_signature(folder)}")
     choices = "approve|reject" if metrics.verdict == "ship" else "reject"
     command = f"python -m scripts.review --run {folder.name} --decision {choices} --reviewer NAME"
     print(f"decide   {command} --comment TEXT")
@@ -155,18 +231,38 @@ def show(folder: Path) -> None:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.review", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--run", help="name or path of a run; the newest by default")
-    parser.add_argument("--decision", choices=("approve", "reject"), help="without it, only show")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--decision", choices=("approve", "reject"), help="without it, only show")
+    what.add_argument("--page", action="store_true", help="read the report and decide in a browser")
     parser.add_argument("--reviewer", default="", help="who decides")
     parser.add_argument("--comment", default="", help="why")
+    parser.add_argument("--override", default="", help="why something that is not a ship may be published all the same")
+    parser.add_argument("--sign", action="store_true", help="sign the review with an SSH key")
+    parser.add_argument("--key", type=Path, help="the key to sign with (default: git's own)")
     arguments = parser.parse_args(argv)
     folder = resolve_run(arguments.run)
+    key = signing_key(arguments.key) if arguments.sign or arguments.key else None
+    if arguments.page:
+        from scripts.review_page import decide_in_browser  # it needs this module
+
+        return decide_in_browser(folder, arguments.reviewer, key)
     if arguments.decision is None:
         show(folder)
         return 0
-    review = make_review(folder, arguments.decision, arguments.reviewer, arguments.comment)
-    write_json(folder / REVIEW, review.model_dump())
-    print(f"{review.decision} by {review.reviewer} recorded in {folder / REVIEW}")
+    review = make_review(folder, arguments.decision, arguments.reviewer, arguments.comment, arguments.override, key)
+    write_review(folder, review)
+    signed = ", signed" if review.signature else ""
+    print(f"{review.decision} by {review.reviewer} recorded in {folder / REVIEW}{signed}")
+    if review.override:
+        print(f"OVERRIDE: the verdict is {review.verdict}; model card and publication.json will say so")
     return 0
+
+
+def signing_key(given: Path | None) -> Path:
+    key = given.expanduser() if given else default_key()
+    if key is None:
+        raise UserError("no key to sign with: give KEY=, or set git's gpg.format to ssh and user.signingkey to a file")
+    return key
 
 
 if __name__ == "__main__":

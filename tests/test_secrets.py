@@ -84,8 +84,8 @@ SAMPLES = {
     "Kaggle key": ['{"username": "ada", "ke' + 'y": "' + some(HEX, 32) + '"}'],
     "login in a netrc file": ["machine api.example.org login ada pass" + "word " + some(LETTERS, 20)],
     "login in a URL": [
-        "postgresql" + "://ada:s3cret-enough@db.example.org/x",
-        "https" + "://ada:" + some(LETTERS, 20) + "@host",
+        "postgresql://ada" + ":s3cret-enough@db.example.org/x",
+        "https://ada" + ":" + some(LETTERS, 20) + "@host",
     ],
     "bearer token": ["Authorization: " + "Bearer " + some(LETTERS, 40)],
     "JSON web token": ["eyJ" + some(LETTERS, 20) + ".eyJ" + some(LETTERS, 40) + "." + some(LETTERS, 43)],

@@ -1,0 +1,102 @@
+"""Signatures of reviews with ordinary SSH keys, made and verified by `ssh-keygen -Y` (OpenSSH 8.2 or newer).
+
+    signature = sign(message, key)                    armoured text; the key may live in an agent
+    principal = verify(message, signature)            who signed, by the file of allowed signers; Refused otherwise
+
+Allowed signers are listed in configs/allowed_signers, one line `NAME KEYTYPE KEY` each (ssh-keygen(1), ALLOWED
+SIGNERS), or in the file that git's `gpg.ssh.allowedSignersFile` names. A signature is made for NAMESPACE, so one of
+a git commit or of a file is none of a review.
+
+Not protected against: someone who can change the file of allowed signers, or who has a signer's key; a signature says
+which key, not that its owner read the report.
+"""
+
+import subprocess
+import tempfile
+from pathlib import Path
+
+from eval.config import ROOT
+from eval.errors import Refused, UserError
+
+NAMESPACE = "review@securecli-tuner"
+ALLOWED_SIGNERS = ROOT / "configs" / "allowed_signers"
+SECONDS = 120  # a person may have to type a passphrase or touch a token
+
+
+def sign(message: bytes, key: Path) -> str:
+    """The SSH signature of a message by a private key, or by an agent's key given as its public half.
+
+    Raises UserError when there is no such key or it cannot sign.
+    """
+    if not key.is_file():
+        raise UserError(f"signing key {key} does not exist: give KEY=, or set git's user.signingkey")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "review"
+        file.write_bytes(message)
+        done = run("-Y", "sign", "-n", NAMESPACE, "-f", str(key), str(file))
+        signature = file.with_name("review.sig")
+        if done.returncode != 0 or not signature.is_file():
+            raise UserError(f"{key} cannot sign: {last_line(done)}")
+        return signature.read_text()
+
+
+def verify(message: bytes, signature: str, allowed: Path | None = None) -> str:
+    """The principal whose listed key signed exactly this message for this purpose.
+
+    Raises UserError without a file of allowed signers, Refused when the signature is not one of theirs.
+    """
+    allowed = allowed or allowed_signers()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "review.sig"
+        file.write_text(signature)
+        found = run("-Y", "find-principals", "-s", str(file), "-f", str(allowed))
+        principals = found.stdout.decode(errors="replace").splitlines()
+        if found.returncode != 0 or not principals:
+            raise Refused(f"the review's signature is of no key in {allowed}: {last_line(found)}")
+        flags = ("-n", NAMESPACE, "-s", str(file), "-f", str(allowed))
+        for principal in principals:
+            if run("-Y", "verify", "-I", principal, *flags, message=message).returncode == 0:
+                return principal
+    raise Refused("the review's signature is not of this review: sign it again with `make review`")
+
+
+def allowed_signers() -> Path:
+    """The file of allowed signers: the repository's, else git's. UserError when there is none."""
+    if ALLOWED_SIGNERS.is_file():
+        return ALLOWED_SIGNERS
+    named = git_setting("gpg.ssh.allowedSignersFile")
+    if named and Path(named).expanduser().is_file():
+        return Path(named).expanduser()
+    raise UserError("no file of allowed signers: write configs/allowed_signers, a line `NAME KEYTYPE KEY` a reviewer")
+
+
+def default_key() -> Path | None:
+    """The SSH key that git signs with, where it is a file."""
+    named = git_setting("user.signingkey") if git_setting("gpg.format") == "ssh" else ""
+    return Path(named).expanduser() if named and not named.startswith(("key::", "ssh-")) else None
+
+
+def git_setting(name: str) -> str:
+    """A setting of git as seen from the repository; empty without one, or without git."""
+    try:
+        done = subprocess.run(["git", "-C", str(ROOT), "config", "--get", name], capture_output=True, check=False)
+    except FileNotFoundError:
+        return ""
+    return done.stdout.decode(errors="replace").strip()
+
+
+def run(*arguments: str, message: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    """ssh-keygen; UserError when it is missing or waits too long."""
+    try:
+        return subprocess.run(
+            ["ssh-keygen", *arguments], input=message, capture_output=True, timeout=SECONDS, check=False
+        )
+    except FileNotFoundError:
+        raise UserError("ssh-keygen is missing, and signatures need it: install openssh-client") from None
+    except subprocess.TimeoutExpired:
+        raise UserError(f"ssh-keygen gave no answer within {SECONDS} s") from None
+
+
+def last_line(done: subprocess.CompletedProcess[bytes]) -> str:
+    lines = done.stderr.decode(errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), f"ssh-keygen ended with {done.returncode}")
