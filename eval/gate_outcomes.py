@@ -5,12 +5,13 @@ side, and is inconclusive otherwise. Rules differ only in what the interval is o
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from eval.comparisons import Pairs, compare_slice
 from eval.config import Suite
 from eval.errors import UserError
 from eval.gate_rules import Gate, GateRule, NoHardBreak, Noninferiority, PairedRule
+from eval.noise import lies_inside
 from eval.power import items_for_rate, items_needed
 from eval.records import Comparison, GateResult, Interval, Outcome, SliceResult
 from eval.sequential import anytime_interval
@@ -29,9 +30,16 @@ class Found:
     slices: tuple[SliceResult, ...] = ()
 
 
-def judge_gate(gate: Gate, pairs: Pairs | None, comparison: Comparison | None, suite: Suite) -> GateResult:
-    """Outcome of one gate, with the reason in words and, if undecided, the items that would settle it."""
+def judge_gate(
+    gate: Gate, pairs: Pairs | None, comparison: Comparison | None, suite: Suite, spread: float | None = None
+) -> GateResult:
+    """Outcome of one gate, with the reason in words and, if undecided, the items that would settle it.
+
+    `spread` is the noise of the metric's mean on this backend, None where it was not measured.
+    """
     found = _find(gate, pairs, comparison, suite)
+    if comparison is not None:
+        found = _beyond_noise(gate, found, spread, _lies_in_unit(comparison))
     return GateResult(
         id=gate.id,
         task=gate.task,
@@ -155,6 +163,28 @@ def _at_floor(gate: GateRule, comparison: Comparison) -> str:
         f"both arms are at the floor ({100 * comparison.baseline:.1f} and {100 * comparison.candidate:.1f} %): "
         f"a loss of {100 * gate.margin:g} points is impossible there, so nothing is shown"
     )
+
+
+def _beyond_noise(gate: GateRule, found: Found, spread: float | None, points: bool) -> Found:
+    """A threshold inside the noise decides nothing, unless the whole interval lies outside of the noise."""
+    if (
+        gate.about != "difference"
+        or found.interval is None
+        or spread is None
+        or not lies_inside(gate.threshold, spread)
+    ):
+        return found
+    beyond = {"pass": found.interval.low > spread, "fail": found.interval.high < -spread, "inconclusive": True}
+    if beyond[found.outcome]:
+        return found
+    name = "margin" if isinstance(gate, Noninferiority) else "smallest gain"
+    if points:
+        said = (
+            f"the {name}, {100 * abs(gate.threshold):g} points, is inside the noise of this backend, {100 * spread:.1f}"
+        )
+    else:
+        said = f"the {name}, {abs(gate.threshold):g}, is inside the noise of this backend, {spread:.3g}"
+    return replace(found, outcome="inconclusive", reason=f"{said} ({found.reason})")
 
 
 def _rate(gate: GateRule, rate: float | None, interval: Interval | None, suite: Suite) -> Found:

@@ -14,12 +14,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from eval.comparisons import Pairs, compare_pairs, explore, pair_scores
 from eval.config import Suite, load_suite, resolve_suite
 from eval.errors import INCONCLUSIVE, NO_SHIP, SHIP, UserError, run_command
 from eval.files import read_jsonl, read_metrics
 from eval.gate_outcomes import judge_gate
+from eval.noise import parse_floor
 from eval.power_table import observed_power
 from eval.records import AdapterEffect, Comparison, Exploration, GateResult, PowerRow, Score, Verdict
 from eval.run_folder import resolve_run
@@ -48,10 +50,13 @@ class Decision:
     power: list[PowerRow]
 
 
-def decide(suite: Suite, scores: Iterable[Score], effect: AdapterEffect | None) -> Decision:
+def decide(
+    suite: Suite, scores: Iterable[Score], effect: AdapterEffect | None, noise: Mapping[str, Any] | None = None
+) -> Decision:
     """The verdict of a suite on its scores.
 
-    `effect` is the proof that the adapter did something; None when the candidate is the base itself.
+    `effect` is the proof that the adapter did something; None when the candidate is the base itself. `noise` is
+    Metrics.noise: a threshold inside the noise of the backend decides nothing.
     Raises UserError when the two arms do not hold the same items, or a gate names an unknown metric.
     """
     by_metric: dict[tuple[str, str], list[Score]] = defaultdict(list)
@@ -65,8 +70,15 @@ def decide(suite: Suite, scores: Iterable[Score], effect: AdapterEffect | None) 
         known = sorted(metric for task, metric in comparisons if task == gate.task)
         if known and gate.metric not in known:
             raise UserError(f"gate {gate.id}: task {gate.task} has no metric {gate.metric}, only {', '.join(known)}")
+    floor = parse_floor(noise, "metrics.json") if noise else None
     gates = [
-        judge_gate(gate, pairs.get((gate.task, gate.metric)), comparisons.get((gate.task, gate.metric)), suite)
+        judge_gate(
+            gate,
+            pairs.get((gate.task, gate.metric)),
+            comparisons.get((gate.task, gate.metric)),
+            suite,
+            floor.spread(gate.task, gate.metric) if floor else None,
+        )
         for gate in suite.gates
     ]
     verdict, reasons = verdict_of(gates, effect)
@@ -136,7 +148,7 @@ def main() -> int:
     run = resolve_run(arguments.run or None)
     metrics = read_metrics(run / "metrics.json")
     suite = load_suite(resolve_suite(arguments.suite) if arguments.suite else run / "suite.yaml")
-    decision = decide(suite, read_jsonl(run / "scores.jsonl", Score), metrics.adapter_effect)
+    decision = decide(suite, read_jsonl(run / "scores.jsonl", Score), metrics.adapter_effect, metrics.noise)
     for gate in decision.gates:
         print(f"{gate.outcome:<13}{gate.tier:<10}{gate.id}: {gate.reason}")
     print(f"verdict: {decision.verdict} ({run.name}, suite {suite.name})")

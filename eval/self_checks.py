@@ -17,6 +17,7 @@ from typing import Any
 from eval.config import Suite
 from eval.errors import UserError
 from eval.gates import decide
+from eval.noise import lies_inside, parse_floor
 from eval.records import BASELINE, CANDIDATE, AdapterEffect, Generation, Score, SelfCheck
 
 Values = dict[str, set[float]]  # arm -> the distinct values it scored
@@ -149,5 +150,18 @@ def adapter_took_effect(effect: AdapterEffect | None) -> SelfCheck:
 
 
 def margins_above_noise(suite: Suite, noise: dict[str, Any] | None) -> SelfCheck:
-    """Whether each margin is larger than what other batches alone do to the mean; unknown is said and is ok."""
-    return SelfCheck(name="noise floor", ok=True, said="unknown: not measured on this backend, see `make noise-floor`")
+    """Whether each margin and smallest gain is larger than what other batches do to a mean; unknown is said, and ok."""
+    name = "noise floor"
+    if noise is None:
+        return SelfCheck(name=name, ok=True, said="unknown: not measured on this backend, see `make noise-floor`")
+    floor = parse_floor(noise, "noise floor")
+    gates = [gate for gate in suite.gates if gate.about == "difference"]
+    spreads = {gate.id: floor.spread(gate.task, gate.metric) for gate in gates}
+    inside = [
+        f"the threshold of {gate.id}, {gate.threshold:+g}, lies inside the spread of {spreads[gate.id]:.3g}"
+        for gate in gates
+        if lies_inside(gate.threshold, spreads[gate.id])
+    ]
+    unknown = [gate for gate, spread in spreads.items() if spread is None]
+    said = "; ".join(inside) or f"{len(gates) - len(unknown)} thresholds lie outside"
+    return SelfCheck(name=name, ok=not inside, said=said + (f"; unknown for {', '.join(unknown)}" if unknown else ""))

@@ -1,0 +1,95 @@
+"""Measure the noise floor of this backend: the base model against itself, five times, with other batch sizes.
+
+    python -m scripts.noise_floor [--suite SUITE] [--limit 64] [--base-model FOLDER]   -> results/noise/<backend>.json
+
+Evaluations of the same base on the same kind of device, dtype and library versions then show the record, and gates
+whose margin it reaches do not decide (eval/noise.py says what it means and what it does not). Nothing is executed.
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from eval.answer_cache import base_identity
+from eval.config import ROOT, Suite, load_suite, resolve_suite
+from eval.environment import headline_versions
+from eval.errors import UserError, run_command
+from eval.noise import Pass, TaskNoise, backend_of, lies_inside, measure, write_floor
+from eval.records import BASELINE
+from eval.run_folder import RESULTS
+
+EIGHTHS = (8, 6, 4, 3, 2)  # of the suite's batch size: one pass each
+
+
+def measure_backend(suite: Suite, base_model: str, revision: str | None, folder: Path) -> tuple[Path, list[TaskNoise]]:
+    """Answer the suite's samples under each batch size and write the record. Returns its path and what was measured."""
+    from eval import harness, lm_tasks  # torch and lm-eval, 10 s
+
+    model = harness.load_model(suite, base_model, revision, None)
+    base = base_identity(base_model, revision, model.lm.commit)
+    if base is None:
+        raise UserError(
+            f"the revision of {base_model} is not known: give --revision, a commit, so that a record can fit"
+        )
+    tasks = lm_tasks.load_tasks(suite, model.lm)
+    items = sum(len(task.samples) for task in tasks)
+    passes = []
+    for size in batch_sizes(min(suite.backend.batch_size, items)):
+        started = time.monotonic()
+        batches = harness.plan_batches(tasks, model.lm, size)
+        generations = [answer for batch in batches for answer in harness.generate(model, BASELINE, batch)]
+        passes.append(Pass(size, generations, lm_tasks.score(tasks, generations)))
+        spent = time.monotonic() - started
+        print(f"noise-floor: {items} items in batches of {size}: {spent:.0f} s", flush=True)
+    measured = measure(passes, {task.name: lm_tasks.summarise(task, []).samples_sha256 for task in tasks})
+    backend = backend_of(base, harness.device_facts(model), headline_versions())
+    return write_floor(folder, backend, measured), measured
+
+
+def batch_sizes(largest: int) -> list[int]:
+    """Different sizes down from the suite's own, at most five."""
+    return sorted({max(1, largest * part // 8) for part in EIGHTHS}, reverse=True)
+
+
+def limited(suite: Suite, limit: int) -> Suite:
+    """The suite with at most `limit` items a task."""
+    tasks = [task.model_copy(update={"limit": min(limit, task.limit or limit)}) for task in suite.tasks]
+    return suite.model_copy(update={"tasks": tasks})
+
+
+def show(suite: Suite, measured: Sequence[TaskNoise]) -> None:
+    """What was found, by task, and the gates whose margin lies inside it."""
+    spreads = {(own.task, row.metric): row for own in measured for row in own.metrics}
+    for own in measured:
+        print(f"{own.task}: {100 * own.answers_differ:.1f} % of {own.n} answers differ between batch sizes")
+        for gate in (gate for gate in suite.gates if gate.task == own.task):
+            row = spreads.get((gate.task, gate.metric))
+            if row is None:
+                print(f"  {gate.metric}: from running answers, not measured apart")
+                continue
+            inside = gate.about == "difference" and lies_inside(gate.threshold, row.spread)
+            warning = f"; the threshold of {gate.id}, {gate.threshold:+g}, lies inside" if inside else ""
+            print(f"  {gate.metric}: {100 * row.flipped:.1f} % of items flip, spread {row.spread:.4f}{warning}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m scripts.noise_floor", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--suite", help="suite name or file (default: configs/eval/nl2bash.yaml)")
+    parser.add_argument("--limit", type=int, default=64, help="items a task (default: 64)")
+    parser.add_argument("--base-model", default="models/SmolLM2-135M-Instruct")
+    parser.add_argument("--revision", help="commit of a base model on the Hub")
+    arguments = parser.parse_args(argv)
+    if arguments.limit < 2:
+        raise UserError(f"--limit {arguments.limit}: two items or more")
+    os.chdir(ROOT)  # task files name their data from the repository root
+    suite = limited(load_suite(resolve_suite(arguments.suite)), arguments.limit)
+    path, measured = measure_backend(suite, arguments.base_model, arguments.revision, RESULTS / "noise")
+    show(suite, measured)
+    print(f"recorded in {path.relative_to(ROOT)}: commit it, and evaluations on this backend will show it")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)
