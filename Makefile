@@ -8,7 +8,7 @@ RECIPE  ?= smollm2-135m-cpu
 export PYTHONUNBUFFERED := 1
 # Exit codes 1 (no-ship) and 3 (inconclusive) are answers; make calls them errors and says so after the verdict.
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup model data lint preflight train eval self-check damage-check report gate review bless publish runs compare \
+.PHONY: help demo test setup model data lint preflight train eval self-check noise-floor damage-check report gate review bless publish runs compare \
     sandbox-root sandbox-check check check-golds bench bench-sandbox bench-judge bench-risk fuzz-risk
 
 help: ## list the commands
@@ -64,6 +64,9 @@ eval: sandbox-root ## generate, score, compare, gate and report RUN= (SUITE= nam
 
 self-check: model sandbox-root ## the base against itself through the same code: must never ship
 	@$(PY) eval/run_eval_suite.py --self-check $(if $(SUITE),--config $(SUITE))
+
+noise-floor: model ## how much the base differs from itself under other batch sizes; SUITE=, LIMIT=64 items a task
+	@$(PY) -m scripts.noise_floor $(if $(SUITE),--suite $(SUITE)) $(if $(LIMIT),--limit $(LIMIT))
 
 damage-check: sandbox-root ## the adapter of RUN= with its weights blown up: must get no-ship
 	@$(PY) -m scripts.damage_check $(if $(RUN),--run $(RUN)) $(if $(SUITE),--suite $(SUITE))
