@@ -23,7 +23,7 @@ from eval.records import BASELINE, CANDIDATE, Generation, Item, Judgement, Metri
 
 def check_decision(suite: Suite, metrics: Metrics, scores: list[Score], folder: Path) -> None:
     """Refused unless the scores, decided again, give verdict, reasons, gates and comparisons of metrics.json."""
-    again = decide(suite, scores, metrics.adapter_effect)
+    again = decide(suite, scores, metrics.adapter_effect, metrics.noise)
     derived = {
         "verdict": again.verdict,
         "reasons": again.reasons,
