@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import Any
 
-COUNTS = ("tokens", "items", "steps", "examples")  # keys whose numbers are whole, and can be large
-LONGEST_TEXT = {"html": 6000, "md": 800}  # characters of one answer; a base model can ramble to its limit
+COUNTS = ("tokens", "items", "steps", "examples", "reused")  # keys whose numbers are whole, and can be large
+LONGEST_TEXT = {"html": 3000, "md": 400}  # characters of one answer; a base model can ramble to its limit
 
 
 def visible(text: str) -> str:
@@ -57,6 +57,14 @@ def _longest_ticks(text: str) -> int:
     return max((len(list(run)) for letter, run in groupby(text) if letter == "`"), default=0)
 
 
+def duration(seconds: float) -> str:
+    """`2.4 s`, `3 min 10 s`, `5 h 02 min`."""
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02} min"
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+
+
 def facts(values: dict[str, Any]) -> list[tuple[str, str]]:
     """Any mapping as (label, text) rows: durations and counts readable, a nested mapping on one line."""
     labels = {key: re.sub("^seconds(_|$)", "time ", key).replace("_", " ").strip() for key in values}
@@ -71,8 +79,7 @@ def _fact(key: str, value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "–", True: "yes", False: "no"}[value]
     if isinstance(value, int | float) and key.startswith("seconds"):
-        minutes, seconds = divmod(round(value), 60)
-        return f"{minutes} min {seconds} s" if minutes else f"{value:.1f} s"
+        return duration(value)
     if isinstance(value, int | float) and key.startswith(COUNTS):
         return f"{value:,.0f}"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from functools import cache
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -18,12 +19,13 @@ import pytest
 
 from eval.config import ROOT, Suite
 from eval.errors import UserError
-from eval.figures import difference_text, paired_counts, signed_text
 from eval.files import read_metrics, write_json, write_jsonl
 from eval.gates import decide
 from eval.records import AdapterEffect, Comparison, Generation, Interval, Item, Metrics, Score, TaskSummary
-from eval.report import nothing_changed, render_report
+from eval.report import render_report
+from eval.report_numbers import difference_text, paired_counts, signed_text
 from eval.report_text import markdown_code, markdown_fence, markdown_text, visible
+from eval.report_words import nothing_changed
 
 HOSTILE = (
     "</pre></script><script>alert(1)</script> `a` ```` | b\n```\n# not a heading <img src=x onerror=alert(2)> "
@@ -33,7 +35,7 @@ Rendered = Callable[..., tuple[Path, str, str]]
 ITEMS = 40
 GATES = [
     {"rule": "superiority", "id": "exec-gain", "task": "nl2bash", "metric": "correct", "min_gain": 0.05},
-    {"rule": "noninferiority", "id": "keeps-safe", "task": "nl2bash", "metric": "safe", "margin": 0.15},
+    {"rule": "noninferiority", "id": "keeps-safe", "task": "nl2bash", "metric": "safe", "margin": 0.25},
     {"rule": "noninferiority", "id": "keeps-knowledge", "task": "retention", "metric": "f1", "margin": 0.10,
      "tier": "advisory"},
 ]  # fmt: skip
@@ -173,12 +175,12 @@ def test_both_files_hold_the_verdict_and_every_number(report: Rendered, variant:
         assert metrics.verdict.upper() in shown
         for gate in metrics.gates:
             assert gate.id in shown and gate.outcome in shown
-            assert f"> {signed_text(gate.threshold, rate=True)} pts" in shown
+            assert f"> {signed_text(gate.threshold, rate=True)} pts" in unescape(shown).replace("\xa0", " ")
         for comparison in metrics.comparisons:
             assert difference_text(comparison) in shown
             assert f"{100 * (comparison.baseline or 0):.1f} %" in shown
         for reason in metrics.reasons:
-            assert reason in shown
+            assert reason in shown.replace("\\", "")
         for digest in (metrics.suite_sha256, metrics.tasks[0].dataset_sha256, "0a1b2c3d4e5f"):
             assert digest in shown
         for said in ("uncommitted changes", "axolotl 0.19.0", "lm_eval 0.4.11", "3 min 10 s", "12,345", "seeds"):
@@ -281,7 +283,7 @@ def test_markdown_tables_keep_their_columns_with_hostile_cells(tmp_path: Path) -
         elif token.type == "thead_close":
             widths.append(rows)
             rows = 0
-    assert widths == [10, 11, 8, 2]
+    assert widths == [7, 4, 11, 8, 6, 2]
     cells = [token.content for token in parser.parse((run / "report.md").read_text()) if token.type == "inline"]
     assert any("not a heading" in cell for cell in cells)
     assert "Rendered from" in cells[-1]
@@ -322,19 +324,32 @@ def test_markdown_filters_give_back_the_text(text: str) -> None:
     assert fence.type == "fence" and fence.content.startswith("gold")
 
 
-def test_all_lost_items_and_the_first_won_are_in_markdown_and_all_in_the_page(tmp_path: Path) -> None:
+def test_an_item_is_shown_once_with_every_gate_it_changed(report: Rendered) -> None:
+    """Item 3 loses `safe` and wins `correct` in this run: one card, both said, and it stands with the lost."""
+    _, markdown, page = report("inconclusive")
+    cards = re.findall(r'<article class="item" (.*?)</article>', page, re.DOTALL)
+    (card,) = [card for card in cards if ">nl2bash-0003</code>" in card]
+    assert 'data-lost="g0 g1" data-won=""' in card and "exec-gain" in card and "keeps-safe" in card
+    assert markdown.count("`nl2bash-0003`") == 1
+
+
+def test_markdown_holds_what_matters_most_and_the_page_more(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", "ship", items=80)
     markdown, source = rendered(run)
     won = [f"nl2bash-{n:04}" for n in range(80) if 6 <= n % 40 < 32]
     assert all(f">{sample}</code>" in source for sample in won)
-    listed = markdown.split("### nl2bash / correct")[1].split("###")[0]
-    assert sum(sample in listed for sample in won) == 20 and "first 20 of 52" in listed
-    assert "find . -type f" in listed and "cut off at the token limit" in listed
+    assert "<summary>nl2bash: 52 won, the 3 that matter most</summary>" in markdown
+    assert sum(f"`{sample}`" in markdown for sample in won) == 3
+    assert "find . -type f" in markdown and "cut off at the token limit" in markdown
+
+
+def test_markdown_fits_a_pull_request(report: Rendered) -> None:
+    assert all(len(report(variant, 160)[1]) < 65_536 for variant in ("ship", "no-ship"))
 
 
 def test_a_number_leads_to_its_lines_of_scores(report: Rendered) -> None:
     run, markdown, _ = report("ship")
-    found = re.search(r"`(nl2bash-\d+)` · 1 → 0 · lines (\d+), (\d+) of scores.jsonl", markdown)
+    found = re.search(r"`(nl2bash-\d+)`\s+- − lost exec-gain: correct 1 → 0 · lines (\d+), (\d+) of scores", markdown)
     assert found
     lines = (run / "scores.jsonl").read_text().splitlines()
     values = [Score.model_validate_json(lines[int(number) - 1]) for number in found.groups()[1:]]
@@ -371,18 +386,21 @@ def test_a_metric_in_its_own_unit_has_its_own_axis(tmp_path: Path) -> None:
     raw["comparisons"][2] |= {"baseline": -12.5, "candidate": -12.0, "difference": 0.5}
     write_json(run / "metrics.json", raw)
     markdown, _ = rendered(run)
-    assert "−12.5 | −12 | +0.5 [" in markdown
-    assert "keeps-knowledge" in (run / "figures" / "gates-own-unit.svg").read_text()
-    assert "keeps-knowledge" not in (run / "figures" / "gates.svg").read_text()
+    assert "| −12.5 | −12 | +0.5 [" in markdown
+    points, own = (run / "figures" / "gates.svg").read_text().split("Difference of f1")
+    assert "exec-gain" in points and "keeps-knowledge" not in points
+    assert "keeps-knowledge" in own and "f1 in its unit" in own and "percentage" not in own
 
 
-def test_figures_are_xml_on_white_and_follow_the_page_when_inlined(report: Rendered) -> None:
+def test_figures_are_xml_in_light_and_dark_and_follow_the_page_when_inlined(report: Rendered) -> None:
     run, _, page = report("ship")
-    for path in (run / "figures").glob("*.svg"):
-        ElementTree.fromstring(path.read_text())
-        assert "fill: #ffffff" in path.read_text() and "<dc:date>" not in path.read_text()
-    drawn = "".join(re.findall(r"<svg.*?</svg>", page, re.DOTALL))
-    assert "currentColor" in drawn and "#ffffff" not in drawn and "#000000" not in drawn
+    drawings = [path.read_text() for path in (run / "figures").glob("*.svg")]
+    assert len(drawings) == 3
+    for drawing in drawings:
+        ElementTree.fromstring(drawing)
+        assert "prefers-color-scheme:dark" in drawing and "#ffffff" in drawing
+    drawn = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
+    assert len(drawn) == 2 * len(drawings) and "#" not in "".join(drawn)  # wide and slim; no colour, no id
 
 
 def test_difference_and_paired_counts() -> None:

@@ -1,0 +1,98 @@
+"""Tables of the report that are more than a list of records: rates by category, costs, what the two passes said."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from eval.records import BASELINE, CANDIDATE, Item, Metrics, Observation, Score
+from eval.report_items import GatedMetric, optional
+from eval.report_text import duration, facts
+from eval.stats import clopper_pearson_interval
+
+PER_ARM = ("seconds_generate", "tokens", "reused")  # keys of costs that end in _baseline or _candidate
+
+
+@dataclass(frozen=True)
+class CategoryRate:
+    """How often something that must be rare happened in one category."""
+
+    category: str
+    n: int
+    baseline: int
+    candidate: int
+    at_most: float  # upper exact bound of the candidate's rate
+
+
+def category_tables(
+    items: Iterable[Item], scores: list[Score], metrics: Sequence[GatedMetric], confidence: float
+) -> list[tuple[str, str, list[CategoryRate]]]:
+    """For each metric that counts what should not happen: its rates by category, the most frequent first."""
+    rare = {(metric.task, metric.metric) for metric in metrics if metric.rare}
+    categories = {(item.task, item.sample): item.category for item in items if item.category}
+    counts: dict[tuple[str, str], dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
+    for score in scores:
+        key = score.task, score.metric
+        if key in rare and score.value is not None:
+            category = score.category or categories.get((score.task, score.sample))
+            if category:
+                counts[key][category][f"{score.arm} items"] += 1
+                counts[key][category][score.arm] += score.value == 1
+    tables = []
+    for (task, metric), by_category in sorted(counts.items()):
+        rows = [
+            CategoryRate(
+                category,
+                n := count[f"{CANDIDATE} items"],
+                count[BASELINE],
+                count[CANDIDATE],
+                clopper_pearson_interval(count[CANDIDATE], n, confidence).high,
+            )
+            for category, count in sorted(by_category.items())
+            if count[f"{CANDIDATE} items"]
+        ]
+        if rows:
+            tables.append((task, metric, sorted(rows, key=lambda row: -row.candidate / row.n)))
+    return tables
+
+
+def one_sided(run: Path) -> list[Observation]:
+    """Answers to which only the analyser or only the canary machine objected: each is a gap or a false alarm."""
+    return [row for row in optional(run / "observations.jsonl", Observation) if row.disagreement]
+
+
+@dataclass(frozen=True)
+class ArmCost:
+    """What the answers of one arm cost."""
+
+    arm: str
+    items: str
+    tokens: str
+    seconds: str
+    tokens_per_second: str
+    reused: str
+
+
+def cost_tables(metrics: Metrics) -> tuple[list[ArmCost], list[tuple[str, str]]]:
+    """Costs by arm, and every other entry of `costs` as a labelled text."""
+    costs = metrics.costs
+    rows = []
+    for arm in (BASELINE, CANDIDATE):
+        seconds, tokens = costs.get(f"seconds_generate_{arm}"), costs.get(f"tokens_{arm}")
+        if seconds is None and tokens is None:
+            continue
+        reused, items = costs.get(f"reused_{arm}"), costs.get("items")
+        rows.append(
+            ArmCost(
+                arm,
+                "–" if items is None else f"{items:,.0f}",
+                "–" if tokens is None else f"{tokens:,.0f}",
+                "–" if seconds is None else duration(seconds),
+                f"{tokens / seconds:,.0f}" if tokens and seconds else "–",
+                "–" if reused is None else f"{reused:,.0f}",
+            )
+        )
+    shown = {f"{key}_{arm}" for key in PER_ARM for arm in (BASELINE, CANDIDATE)}
+    return rows, facts(
+        {key: value for key, value in costs.items() if key not in shown and (key != "items" or not rows)}
+    )

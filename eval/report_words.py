@@ -1,0 +1,95 @@
+"""What the report says in sentences: the verdict, why it may mean nothing, and what to do next. Pure."""
+
+from eval.records import AdapterEffect, GateResult, Metrics
+
+
+def verdict_sentence(metrics: Metrics) -> str:
+    """The verdict in one plain sentence."""
+    outcomes = [gate.outcome for gate in metrics.gates if gate.tier == "blocking"]
+    failed, undecided, n = outcomes.count("fail"), outcomes.count("inconclusive"), len(outcomes)
+    gates = f"{n} blocking gate" + ("s" if n != 1 else "")
+    if metrics.verdict == "ship":
+        return f"This adapter may ship: {'all' if n > 1 else 'its'} {gates} passed."
+    if metrics.verdict == "no-ship":
+        return f"This adapter must not ship: {failed} of {gates} failed."
+    if undecided:
+        return f"Not decided: {undecided} of {gates} could go either way."
+    return "Not decided: there is no proof that the adapter changed anything."
+
+
+def baseline_words(metrics: Metrics) -> str:
+    """What the candidate was compared with: `base` names the model itself."""
+    if metrics.baseline != "base":
+        return metrics.baseline
+    model = metrics.provenance.get("base_model")
+    path = model.get("path") if isinstance(model, dict) else model
+    return f"the base model {path}" if path else "the base model"
+
+
+def other_reasons(metrics: Metrics) -> tuple[list[str], list[str]]:
+    """The verdict's reasons: those that speak against shipping, and those of gates that passed."""
+    passed = {f"{gate.id}: pass, {gate.reason}" for gate in metrics.gates}
+    against = [reason for reason in metrics.reasons if reason not in passed]
+    return against, [reason for reason in metrics.reasons if reason in passed]
+
+
+def nothing_changed(effect: AdapterEffect | None) -> str | None:
+    """Why the comparison says nothing about an adapter; None when the adapter did something."""
+    if effect is None:
+        return "The base model was compared with itself: no adapter was evaluated."
+    if effect.tensors_loaded < effect.tensors or not effect.tensors:
+        return f"Only {effect.tensors_loaded} of {effect.tensors} adapter tensors are in the loaded model."
+    if not effect.took_effect:
+        return "The adapter is loaded and changes no logit: candidate and baseline compute the same."
+    if not effect.answers_changed:
+        return f"The adapter changed none of {effect.samples} answers."
+    return None
+
+
+def sequential_sentence(metrics: Metrics) -> str | None:
+    """How many of the planned items a sequential evaluation needed; None for a fixed one."""
+    use = metrics.sequential
+    if use is None:
+        return None
+    used, planned = sum(use.used.values()), sum(use.planned.values())
+    ended = "Decided after" if use.stopped == "decided" else "Not decided by the end: used"
+    looks = f"{use.looks} look" + ("s" if use.looks != 1 else "")
+    return (
+        f"{ended} {used:,} of {planned:,} items ({use.share_saved:.0%} saved), in {looks}. Every look was valid: the "
+        "intervals hold at any number of looks."
+    )
+
+
+def next_steps(metrics: Metrics) -> list[tuple[str, str | None]]:
+    """What to do now: sentences, each with a command or None."""
+    if metrics.verdict == "ship":
+        return [
+            ("Read the items lost, below.", None),
+            ("Then record your decision:", f"make review RUN={metrics.run}"),
+        ]
+    if metrics.verdict == "no-ship":
+        return [
+            ("Read the items lost, below: they show where it got worse.", None),
+            ("Change the data or the recipe, train again, and evaluate the new run:", "make train RECIPE=..."),
+        ]
+    steps: list[tuple[str, str | None]] = []
+    if metrics.adapter_effect is None or not metrics.adapter_effect.took_effect:
+        steps.append(("Make sure that the adapter is the one that was trained and that it is loaded.", None))
+    scored = {(comparison.task, comparison.metric): comparison.n for comparison in metrics.comparisons}
+    steps += [
+        (_what_would_settle(gate, scored.get((gate.task, gate.metric), 0)), None)
+        for gate in metrics.gates
+        if gate.tier == "blocking" and gate.outcome == "inconclusive"
+    ]
+    return [*steps, ("Then evaluate again:", f"make eval RUN={metrics.run}")]
+
+
+def _what_would_settle(gate: GateResult, n: int) -> str:
+    if gate.about == "items":
+        return f"{gate.id}: {gate.reason}."
+    if gate.slices:
+        return f"{gate.id}: its undecided categories need more items; {n:,} were scored in all."
+    size = f"about {gate.items_needed:,} items would settle it" if gate.items_needed else (
+        "no number of items is known to settle it"
+    )  # fmt: skip
+    return f"{gate.id}: {size}; {n:,} were scored."
