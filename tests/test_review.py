@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
+from eval.errors import Refused
 from eval.provenance import file_sha256
-from scripts import review
-from tests.run_builder import assert_one_line, build_run, call
+from scripts import review, signing
+from tests.run_builder import assert_one_line, build_run, call, edit_json, judge
 
 ROOT = Path(review.__file__).parents[1]
 
@@ -108,3 +110,137 @@ def test_the_real_command_ends_with_one_line(tmp_path):
     done = subprocess.run([*command, "--reviewer", "Ada"], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 1
     assert_one_line(done.stderr, "no-ship")
+
+
+# Overrides
+
+
+def allow(run: Path, **policy: object) -> None:
+    """Let the suite of a run ask this of its review, and evaluate again."""
+    suite = yaml.safe_load((run / "suite.yaml").read_text())
+    (run / "suite.yaml").write_text(yaml.safe_dump(suite | {"review": policy}))
+    judge(run)
+
+
+def override(run: Path, reason: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    argv = ["--run", str(run), "--decision", "approve", "--reviewer", "Ada", "--override", reason]
+    return call(review.main, argv, capsys)
+
+
+def test_a_suite_that_does_not_allow_overrides_gets_none(tmp_path, capsys):
+    run = build_run(tmp_path, candidate_right=2)
+    code, _, err = override(run, "the demo is tomorrow", capsys)
+    assert code == 1
+    assert_one_line(err, "only a ship can be approved")
+    assert not (run / "review.json").exists()
+
+
+def test_an_override_needs_a_reason_and_is_said_aloud(tmp_path, capsys):
+    run = build_run(tmp_path, candidate_right=2)
+    allow(run, allow_override=True)
+    code, _, err = override(run, "  ", capsys)
+    assert code == 1
+    assert_one_line(err, "no-ship", "OVERRIDE=")
+    code, out, _ = override(run, "known regression, asked for by the pilot", capsys)
+    assert code == 0 and "OVERRIDE: the verdict is no-ship" in out
+    _, out, _ = call(review.main, ["--run", str(run)], capsys)
+    assert "OVERRIDES the verdict no-ship: known regression" in out
+    assert review.require_approval(run, "no-ship").override == "known regression, asked for by the pilot"
+
+
+def test_a_ship_and_a_rejection_override_nothing(tmp_path, capsys):
+    run = build_run(tmp_path)
+    allow(run, allow_override=True)
+    assert override(run, "why not", capsys)[0] == 2
+    argv = ["--run", str(run), "--decision", "reject", "--reviewer", "Ada", "--override", "why not"]
+    assert call(review.main, argv, capsys)[0] == 2
+
+
+def test_an_approval_of_a_no_ship_without_a_reason_approves_nothing(tmp_path, capsys):
+    run = build_run(tmp_path, candidate_right=2)
+    allow(run, allow_override=True)
+    override(run, "a reason", capsys)
+    edit_json(run / "review.json", lambda value: value.update(override=" "))
+    with pytest.raises(Refused, match="no reason"):
+        review.require_approval(run, "no-ship")
+
+
+# Signatures
+
+
+@pytest.fixture
+def keys(tmp_path, monkeypatch) -> Path:
+    """A folder with the keys of ada, who is listed as a signer, and of eve, who is not."""
+    folder = tmp_path / "keys"
+    folder.mkdir()
+    for name in ("ada", "eve"):
+        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(folder / name)]
+        subprocess.run(command, check=True)
+    (folder / "allowed").write_text(f"ada@example.org {(folder / 'ada.pub').read_text()}")
+    monkeypatch.setattr(signing, "ALLOWED_SIGNERS", folder / "allowed")
+    return folder
+
+
+def signed(run: Path, key: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    argv = ["--run", str(run), "--decision", "approve", "--reviewer", "Ada", "--key", str(key)]
+    return call(review.main, argv, capsys)
+
+
+def test_a_signed_review_names_its_signer(tmp_path, capsys, keys):
+    run = build_run(tmp_path)
+    assert decide(run, "approve", capsys)[0] == 0 and review.verify_signature(run) is None
+    code, out, _ = signed(run, keys / "ada", capsys)
+    assert code == 0 and "signed" in out
+    assert review.verify_signature(run) == "ada@example.org"
+    _, out, _ = call(review.main, ["--run", str(run)], capsys)
+    assert "signed by ada@example.org" in out
+
+
+@pytest.mark.parametrize(
+    "change", [{"reviewer": "Grace"}, {"comment": "other"}, {"decision": "reject"}, {"override": "x"}, {"digests": {}}]
+)
+def test_a_signature_is_of_every_field(tmp_path, capsys, keys, change):
+    run = build_run(tmp_path)
+    signed(run, keys / "ada", capsys)
+    edit_json(run / "review.json", lambda value: value.update(change))
+    with pytest.raises(Refused, match="not of this review"):
+        review.verify_signature(run)
+
+
+def test_a_signature_of_a_stranger_or_for_something_else(tmp_path, capsys, keys, monkeypatch):
+    run = build_run(tmp_path)
+    signed(run, keys / "eve", capsys)
+    with pytest.raises(Refused, match="of no key in"):
+        review.verify_signature(run)
+    monkeypatch.setattr(signing, "NAMESPACE", "git")
+    signed(run, keys / "ada", capsys)
+    monkeypatch.undo()
+    monkeypatch.setattr(signing, "ALLOWED_SIGNERS", keys / "allowed")
+    with pytest.raises(Refused, match="not of this review"):
+        review.verify_signature(run)
+
+
+def test_no_allowed_signers_is_one_line(tmp_path, capsys, keys, monkeypatch):
+    run = build_run(tmp_path)
+    signed(run, keys / "ada", capsys)
+    monkeypatch.setattr(signing, "ALLOWED_SIGNERS", keys / "nothing")
+    monkeypatch.setattr(signing, "git_setting", lambda name: "")
+    code, _, err = call(review.main, ["--run", str(run)], capsys)
+    assert code == 2
+    assert_one_line(err, "configs/allowed_signers")
+
+
+def test_a_suite_may_ask_for_a_signature(tmp_path, capsys, keys):
+    run = build_run(tmp_path)
+    allow(run, require_signature=True)
+    code, _, err = decide(run, "approve", capsys)
+    assert code == 2
+    assert_one_line(err, "signed approval")
+    assert decide(run, "reject", capsys)[0] == 0
+    assert signed(run, keys / "ada", capsys)[0] == 0
+
+
+def test_a_key_that_is_not_there_is_one_line(tmp_path, capsys):
+    code, _, err = signed(build_run(tmp_path), tmp_path / "no-key", capsys)
+    assert code == 2
+    assert_one_line(err, "no-key does not exist")
