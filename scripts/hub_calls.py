@@ -180,7 +180,7 @@ class Handler(BaseHTTPRequestHandler):
             if not repository:
                 return
             if self.current and self.current.kind == "overtaken":
-                self.hub.store.commit(repo, "someone else", {"notes.txt": self.hub.store.put_bytes(b"theirs")}, [])
+                self.hub.store.commit(repo, "someone else", {"README.md": self.hub.store.put_bytes(b"theirs")}, [])
                 repository = self.repository(repo)
                 assert repository
             header = next(line["value"] for line in lines if line["key"] == "header")

@@ -207,9 +207,13 @@ def hub_errors(repo: str) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # the client's upload threads wrap what went wrong
-        if not isinstance(error.__cause__, (OSError, httpx.HTTPError)):
+        cause = error.__cause__
+        # Its threads share one connection pool, which the first that cannot connect closes under the others.
+        if "client has been closed" in str(error):
+            cause = httpx.ConnectError("")
+        if not isinstance(cause, (OSError, httpx.HTTPError)):
             raise
-        raise UserError(explain(error.__cause__, repo)) from None
+        raise UserError(explain(cause, repo)) from None
     except (OSError, httpx.HTTPError, json.JSONDecodeError) as error:
         raise UserError(explain(error, repo)) from None
     except ValueError as error:

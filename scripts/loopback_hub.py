@@ -25,12 +25,16 @@ from scripts.hub_store import Store
 __all__ = ["Fault", "Hub", "serve"]
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # the client downloads with many threads
+
+
 @contextmanager
 def serve(folder: Path, port: int = 0) -> Iterator[Hub]:
     """A running Hub whose state is below `folder`; stopped when the block ends. Port 0: any free one."""
     hub = Hub(Store(folder))
-    server = ThreadingHTTPServer(("127.0.0.1", port), type("Bound", (Handler,), {"hub": hub}))
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", port), type("Bound", (Handler,), {"hub": hub}))
     hub.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
