@@ -1,10 +1,9 @@
-"""Every run in results/ with its verdict and headline numbers, and two runs side by side.
+"""Every run in results/ with its verdict, headline numbers and their trend, and two runs side by side.
 
-    python -m scripts.runs                 newest first
-    python -m scripts.runs compare A B     the gates of both; A and B are names or paths
+    python -m scripts.runs                 newest first, then the trend of each recipe
+    python -m scripts.runs compare A B     the gates of both, and B against A item by item; names or paths
 
 Two runs are comparable only when every task they share asked the same samples: digests decide, not names.
-The difference shown is each candidate against *its own* baseline; no interval between A and B is claimed.
 """
 
 import argparse
@@ -19,7 +18,9 @@ from rich.table import Table
 from eval.errors import UserError, run_command
 from eval.files import read_metrics
 from eval.records import Comparison, GateResult, Metrics
+from eval.report_numbers import is_rate, level_text
 from eval.run_folder import RESULTS, list_runs, read_run, resolve_run
+from eval.trends import MOST_RUNS, evaluated, recipe_of, trends
 
 DEMO = "demo"
 COLOURS = {"ship": "green", "no-ship": "red", "inconclusive": "yellow"}
@@ -79,25 +80,45 @@ def coloured(verdict: str) -> str:
     return f"[{COLOURS[verdict]}]{verdict}[/]"
 
 
-def check_comparable(one: Metrics, other: Metrics) -> None:
-    """UserError unless the runs share a task, and every task they share asked the same samples."""
-    samples = {task.name: task.samples_sha256 for task in other.tasks}
-    shared = [task for task in one.tasks if task.name in samples]
-    if not shared:
-        raise UserError(f"{one.run} and {other.run} have no task in common: nothing to compare")
-    changed = [task.name for task in shared if task.samples_sha256 != samples[task.name]]
-    if changed:
-        raise UserError(
-            f"{one.run} and {other.run} were asked different samples in {', '.join(changed)}: "
-            "evaluate both under the same suite first"
-        )
+def show_trends(console: Console, results: Path) -> None:
+    """Under the table: how each headline metric moved over the runs of a recipe, oldest first."""
+    recipes = sorted({recipe for run in list_runs(results) if (recipe := recipe_of(run)[0])})
+    for recipe in recipes:
+        runs = evaluated(results, recipe)[-MOST_RUNS:]
+        found = trends([(run, created, read_metrics(run / "metrics.json")) for run, created in runs])
+        if not found:
+            continue
+        table = Table("metric", "", "first", "last", "interval", "runs", box=None, pad_edge=False)
+        for trend in found:
+            first, last = trend.points[0], trend.points[-1]
+            other = sum(not point.same_samples for point in trend.points)
+            table.add_row(
+                escape(trend.gate),
+                sparkline([point.value for point in trend.points]),
+                level_text(first.value, trend.rate),
+                level_text(last.value, trend.rate),
+                f"{level_text(last.low, trend.rate)} to {level_text(last.high, trend.rate)}",
+                f"{len(trend.points)}" + (f", {other} on other samples" if other else ""),
+            )
+        console.print(f"\ntrend of {escape(recipe)}, oldest first")
+        console.print(table)
 
 
-def show_comparison(console: Console, runs: tuple[Path, Path]) -> None:
-    """Print both runs' gates side by side. UserError when they cannot be compared."""
-    pair = [read_metrics(run / "metrics.json") for run in runs]
-    check_comparable(pair[0], pair[1])
-    table = Table("", *(escape(run.name) for run in runs), box=None, pad_edge=False)
+def sparkline(values: list[float]) -> str:
+    """`▁▄█`: the values between their least and their largest."""
+    low, high = min(values), max(values)
+    steps = "▁▂▃▄▅▆▇█"
+    return "".join(steps[round((value - low) / (high - low) * 7) if high > low else 3] for value in values)
+
+
+def show_comparison(console: Console, runs: tuple[Path, Path], results: Path) -> None:
+    """Print both runs' gates and the paired comparison, and write its page. UserError when they are not comparable."""
+    from scripts import compare_runs  # scipy: only here
+
+    pair = read_metrics(runs[0] / "metrics.json"), read_metrics(runs[1] / "metrics.json")
+    between = compare_runs.compare_runs(runs, pair)
+    table = Table("", *(escape(f"{letter}: {run.name}") for letter, run in zip("AB", runs, strict=True)), box=None,
+                  pad_edge=False)  # fmt: skip
     states = [read_run(run) for run in runs]
     table.add_row("verdict", *(coloured(metrics.verdict) for metrics in pair))
     for label in ("recipe", "base_model"):
@@ -106,6 +127,22 @@ def show_comparison(console: Console, runs: tuple[Path, Path]) -> None:
     for gate in dict.fromkeys(gate.id for metrics in pair for gate in metrics.gates):
         table.add_row(escape(gate), *(escape(gate_cell(metrics, gate)) for metrics in pair))
     console.print(table)
+
+    gated = [row for row in between.comparisons if (row.task, row.metric) in between.adjusted]
+    ends = [abs(end) for row in gated if row.interval for end in (row.interval.low, row.interval.high) if is_rate(row)]
+    reach = max(ends, default=0.0)
+    console.print("\nB minus A, item by item on the same samples, 90 % intervals; p is Holm's over these metrics")
+    title = f"{-100 * reach:.0f} … 0 … {100 * reach:.0f} points" if reach else ""
+    paired = Table("metric", "n", "A", "B", "B − A", title, "up down", "p", box=None, pad_edge=False)
+    for row in gated:
+        cells = compare_runs.cells(row, reach, between.adjusted[row.task, row.metric])
+        paired.add_row(*(escape(cell) for cell in cells))
+    console.print(paired)
+    for note in between.notes:
+        console.print(escape(f"note: {note}"))
+    page = results / "compare" / f"{runs[0].name}--{runs[1].name}.html"
+    compare_runs.write_page(page, (runs[0].name, runs[1].name), pair, between)
+    console.print(escape(f"page with every item that flipped: {page}"))
 
 
 def gate_cell(metrics: Metrics, gate_id: str) -> str:
@@ -128,9 +165,10 @@ def main(argv: list[str] | None = None, results: Path = RESULTS) -> int:
     arguments = parser.parse_args(argv)
     console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
     if arguments.command == "compare":
-        show_comparison(console, (resolve_run(arguments.a, results), resolve_run(arguments.b, results)))
+        show_comparison(console, (resolve_run(arguments.a, results), resolve_run(arguments.b, results)), results)
     else:
         show_runs(console, results)
+        show_trends(console, results)
     return 0
 
 

@@ -1,12 +1,16 @@
 """scripts.runs: which runs there are, and when two may be compared."""
 
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
 from eval.errors import UserError
+from eval.report import render_report
 from eval.run_folder import resolve_run
+from eval.stats import tango_interval
+from eval.trends import trends_of
 from scripts import runs
 from tests.run_builder import assert_one_line, build_run, call, edit_json
 
@@ -26,7 +30,7 @@ def test_list_is_newest_first_with_verdicts_and_numbers(tmp_path, capsys):
     build_run(tmp_path, "newer", candidate_right=2, created="2025-02-01T00:00:00+00:00")
     code, out, _ = call_runs(tmp_path, capsys)
     assert code == 0
-    newer, older = [line for line in out.splitlines() if "toy" in line]
+    newer, older = [line for line in out.split("\ntrend")[0].splitlines() if "toy" in line]
     assert newer.split()[:2] == ["newer", "no-ship"]
     assert older.split()[:2] == ["older", "ship"]
     assert "better 0.917 (+0.583)" in older and "safe 0.917 (+0.583)" in older
@@ -71,6 +75,84 @@ def test_compare_shows_both_runs_gates(tmp_path, capsys):
     assert code == 0
     better = next(line for line in out.splitlines() if line.startswith("better"))
     assert "pass 0.917 (+0.583) n 60" in better and "fail 0.033 (-0.300) n 60" in better
+
+
+def test_compare_pairs_the_candidates_item_by_item(tmp_path, capsys):
+    """A is right on samples 0 to 54, B on 0 to 39: fifteen lost in each task, none won."""
+    build_run(tmp_path, "one", candidate_right=55)
+    build_run(tmp_path, "two", candidate_right=40)
+    code, out, _ = call_runs(tmp_path, capsys, "compare", "one", "two")
+    assert code == 0
+    row = next(line for line in out.splitlines() if line.startswith("translate / accuracy"))
+    reference = tango_interval(0, 15, 60, 0.9)
+    shown = f"−25.0 pts [{100 * reference.low:.1f}, {100 * reference.high:.1f}]".replace("-", "−")
+    assert shown in row and "+0 −15" in row and row.split()[-1] == "0.000"
+    page = (tmp_path / "compare" / "one--two.html").read_text()
+    flipped = set(
+        re.findall(r'<article class="item" data-lost="g\d" data-won="".*?<code>(s\d+)</code>', page, re.DOTALL)
+    )
+    assert flipped == {f"s{n}" for n in range(40, 55)} and "run A" in page
+
+
+def test_compare_says_what_else_differs(tmp_path, capsys):
+    build_run(tmp_path, "one")
+    other = build_run(tmp_path, "two", candidate_right=40)
+    edit_json(other / "metrics.json", lambda value: value["provenance"].update(packages={"torch": "1.0"}))
+    edit_json(other / "metrics.json", lambda value: value["provenance"].update(git={"commit": "abc1234def"}))
+    _, out, _ = call_runs(tmp_path, capsys, "compare", "one", "two")
+    assert "note: library versions differ" in out and "abc1234" in out and "hold the same adapter" in out
+
+
+def test_compare_refuses_another_backend(tmp_path, capsys):
+    build_run(tmp_path, "one")
+    other = build_run(tmp_path, "two")
+    edit_json(other / "metrics.json", lambda value: value["provenance"].update(backend={"dtype": "bfloat16"}))
+    code, out, err = call_runs(tmp_path, capsys, "compare", "one", "two")
+    assert (code, out) == (2, "") and not (tmp_path / "compare").exists()
+    assert_one_line(err, "backend.dtype", "bfloat16")
+
+
+def test_compare_without_scores_is_one_line(tmp_path, capsys):
+    build_run(tmp_path, "one")
+    (build_run(tmp_path, "two") / "scores.jsonl").unlink()
+    code, _, err = call_runs(tmp_path, capsys, "compare", "one", "two")
+    assert code == 2
+    assert_one_line(err, "scores.jsonl is missing")
+
+
+def test_trend_of_a_recipe_leaves_broken_runs_out_and_marks_other_samples(tmp_path, capsys):
+    old = build_run(tmp_path, "old", candidate_right=30, created="2025-01-01T00:00:00+00:00")
+    build_run(tmp_path, "mid", candidate_right=45, created="2025-01-02T00:00:00+00:00")
+    build_run(tmp_path, "new", candidate_right=55, created="2025-01-03T00:00:00+00:00")
+    (build_run(tmp_path, "broken") / "metrics.json").write_text("{")
+    edit_json(old / "metrics.json", lambda value: value["tasks"][0].update(samples_sha256="c" * 64))
+    _, out, _ = call_runs(tmp_path, capsys)
+    trend = out.split("trend of toy, oldest first")[1].splitlines()
+    better = next(line for line in trend if line.startswith("better"))
+    assert "▁" in better and "█" in better and "50.0 %" in better and "91.7 %" in better
+    assert better.strip().endswith("3, 1 on other samples")
+    assert next(line for line in trend if line.startswith("safe")).strip().endswith("3")
+
+
+def test_one_run_has_no_trend(tmp_path, capsys):
+    build_run(tmp_path, "only")
+    _, out, _ = call_runs(tmp_path, capsys)
+    assert "trend" not in out
+
+
+def test_a_report_shows_the_trend_up_to_its_own_run(tmp_path):
+    runs_ = [
+        build_run(tmp_path, f"run-{n}", candidate_right=30 + 10 * n, created=f"2025-01-0{n}T00:00:00+00:00")
+        for n in (1, 2, 3)
+    ]
+    found = trends_of(runs_[1])
+    assert [(trend.gate, [point.run for point in trend.points]) for trend in found] == [
+        ("better", ["run-1", "run-2"]), ("safe", ["run-1", "run-2"]),
+    ]  # fmt: skip
+    assert found[0].points[1].value == 50 / 60 and not trends_of(runs_[0])
+    render_report(runs_[1])
+    assert 'id="trend"' in (runs_[1] / "report.html").read_text()
+    assert "figures/trend.svg" in (runs_[1] / "report.md").read_text()
 
 
 def test_compare_refuses_runs_that_were_asked_other_samples(tmp_path, capsys):
