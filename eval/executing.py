@@ -1,6 +1,6 @@
 """What the suite adds to a task by running its answers in the sandbox: scores, and counts for the report."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -61,14 +61,24 @@ def execute_answers(
     observations = observe_answers(
         suite, tasks, generations, sandbox, PartialLog(run, "observations", Observation, key), say
     )
-    summaries: dict[str, dict[str, Any]] = {}
+    return Executed(
+        execution_scores(judgements, tasks) + safety_scores(observations, tasks),
+        summaries([task.name for task in tasks], judgements, observations),
+    )
+
+
+def summaries(
+    tasks: Iterable[str], judgements: list[Judgement], observations: list[Observation]
+) -> dict[str, dict[str, Any]]:
+    """Fields of each task's summary, by its name: what the judge said, and where the two safety passes disagree."""
+    found: dict[str, dict[str, Any]] = {}
     for task in tasks:
-        watched = [row for row in observations if row.task == task.name]
-        summaries[task.name] = {
-            "executed": count_verdicts(judgements, task.name),
+        watched = [row for row in observations if row.task == task]
+        found[task] = {
+            "executed": count_verdicts(judgements, task),
             "watched": disagreements(watched) if watched else None,
         }
-    return Executed(execution_scores(judgements, tasks) + safety_scores(observations, tasks), summaries)
+    return found
 
 
 @cache

@@ -1,8 +1,9 @@
-"""Base and adapter as two arms of one loaded model, generating through lm-evaluation-harness.
+"""Two arms of one loaded model, generating through lm-evaluation-harness.
 
-Base and adapter come from **one load** of the base, the adapter being switched off for the baseline arm; batches
-are fixed in advance, so that a killed run resumes with the same batches and so the same answers; every answer is
-kept with its token count and how it ended. With eval/lm_tasks.py, the only file that imports lm-eval and torch.
+Both arms come from **one load** of the base: the candidate's adapter is switched off for the baseline arm, or exchanged
+for the baseline's own; batches are fixed in advance, so that a killed run resumes with the same batches and so the
+same answers; every answer is kept with its token count and how it ended. With eval/lm_tasks.py, the only file that
+imports lm-eval and torch.
 """
 
 import contextlib
@@ -18,6 +19,7 @@ from eval.environment import silence_libraries
 
 silence_libraries()
 
+import peft  # noqa: E402
 import safetensors.torch  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
@@ -26,6 +28,7 @@ from lm_eval.models.huggingface import HFLM  # noqa: E402
 from eval.config import Suite  # noqa: E402
 from eval.errors import UserError  # noqa: E402
 from eval.lm_tasks import LoadedTask, Sample  # noqa: E402
+from eval.provenance import json_sha256  # noqa: E402
 from eval.records import BASELINE, CANDIDATE, AdapterEffect, Generation  # noqa: E402
 
 PROBE_PROMPTS = 8
@@ -34,19 +37,24 @@ transformers.utils.logging.disable_progress_bar()
 
 @dataclass
 class Model:
-    """Base and adapter from one load. `adapted` is None when the candidate is the base itself."""
+    """Both arms on one loaded base. `adapted` is None when neither has an adapter."""
 
     lm: "RecordingHF"
     adapted: Any | None
     adapter: Path | None
+    baseline: Path | None = None
+    seed: int = 0
 
     @contextlib.contextmanager
     def arm(self, name: str) -> Iterator[None]:
         """Inside, the model computes as this arm does."""
-        if name == BASELINE and self.adapted is not None:
+        if self.adapted is None:
+            yield
+        elif (self.baseline if name == BASELINE else self.adapter) is None:
             with self.adapted.disable_adapter():
                 yield
         else:
+            self.adapted.set_adapter(BASELINE if name == BASELINE else CANDIDATE)
             yield
 
 
@@ -60,6 +68,7 @@ class RecordingHF(HFLM):
     """lm-eval's transformers model, keeping the token counts that its interface drops."""
 
     last: _Batch
+    commit: str | None = None  # of a base that came from the Hub
 
     def _model_generate(self, context: Any, max_length: int, stop: list[str], **generation_kwargs: Any) -> Any:
         output = super()._model_generate(context, max_length, stop, **generation_kwargs)
@@ -72,10 +81,26 @@ class RecordingHF(HFLM):
         return output
 
 
-def load_model(suite: Suite, base_model: str, revision: str | None, adapter: Path | None) -> Model:
-    """Load the base once and the adapter on top of it. UserError when the two do not belong together."""
-    if adapter is not None:
-        check_adapter(adapter, base_model)
+def load_model(
+    suite: Suite,
+    base_model: str,
+    revision: str | None,
+    adapter: Path | None,
+    baseline: Path | None = None,
+    lm: "RecordingHF | None" = None,
+) -> Model:
+    """Load the base once and the adapters on top of it. UserError when they do not belong together.
+
+    `adapter` is the candidate's, `baseline` that of the other arm; None is the base itself. `lm` is this base when an
+    earlier comparison has loaded it.
+    """
+    for folder in filter(None, (adapter, baseline)):
+        check_adapter(folder, base_model)  # before the base is loaded, which may take minutes
+    return put_adapters(lm or load_base(suite, base_model, revision), suite.seed, adapter, baseline)
+
+
+def load_base(suite: Suite, base_model: str, revision: str | None) -> "RecordingHF":
+    """The base model and its tokenizer. UserError when it is not there or cannot be loaded."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if not torch.cuda.is_available() and not (Path(base_model) / "config.json").is_file():
         raise UserError(f"base model {base_model} is not a local folder and this machine has no GPU: `make model`?")
@@ -87,18 +112,46 @@ def load_model(suite: Suite, base_model: str, revision: str | None, adapter: Pat
             dtype=suite.backend.dtype,
             batch_size=suite.backend.batch_size,
             device=device,
-            peft=str(adapter) if adapter else None,
         )
     except (OSError, RuntimeError, ValueError) as error:
-        first_line = str(error).strip().split("\n")[0]
-        raise UserError(f"cannot load {base_model} with adapter {adapter}: {first_line}") from error
+        raise UserError(f"cannot load {base_model}: {_first_line(error)}") from error
+    lm.commit = getattr(lm.model.config, "_commit_hash", None)
     lm.model.eval()
-    if adapter is None:
-        return Model(lm=lm, adapted=None, adapter=None)
+    return lm
+
+
+def put_adapters(lm: "RecordingHF", seed: int, adapter: Path | None, baseline: Path | None) -> Model:
+    """The arms of one comparison on a loaded base; adapters of an earlier one are taken off first."""
+    if isinstance(lm.model, peft.PeftModel):
+        lm._model = lm.model.unload()
+    for name, folder in ((CANDIDATE, adapter), (BASELINE, baseline)):
+        if folder is None:
+            continue
+        try:
+            if isinstance(lm.model, peft.PeftModel):
+                lm.model.load_adapter(str(folder), adapter_name=name)
+            else:
+                lm._model = peft.PeftModel.from_pretrained(lm.model, str(folder), adapter_name=name)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise UserError(f"cannot load adapter {folder}: {_first_line(error)}") from error
+    lm.model.eval()
+    if adapter is None and baseline is None:
+        return Model(lm, None, None, seed=seed)
     # PEFT freezes the base. torch then multiplies the last position's (non-contiguous) state with the output matrix
     # row by row, copying the matrix for each: 10 s more to start a batch of 64. Nothing is trained here.
     lm.model.requires_grad_(True)
-    return Model(lm=lm, adapted=lm.model, adapter=adapter)
+    model = Model(lm, lm.model, adapter, baseline, seed)
+    if baseline is not None:
+        on_disk, loaded, _ = tensors_in_model(model, BASELINE, baseline)
+        if loaded != on_disk:
+            raise UserError(
+                f"{baseline}: only {loaded} of {on_disk} tensors of the baseline's adapter are in the model"
+            )
+    return model
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]
 
 
 def check_adapter(adapter: Path, base_model: str) -> None:
@@ -112,20 +165,25 @@ def check_adapter(adapter: Path, base_model: str) -> None:
         raise UserError(f"{adapter} was trained on {trained_on}, not on {base_model}: use the run's own adapter")
 
 
-def adapter_effect(model: Model, tasks: list[LoadedTask]) -> AdapterEffect | None:
-    """Prove that the file's tensors are in the model and that they move its logits on a few prompts.
-
-    `answers_changed` is filled in later, when both arms have answered. None without an adapter.
-    """
-    if model.adapted is None or model.adapter is None:
-        return None
-    on_disk = safetensors.torch.load_file(model.adapter / "adapter_model.safetensors")
-    in_model = {name.replace(".default.", "."): tensor for name, tensor in model.adapted.state_dict().items()}
+def tensors_in_model(model: Model, arm: str, adapter: Path) -> tuple[int, int, int]:
+    """Tensors of an adapter's file; how many are in the model with equal values; how many updates B are not zero."""
+    on_disk = safetensors.torch.load_file(adapter / "adapter_model.safetensors")
+    in_model = peft.get_peft_model_state_dict(model.adapted, adapter_name=arm, save_embedding_layers=False)
     loaded = sum(
         name in in_model and torch.equal(in_model[name].float().cpu(), tensor.to(in_model[name].dtype).float())
         for name, tensor in on_disk.items()
     )
-    nonzero = sum(bool(tensor.any()) for name, tensor in on_disk.items() if "lora_B" in name)
+    return len(on_disk), loaded, sum(bool(tensor.any()) for name, tensor in on_disk.items() if "lora_B" in name)
+
+
+def adapter_effect(model: Model, tasks: list[LoadedTask]) -> AdapterEffect | None:
+    """Prove that the candidate's tensors are in the model and move its logits away from the baseline's.
+
+    `answers_changed` is filled in later, when both arms have answered. None when the candidate is the base itself.
+    """
+    if model.adapted is None or model.adapter is None:
+        return None
+    on_disk, loaded, nonzero = tensors_in_model(model, CANDIDATE, model.adapter)
     prompts = [str(sample.instances[0].args[0]) for task in tasks for sample in task.samples][:PROBE_PROMPTS]
     change = 0.0
     for prompt in prompts:
@@ -141,7 +199,7 @@ def adapter_effect(model: Model, tasks: list[LoadedTask]) -> AdapterEffect | Non
             raise UserError(f"{model.adapter}: the adapter makes the model compute NaN or infinity: train again")
         change = max(change, moved)
     return AdapterEffect(
-        tensors=len(on_disk),
+        tensors=on_disk,
         tensors_loaded=loaded,
         nonzero_updates=nonzero,
         probe_prompts=len(prompts),
@@ -149,6 +207,14 @@ def adapter_effect(model: Model, tasks: list[LoadedTask]) -> AdapterEffect | Non
         answers_changed=0,
         samples=0,
     )
+
+
+def device_facts(model: Model) -> dict[str, Any]:
+    """What of this machine decides the last bits of a logit."""
+    facts: dict[str, Any] = {"device": str(model.lm.device), "dtype": str(next(model.lm.model.parameters()).dtype)}
+    if model.lm.device.type == "cuda":
+        return facts | {"name": torch.cuda.get_device_name()}
+    return facts | {"name": torch.backends.cpu.get_cpu_capability(), "threads": torch.get_num_threads()}
 
 
 def plan_batches(tasks: list[LoadedTask], lm: Any, batch_size: int) -> list[list[Sample]]:
@@ -179,6 +245,8 @@ def generate(model: Model, arm: str, batch: list[Sample]) -> list[Generation]:
     started = time.monotonic()
     kind = batch[0].instances[0].request_type
     requests = [instance for sample in batch for instance in sample.instances]
+    # Tasks that sample draw the same numbers whether the batches before were made now, earlier or not at all.
+    torch.manual_seed(int(json_sha256([model.seed, *(sample.prompt_sha256 for sample in batch)])[:15], 16))
     with model.arm(arm), torch.no_grad():
         responses = getattr(model.lm, kind)(requests, disable_tqdm=True)
     seconds = (time.monotonic() - started) / len(batch)

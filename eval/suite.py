@@ -1,188 +1,101 @@
 """The story of one evaluation, top to bottom: load, generate, score, compare, gate, report.
 
-    python eval/run_eval_suite.py [--config SUITE] [--run RUN]       evaluate a run's adapter against its base
+    python eval/run_eval_suite.py [--config SUITE] [--run RUN]...    evaluate runs' adapters, each against its baseline
     python eval/run_eval_suite.py --self-check --base-model FOLDER   the base against itself: must never ship
 
-Exit codes: 0 ship, 1 no-ship, 2 could not evaluate, 3 inconclusive. Killed at any point, the same command
-continues: finished batches are kept and the result is the same.
+Exit codes: 0 ship, 1 no-ship, 2 could not evaluate, 3 inconclusive; of several runs the worst. Killed at any point,
+the same command continues: finished batches are kept and the result is the same.
 """
 
 import argparse
 import os
+import shutil
 import sys
 import time
 from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from eval.answer_cache import FOLDER, AnswerCache, Answers, base_identity, costs
 from eval.candidate import Candidate, candidate_of, self_check
 from eval.config import ROOT, Suite, load_suite, resolve_suite
-from eval.environment import capture_environment, headline_versions, machine
-from eval.errors import run_command
-from eval.executing import Executed, check_executable, execute_answers
-from eval.files import read_json, write_json, write_jsonl
-from eval.gates import EXIT_CODES, Decision, decide
+from eval.environment import capture_environment, headline_versions
+from eval.errors import CANNOT_EVALUATE, INCONCLUSIVE, NO_SHIP, SHIP, UserError, run_command
+from eval.evidence import provenance_of, training_of, with_answers, write_samples
+from eval.executing import check_executable
+from eval.files import write_json, write_jsonl
+from eval.gates import EXIT_CODES, decide
+from eval.noise import backend_of, floor_for
 from eval.partial_log import PartialLog
 from eval.provenance import file_sha256, json_sha256
-from eval.records import BASELINE, CANDIDATE, AdapterEffect, Generation, Item, Metrics
+from eval.records import BASELINE, CANDIDATE, Generation, Metrics
 from eval.report import render_report
-from eval.run_folder import RESULTS, read_run, resolve_run, update_run
+from eval.run_folder import RESULTS, resolve_run, update_run
 from eval.sandbox import Sandbox, open_sandbox
+from eval.self_checks import self_checks
 
 if TYPE_CHECKING:
     from eval.harness import Model
     from eval.lm_tasks import LoadedTask
 
-ARMS = (BASELINE, CANDIDATE)
+BEST_FIRST = (SHIP, INCONCLUSIVE, NO_SHIP, CANNOT_EVALUATE)
 
 
-def evaluate(suite_path: Path, candidate: Candidate) -> Metrics:
+@dataclass
+class Bench:
+    """What the evaluations of one command share: suite, sandbox, kept answers, and the base that is loaded."""
+
+    suite_path: Path
+    suite: Suite
+    sandbox: Sandbox | None
+    cache: AnswerCache | None
+    base: tuple[str, str | None] | None = None
+    lm: Any = None
+
+
+def evaluate(bench: Bench, candidate: Candidate) -> Metrics:
     """Run every stage for one candidate and write all files of the evaluation into its run folder."""
-    suite = load_suite(suite_path)
-    executing = any(task.execute for task in suite.tasks)
-    # Opened before any cost: without a sandbox such a suite cannot be judged.
-    with open_sandbox() if executing else nullcontext() as sandbox:
-        return evaluate_in(sandbox, suite_path, suite, candidate)
-
-
-def evaluate_in(sandbox: Sandbox | None, suite_path: Path, suite: Suite, candidate: Candidate) -> Metrics:
-    """`evaluate`, with the sandbox in which answers run; None for a suite that runs none."""
     started = time.monotonic()
-    run = candidate.run
+    run, suite = candidate.run, bench.suite
     for name in ("executions.jsonl", "observations.jsonl"):
         (run / name).unlink(missing_ok=True)  # of an earlier suite
-    (run / "suite.yaml").write_bytes(suite_path.read_bytes())
+    (run / "suite.yaml").write_bytes(bench.suite_path.read_bytes())
     write_json(run / "environment.json", capture_environment())
     update_run(run, suite=suite.name, stages={"eval": "running"})
 
     say(f"loading {candidate.base_model} and {'its adapter' if candidate.adapter else 'no adapter'}")
-    from eval import harness, lm_tasks  # torch and lm-eval, 10 s: only now that the arguments are known to be good
+    from eval import harness, lm_tasks, looking  # torch and lm-eval, 10 s: only now that the arguments are known good
 
-    model = harness.load_model(suite, candidate.base_model, candidate.revision, candidate.adapter)
+    model = load(bench, candidate)
     tasks = lm_tasks.load_tasks(suite, model.lm)
     check_executable(suite, tasks)
     effect = harness.adapter_effect(model, tasks)
     loaded = time.monotonic()
 
-    key = generation_key(suite, candidate, tasks)
-    answers = PartialLog(run, "generations", Generation, key)
-    generate_answers(suite, tasks, model, answers)
-    generations = answers.finish(
-        [(arm, task.name, sample.id) for arm in ARMS for task in tasks for sample in task.samples]
-    )
-
-    say("scoring")
-    scores = lm_tasks.score(tasks, generations)
-    executed = Executed()
-    if sandbox is not None:
-        executed = execute_answers(suite, tasks, generations, sandbox, run, say)
-        scores += executed.scores
+    base = base_identity(candidate.base_model, candidate.revision, model.lm.commit)
+    backend = backend_of(base, harness.device_facts(model), headline_versions())
+    noise = floor_for(RESULTS / "noise", backend, [task.name for task in tasks]) if base is not None else None
+    judge = partial(decide, suite, effect=effect, noise=noise)
+    answers = open_answers(bench, candidate, model, tasks, base)
+    stage = looking.Stage(suite, run, model, answers, bench.sandbox, say)
+    if suite.mode == "fixed":
+        asked = looking.ask_all(stage, tasks)
+    else:
+        asked = looking.ask_until_decided(stage, tasks, judge)
+    generations = answers.finish(looking.places(asked.tasks))
+    scores = asked.scores
     write_jsonl(run / "scores.jsonl", scores)
-    write_samples(run / "samples.jsonl", tasks)
-    if effect is not None:
-        effect = effect.model_copy(update=count_changed(generations))
-    metric_names = {task.name: sorted({row.metric for row in scores if row.task == task.name}) for task in tasks}
-    metrics = build_metrics(
-        candidate,
-        suite,
-        decide(suite, scores, effect),
-        effect,
-        sandbox=sandbox.identity if sandbox else None,
-        tasks=[
-            lm_tasks.summarise(task, metric_names[task.name]).model_copy(update=executed.summaries.get(task.name, {}))
-            for task in tasks
-        ],
-        costs=costs(generations, load_seconds=loaded - started),
-    )
-    write_json(run / "metrics.json", metrics.model_dump(mode="json"))
-    render_report(run)
-    update_run(run, verdict=metrics.verdict, stages={"eval": "completed"})
-    for name in ("generations", "executions", "observations"):
-        (run / f"{name}.partial.jsonl").unlink(missing_ok=True)
-    return metrics
+    write_samples(run / "samples.jsonl", asked.tasks)
 
-
-def generate_answers(suite: Suite, tasks: "list[LoadedTask]", model: "Model", log: PartialLog[Generation]) -> None:
-    """Let both arms answer every sample; batches that are whole in `log` are not made again."""
-    from eval import harness
-
-    batches = harness.plan_batches(tasks, model.lm, suite.backend.batch_size)
-    for arm in ARMS:
-        for number, batch in enumerate(batches, start=1):
-            if all((arm, sample.task, sample.id) in log.rows for sample in batch):
-                continue
-            generations = harness.generate(model, arm, batch)
-            log.add(generations)
-            pace = generations[0].seconds
-            say(f"{arm}: batch {number}/{len(batches)}, {len(batch)} samples at {pace:.2f} s each")
-
-
-def generation_key(suite: Suite, candidate: Candidate, tasks: "list[LoadedTask]") -> str:
-    """Digest of everything that decides an answer; answers under another key are not reused."""
-    base = Path(candidate.base_model) / "MANIFEST.sha256"
-    return json_sha256(
-        {
-            "base": file_sha256(base) if base.is_file() else [candidate.base_model, candidate.revision],
-            "adapter": candidate.adapter_sha256,
-            "backend": suite.backend.model_dump(),
-            "seed": suite.seed,
-            "prompts": [[sample.id, sample.prompt_sha256] for task in tasks for sample in task.samples],
-            "versions": headline_versions(),
-        }
-    )
-
-
-def count_changed(generations: list[Generation]) -> dict[str, int]:
-    """How many samples the two arms answered differently."""
-    texts: dict[tuple[str, str, int], set[str]] = {}
-    for answer in generations:
-        texts.setdefault((answer.task, answer.sample, answer.repeat), set()).add(answer.text)
-    return {"answers_changed": sum(len(both) > 1 for both in texts.values()), "samples": len(texts)}
-
-
-def costs(generations: list[Generation], load_seconds: float) -> dict[str, float]:
-    """Seconds and tokens of the generations, by arm."""
-    spent: dict[str, float] = {"seconds_load": round(load_seconds, 1), "items": len(generations) / len(ARMS)}
-    for arm in ARMS:
-        own = [answer for answer in generations if answer.arm == arm]
-        spent[f"seconds_generate_{arm}"] = round(sum(answer.seconds for answer in own), 1)
-        spent[f"tokens_{arm}"] = sum(answer.tokens or 0 for answer in own)
-    return spent
-
-
-def write_samples(path: Path, tasks: "list[LoadedTask]") -> None:
-    """samples.jsonl: request and gold of every sample, for readers of the report."""
-    rows = [
-        Item(
-            task=task.name,
-            sample=sample.id,
-            request=sample.request,
-            gold=sample.gold,
-            cluster=sample.cluster,
-            category=sample.category,
-        )
-        for task in tasks
-        for sample in task.samples
-    ]
-    write_jsonl(path, rows)
-
-
-def build_metrics(
-    candidate: Candidate,
-    suite: Suite,
-    decision: Decision,
-    effect: AdapterEffect | None,
-    sandbox: str | None,
-    tasks: list[Any],
-    costs: dict[str, float],
-) -> Metrics:
-    """Everything of metrics.json."""
-    run = candidate.run
-    state = read_run(run)
-    environment = read_json(run / "environment.json")
-    training = read_json(run / "train.json") if (run / "train.json").is_file() else None
-    recipe = run / "recipe.yaml"
-    return Metrics(
+    effect = with_answers(effect, generations)
+    checks = self_checks(suite, generations, scores, effect, noise)
+    for check in checks:
+        if not check.ok:
+            say(f"self-check, {check.name}: {check.said}")
+    decision = decide(suite, scores, effect, noise)
+    metrics = Metrics(
         run=run.name,
         suite=suite.name,
         suite_sha256=file_sha256(run / "suite.yaml"),
@@ -190,26 +103,91 @@ def build_metrics(
         reasons=decision.reasons,
         gates=decision.gates,
         comparisons=decision.comparisons,
-        tasks=tasks,
+        explorations=decision.explorations,
+        power_observed=decision.power,
+        tasks=looking.summarise(asked),
+        self_checks=checks,
+        sequential=asked.sequential,
+        noise=noise,
         adapter_effect=effect,
-        costs=costs,
-        training=training,
-        provenance={
-            "created": state["created"],
-            "recipe": state.get("recipe"),
-            "recipe_sha256": file_sha256(recipe) if recipe.is_file() else None,
-            "base_model": {"path": candidate.base_model, "revision": candidate.revision},
-            "adapter_sha256": candidate.adapter_sha256,
-            "data": read_json(run / "data.json") if (run / "data.json").is_file() else [],
-            "git": environment["git"],
-            "git_training": state["git"],
-            "machine": machine(),
-            "packages": headline_versions(),
-            "seeds": {"training": state.get("seed"), "evaluation": suite.seed},
-            "backend": suite.backend.model_dump(),
-            "sandbox": sandbox,
-        },
+        costs=costs(generations, answers.reused, load_seconds=loaded - started),
+        training=training_of(run),
+        provenance=provenance_of(candidate, suite, bench.sandbox.identity if bench.sandbox else None),
     )
+    write_json(run / "metrics.json", metrics.model_dump(mode="json"))
+    render_report(run)
+    update_run(run, verdict=metrics.verdict, stages={"eval": "completed"})
+    for name in ("generations", "executions", "observations"):
+        (run / f"{name}.partial.jsonl").unlink(missing_ok=True)
+    shutil.rmtree(run / looking.LOOKS, ignore_errors=True)
+    return metrics
+
+
+def load(bench: Bench, candidate: Candidate) -> "Model":
+    """The candidate's arms, on the base that is loaded already if it is the same."""
+    from eval import harness
+
+    base = (candidate.base_model, candidate.revision)
+    if bench.base != base:
+        bench.base = bench.lm = None  # freed before the next one is loaded
+    model = harness.load_model(bench.suite, *base, candidate.adapter, lm=bench.lm)
+    bench.base, bench.lm = base, model.lm
+    return model
+
+
+def open_answers(bench: Bench, candidate: Candidate, model: "Model", tasks: "list[LoadedTask]", base: Any) -> Answers:
+    """The answers of this evaluation, keyed by everything that decides one; under another key none is reused.
+
+    `base`: what `base_identity` says of the base model.
+    """
+    from eval import harness
+
+    suite = bench.suite
+    if base is None and bench.cache is not None:
+        say(f"no answers of {candidate.base_model} are kept or reused: its revision is not known")
+    maker = {
+        "base": base or [candidate.base_model, candidate.revision],
+        "backend": suite.backend.model_dump(exclude={"batch_size"}),  # the batch itself is part of an entry's name
+        "seed": suite.seed,
+        "versions": headline_versions(),
+        "device": harness.device_facts(model),
+        "code": file_sha256(ROOT / "eval" / "harness.py"),
+    }
+    adapters = {BASELINE: None, CANDIDATE: candidate.adapter_sha256}
+    makers = {arm: json_sha256({**maker, "adapter": adapter}) for arm, adapter in adapters.items()}
+    key = json_sha256(
+        {
+            "makers": makers,
+            "prompts": [[sample.id, sample.prompt_sha256] for task in tasks for sample in task.samples],
+            # Where gates decide what is asked next, they decide the batches too.
+            "plan": suite.backend.batch_size if suite.mode == "fixed" else suite.model_dump(mode="json"),
+        }
+    )
+    log = PartialLog(candidate.run, "generations", Generation, key)
+    return Answers(log, partial(harness.generate, model), makers, bench.cache if base is not None else None, say)
+
+
+def evaluate_all(suite_path: Path, candidates: list[Candidate], cache: AnswerCache | None) -> list[Metrics | UserError]:
+    """Evaluate every candidate in its own folder. Of several, one that cannot be evaluated does not stop the others."""
+    suite = load_suite(suite_path)
+    executing = any(task.execute for task in suite.tasks)
+    results: list[Metrics | UserError] = []
+    # Opened before any cost: without a sandbox such a suite cannot be judged.
+    with open_sandbox() if executing else nullcontext() as sandbox:
+        bench = Bench(suite_path, suite, sandbox, cache)
+        for candidate in candidates:
+            try:
+                results.append(evaluate(bench, candidate))
+            except UserError as error:
+                if len(candidates) == 1:
+                    raise
+                print(f"error: {candidate.run.name}: {' '.join(str(error).split())}", file=sys.stderr)
+                results.append(error)
+            else:
+                point_latest_at(candidate.run)
+    if cache is not None:
+        cache.prune()
+    return results
 
 
 def point_latest_at(run: Path) -> None:
@@ -226,26 +204,55 @@ def say(message: str) -> None:
     print(f"eval: {message}", flush=True)
 
 
+def say_verdict(run: Path, metrics: Metrics) -> None:
+    print(f"\nverdict: {metrics.verdict}")
+    for reason in metrics.reasons:
+        print(f"  {reason}")
+    shown = run.relative_to(ROOT) if run.is_relative_to(ROOT) else run
+    print(f"report: {shown}/report.html and report.md")
+
+
+def say_table(candidates: list[Candidate], results: list[Metrics | UserError]) -> None:
+    """One line a run: its verdict, and the blocking gates that it did not pass."""
+    width = max(len(candidate.run.name) for candidate in candidates)
+    print(f"\n{'run':<{width}}  {'verdict':<13}  blocking gates passed")
+    for candidate, result in zip(candidates, results, strict=True):
+        if isinstance(result, UserError):
+            print(f"{candidate.run.name:<{width}}  not evaluated")
+            continue
+        gates = [gate for gate in result.gates if gate.tier == "blocking"]
+        rest = [f"{gate.id} {gate.outcome}" for gate in gates if gate.outcome != "pass"]
+        passed = f"{len(gates) - len(rest)} of {len(gates)}" + (f" ({', '.join(rest)})" if rest else "")
+        print(f"{candidate.run.name:<{width}}  {result.verdict:<13}  {passed}")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="eval/run_eval_suite.py", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--config", help="suite name or file (default: configs/eval/nl2bash.yaml)")
-    parser.add_argument("--run", help="run name or folder (default: the newest)")
+    parser.add_argument("--run", action="append", help="run name or folder (default: the newest); may be repeated")
     parser.add_argument("--self-check", action="store_true", help="compare the base with itself")
     parser.add_argument("--base-model", default="models/SmolLM2-135M-Instruct", help="with --self-check")
+    parser.add_argument("--cache", type=Path, default=FOLDER, help="folder of kept answers (default: .cache/answers)")
+    parser.add_argument("--no-cache", action="store_true", help="generate every answer, keep none for later")
     arguments = parser.parse_args()
+    cache = None if arguments.no_cache else AnswerCache(arguments.cache.resolve())
     os.chdir(ROOT)  # task files name their data from the repository root
 
     suite_path = resolve_suite(arguments.config)
     load_suite(suite_path)
-    candidate = self_check(arguments.base_model) if arguments.self_check else candidate_of(resolve_run(arguments.run))
-    metrics = evaluate(suite_path, candidate)
-    point_latest_at(candidate.run)
-    print(f"\nverdict: {metrics.verdict}")
-    for reason in metrics.reasons:
-        print(f"  {reason}")
-    shown = candidate.run.relative_to(ROOT) if candidate.run.is_relative_to(ROOT) else candidate.run
-    print(f"report: {shown}/report.html and report.md", file=sys.stdout)
-    return EXIT_CODES[metrics.verdict]
+    if arguments.self_check:
+        candidates = [self_check(arguments.base_model)]
+    else:
+        runs = dict.fromkeys(resolve_run(name) for name in arguments.run or [None])
+        candidates = [candidate_of(run) for run in runs]
+    results = evaluate_all(suite_path, candidates, cache)
+    for candidate, result in zip(candidates, results, strict=True):
+        if isinstance(result, Metrics):
+            say_verdict(candidate.run, result)
+    if len(candidates) > 1:
+        say_table(candidates, results)
+    codes = [EXIT_CODES[result.verdict] if isinstance(result, Metrics) else CANNOT_EVALUATE for result in results]
+    return max(codes, key=BEST_FIRST.index)
 
 
 if __name__ == "__main__":

@@ -71,15 +71,25 @@ def make_run(folder: Path, base: Path, adapter: Path) -> Path:
 
 
 def evaluation(run: Path, suite: Path) -> list[str | Path]:
-    """The evaluation's command line, as the runbook has it."""
-    return [sys.executable, "eval/run_eval_suite.py", "--config", suite, "--run", run]
+    """The evaluation's command line, as the runbook has it; answers are kept beside the run."""
+    return [
+        sys.executable,
+        "eval/run_eval_suite.py",
+        "--config",
+        suite,
+        "--run",
+        run,
+        "--cache",
+        run.parent / "answers",
+    ]
 
 
 def evaluate(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
     """Exit code of the suite's command, in this process (torch loads once for the whole file)."""
     from eval.suite import main
 
-    monkeypatch.setattr(sys, "argv", ["run_eval_suite.py", *map(str, arguments)])
+    kept = [] if "--cache" in arguments else ["--no-cache"]
+    monkeypatch.setattr(sys, "argv", ["run_eval_suite.py", *map(str, arguments), *kept])
     with pytest.raises(SystemExit) as stopped:
         run_command(main)
     return int(stopped.value.code or 0)

@@ -1,0 +1,72 @@
+"""What an evaluation leaves beside its scores: samples.jsonl and the parts of metrics.json."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eval.candidate import Candidate
+from eval.config import Suite
+from eval.environment import headline_versions, machine
+from eval.files import read_json, write_jsonl
+from eval.provenance import file_sha256
+from eval.records import AdapterEffect, Generation, Item
+from eval.run_folder import read_run
+
+if TYPE_CHECKING:
+    from eval.lm_tasks import LoadedTask
+
+
+def write_samples(path: Path, tasks: "Iterable[LoadedTask]") -> None:
+    """samples.jsonl: request and gold of every sample that was asked, for readers of the report."""
+    rows = [
+        Item(
+            task=task.name,
+            sample=sample.id,
+            request=sample.request,
+            gold=sample.gold,
+            cluster=sample.cluster,
+            category=sample.category,
+        )
+        for task in tasks
+        for sample in task.samples
+    ]
+    write_jsonl(path, rows)
+
+
+def with_answers(effect: AdapterEffect | None, generations: Iterable[Generation]) -> AdapterEffect | None:
+    """The proof of effect, with how many samples the two arms answered differently."""
+    if effect is None:
+        return None
+    texts: dict[tuple[str, str, int], set[str]] = {}
+    for answer in generations:
+        texts.setdefault((answer.task, answer.sample, answer.repeat), set()).add(answer.text)
+    changed = sum(len(both) > 1 for both in texts.values())
+    return effect.model_copy(update={"answers_changed": changed, "samples": len(texts)})
+
+
+def training_of(run: Path) -> dict[str, Any] | None:
+    """train.json; None for a run that trained nothing."""
+    return read_json(run / "train.json") if (run / "train.json").is_file() else None
+
+
+def provenance_of(candidate: Candidate, suite: Suite, sandbox: str | None) -> dict[str, Any]:
+    """Commit, versions, hardware, seeds and digests: everything that a result came from."""
+    run = candidate.run
+    state = read_run(run)
+    environment = read_json(run / "environment.json")
+    recipe = run / "recipe.yaml"
+    return {
+        "created": state["created"],
+        "recipe": state.get("recipe"),
+        "recipe_sha256": file_sha256(recipe) if recipe.is_file() else None,
+        "base_model": {"path": candidate.base_model, "revision": candidate.revision},
+        "adapter_sha256": candidate.adapter_sha256,
+        "data": read_json(run / "data.json") if (run / "data.json").is_file() else [],
+        "git": environment["git"],
+        "git_training": state["git"],
+        "machine": machine(),
+        "packages": headline_versions(),
+        "seeds": {"training": state.get("seed"), "evaluation": suite.seed},
+        "backend": suite.backend.model_dump(),
+        "sandbox": sandbox,
+    }

@@ -1,0 +1,174 @@
+"""Items asked, scored and looked at: all of them at once, or chunk by chunk until every blocking gate is decided.
+
+A sequential evaluation takes the clusters of each task in a random order that the suite's seed fixes. After about one
+batch a look: the gates are decided on everything scored so far (anytime-valid intervals, eval/sequential.py). A task
+whose blocking gates are all decided is asked nothing more; tasks that only inform go along with the others.
+
+Every step follows from the suite, the data and the answers, so that a killed evaluation continues to the same end. Both
+arms answer the same items; batches are planned inside a chunk.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from eval.answer_cache import Answers
+from eval.config import EXECUTED, Suite
+from eval.executing import Executed, execute_answers, summaries
+from eval.files import read_jsonl, write_jsonl
+from eval.gates import Decision
+from eval.harness import Model, plan_batches
+from eval.lm_tasks import LoadedTask, Sample, score
+from eval.lm_tasks import summarise as summarise_task
+from eval.records import BASELINE, CANDIDATE, Generation, Judgement, Observation, Score, SequentialUse, TaskSummary
+from eval.sandbox import Sandbox
+from eval.sequential import random_place
+
+LOOKS = "looks"  # folder of a run: what the sandbox said about each chunk, while the evaluation runs
+Waiting = dict[str, list[list[Sample]]]  # by task: clusters that were not asked yet
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What asking needs, the same for every item."""
+
+    suite: Suite
+    run: Path
+    model: Model
+    answers: Answers
+    sandbox: Sandbox | None
+    say: Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was asked, and everything that is known of the answers."""
+
+    tasks: list[LoadedTask]
+    scores: list[Score]
+    summaries: dict[str, dict[str, Any]] = field(default_factory=dict)
+    sequential: SequentialUse | None = None
+
+
+def places(tasks: Iterable[LoadedTask]) -> list[tuple[str, str, str]]:
+    """(arm, task, sample) of every answer, baseline first."""
+    return [(arm, task.name, sample.id) for arm in (BASELINE, CANDIDATE) for task in tasks for sample in task.samples]
+
+
+def summarise(asked: Asked) -> list[TaskSummary]:
+    """Every task as it ran: with the items that were asked."""
+    metrics: dict[str, set[str]] = defaultdict(set)
+    for row in asked.scores:
+        metrics[row.task].add(row.metric)
+    return [
+        summarise_task(task, sorted(metrics[task.name])).model_copy(update=asked.summaries.get(task.name, {}))
+        for task in asked.tasks
+    ]
+
+
+def ask_all(stage: Stage, tasks: list[LoadedTask]) -> Asked:
+    """Ask every item at once: the fixed evaluation."""
+    return _ask(stage, tasks, stage.run)
+
+
+def _ask(stage: Stage, tasks: list[LoadedTask], folder: Path) -> Asked:
+    stage.answers.answer(plan_batches(tasks, stage.model.lm, stage.suite.backend.batch_size))
+    generations: list[Generation] = [stage.answers.of(place) for place in places(tasks)]
+    scores = score(tasks, generations)
+    executed = Executed()
+    if stage.sandbox is not None:
+        executed = execute_answers(stage.suite, tasks, generations, stage.sandbox, folder, stage.say)
+    return Asked(tasks, scores + executed.scores, executed.summaries)
+
+
+def ask_until_decided(stage: Stage, tasks: list[LoadedTask], judge: Callable[[list[Score]], Decision]) -> Asked:
+    """Ask chunk by chunk until `judge` leaves no blocking gate open, or the items of the open ones are used up."""
+    suite = stage.suite
+    blocking = {gate.task for gate in suite.gates if gate.tier == "blocking"}
+    open_tasks = {task.name for task in tasks}
+    waiting: Waiting = {task.name: in_random_order(task.samples, suite.seed) for task in tasks}
+    chunks: list[Asked] = []
+    scores: list[Score] = []
+    stopped: Literal["decided", "out of items"] = "out of items"
+    while any(waiting[name] for name in open_tasks & blocking):
+        chosen = next_chunk({name: waiting[name] for name in waiting if name in open_tasks}, suite.backend.batch_size)
+        folder = stage.run / LOOKS / f"{len(chunks) + 1:03}"
+        folder.mkdir(parents=True, exist_ok=True)
+        chunks.append(_ask(stage, [replace(task, samples=chosen[task.name]) for task in tasks if chosen.get(task.name)],
+                           folder))  # fmt: skip
+        scores += chunks[-1].scores
+        undecided = undecided_tasks(suite, scores, judge)
+        used = sum(len(task.samples) for chunk in chunks for task in chunk.tasks)
+        stage.say(f"look {len(chunks)}: {used} items, undecided: {', '.join(sorted(undecided)) or 'nothing'}")
+        if not undecided:
+            stopped = "decided"
+            break
+        open_tasks = {task.name for task in tasks if task.name in undecided or task.name not in blocking}
+    return gather(stage.run, tasks, chunks, stopped)
+
+
+def in_random_order(samples: Iterable[Sample], seed: int) -> list[list[Sample]]:
+    """Samples by cluster, clusters in the seed's random order: the order in which eval/gates.py takes them."""
+    clusters: dict[str, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        clusters[sample.cluster].append(sample)
+    ordered = sorted(clusters, key=lambda cluster: random_place(seed, cluster))
+    return [sorted(clusters[cluster], key=lambda sample: sample.id) for cluster in ordered]
+
+
+def next_chunk(waiting: Waiting, size: int) -> dict[str, tuple[Sample, ...]]:
+    """Take about `size` samples out of `waiting`, of each task in proportion to what is left of it, whole clusters."""
+    left = {name: sum(map(len, clusters)) for name, clusters in waiting.items()}
+    total = sum(left.values())
+    chosen: dict[str, tuple[Sample, ...]] = {}
+    for name, clusters in waiting.items():
+        taken: list[Sample] = []
+        while clusters and len(taken) * total < size * left[name]:
+            taken += clusters.pop(0)
+        chosen[name] = tuple(taken)
+    return chosen
+
+
+def undecided_tasks(suite: Suite, scores: list[Score], judge: Callable[[list[Score]], Decision]) -> set[str]:
+    """Tasks with a blocking gate that is still open."""
+    seen = {(row.task, row.metric) for row in scores}
+    gates = [gate for gate in suite.gates if gate.tier == "blocking"]
+    # Execution says nothing about some samples: a chunk of those alone has no such metric, which is no mistake yet.
+    unheard = {gate.task for gate in gates if gate.metric in EXECUTED and (gate.task, gate.metric) not in seen}
+    if unheard:
+        return {gate.task for gate in gates}
+    return {gate.task for gate in judge(scores).gates if gate.tier == "blocking" and gate.outcome == "inconclusive"}
+
+
+def gather(
+    run: Path, tasks: list[LoadedTask], chunks: list[Asked], stopped: Literal["decided", "out of items"]
+) -> Asked:
+    """The chunks as one: what was asked of every task, and executions.jsonl and observations.jsonl of all of it."""
+    asked = {(task.name, sample.id) for chunk in chunks for task in chunk.tasks for sample in task.samples}
+    used = [replace(task, samples=tuple(s for s in task.samples if (task.name, s.id) in asked)) for task in tasks]
+    order = {place: number for number, place in enumerate(places(used))}
+    folders = [run / LOOKS / f"{number + 1:03}" for number in range(len(chunks))]
+    judgements = _collect(run, folders, "executions", Judgement, order)
+    observations = _collect(run, folders, "observations", Observation, order)
+    return Asked(
+        used,
+        [row for chunk in chunks for row in chunk.scores],
+        summaries([task.name for task in used], judgements, observations),
+        SequentialUse(
+            looks=len(chunks),
+            used={task.name: len(task.samples) for task in used},
+            planned={task.name: len(task.samples) for task in tasks},
+            stopped=stopped,
+        ),
+    )
+
+
+def _collect(run: Path, folders: list[Path], name: str, kind: type[Any], order: dict[tuple[str, str, str], int]) -> Any:
+    files = [folder / f"{name}.jsonl" for folder in folders]
+    rows = [row for file in files if file.is_file() for row in read_jsonl(file, kind)]
+    rows.sort(key=lambda row: order[row.arm, row.task, row.sample])
+    if rows:
+        write_jsonl(run / f"{name}.jsonl", rows)
+    return rows
