@@ -58,7 +58,7 @@ def question_rows(path: Path) -> list[Row]:
         for number, item in enumerate(items, start=1):
             texts = isinstance(item, list) and all(isinstance(part, str) and part.strip() for part in item)
             if not texts or len(item) != 1 + OPTIONS:
-                problems.append(f"{category} {number}: a question, its answer and {OPTIONS - 1} wrong ones are expected")
+                problems.append(f"{category} {number}: a question, its answer and {OPTIONS - 1} wrong ones expected")
                 continue
             question, *choices = item
             if len({choice.strip().casefold() for choice in choices}) < OPTIONS:
