@@ -164,16 +164,17 @@ def add_siblings(folder: Path, hints: Hints, rng: random.Random) -> None:
 
 def special_names(hints: Hints, rng: random.Random) -> list[str]:
     """For each glob of the gold two names that match and some that almost do; for each named file one almost so."""
-    names = []
+    chosen, names = [], []
     for glob in hints.globs[:5]:
         core = glob.strip("*/").rsplit("/", 1)[-1]
         if not core or "/" in core:
             continue
         fitting = filled_in(glob.rsplit("/", 1)[-1], rng)
-        names += [fitting, fitting + ".bak", fitting.swapcase(), "x" + fitting]
+        chosen.append(fitting.swapcase())  # always: whether case counts is the commonest difference between globs
+        names += [fitting, fitting + ".bak", "x" + fitting]
         if "*" in glob:
             names.append(filled_in(glob.rsplit("/", 1)[-1], rng))
-    chosen = rng.sample(names, len(names) * 2 // 3) if names else []
+    chosen += rng.sample(names, len(names) * 2 // 3)
     return list(dict.fromkeys(name for name in chosen if 0 < len(name) < 60 and "/" not in name))
 
 
