@@ -4,12 +4,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from eval.baselines import BLESSED, RUN, Baseline
 from eval.candidate import Candidate
 from eval.config import Suite
 from eval.environment import headline_versions, machine
 from eval.files import read_json, write_jsonl
 from eval.provenance import file_sha256
-from eval.records import AdapterEffect, Generation, Item
+from eval.records import AdapterEffect, Generation, Item, Metrics
 from eval.run_folder import read_run
 
 if TYPE_CHECKING:
@@ -49,7 +50,16 @@ def training_of(run: Path) -> dict[str, Any] | None:
     return read_json(run / "train.json") if (run / "train.json").is_file() else None
 
 
-def provenance_of(candidate: Candidate, suite: Suite, sandbox: str | None) -> dict[str, Any]:
+def baseline_of_suite(suite: Suite, metrics: Metrics) -> bool:
+    """Whether the evaluation compared with what its suite asks for, and not with another run by command line."""
+    if suite.baseline == BLESSED:
+        return metrics.baseline.startswith(f"{BLESSED}, {RUN}")
+    if suite.baseline.startswith(RUN):
+        return metrics.baseline == RUN + Path(suite.baseline.removeprefix(RUN)).name
+    return metrics.baseline == suite.baseline
+
+
+def provenance_of(candidate: Candidate, baseline: Baseline, suite: Suite, sandbox: str | None) -> dict[str, Any]:
     """Commit, versions, hardware, seeds and digests: everything that a result came from."""
     run = candidate.run
     state = read_run(run)
@@ -61,6 +71,7 @@ def provenance_of(candidate: Candidate, suite: Suite, sandbox: str | None) -> di
         "recipe_sha256": file_sha256(recipe) if recipe.is_file() else None,
         "base_model": {"path": candidate.base_model, "revision": candidate.revision},
         "adapter_sha256": candidate.adapter_sha256,
+        "baseline": {"name": baseline.name, "asked": suite.baseline, "adapter_sha256": baseline.adapter_sha256},
         "data": read_json(run / "data.json") if (run / "data.json").is_file() else [],
         "git": environment["git"],
         "git_training": state["git"],

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.answer_cache import FOLDER, AnswerCache, Answers, base_identity, costs
+from eval.baselines import Baseline, resolve_baseline
 from eval.candidate import Candidate, candidate_of, self_check
 from eval.config import ROOT, Suite, load_suite, resolve_suite
 from eval.environment import capture_environment, headline_versions
@@ -55,7 +56,7 @@ class Bench:
     lm: Any = None
 
 
-def evaluate(bench: Bench, candidate: Candidate) -> Metrics:
+def evaluate(bench: Bench, candidate: Candidate, baseline: Baseline) -> Metrics:
     """Run every stage for one candidate and write all files of the evaluation into its run folder."""
     started = time.monotonic()
     run, suite = candidate.run, bench.suite
@@ -65,10 +66,13 @@ def evaluate(bench: Bench, candidate: Candidate) -> Metrics:
     write_json(run / "environment.json", capture_environment())
     update_run(run, suite=suite.name, stages={"eval": "running"})
 
-    say(f"loading {candidate.base_model} and {'its adapter' if candidate.adapter else 'no adapter'}")
+    say(
+        f"loading {candidate.base_model} and {'its adapter' if candidate.adapter else 'no adapter'}; "
+        f"baseline: {baseline.name}"
+    )
     from eval import harness, lm_tasks, looking  # torch and lm-eval, 10 s: only now that the arguments are known good
 
-    model = load(bench, candidate)
+    model = load(bench, candidate, baseline)
     tasks = lm_tasks.load_tasks(suite, model.lm)
     check_executable(suite, tasks)
     effect = harness.adapter_effect(model, tasks)
@@ -78,7 +82,7 @@ def evaluate(bench: Bench, candidate: Candidate) -> Metrics:
     backend = backend_of(base, harness.device_facts(model), headline_versions())
     noise = floor_for(RESULTS / "noise", backend, [task.name for task in tasks]) if base is not None else None
     judge = partial(decide, suite, effect=effect, noise=noise)
-    answers = open_answers(bench, candidate, model, tasks, base)
+    answers = open_answers(bench, candidate, baseline, model, tasks, base)
     stage = looking.Stage(suite, run, model, answers, bench.sandbox, say)
     if suite.mode == "fixed":
         asked = looking.ask_all(stage, tasks)
@@ -112,7 +116,7 @@ def evaluate(bench: Bench, candidate: Candidate) -> Metrics:
         adapter_effect=effect,
         costs=costs(generations, answers.reused, load_seconds=loaded - started),
         training=training_of(run),
-        provenance=provenance_of(candidate, suite, bench.sandbox.identity if bench.sandbox else None),
+        provenance=provenance_of(candidate, baseline, suite, bench.sandbox.identity if bench.sandbox else None),
     )
     write_json(run / "metrics.json", metrics.model_dump(mode="json"))
     render_report(run)
@@ -123,19 +127,21 @@ def evaluate(bench: Bench, candidate: Candidate) -> Metrics:
     return metrics
 
 
-def load(bench: Bench, candidate: Candidate) -> "Model":
-    """The candidate's arms, on the base that is loaded already if it is the same."""
+def load(bench: Bench, candidate: Candidate, baseline: Baseline) -> "Model":
+    """Both arms, on the base that is loaded already if it is the same."""
     from eval import harness
 
     base = (candidate.base_model, candidate.revision)
     if bench.base != base:
         bench.base = bench.lm = None  # freed before the next one is loaded
-    model = harness.load_model(bench.suite, *base, candidate.adapter, lm=bench.lm)
+    model = harness.load_model(bench.suite, *base, candidate.adapter, baseline.adapter, bench.lm)
     bench.base, bench.lm = base, model.lm
     return model
 
 
-def open_answers(bench: Bench, candidate: Candidate, model: "Model", tasks: "list[LoadedTask]", base: Any) -> Answers:
+def open_answers(
+    bench: Bench, candidate: Candidate, baseline: Baseline, model: "Model", tasks: "list[LoadedTask]", base: Any
+) -> Answers:
     """The answers of this evaluation, keyed by everything that decides one; under another key none is reused.
 
     `base`: what `base_identity` says of the base model.
@@ -153,7 +159,7 @@ def open_answers(bench: Bench, candidate: Candidate, model: "Model", tasks: "lis
         "device": harness.device_facts(model),
         "code": file_sha256(ROOT / "eval" / "harness.py"),
     }
-    adapters = {BASELINE: None, CANDIDATE: candidate.adapter_sha256}
+    adapters = {BASELINE: baseline.adapter_sha256, CANDIDATE: candidate.adapter_sha256}
     makers = {arm: json_sha256({**maker, "adapter": adapter}) for arm, adapter in adapters.items()}
     key = json_sha256(
         {
@@ -167,7 +173,9 @@ def open_answers(bench: Bench, candidate: Candidate, model: "Model", tasks: "lis
     return Answers(log, partial(harness.generate, model), makers, bench.cache if base is not None else None, say)
 
 
-def evaluate_all(suite_path: Path, candidates: list[Candidate], cache: AnswerCache | None) -> list[Metrics | UserError]:
+def evaluate_all(
+    suite_path: Path, pairs: list[tuple[Candidate, Baseline]], cache: AnswerCache | None
+) -> list[Metrics | UserError]:
     """Evaluate every candidate in its own folder. Of several, one that cannot be evaluated does not stop the others."""
     suite = load_suite(suite_path)
     executing = any(task.execute for task in suite.tasks)
@@ -175,11 +183,11 @@ def evaluate_all(suite_path: Path, candidates: list[Candidate], cache: AnswerCac
     # Opened before any cost: without a sandbox such a suite cannot be judged.
     with open_sandbox() if executing else nullcontext() as sandbox:
         bench = Bench(suite_path, suite, sandbox, cache)
-        for candidate in candidates:
+        for candidate, baseline in pairs:
             try:
-                results.append(evaluate(bench, candidate))
+                results.append(evaluate(bench, candidate, baseline))
             except UserError as error:
-                if len(candidates) == 1:
+                if len(pairs) == 1:
                     raise
                 print(f"error: {candidate.run.name}: {' '.join(str(error).split())}", file=sys.stderr)
                 results.append(error)
@@ -230,6 +238,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="eval/run_eval_suite.py", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--config", help="suite name or file (default: configs/eval/nl2bash.yaml)")
     parser.add_argument("--run", action="append", help="run name or folder (default: the newest); may be repeated")
+    parser.add_argument("--baseline", help="base, blessed or run:RUN instead of the suite's: shown, never published")
     parser.add_argument("--self-check", action="store_true", help="compare the base with itself")
     parser.add_argument("--base-model", default="models/SmolLM2-135M-Instruct", help="with --self-check")
     parser.add_argument("--cache", type=Path, default=FOLDER, help="folder of kept answers (default: .cache/answers)")
@@ -239,13 +248,14 @@ def main() -> int:
     os.chdir(ROOT)  # task files name their data from the repository root
 
     suite_path = resolve_suite(arguments.config)
-    load_suite(suite_path)
+    suite = load_suite(suite_path)
     if arguments.self_check:
         candidates = [self_check(arguments.base_model)]
     else:
         runs = dict.fromkeys(resolve_run(name) for name in arguments.run or [None])
         candidates = [candidate_of(run) for run in runs]
-    results = evaluate_all(suite_path, candidates, cache)
+    baselines = [resolve_baseline(arguments.baseline or suite.baseline, candidate) for candidate in candidates]
+    results = evaluate_all(suite_path, list(zip(candidates, baselines, strict=True)), cache)
     for candidate, result in zip(candidates, results, strict=True):
         if isinstance(result, Metrics):
             say_verdict(candidate.run, result)
