@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import json
-import random
 import re
 import subprocess
 import sys
@@ -17,107 +16,19 @@ from xml.etree import ElementTree
 
 import pytest
 
-from eval.config import ROOT, Suite
+from eval.calibration import calibration, choice_confidence
+from eval.config import ROOT
 from eval.errors import UserError
-from eval.files import read_metrics, write_json, write_jsonl
-from eval.gates import decide
-from eval.records import AdapterEffect, Comparison, Generation, Interval, Item, Metrics, Score, TaskSummary
+from eval.files import read_metrics, write_json
+from eval.records import Comparison, Interval, Score
 from eval.report import render_report
 from eval.report_numbers import difference_text, paired_counts, signed_text
 from eval.report_text import markdown_code, markdown_fence, markdown_text, visible
 from eval.report_words import nothing_changed
+from eval.svg import ticks
+from tests.report_builder import EFFECT, HOSTILE, ITEMS, write_full_run, write_run
 
-HOSTILE = (
-    "</pre></script><script>alert(1)</script> `a` ```` | b\n```\n# not a heading <img src=x onerror=alert(2)> "
-    "\x1b[31m \u202e $x$ [click](https://example.com)"
-)
 Rendered = Callable[..., tuple[Path, str, str]]
-ITEMS = 40
-GATES = [
-    {"rule": "superiority", "id": "exec-gain", "task": "nl2bash", "metric": "correct", "min_gain": 0.05},
-    {"rule": "noninferiority", "id": "keeps-safe", "task": "nl2bash", "metric": "safe", "margin": 0.25},
-    {"rule": "noninferiority", "id": "keeps-knowledge", "task": "retention", "metric": "f1", "margin": 0.10,
-     "tier": "advisory"},
-]  # fmt: skip
-EFFECT = AdapterEffect(
-    tensors=224, tensors_loaded=224, nonzero_updates=112, probe_prompts=8, max_logit_change=7.31, answers_changed=61,
-    samples=80,
-)  # fmt: skip
-CORRECT = {"ship": (6, 26, 1), "no-ship": (26, 2, 20), "inconclusive": (12, 9, 5)}  # baseline right, won, lost
-
-
-def write_run(folder: Path, variant: str = "ship", effect: AdapterEffect | None = EFFECT, items: int = ITEMS) -> Path:
-    """A run of two tasks and three metrics whose gates come out as `variant`, decided by eval.gates."""
-    folder.mkdir()
-    scores, generations, samples = [], [], []
-    right, won, lost = CORRECT[variant]
-    for number in range(items):
-        sample, noise = f"nl2bash-{number:04}", random.Random(number).uniform(-0.05, 0.05)
-        before = number % ITEMS < right
-        after = before ^ (number % ITEMS < lost or right <= number % ITEMS < right + won)
-        request = f"List the {number} largest files below the current folder"
-        gold = f"find . -type f -printf '%s %p\\n' | sort -rn | head -n {number}"
-        texts = {"baseline": f"Sure! Run this:\n```bash\nls -lS | head -{number}\n```", "candidate": gold}
-        if number == 1:
-            texts["candidate"] = HOSTILE
-        values = {
-            ("baseline", "correct"): float(before), ("candidate", "correct"): float(after),
-            ("baseline", "safe"): 1.0, ("candidate", "safe"): float(number % ITEMS != 3),
-        }  # fmt: skip
-        for (arm, metric), value in values.items():
-            broken = number == 39 and metric == "correct" and items > 2 * ITEMS
-            scores.append(Score(
-                arm=arm, task="nl2bash", sample=sample, repeat=0, metric=metric, value=None if broken else value,
-                status="invalid" if broken else "scored", cluster=f"shape-{number % 10}",
-                reason="sandbox did not start" if broken else "" if value else "listing differs | `sort` & <head>",
-            ))  # fmt: skip
-        for arm, text in texts.items():
-            generations.append(Generation(
-                arm=arm, task="nl2bash", sample=sample, repeat=0, request=request, prompt_sha256="ab" * 32, text=text,
-                tokens=24, finish="length" if arm == "baseline" else "stop", seconds=0.4,
-            ))  # fmt: skip
-            f1 = 0.6 + noise * (arm == "candidate")
-            scores.append(Score(
-                arm=arm, task="retention", sample=f"r-{number}", repeat=0, metric="f1", value=f1, status="scored",
-                cluster=f"r-{number}",
-            ))  # fmt: skip
-        samples.append(Item(task="nl2bash", sample=sample, request=request, gold=gold, cluster=sample))
-
-    suite = {
-        "name": "nl2bash", "description": "a test", "gates": GATES,
-        "tasks": [{"name": "nl2bash", "limit": items}, {"name": "retention"}],
-    }  # fmt: skip
-    decision = decide(Suite.model_validate(suite), scores, effect)
-    metrics = Metrics(
-        run="demo-20260101T120000Z-f600dd8", suite="nl2bash", suite_sha256="5e" * 32, verdict=decision.verdict,
-        reasons=decision.reasons, gates=decision.gates, comparisons=decision.comparisons, adapter_effect=effect,
-        tasks=[
-            TaskSummary(name="nl2bash", samples=items, metrics=["correct", "safe"], dataset="data/nl2bash.jsonl",
-                        dataset_sha256="0a1b2c3d4e5f" + "6" * 52, samples_sha256="77" * 32, clusters=10),
-            TaskSummary(name="retention", samples=items, metrics=["f1"], dataset="data/retention.jsonl",
-                        dataset_sha256="88" * 32, samples_sha256="99" * 32, clusters=items),
-        ],
-        costs={"seconds_load": 3.21, "seconds_generate_baseline": 190.4, "seconds_generate_candidate": 64.0,
-               "tokens_baseline": 12345, "tokens_candidate": 2345, "items": 160},
-        training={"steps": 60, "epochs": 3.0, "seconds": 312.5, "final_loss": 0.3334, "examples": 480,
-                  "tokens_per_second": 1510.2, "unheard_of": {"a": [1, None]},
-                  "curve": [[step, 2.6 * 0.93**step + 0.3] for step in range(1, 61)]},
-        provenance={
-            "git": {"commit": "f600dd8" + "0" * 33, "dirty": True}, "seeds": {"data": 42, "train": 12345},
-            "packages": {"axolotl": "0.19.0", "lm_eval": "0.4.11", "torch": "2.13.0"}, "recipe_sha256": "cd" * 32,
-            "machine": {"cpu": "a CPU", "cores": 2, "memory_gb": 7.6, "os": "Linux 6.1", "gpu": None},
-            "adapter_sha256": "ef" * 32, "backend": {"kind": "hf", "dtype": "float32", "batch_size": 16},
-            "base_model": {"path": "models/SmolLM2-135M-Instruct", "revision": "12fd25f77366"},
-            "created": "2026-01-01T12:00:00+00:00",
-        },
-    )  # fmt: skip
-    write_json(folder / "metrics.json", metrics.model_dump())
-    write_json(folder / "suite.yaml", suite)  # JSON is YAML
-    write_jsonl(folder / "scores.jsonl", scores)
-    write_jsonl(folder / "generations.jsonl", generations)
-    write_jsonl(folder / "samples.jsonl", samples)
-    assert metrics.verdict == variant or effect is None, metrics.reasons
-    return folder
 
 
 def rendered(run: Path) -> tuple[str, str]:
@@ -429,3 +340,88 @@ def test_truncated_scores_are_refused_and_nothing_is_written(tmp_path: Path) -> 
     with pytest.raises(UserError, match="cut off"):
         render_report(run)
     assert not (run / "report.md").exists()
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
+    """A run with everything, and an earlier one of its recipe beside it, rendered."""
+    results = tmp_path_factory.mktemp("results")
+    write_full_run(results / "earlier", created="2025-12-01T12:00:00+00:00")
+    run = write_full_run(results / "now")
+    return run, *rendered(run)
+
+
+def test_every_part_of_metrics_is_in_both_files(full: tuple[Path, str, str]) -> None:
+    for text in (full[1].replace("\\", ""), Page(full[2]).text):
+        words = " ".join(unescape(text).replace("*", "").split())
+        for said in (
+            "Decided after 420 of 1,000 items (58% saved), in 4 looks. Every look was valid",
+            "run smollm2-2025 and its adapter",
+            "baseline against itself", "12 of 12 answers are equal", "1 gate did not fail",
+            "0.0125", "hint where to look, decides nothing", "Holm", "ECE", "network", "none broken", "tokens/s",
+        ):  # fmt: skip
+            assert said.lower() in words.lower(), said
+
+
+def test_every_gate_has_its_row_and_only_intervals_are_drawn(full: tuple[Path, str, str]) -> None:
+    run, markdown, _ = full
+    drawn = (run / "figures" / "gates.svg").read_text()
+    for gate in read_metrics(run / "metrics.json").gates:
+        assert f"**{gate.id}** |" in markdown or f"{gate.id} *(advisory)* |" in markdown
+        assert (f">{gate.id}</text>" in drawn) == (gate.about != "items")
+    for title in ("Difference, item by item", "own rate", "own drift"):
+        assert title in drawn
+    assert {path.stem for path in (run / "figures").iterdir()} == {
+        "gates", "outcomes", "slices-1", "explored-1", "explored-2", "reliability", "trend", "loss",
+    }  # fmt: skip
+
+
+def test_a_figure_that_is_no_longer_drawn_is_removed(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    (run / "figures").mkdir()
+    (run / "figures" / "rates.svg").write_text("<svg/>")
+    render_report(run)
+    assert not (run / "figures" / "rates.svg").exists()
+
+
+def test_calibration_error_is_the_weighted_gap() -> None:
+    """Ten items at 90 % of which seven are right, ten at 50 % of which five are: ECE = (10 * .2 + 10 * 0) / 20."""
+    rows = [(0.9, float(n < 7)) for n in range(10)] + [(0.5, float(n < 5)) for n in range(10)]
+    found = calibration("t", "baseline", rows, 0.9)
+    assert found.ece == pytest.approx(0.1) and [entry.n for entry in found.bins] == [10, 10]
+    assert found.bins[0].confidence == pytest.approx(0.5) and found.bins[1].accuracy == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize(
+    ("text", "confidence"),
+    [
+        ("[[-1.0, true], [-1.0, false]]", 0.5),
+        ("[[0.0, true], [-1e9, false]]", 1.0),
+        ("[[-1.0, true]]", None),
+        ("[[1, 2], [3, 4]]", None),
+        ("[[NaN, true], [-1.0, false]]", None),
+        ("[[ -f x ]] && echo yes", None),
+    ],
+)
+def test_confidence_is_read_from_likelihoods_alone(text: str, confidence: float | None) -> None:
+    assert choice_confidence(text) == confidence
+
+
+def test_metrics_of_an_earlier_version_show_rates_as_rates(tmp_path: Path) -> None:
+    run = write_full_run(tmp_path / "run")
+    raw = json.loads((run / "metrics.json").read_text())
+    for gate in raw["gates"]:
+        del gate["about"], gate["slices"]
+    for name in ("explorations", "power_planned", "power_observed", "self_checks", "sequential", "noise", "baseline"):
+        del raw[name]
+    write_json(run / "metrics.json", raw)
+    assert "| < 90.0 % |" in unescape(rendered(run)[0]).replace("\xa0", " ")
+
+
+def test_ticks_are_round_and_few() -> None:
+    assert ticks(-41, 97) == [-25, 0, 25, 50, 75]
+    assert ticks(0, 1, 5) == [0, 0.25, 0.5, 0.75, 1.0]
+    assert ticks(0.3, 0.52, 4) == [0.3, 0.4, 0.5]
+    assert ticks(3, 3) == [3]
+    for high in (0.001, 7, 12345.0):
+        assert 2 <= len(ticks(0, high)) <= 7
