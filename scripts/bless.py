@@ -16,7 +16,7 @@ from pathlib import Path
 
 from eval.baselines import Blessing, Blessings, blessings_file, read_blessings
 from eval.config import ROOT
-from eval.errors import Refused, run_command
+from eval.errors import Refused, UserError, run_command
 from eval.files import read_jsonl, read_metrics, write_json
 from eval.provenance import file_sha256, verify_manifest
 from eval.records import Score
@@ -37,8 +37,9 @@ def blessing_of(run: Path) -> Blessing:
     if problems := verify_manifest(run / "adapter", run / "adapter.sha256"):
         raise Refused(f"{run.name}/adapter is not what was trained: {problems[0]}")
     adapter = file_sha256(run / "adapter.sha256")
-    if metrics.provenance.get("adapter_sha256") != adapter:
-        raise Refused(f"{run / 'metrics.json'} was measured on another adapter: `make eval` again")
+    if metrics.provenance.get("adapter_sha256") != adapter or metrics.run != run.name:
+        what = "adapter" if metrics.run == run.name else f"run, {metrics.run}"
+        raise Refused(f"{run / 'metrics.json'} was measured on another {what}: `make eval` again")
     return Blessing(
         run=run.name,
         adapter_sha256=adapter,
@@ -54,6 +55,8 @@ def bless(run: Path, results: Path) -> tuple[str, Blessing, bool]:
 
     The file is written whole. Raises Refused or UserError as `blessing_of` does.
     """
+    if run.parent != results.resolve():
+        raise UserError(f"{run} is not in {results}, where `baseline: blessed` looks for it")
     entry = blessing_of(run)
     recipe = str(read_run(run).get("recipe"))
     recipes = read_blessings(results).recipes

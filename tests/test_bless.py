@@ -93,6 +93,18 @@ def test_a_changed_adapter_is_not_blessed(results: Path) -> None:
         bless(run, results)
 
 
+def test_metrics_of_another_run_bless_nothing(results: Path) -> None:
+    run = build_run(results)
+    edit_json(run / "metrics.json", lambda metrics: metrics.update(run="other"))
+    with pytest.raises(Refused, match="measured on another run, other"):
+        bless(run, results)
+
+
+def test_a_run_elsewhere_is_not_blessed(results: Path) -> None:
+    with pytest.raises(UserError, match="is not in"):
+        bless(build_run(results / "elsewhere"), results)
+
+
 def test_a_broken_history_is_one_line(results: Path) -> None:
     (results / "blessed.json").write_text('{"recipes": {"toy": [{"run": 1}]}}')
     with pytest.raises(UserError, match="restore it from git"):
