@@ -16,7 +16,7 @@ from eval.errors import Refused, UserError
 from eval.files import first_problem, read_json, write_json, write_text
 from eval.provenance import file_sha256, write_manifest
 from eval.records import Record, Verdict
-from scripts.adapter_files import CONFIG, WEIGHTS
+from scripts.adapter_files import CONFIG
 from scripts.card import MANIFEST, Evidence, hub_base, render_card
 from scripts.load_back import Loaded
 from scripts.secret_patterns import refuse_secrets
@@ -30,6 +30,7 @@ class Publication(Record):
     run: str
     verdict: Verdict
     reviewer: str
+    signer: str | None = Field(None, description="whose key signed the review, where the suite asks for it")
     override: str | None = Field(None, description="the reviewer's reason to publish what is not a ship")
     endpoint: str
     repo: str
@@ -74,7 +75,7 @@ def _fill(partial: Path, repo: str, evidence: Evidence, tag: str) -> None:
     write_json(partial / CONFIG, config | {"base_model_name_or_path": base.hub_id, "revision": base.revision})
     write_text(partial / "README.md", render_card(repo, base, evidence, tag))
     write_manifest(partial, partial / MANIFEST)
-    refuse_secrets([path for path in sorted(partial.iterdir()) if path.name != WEIGHTS], partial)
+    refuse_secrets(sorted(partial.iterdir()), partial)
 
 
 def copy_verified(source: Path, target: Path, digest: str) -> None:

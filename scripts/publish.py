@@ -25,6 +25,7 @@ from scripts.card import Evidence
 from scripts.hub_upload import Prove, Remote, Target, check_remote, connect, holds, hub_errors, look, upload
 from scripts.load_back import Loaded, card_lines, load_back
 from scripts.publication import Publication, build, read_record
+from scripts.review import verify_signature
 from scripts.verify_run import RECORD, verify
 
 REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -88,7 +89,8 @@ def publish(evidence: Evidence, folder: Path, target: Target, skip_load: bool) -
         run=evidence.run,
         verdict=evidence.metrics.verdict,
         reviewer=evidence.review.reviewer,
-        override=getattr(evidence.review, "override", None),
+        signer=verify_signature(evidence.folder) if evidence.suite.review.require_signature else None,
+        override=evidence.review.override,
         endpoint=api.endpoint,
         repo=target.repo,
         tag=target.tag,

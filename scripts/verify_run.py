@@ -29,7 +29,7 @@ from eval.run_folder import read_run
 from scripts.adapter_files import WEIGHTS, check_adapter, read_text
 from scripts.card import Evidence, hub_base
 from scripts.licences import check_licences
-from scripts.review import REVIEW, REVIEWED, REVIEWED_IF_THERE, Review, require_approval
+from scripts.review import REVIEW, REVIEWED, REVIEWED_IF_THERE, Review, require_approval, verify_signature
 from scripts.safetensors_file import check_weights
 from scripts.secret_patterns import refuse_secrets
 from scripts.verify_scores import check_decision, check_items
@@ -148,17 +148,18 @@ def committed_sha256(commit: str, path: Path) -> str | None:
 
 
 def check_review(folder: Path, policy: ReviewPolicy, metrics: Metrics) -> Review:
-    """The approving review of these bytes, as recent as the suite asks. Only a ship passes, unless overridden."""
+    """The approving review of these bytes: recent, and signed where the suite asks for it.
+
+    Only a ship passes, or what the suite lets a person override.
+    """
     if metrics.verdict != "ship" and not policy.allow_override:
         raise Refused(
             f"the verdict of {folder.name} is {metrics.verdict}: only a ship is published, and the suite allows no "
             "override"
         )
     review = require_approval(folder, metrics.verdict)
-    if metrics.verdict != "ship" and not getattr(review, "override", None):
-        raise Refused(
-            f"the verdict of {folder.name} is {metrics.verdict} and the review gives no reason to override it"
-        )
+    if policy.require_signature and verify_signature(folder) is None:
+        raise Refused(f"{folder / REVIEW} is not signed, and the suite asks for it: review again with SIGN=1")
     now = datetime.datetime.now(datetime.UTC)
     try:
         age = now - datetime.datetime.fromisoformat(review.time)

@@ -9,6 +9,7 @@ import json
 import os
 import pickle
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,6 +128,19 @@ def no_ship(override: bool) -> Change:
         assert digests["suite.yaml"] == file_sha256(suite)
         value |= {"digests": digests, "verdict": "no-ship"} | ({"override": "it is fine"} if override else {})
         (folder / "review.json").write_text(json.dumps(value))
+
+    return change
+
+
+def signature_asked(signature: str | None) -> Change:
+    """A suite that wants signed approvals, and a review bound to it by hand."""
+
+    def change(folder: Path) -> None:
+        suite = yaml.safe_load((folder / "suite.yaml").read_text())
+        (folder / "suite.yaml").write_text(yaml.safe_dump(suite | {"review": {"require_signature": True}}))
+        judge(folder)
+        digests = review.present_digests(folder)
+        edit_json(folder / "review.json", lambda value: value.update(digests=digests, signature=signature))
 
     return change
 
@@ -255,6 +269,7 @@ CHEATS = [
           ("no time with a zone",), 2),
     Cheat("no-ship approved by hand", no_ship(override=False), ("no-ship", "override")),
     Cheat("no-ship overridden where the suite forbids it", no_ship(override=True), ("no-ship", "override")),
+    Cheat("not signed, where the suite asks for it", signature_asked(None), ("not signed", "SIGN=1")),
     Cheat("adapter swapped after review", swap_adapter, ("is not what Ada Lovelace reviewed",)),
     Cheat("adapter byte swapped", swap_bytes, ("has other bytes",)),
     Cheat("report rewritten", edit_text("report.md", "toy", "great"), ("report.md", "is not what")),
@@ -332,6 +347,31 @@ def test_an_override_is_published_where_the_suite_allows_it_only_with_a_reason(
     code, _, err = publish_run(run, capsys)
     assert (code, hub.log) == (1, [])
     assert_one_line(err, "no reason to override")
+    no_ship(override=True)(run)
+    code, _, err = publish_run(run, capsys)
+    record = json.loads((run / "publication.json").read_text())
+    assert (code, err, record["verdict"], record["override"]) == (0, "", "no-ship", "it is fine")
+
+
+def test_a_signature_of_an_unlisted_key(
+    run: Path, hub: Hub, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("listed", "other"):
+        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / name)]
+        subprocess.run(command, check=True)
+    allowed = tmp_path / "allowed_signers"
+    allowed.write_text(f"ada {(tmp_path / 'listed.pub').read_text()}")
+    monkeypatch.setattr("scripts.signing.ALLOWED_SIGNERS", allowed)
+    for name, expected in (("other", 1), ("listed", 0)):
+        signature_asked(None)(run)
+        made = review.make_review(run, "approve", "Ada Lovelace", "", key=tmp_path / name)
+        review.write_review(run, made)
+        code, _, err = publish_run(run, capsys)
+        assert code == expected, err
+        if expected:
+            assert hub.log == []
+            assert_one_line(err, "signature is of no key")
+    assert json.loads((run / "publication.json").read_text())["signer"] == "ada"
 
 
 # What only the Hub can tell: read, then refused without a write
