@@ -129,7 +129,7 @@ def score_of(row: Generation, sample: Sample) -> Score:
     if value is None:
         why = "the logits are not finite" if found["positions"] else "no position of its own"
     else:
-        why = "; ".join(f"{kl:.2f} nats after `{context}`" for context, kl in found["most"] if kl > 0)
+        why = "; ".join(f"{kl:.3g} nats after `{context}`" for context, kl in found["most"] if kl > 0)
     return Score.of(row, METRIC, value, why, sample)
 
 
@@ -218,7 +218,10 @@ def own_logits(model: Model, arm: str, batch: Sequence[Encoded]) -> torch.Tensor
 
 
 def divergences(base: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """KL(base || other) in nats of each row of logits, in float32, on the CPU: (rows,)."""
+    """KL(base || other) in nats of each row of logits, on the CPU: (rows,).
+
+    Float32 log-probabilities round at about 1e-6, and so does the result; equal rows give exactly 0.
+    """
     rows = max(1, CHUNK_LOGITS // base.shape[-1])
     found = []
     for start in range(0, len(base), rows):
@@ -240,5 +243,5 @@ def described(prompt: Encoded, values: list[float], lm: Any) -> dict[str, Any]:
     for place in most:
         end = prompt.start + place + 1
         context = lm.tokenizer.decode(prompt.tokens[max(0, end - CONTEXT) : end])
-        shown.append([" ".join(context.split()), round(values[place], 4)])
+        shown.append([" ".join(context.split()), round(values[place], 6)])
     return {"kl": round(mean, 9), "positions": len(values), "most": shown}
