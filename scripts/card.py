@@ -1,9 +1,11 @@
 """The model card of an adapter: YAML front matter for the Hub, then text rendered from a run's own files.
 
-    text = render_card(repo, evidence)       called by scripts.publish once everything is verified
+    text = render_card(repo, base, evidence)       called by scripts.publish once everything is verified
 
-The words are in templates/card.md.j2. Text that came from a file (names, sources, a reviewer) is flattened to one
-line and stripped of markup characters, since a card is rendered as markdown on a public page.
+The words are in templates/card.md.j2. Every value that a template prints is made one line without markup (`inline`),
+since a card is rendered as markdown on a public page; only what is marked `Verbatim` is not.
+
+Not protected against: words. A reviewer's comment can still say anything.
 """
 
 import re
@@ -16,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from eval.config import ROOT, Suite
 from eval.errors import Refused, UserError
-from eval.records import Interval, Metrics
+from eval.records import Comparison, Interval, Metrics
 from scripts.review import Review
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -42,6 +44,7 @@ EMBEDDED = {
         "with those, the numbers will differ.",
     )
 }
+# As the models' own pages on the Hub state them; docs/review.md says when and where each was looked up.
 HUB_LICENCES = {
     "Qwen/Qwen2.5-Coder-1.5B-Instruct": "apache-2.0",
     "Qwen/Qwen2.5-Coder-7B-Instruct": "apache-2.0",
@@ -62,6 +65,7 @@ class Evidence:
     metrics: Metrics
     review: Review
     adapter_digests: dict[str, str]
+    signer: str | None = None  # whose key signed the review, when that was verified
 
     @property
     def run(self) -> str:
@@ -73,7 +77,7 @@ def hub_base(recipe: dict[str, Any]) -> Base:
     name = str(recipe.get("base_model", "")).removeprefix("./").rstrip("/")
     if name in EMBEDDED:
         return EMBEDDED[name]
-    if (ROOT / name).exists() or not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name):
+    if name.startswith("models/") or (ROOT / name).exists() or not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name):
         raise Refused(f"base model {name} is no Hub id, and no reader of the card could load the adapter")
     revision = recipe.get("revision_of_model") or recipe.get("model_revision")
     return Base(name, str(revision) if revision else None, HUB_LICENCES.get(name, "other"))
@@ -83,19 +87,22 @@ def front_matter(repo: str, base: Base, evidence: Evidence) -> str:
     """The card's YAML block: what the Hub indexes, the results as `model-index` among it."""
     metrics = evidence.metrics
     sets = {task.name: task for task in metrics.tasks}
+    better = directions(metrics)
     results = [
         EvalResult(
             task_type="text-generation",
+            task_name=row.task,
             dataset_type=row.task,
             dataset_name=sets[row.task].dataset,
             dataset_args={"sha256": sets[row.task].dataset_sha256},
             metric_type=row.metric,
-            metric_name=f"{row.metric} (higher is better)",
+            metric_name=" ".join([row.metric, better.get((row.task, row.metric), "")]).strip(),
             metric_value=row.candidate,
             metric_args={
                 "n": row.n,
                 "invalid": row.invalid,
                 "clusters": row.clusters,
+                "interval": row.candidate_interval.model_dump() if row.candidate_interval else None,
                 "baseline": row.baseline,
                 "difference": row.difference,
                 "interval_of_difference": row.interval.model_dump() if row.interval else None,
@@ -104,7 +111,7 @@ def front_matter(repo: str, base: Base, evidence: Evidence) -> str:
             },
         )
         for row in metrics.comparisons
-        if row.candidate is not None
+        if row.candidate is not None and row.task in sets
     ]
     card = ModelCardData(
         base_model=base.hub_id,
@@ -116,9 +123,18 @@ def front_matter(repo: str, base: Base, evidence: Evidence) -> str:
         language="en",
         tags=["axolotl", "lora"],
         model_name=repo.split("/")[1],
-        eval_results=results,
+        eval_results=results or None,
     )
     return str(card.to_yaml())
+
+
+def directions(metrics: Metrics) -> dict[tuple[str, str], str]:
+    """`(lower is better)` or `(higher is better)` by task and metric, as the suite's gates take them.
+
+    A metric without a gate has no entry: nobody said what is good.
+    """
+    words = {"above": "(higher is better)", "below": "(lower is better)"}
+    return {(gate.task, gate.metric): words[gate.good] for gate in metrics.gates if gate.about != "items"}
 
 
 def render_card(repo: str, base: Base, evidence: Evidence, tag: str | None = None) -> str:
@@ -132,57 +148,87 @@ def render_card(repo: str, base: Base, evidence: Evidence, tag: str | None = Non
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # markdown; `inline` is the escape
+        autoescape=False,  # markdown; `finalize` is the escape
+        finalize=lambda value: value if isinstance(value, Verbatim) else inline(value),
     )
-    environment.filters |= {"inline": inline, "number": number, "signed": signed, "interval": interval}
+    environment.filters |= {"level": level, "difference": difference, "interval": interval}
+    metrics = evidence.metrics
     columns = ("path", "rows", "licence", "source", "revision", "sha256")
     for row in evidence.data:
         if missing := [name for name in columns if name not in row]:
             raise UserError(f"{evidence.folder / 'data.json'}: a dataset lacks {missing[0]}: train again")
-    git = evidence.metrics.provenance.get("git_training") or {}
     training = {
         name: round(value, 4) if isinstance(value, float) else value
-        for name, value in (evidence.metrics.training or {}).items()
+        for name, value in (metrics.training or {}).items()
         if isinstance(value, int | float | str)
     }
     ticks = max((len(found) for found in re.findall(r"`+", evidence.recipe_text)), default=0)
     return environment.get_template("card.md.j2").render(
-        front_matter=front_matter(repo, base, evidence),
+        front_matter=Verbatim(front_matter(repo, base, evidence)),
         repo=repo,
         base=base,
         run=evidence.run,
         tag=tag or evidence.run,
-        recipe_name=inline(evidence.state.get("recipe")),
-        metrics=evidence.metrics,
+        state=evidence.state,
+        metrics=metrics,
+        better=directions(metrics),
+        safety=[row for row in metrics.comparisons if is_safety(row)],
         suite=evidence.suite,
         review=evidence.review,
+        signer=evidence.signer,
         training=training,
-        commit=f"{inline(git.get('commit'))}{', with uncommitted changes' if git.get('dirty') else ''}",
+        git=metrics.provenance.get("git_training") or {},
+        machine={name: value for name, value in (metrics.provenance.get("machine") or {}).items() if value},
+        packages=metrics.provenance.get("packages") or {},
+        decoding=metrics.provenance.get("backend") or {},
         data=evidence.data,
-        fence="`" * max(3, ticks + 1),
-        recipe_text=evidence.recipe_text.rstrip("\n"),
+        fence=Verbatim("`" * max(3, ticks + 1)),
+        recipe_text=Verbatim(evidence.recipe_text.rstrip("\n")),
         manifest=MANIFEST,
         digests=evidence.review.digests
         | {f"adapter/{name}": digest for name, digest in evidence.adapter_digests.items()},
     )
 
 
+class Verbatim(str):
+    """Text that a template prints as it is."""
+
+
 def inline(value: object) -> str:
-    """A value as one line of plain text: no markup, no table separators, no line breaks; a dash for nothing."""
+    """A value as one line of plain text: no markup, table separators, line breaks or live links; a dash for nothing."""
     text = " ".join(str("-" if value in (None, "") else value).split())
-    return re.sub(r"[<>|`\[\]*\\]", "", text)
+    text = "".join(letter for letter in text if letter.isprintable())
+    return re.sub(r"[<>|`\[\]*\\&]", "", text).replace("://", ":/ /").replace("www.", "www .")
 
 
-def number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+def is_safety(row: Comparison) -> bool:
+    """Whether a comparison is about harm: ours by the task's name, any other by the metric's."""
+    return any(word in row.task for word in ("adversarial", "over_refusal", "safety")) or row.metric == "unsafe"
 
 
-def signed(value: float | None) -> str:
-    return "-" if value is None else f"{value:+.3f}"
+def is_rate(row: Comparison) -> bool:
+    return all(value is None or 0 <= value <= 1 for value in (row.baseline, row.candidate))
 
 
-def interval(value: Interval | None) -> str:
-    """`+0.020 to +0.110 (90 %, tango score)`"""
+def level(value: float | None, row: Comparison) -> str:
+    """One arm's value: `91.7 %`, or the number itself where the metric is no rate."""
     if value is None:
         return "-"
-    return f"{value.low:+.3f} to {value.high:+.3f} ({100 * value.confidence:.0f} %, {value.method})"
+    return f"{100 * value:.1f} %" if is_rate(row) else f"{value:.4g}"
+
+
+def difference(row: Comparison) -> str:
+    """Candidate minus baseline: `+58.3 points`, or in the metric's own unit."""
+    if row.difference is None:
+        return "-"
+    return f"{100 * row.difference:+.1f} points" if is_rate(row) else f"{row.difference:+.4g}"
+
+
+def interval(value: Interval | None, row: Comparison, signed: bool = True) -> str:
+    """`+2.0 to +11.0 (90 %, tango score)`; points or percent where the metric is a rate."""
+    if value is None:
+        return "-"
+    scale, sign = (100.0 if is_rate(row) else 1.0), ("+" if signed else "")
+    form = f"{sign}.1f" if is_rate(row) else f"{sign}.4g"
+    ends = f"{scale * value.low:{form}} to {scale * value.high:{form}}"
+    return f"{ends} ({100 * value.confidence:.0f} %, {value.method})"

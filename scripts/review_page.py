@@ -15,6 +15,7 @@ import os
 import secrets
 import sys
 import threading
+import time
 import webbrowser
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -44,6 +45,7 @@ from scripts.review import (
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 HOST = "127.0.0.1"
 LARGEST_FORM = 64 << 10  # bytes
+GRACE_SECONDS = 1.0  # in which the browser loads the report of the last page again
 SECONDS = 30  # for one request; a browser that opened a connection and says nothing is let go
 CHOICES: dict[str, Choice] = {"approve": "approve", "reject": "reject"}
 FIELDS = ("token", "seen", "decision", "reviewer", "comment", "override")
@@ -240,6 +242,7 @@ def decide_in_browser(folder: Path, reviewer: str = "", key: Path | None = None)
             )
         print("waiting for a decision (Ctrl-C: none)", flush=True)
         desk.decided.wait()
+        time.sleep(GRACE_SECONDS)
     finally:
         server.shutdown()  # requests in progress are finished
         server.server_close()
