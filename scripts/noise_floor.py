@@ -4,26 +4,36 @@
 
 Evaluations of the same base on the same kind of device, dtype and library versions then show the record, and gates
 whose margin it reaches do not decide (eval/noise.py says what it means and what it does not). Nothing is executed.
+Killed at any point, the same command continues: finished batches are kept in .cache/answers.
 """
 
 import argparse
+import contextlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from eval.answer_cache import base_identity
+from eval.answer_cache import FOLDER, AnswerCache, DamagedEntry, base_identity
 from eval.config import ROOT, Suite, load_suite, resolve_suite
 from eval.environment import headline_versions
 from eval.errors import UserError, run_command
 from eval.noise import Pass, TaskNoise, backend_of, lies_inside, measure, write_floor
-from eval.records import BASELINE
+from eval.provenance import file_sha256, json_sha256
+from eval.records import BASELINE, Generation
 from eval.run_folder import RESULTS
+
+if TYPE_CHECKING:
+    from eval.lm_tasks import Sample
 
 EIGHTHS = (8, 6, 4, 3, 2)  # of the suite's batch size: one pass each
 
 
-def measure_backend(suite: Suite, base_model: str, revision: str | None, folder: Path) -> tuple[Path, list[TaskNoise]]:
+def measure_backend(
+    suite: Suite, base_model: str, revision: str | None, folder: Path, cache: AnswerCache
+) -> tuple[Path, list[TaskNoise]]:
     """Answer the suite's samples under each batch size and write the record. Returns its path and what was measured."""
     from eval import harness, lm_tasks  # torch and lm-eval, 10 s
 
@@ -35,17 +45,38 @@ def measure_backend(suite: Suite, base_model: str, revision: str | None, folder:
         )
     tasks = lm_tasks.load_tasks(suite, model.lm)
     items = sum(len(task.samples) for task in tasks)
+    backend = backend_of(base, harness.device_facts(model), headline_versions())
+    maker = maker_of(suite, base, harness.device_facts(model))
     passes = []
     for size in batch_sizes(min(suite.backend.batch_size, items)):
         started = time.monotonic()
-        batches = harness.plan_batches(tasks, model.lm, size)
-        generations = [answer for batch in batches for answer in harness.generate(model, BASELINE, batch)]
+        generations = []
+        for batch in harness.plan_batches(tasks, model.lm, size):
+            generations += answers_to(batch, maker, cache, partial(harness.generate, model, BASELINE))
         passes.append(Pass(size, generations, lm_tasks.score(tasks, generations)))
         spent = time.monotonic() - started
         print(f"noise-floor: {items} items in batches of {size}: {spent:.0f} s", flush=True)
     measured = measure(passes, {task.name: lm_tasks.summarise(task, []).samples_sha256 for task in tasks})
-    backend = backend_of(base, harness.device_facts(model), headline_versions())
     return write_floor(folder, backend, measured), measured
+
+
+def maker_of(suite: Suite, base: Any, facts: dict[str, Any]) -> str:
+    """Digest of everything but the prompts that decides an answer here."""
+    backend = suite.backend.model_dump(exclude={"batch_size"})
+    code = file_sha256(ROOT / "eval" / "harness.py")
+    return json_sha256(["noise floor", base, facts, backend, suite.seed, headline_versions(), code])
+
+
+def answers_to(
+    batch: "list[Sample]", maker: str, cache: AnswerCache, generate: "Callable[[list[Sample]], list[Generation]]"
+) -> list[Generation]:
+    """The answers to one batch: those that a killed measurement has kept, else generated and kept."""
+    with contextlib.suppress(DamagedEntry):
+        if kept := cache.read(maker, batch, BASELINE):
+            return kept
+    made = generate(batch)
+    cache.write(maker, batch, made)
+    return made
 
 
 def batch_sizes(largest: int) -> list[int]:
@@ -85,7 +116,9 @@ def main(argv: list[str] | None = None) -> int:
         raise UserError(f"--limit {arguments.limit}: two items or more")
     os.chdir(ROOT)  # task files name their data from the repository root
     suite = limited(load_suite(resolve_suite(arguments.suite)), arguments.limit)
-    path, measured = measure_backend(suite, arguments.base_model, arguments.revision, RESULTS / "noise")
+    path, measured = measure_backend(
+        suite, arguments.base_model, arguments.revision, RESULTS / "noise", AnswerCache(FOLDER)
+    )
     show(suite, measured)
     print(f"recorded in {path.relative_to(ROOT)}: commit it, and evaluations on this backend will show it")
     return 0

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eval.answer_cache import AnswerCache
 from eval.errors import UserError
 from eval.gates import decide
 from eval.noise import (
@@ -189,8 +190,10 @@ def test_a_real_model_is_measured_the_same_twice(tiny_model: Path, tmp_path: Pat
     name = "securecli_nl2bash_known"
     gate = {"id": "g", "task": name, "metric": "command_only", "rule": "superiority", "min_gain": 0.05}
     small = suite(tasks=[{"name": name, "limit": 6}], gates=[gate], backend={"dtype": "bfloat16", "batch_size": 4})
-    path, measured = measure_backend(small, str(tiny_model), None, tmp_path)
+    path, measured = measure_backend(small, str(tiny_model), None, tmp_path, AnswerCache(tmp_path / "one"))
     before = path.read_bytes()
     assert path.name.startswith("cpu-bfloat16-") and measured[0].n == 6 and measured[0].batch_sizes == [4, 3, 2, 1]
     assert {"command_only", "syntax_valid"} <= {row.metric for row in measured[0].metrics}
-    assert measure_backend(small, str(tiny_model), None, tmp_path)[0].read_bytes() == before
+    for cache in ("one", "two"):  # from kept answers, as after a kill, and from none
+        measure_backend(small, str(tiny_model), None, tmp_path, AnswerCache(tmp_path / cache))
+        assert path.read_bytes() == before
