@@ -131,6 +131,8 @@ def launch_worker(run: Path, recipe: dict[str, Any]) -> None:
     (run / "training").mkdir(exist_ok=True)
     environment = {**os.environ, "AXOLOTL_DO_NOT_TRACK": "1", "TOKENIZERS_PARALLELISM": "false"}
     environment["WANDB_DIR"] = str(run)
+    environment["WANDB_ERROR_REPORTING"] = "false"  # W&B sends crash reports from offline runs too
+    environment["WANDB_DISABLE_GIT"] = environment["WANDB_DISABLE_CODE"] = "true"
     environment["PYTHONHASHSEED"] = "0"  # PEFT keeps target modules in a set: its order goes into adapter_config.json
     if is_cpu_recipe(recipe):
         environment["CUDA_VISIBLE_DEVICES"] = ""

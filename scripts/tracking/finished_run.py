@@ -71,8 +71,9 @@ class TrackedRun(BaseModel):
 
     def content_sha256(self, part: Part) -> str:
         """Digest of what is logged of a part; an evaluation belongs to one training, so that counts in."""
-        above = self.training.model_dump() if self.training and part is not self.training else None
-        return json_sha256([self.name, part.model_dump(), above])
+        above = [self.training] if self.training and part is not self.training else []
+        # Without the paths: a run that was moved is still the same.
+        return json_sha256([self.name, *(each.model_dump(exclude={"files"}) for each in (*above, part))])
 
 
 def read_finished_run(run: Path) -> TrackedRun:

@@ -1,0 +1,458 @@
+"""Trackers: what each real library stored is read back with that library; nothing of the user's leaves or is stored.
+
+One run is logged once with all four, by the real command, in a network namespace without any network.
+"""
+
+import dataclasses
+import importlib.util
+import json
+import os
+import shutil
+import sqlite3
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from eval.config import load_suite
+from eval.errors import Refused, UserError
+from eval.files import read_metrics
+from scripts.track import main, track
+from scripts.tracking import trackers
+from scripts.tracking.finished_run import TrackedRun, flatten, read_finished_run
+from tests.run_builder import assert_one_line, build_run, call, edit_json, judge
+
+CURVE = [[5, 3.0], [10, 1 / 3], [15, 0.1 + 0.2]]
+TRAINING = {
+    "completed": True,
+    "steps": 15,
+    "seconds": 61.5,
+    "curve": CURVE,
+    "series": {"learning_rate": [[5, 2e-3], [10, 1e-3], [15, 1e-4]]},
+    "system": {
+        "mean": {"cpu_percent": 150.0},
+        "peak": {"cpu_percent": 199.0},
+        "columns": ["seconds", "cpu_percent"],
+        "rows": [[30.0, 101.0], [60.0, 199.0]],
+    },
+}
+PLANTED = {  # each would end up in a tracker that stored its environment, its login or its user
+    "WANDB_API_KEY": "0123456789abcdef0123456789abcdef01234567",
+    "HF_TOKEN": "hf_" + "plantedTokenOfTheHost" * 2,
+    "MLFLOW_TRACKING_PASSWORD": "planted-mlflow-password",
+    "WANDB_USERNAME": "planted-user-of-the-host",
+    "WANDB_NOTES": "planted-notes-of-the-host",
+    "LOGNAME": "planted-logname-of-the-host",
+    "SOME_SETTING": "planted-value-of-the-host",
+}
+# Packets that found no route are counted by the kernel, for each network namespace of its own.
+COUNT = "awk '/^Ip:/ {print $13}' /proc/net/snmp | tail -1"
+KNOCK = f"{sys.executable} -c \"import socket; socket.socket().connect_ex(('192.0.2.1', 9))\""
+
+
+@dataclasses.dataclass(frozen=True)
+class Logged:
+    run: Path
+    root: Path
+    tracked: TrackedRun
+    printed: str
+    unrouted: list[int] | None  # packets: before, after a knock on purpose, after tracking
+
+    @property
+    def evaluated(self) -> dict[str, float]:
+        assert self.tracked.evaluation is not None
+        return self.tracked.evaluation.values
+
+
+def finished(results: Path, name: str = "toy") -> Path:
+    run = build_run(results, name)
+    edit_json(run / "train.json", lambda value: value.update(TRAINING))
+    return run
+
+
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory: pytest.TempPathFactory) -> Logged:
+    """A run logged by `python -m scripts.track` with every tracker that is installed."""
+    folder = tmp_path_factory.mktemp("tracking")
+    run, root = finished(folder), folder / "stored"
+    names = [name for name in trackers.TRACKERS if importlib.util.find_spec(name)]
+    command = f"{sys.executable} -m scripts.track --run {run} --to {','.join(names)} --folder {root}"
+    alone = os.geteuid() == 0 and subprocess.run(["unshare", "-n", "true"], capture_output=True).returncode == 0
+    script = f"{COUNT}; {KNOCK}; {COUNT}; {command} >&2 && {COUNT}" if alone else f"{command} >&2"
+    done = subprocess.run(
+        [*(["unshare", "-n"] if alone else []), "bash", "-c", script],
+        env={**os.environ, **PLANTED},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    counts = [int(line) for line in done.stdout.split()] if alone else None
+    return Logged(run, root, read_finished_run(run), done.stderr, counts)
+
+
+def installed(name: str) -> None:
+    if not importlib.util.find_spec(name):
+        pytest.skip(f"{name} is not installed: make tracking-setup")
+
+
+# ------------------------------------------------------------------------------------------------ what goes in
+
+
+def test_every_metric_is_logged_with_its_interval(logged: Logged) -> None:
+    metrics = read_metrics(logged.run / "metrics.json")
+    for comparison in metrics.comparisons:
+        name = f"{comparison.task}/{comparison.metric}"
+        assert comparison.interval and comparison.candidate_interval
+        assert logged.evaluated[f"{name}/difference"] == comparison.difference
+        assert logged.evaluated[f"{name}/difference_low"] == comparison.interval.low
+        assert logged.evaluated[f"{name}/candidate_high"] == comparison.candidate_interval.high
+        assert logged.evaluated[f"{name}/n"] == comparison.n
+    for gate in metrics.gates:
+        assert logged.evaluated[f"gate/{gate.id}/threshold"] == gate.threshold
+        assert logged.tracked.evaluation and logged.tracked.evaluation.labels[f"gate/{gate.id}"] == gate.outcome
+
+
+def test_an_evaluation_without_training_is_one_part(tmp_path: Path) -> None:
+    run = build_run(tmp_path)
+    (run / "train.json").unlink()
+    tracked = read_finished_run(run)
+    assert tracked.training is None and [part.job for part in tracked.parts] == ["eval"]
+
+
+def test_a_run_that_is_not_finished_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = build_run(tmp_path)
+    (run / "metrics.json").unlink()
+    edit_json(run / "train.json", lambda value: value.update(completed=False))
+    code, _, err = call(main, ["--run", str(run), "--to", "mlflow"], capsys)
+    assert code == 2
+    assert_one_line(err, "neither trained nor evaluated")
+
+
+def test_settings_are_flat() -> None:
+    assert flatten({"a": {"b": 1, "c": [1, 2]}, "d": None}) == {"a.b": 1, "a.c": "[1, 2]", "d": None}
+
+
+@pytest.mark.parametrize("name", ["recipe.yaml", "report.md"])
+def test_a_credential_is_refused_and_not_repeated(name: str, tmp_path: Path) -> None:
+    run = finished(tmp_path)
+    secret = "hf_" + "a1B2c3D4e5" * 4
+    with (run / name).open("a") as stream:
+        stream.write(f"hub_token: {secret}\n")
+    with pytest.raises(Refused, match="Hugging Face token") as refusal:
+        track(run, ["tensorboard"], tmp_path / "stored")
+    recorded = json.loads((run / "run.json").read_text())["tracking"]["tensorboard"]
+    assert recorded.startswith("refused") and secret not in recorded + str(refusal.value)
+    assert not (tmp_path / "stored").exists()
+
+
+# ------------------------------------------------------------------------------------------------ what is stored
+
+
+def test_outcomes_are_in_run_json(logged: Logged) -> None:
+    outcomes = json.loads((logged.run / "run.json").read_text())["tracking"]
+    assert outcomes and set(outcomes.values()) == {"ok"}
+
+
+def read_wandb(path: Path) -> list[Any]:
+    """Records of an offline run, parsed with W&B's own protobuf classes.
+
+    The framing is LevelDB's log: blocks of 32 KiB, each piece with checksum, length and type (whole, first, middle,
+    last), after a file header of 7 bytes. W&B's reader of it is compiled into wandb-core and has no Python interface.
+    """
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    content, place, records, pieces = path.read_bytes(), 7, [], b""
+    assert content[:4] == b":W&B"
+    while place + 7 <= len(content):
+        if 32768 - place % 32768 < 7:
+            place += 32768 - place % 32768
+            continue
+        _, length, kind = struct.unpack("<IHB", content[place : place + 7])
+        pieces += content[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in (1, 4):
+            records.append(Record.FromString(pieces))
+            pieces = b""
+    return records
+
+
+def wandb_runs(root: Path) -> dict[str, list[Any]]:
+    """Records of each offline run, by its job type."""
+    runs = [read_wandb(path) for path in root.glob("wandb/wandb/offline-run-*/*.wandb")]
+    return {next(row.run.job_type for row in records if row.HasField("run")): records for records in runs}
+
+
+def test_wandb_holds_curve_metrics_and_evidence(logged: Logged) -> None:
+    installed("wandb")
+    runs = wandb_runs(logged.root)
+    assert set(runs) == {"train", "eval"}
+    rows = [
+        {(item.key or item.nested_key[0]): json.loads(item.value_json) for item in row.history.item}
+        for row in runs["train"]
+        if row.HasField("history")
+    ]
+    assert [[row["step"], row["train/loss"]] for row in rows if "train/loss" in row] == CURVE
+    assert [row["machine/cpu_percent"] for row in rows if "machine/cpu_percent" in row] == [101.0, 199.0]
+    summary = {
+        (item.key or item.nested_key[0]): json.loads(item.value_json)
+        for row in runs["eval"]
+        if row.HasField("summary")
+        for item in row.summary.update
+    }
+    assert {name: summary[name] for name in logged.evaluated} == logged.evaluated
+    assert (summary["verdict"], summary["gate/better"]) == ("ship", "pass")
+    started = {job: next(row.run for row in records if row.HasField("run")) for job, records in runs.items()}
+    config = {item.key: json.loads(item.value_json) for item in started["eval"].config.update}
+    assert config["training_run"] == started["train"].run_id
+    assert {start.run_group for start in started.values()} == {logged.run.name}
+    (artifact,) = [row.artifact for row in runs["eval"] if row.HasField("artifact")]
+    staged = {entry.path: Path(entry.local_path).read_bytes() for entry in artifact.manifest.contents}
+    for name in ("report.md", "metrics.json", "adapter.sha256"):
+        assert staged[name] == (logged.run / name).read_bytes()
+
+
+def test_mlflow_holds_curve_metrics_and_evidence(logged: Logged) -> None:
+    installed("mlflow")
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{logged.root / 'mlflow/mlflow.db'}")
+    experiment = client.get_experiment_by_name("securecli-tuner")
+    runs = {run.data.tags["job"]: run for run in client.search_runs([experiment.experiment_id])}
+    training, evaluation = runs["train"], runs["eval"]
+    points = client.get_metric_history(training.info.run_id, "train/loss")
+    assert sorted([point.step, point.value] for point in points) == CURVE
+    assert evaluation.data.metrics == logged.evaluated
+    assert training.data.params["recipe.lora_r"] == "2"
+    assert evaluation.data.tags["verdict"] == "ship"
+    assert evaluation.data.tags["mlflow.parentRunId"] == training.info.run_id
+    stored = Path(evaluation.info.artifact_uri.removeprefix("file://"))
+    for name in ("report.md", "metrics.json", "adapter.sha256"):
+        assert (stored / name).read_bytes() == (logged.run / name).read_bytes()
+
+
+def test_trackio_holds_curve_metrics_and_evidence(logged: Logged) -> None:
+    installed("trackio")
+    database = sqlite3.connect(logged.root / "trackio/securecli-tuner.db")
+    rows = database.execute("select run_name, step, metrics from metrics order by id").fetchall()
+    stored = [(name, step, json.loads(values)) for name, step, values in rows]
+    curve = [[step, values["train/loss"]] for name, step, values in stored if "train/loss" in values]
+    assert curve == CURVE
+    (evaluated,) = [values for name, _, values in stored if name == "toy.eval"]
+    assert evaluated == logged.evaluated
+    configs = dict(database.execute("select run_name, config from configs").fetchall())
+    config = json.loads(configs["toy.eval"])
+    assert (config["verdict"], config["training_run"], config["_Group"]) == ("ship", "toy.train", "toy")
+    system = [json.loads(values) for (values,) in database.execute("select metrics from system_metrics")]
+    assert [row["machine/cpu_percent"] for row in system] == [101.0, 199.0]
+    report = logged.root / "trackio/media/securecli-tuner/files/toy/report.md"
+    assert report.read_bytes() == (logged.run / "report.md").read_bytes()
+
+
+def test_tensorboard_holds_curve_metrics_and_evidence(logged: Logged) -> None:
+    installed("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    folder = logged.root / "tensorboard/toy"
+    training, evaluation = (EventAccumulator(str(folder / job)).Reload() for job in ("train", "eval"))
+
+    def scalars(events: Any, tag: str) -> list[list[float]]:
+        return [[event.step, float(event.tensor_proto.float_val[0])] for event in events.Tensors(tag)]
+
+    assert scalars(training, "train/loss") == [[step, float(np.float32(loss))] for step, loss in CURVE]
+    for name, value in logged.evaluated.items():
+        assert scalars(evaluation, name) == [[15, float(np.float32(value))]], name
+    report = evaluation.Tensors("report")[0].tensor_proto.string_val[0].decode()
+    assert report == (logged.run / "report.md").read_text()
+    digests = evaluation.Tensors("adapter.sha256")[0].tensor_proto.string_val[0].decode()
+    assert digests == (logged.run / "adapter.sha256").read_text()
+    content = evaluation.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    hparams = HParamsPluginData.FromString(content).session_start_info.hparams
+    assert hparams["recipe.lora_r"].number_value == 2
+
+
+# ------------------------------------------------------------------------------------------------ what must not be
+
+
+def test_nothing_tried_to_leave_the_machine(logged: Logged) -> None:
+    if logged.unrouted is None:
+        pytest.skip("needs root, for a network namespace")
+    before, knocked, after = logged.unrouted
+    assert knocked > before, "the counter sees an attempt"
+    assert after == knocked
+
+
+def test_no_environment_value_is_stored(logged: Logged) -> None:
+    files = [path for path in logged.root.rglob("*") if path.is_file()] + [logged.run / "run.json"]
+    assert len(files) > 10
+    for path in files:
+        content = path.read_bytes()
+        assert not [name for name, value in PLANTED.items() if value.encode() in content], path
+
+
+def test_a_tracker_gets_an_environment_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in PLANTED.items():
+        monkeypatch.setenv(name, value)
+    given = trackers.environment(tmp_path)
+    assert not set(given) & set(PLANTED) and given["HOME"].startswith(str(tmp_path))
+
+
+# ------------------------------------------------------------------------------------------------ again, and changed
+
+
+def test_logging_again_changes_nothing(logged: Logged) -> None:
+    """In this process, with the modules that the command loads; trackio replaces, the others find what is there."""
+    for name in ("wandb", "mlflow", "tensorboard"):
+        installed(name)
+        before = contents(logged.root / name, name)
+        importlib.import_module(f"scripts.tracking.to_{name}").log(logged.tracked, logged.root / name)
+        assert contents(logged.root / name, name) == before, name
+
+
+def contents(folder: Path, name: str) -> dict[str, bytes]:
+    """Files by path; event files are compared by path alone, they hold the time of writing."""
+    patterns = {"wandb": "wandb/offline-run-*/*.wandb", "mlflow": "artifacts/*/artifacts/*", "tensorboard": "*/*/*"}
+    found = folder.glob(patterns[name])
+    return {str(path): b"" if name == "tensorboard" else path.read_bytes() for path in found}
+
+
+def test_mlflow_replaces_a_changed_evaluation(logged: Logged, tmp_path: Path) -> None:
+    installed("mlflow")
+    from mlflow import MlflowClient
+
+    from scripts.tracking.to_mlflow import log
+
+    run, folder = tmp_path / "toy", tmp_path / "mlflow"
+    shutil.copytree(logged.run, run)
+    shutil.copytree(logged.root / "mlflow", folder)  # a new database would cost MLflow five seconds
+    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("securecli-tuner").experiment_id
+    first = {found.data.tags["job"]: found.info.run_id for found in client.search_runs([experiment])}
+    regate(run)
+    log(read_finished_run(run), folder)
+    second = {found.data.tags["job"]: found for found in client.search_runs([experiment])}
+    assert second["train"].info.run_id == first["train"] and second["eval"].info.run_id != first["eval"]
+    assert second["eval"].data.metrics["gate/better/threshold"] == 0.25
+    assert second["eval"].data.tags["training_run"] == second["train"].info.run_id
+
+
+def test_wandb_replaces_what_was_not_pushed_and_keeps_what_was(tmp_path: Path) -> None:
+    installed("wandb")
+    from scripts.tracking.sync import MARK
+    from scripts.tracking.to_wandb import remove_earlier, run_id
+
+    run = finished(tmp_path)
+    before = read_finished_run(run)
+    for part in before.parts:
+        offline = tmp_path / f"wandb/offline-run-1-{run_id(before, part)}"
+        offline.mkdir(parents=True)
+        (offline / MARK).write_text(json.dumps({"run": run.name, "job": part.job, "id": run_id(before, part)}))
+    training, evaluation = (next(tmp_path.glob(f"wandb/*{run_id(before, part)}")) for part in before.parts)
+    regate(run)
+    after = read_finished_run(run)
+    assert after.training and after.evaluation and before.training
+    assert run_id(after, after.training) == run_id(before, before.training)
+    (evaluation / "run-x.wandb.synced").touch()
+    remove_earlier(tmp_path, after, after.evaluation, run_id(after, after.evaluation))
+    assert evaluation.exists(), "it is on a server"
+    (evaluation / "run-x.wandb.synced").unlink()
+    remove_earlier(tmp_path, after, after.evaluation, run_id(after, after.evaluation))
+    assert training.exists() and not evaluation.exists()
+
+
+def regate(run: Path) -> None:
+    """Decide the run again under another threshold, as `make gate` with another suite would."""
+    suite = (run / "suite.yaml").read_text()
+    (run / "suite.yaml").write_text(suite.replace("min_gain: 0.0", "min_gain: 0.25"))
+    judge(run)
+
+
+# ------------------------------------------------------------------------------------------------ trackers that fail
+
+
+def with_library(monkeypatch: pytest.MonkeyPatch, folder: Path, name: str, code: str) -> None:
+    """Put a package of this name before the installed one, in the tracker's process alone."""
+    (folder / name).mkdir(parents=True)
+    (folder / name / "__init__.py").write_text(code)
+    real = trackers.environment
+    monkeypatch.setattr(trackers, "environment", lambda own: {**real(own), "PYTHONPATH": str(folder)})
+
+
+def test_a_missing_library_fails_nothing_but_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    installed("tensorboard")
+    absent = "raise ModuleNotFoundError(\"No module named 'mlflow'\", name='mlflow')"
+    with_library(monkeypatch, tmp_path / "libraries", "mlflow", absent)
+    run = finished(tmp_path)
+    before = (run / "metrics.json").read_bytes()
+    arguments = ["--run", str(run), "--to", "mlflow,tensorboard", "--folder", str(tmp_path / "stored")]
+    code, out, _ = call(main, arguments, capsys)
+    outcomes = json.loads((run / "run.json").read_text())["tracking"]
+    assert (code, outcomes["tensorboard"]) == (2, "ok")
+    assert outcomes["mlflow"].startswith("not installed, needs the package mlflow")
+    assert [line for line in out.splitlines() if "mlflow" in line and "not installed" in line]
+    assert (run / "metrics.json").read_bytes() == before
+
+
+def test_a_crash_and_a_hang_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tracked = read_finished_run(finished(tmp_path))
+    with_library(monkeypatch, tmp_path / "libraries", "mlflow", "import os; os.abort()")
+    (tmp_path / "libraries/wandb").mkdir()
+    (tmp_path / "libraries/wandb/__init__.py").write_text("raise RuntimeError('the server is down')")
+    (tmp_path / "libraries/trackio").mkdir()
+    (tmp_path / "libraries/trackio/__init__.py").write_text("import time; time.sleep(600)")
+    assert "failed" in trackers.log_to("mlflow", tracked, tmp_path / "stored")
+    assert "RuntimeError: the server is down" in trackers.log_to("wandb", tracked, tmp_path / "stored")
+    monkeypatch.setattr(trackers, "TIMEOUT_SECONDS", 3)
+    assert "no answer for 3 s" in trackers.log_to("trackio", tracked, tmp_path / "stored")
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    tracked = read_finished_run(finished(tmp_path))
+    (tmp_path / "stored").write_text("a file is in the way")
+    assert "cannot write" in trackers.log_to("tensorboard", tracked, tmp_path / "stored")
+
+
+# ------------------------------------------------------------------------------------------------ the command
+
+
+def test_the_suite_names_the_trackers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    installed("tensorboard")
+    run = finished(tmp_path)
+    suite = (run / "suite.yaml").read_text()
+    (run / "suite.yaml").write_text(suite + "tracking: [tensorboard]\n")
+    assert call(main, ["--run", str(run), "--folder", str(tmp_path / "stored")], capsys)[0] == 0
+    assert (tmp_path / "stored/tensorboard/toy/eval").is_dir()
+    (run / "suite.yaml").write_text(suite)
+    code, out, _ = call(main, ["--run", str(run), "--quiet"], capsys)
+    assert (code, out) == (0, "")
+
+
+def test_unknown_and_doubled_trackers_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = finished(tmp_path)
+    code, _, err = call(main, ["--run", str(run), "--to", "comet"], capsys)
+    assert code == 2
+    assert_one_line(err, "no tracker comet", "tensorboard")
+    with (run / "suite.yaml").open("a") as stream:
+        stream.write("tracking: [wandb, wandb]\n")
+    with pytest.raises(UserError, match="tracker wandb is listed twice"):
+        load_suite(run / "suite.yaml")
+
+
+def test_push_needs_something_to_push_and_a_login(
+    logged: Logged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    installed("wandb")
+    code, out, _ = call(main, ["--sync", "--folder", str(tmp_path)], capsys)
+    assert (code, "nothing to push" in out) == (0, True)
+    for name in ("WANDB_API_KEY", "NETRC"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    code, _, err = call(main, ["--sync", "--folder", str(logged.root)], capsys)
+    assert code == 2
+    assert_one_line(err, "no W&B login", "make sync")
