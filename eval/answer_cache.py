@@ -164,7 +164,11 @@ class Answers:
 
 
 def costs(answers: Iterable[Generation], reused: Iterable[Place], load_seconds: float) -> dict[str, float]:
-    """Seconds and tokens by arm. Reused answers are counted apart: they took their seconds in an earlier evaluation."""
+    """Seconds and tokens of what was generated, by arm.
+
+    Reused answers are counted apart: `reused` of them, whose tokens took an earlier evaluation the seconds that this
+    one saved. `items` is how many each arm answered.
+    """
     again = set(reused)
     spent: dict[str, float] = {"seconds_load": round(load_seconds, 1), "items": 0}
     by_arm: dict[str, list[Generation]] = {}
@@ -176,7 +180,8 @@ def costs(answers: Iterable[Generation], reused: Iterable[Place], load_seconds: 
         spent["items"] = len(own)
         spent[f"seconds_generate_{arm}"] = round(sum(answer.seconds for answer in new), 1)
         spent[f"tokens_{arm}"] = sum(answer.tokens or 0 for answer in new)
-        spent[f"reused_answers_{arm}"] = len(old)
-        spent[f"reused_tokens_{arm}"] = sum(answer.tokens or 0 for answer in old)
-        spent[f"reused_seconds_{arm}"] = round(sum(answer.seconds for answer in old), 1)
+        spent[f"reused_{arm}"] = len(old)
+        if old:
+            spent[f"tokens_reused_{arm}"] = sum(answer.tokens or 0 for answer in old)
+            spent[f"seconds_saved_{arm}"] = round(sum(answer.seconds for answer in old), 1)
     return spent

@@ -159,11 +159,11 @@ def test_costs_never_mix_reused_with_generated_answers() -> None:
     rows = answers_to(BATCH_OF_TWO) + answers_to(BATCH_OF_TWO, "candidate")
     spent = costs(rows, {("baseline", "t", "a"), ("baseline", "t", "b")}, load_seconds=1.0)
     assert (spent["seconds_generate_baseline"], spent["tokens_baseline"]) == (0, 0)
-    assert (spent["reused_answers_baseline"], spent["reused_tokens_baseline"], spent["reused_seconds_baseline"]) == (
+    assert (spent["reused_baseline"], spent["tokens_reused_baseline"], spent["seconds_saved_baseline"]) == (
         2, 6, 0.5,
     )  # fmt: skip
     assert (spent["seconds_generate_candidate"], spent["tokens_candidate"], spent["items"]) == (0.5, 6, 2)
-    assert spent["reused_answers_candidate"] == 0
+    assert spent["reused_candidate"] == 0
 
 
 def texts(run: Path) -> list[Generation]:
@@ -173,7 +173,7 @@ def texts(run: Path) -> list[Generation]:
 
 
 @pytest.mark.slow
-def test_reused_answers_are_those_that_generating_anew_gives(
+def test_reused_are_those_that_generating_anew_gives(
     tiny_model: Path, tiny_adapter: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
@@ -191,8 +191,8 @@ def test_reused_answers_are_those_that_generating_anew_gives(
     assert texts(runs[0]) == texts(runs[2]) and len(texts(runs[0])) == 2 * LIMIT
     assert len({(run / "scores.jsonl").read_bytes() for run in runs}) == 1
     spent = [read_json(run / "metrics.json")["costs"] for run in runs]
-    assert [cost["reused_answers_candidate"] for cost in spent] == [0, LIMIT, 0]
-    assert [cost["reused_answers_baseline"] for cost in spent] == [0, LIMIT, 0]
+    assert [cost["reused_candidate"] for cost in spent] == [0, LIMIT, 0]
+    assert [cost["reused_baseline"] for cost in spent] == [0, LIMIT, 0]
     assert spent[1]["tokens_baseline"] == spent[1]["seconds_generate_candidate"] == 0 < spent[0]["tokens_candidate"]
     out = capsys.readouterr().out
     assert out.count("are reused") == 2
@@ -215,7 +215,7 @@ def test_other_weights_or_settings_reuse_nothing(
     def reused(suite: Path, run: Path) -> tuple[float, float]:
         evaluate(monkeypatch, "--config", suite, "--run", run, *cache)
         spent = read_json(run / "metrics.json")["costs"]
-        return spent["reused_answers_baseline"], spent["reused_answers_candidate"]
+        return spent["reused_baseline"], spent["reused_candidate"]
 
     assert reused(plain, first) == (0, 0)
     assert reused(plain, other) == (BATCH, 0)
