@@ -48,23 +48,28 @@ def wanted(run: Path, to: str | None) -> list[str]:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.track", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--run", help="run name or folder (default: the newest)")
+    parser.add_argument("--run", action="append", help="run name or folder (default: the newest); may be repeated")
     parser.add_argument("--to", metavar="NAMES", help=f"trackers, with commas between: {', '.join(TRACKERS)}")
     parser.add_argument("--quiet", action="store_true", help="say nothing when the suite names no tracker")
     parser.add_argument("--sync", action="store_true", help="push offline W&B runs, all or those of --run")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where trackers store (default: results/tracking)")
     arguments = parser.parse_args(argv)
     root = arguments.folder.resolve()
+    runs = [resolve_run(name) for name in arguments.run or [None]] if arguments.run or not arguments.sync else []
     if arguments.sync:
-        return sync(root / "wandb", resolve_run(arguments.run).name if arguments.run else None)
-    run = resolve_run(arguments.run)
-    names = wanted(run, arguments.to)
-    if not names and not arguments.quiet:
+        return sync(root / "wandb", [run.name for run in runs] or None)
+    outcomes = [outcome for run in runs for outcome in show(run, wanted(run, arguments.to), root, arguments.quiet)]
+    return 0 if all(outcome == "ok" for outcome in outcomes) else CANNOT_EVALUATE
+
+
+def show(run: Path, names: list[str], root: Path, quiet: bool) -> list[str]:
+    """Track one run, print a line a tracker, return what became of each."""
+    if not names and not quiet:
         print(f"track: the suite of {run.name} names no tracker; --to {','.join(TRACKERS)} does, or `tracking:` in it")
     outcomes = track(run, names, root) if names else {}
     for name, outcome in outcomes.items():
-        print(f"track: {name}: {f'{root / name}' if outcome == 'ok' else outcome}")
-    return 0 if all(outcome == "ok" for outcome in outcomes.values()) else CANNOT_EVALUATE
+        print(f"track: {run.name}: {name}: {root / name if outcome == 'ok' else outcome}")
+    return list(outcomes.values())
 
 
 if __name__ == "__main__":

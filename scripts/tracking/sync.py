@@ -18,21 +18,25 @@ MARK = "securecli.json"
 NO_LOGIN = "No API key configured"
 
 
-def sync(folder: Path, run: str | None) -> int:
-    """Push every whole run below `folder` that was not pushed yet, or those of one training run; returns 0.
+def sync(folder: Path, runs: list[str] | None) -> int:
+    """Push every whole run below `folder` that was not pushed yet, or those of the named runs; returns 0.
 
     UserError when there is no login, W&B is not installed, or a run did not arrive.
     """
-    found = [path for path in marked(folder, run) if not is_pushed(path)]
+    found = [path for path in marked(folder, runs) if not is_pushed(path)]
     if not found:
         print("sync: nothing to push: all was pushed, or nothing tracked yet (`make track TO=wandb`)")
         return 0
     environment = {**os.environ, "WANDB_ERROR_REPORTING": "false", "WANDB_DATA_DIR": str(folder)}
     environment.pop("WANDB_MODE", None)  # `offline`, for evaluations on this machine, would push nothing
     command = [sys.executable, "-m", "wandb", "sync", "--yes", *map(str, found)]
-    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
-    said = done.stdout + done.stderr
-    print(said, end="")
+    said = ""
+    with subprocess.Popen(
+        command, env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as pushing:
+        for line in pushing.stdout or ():  # as it comes: W&B tries again for long when a server does not answer
+            print(line, end="", flush=True)
+            said += line
     if NO_LOGIN in said:
         raise UserError("no W&B login: run `.venv/bin/wandb login`, or set WANDB_API_KEY, then `make sync` again")
     if missing := [path.name for path in found if not is_pushed(path)]:
@@ -41,10 +45,10 @@ def sync(folder: Path, run: str | None) -> int:
     return 0
 
 
-def marked(folder: Path, run: str | None) -> list[Path]:
-    """Offline runs that were written to the end, of one training run or of all."""
+def marked(folder: Path, runs: list[str] | None) -> list[Path]:
+    """Offline runs that were written to the end, of the named runs or of all."""
     marks = {path: read_mark(path) for path in sorted(folder.glob("wandb/offline-run-*"))}
-    return [path for path, mark in marks.items() if mark and run in (None, mark["run"])]
+    return [path for path, mark in marks.items() if mark and (runs is None or mark["run"] in runs)]
 
 
 def read_mark(folder: Path) -> dict[str, str]:
