@@ -4,7 +4,8 @@ An item alone is a cluster of one. Everything here needs of a cluster only the s
 takes clusters, not items, as independent. Two methods, by how many clusters there are:
 
 FEW or more     t with a cluster-robust error, its quantiles corrected for skewness (Hall 1992)
-fewer           inversion of a studentised sign-flip test, clusters flipped as one
+fewer           inversion of a studentised sign-flip test, clusters flipped as one, and at least as wide as the above:
+                flips take deviations for symmetric, which skewed ones are not
 """
 
 import functools
@@ -96,16 +97,16 @@ def mean_interval(clusters: Clusters, confidence: float) -> Interval | None:
     if not clusters.error:
         return None
     alpha = (1 - confidence) / 2
+    low, high = _skewed_bound(clusters, alpha), -_skewed_bound(clusters.mirrored(), alpha)
     if clusters.count >= FEW:
-        low = _skewed_bound(clusters, alpha)
-        high = -_skewed_bound(clusters.mirrored(), alpha)
         return Interval(low=low, high=high, confidence=confidence, method="t, corrected for skewness")
     if flip_p(clusters, -math.inf) > alpha:
         return None
-    low, high = _flip_bound(clusters, alpha), -_flip_bound(clusters.mirrored(), alpha)
+    low = min(low, _flip_bound(clusters, alpha))
+    high = max(high, -_flip_bound(clusters.mirrored(), alpha))
     if math.isinf(low) or math.isinf(high):
         return None
-    return Interval(low=low, high=high, confidence=confidence, method="sign-flip inverted")
+    return Interval(low=low, high=high, confidence=confidence, method="sign flips inverted, or wider by skewness")
 
 
 def mean_p(clusters: Clusters, threshold: float, side: int) -> float:
@@ -116,8 +117,12 @@ def mean_p(clusters: Clusters, threshold: float, side: int) -> float:
         return mean_p(clusters.mirrored(), -threshold, 1)
     if not clusters.error:
         return 1.0
-    if clusters.count < FEW:
-        return flip_p(clusters, threshold)
+    p = _skewed_p(clusters, threshold)
+    return p if clusters.count >= FEW else max(p, flip_p(clusters, threshold))
+
+
+def _skewed_p(clusters: Clusters, threshold: float) -> float:
+    """The one-sided test that `_skewed_bound` inverts."""
     skewness, count = _skewness(clusters), clusters.count
     ratio = (clusters.mean - threshold) / (clusters.error * math.sqrt(count))
     slope = skewness / 3
