@@ -15,7 +15,7 @@ from eval.report_text import visible
 
 LIGHT = {
     "paper": "#ffffff", "ink": "#1f2328", "muted": "#636a73", "rule": "#d5dae0", "shade": "#eceff2",
-    "pass": "#1a7f5a", "fail": "#b8332a", "unsure": "#8f5c07", "right": "#8fa3b8", "wrong": "#dde3e9",
+    "pass": "#17734f", "fail": "#b8332a", "unsure": "#8f5c07", "right": "#8fa3b8", "wrong": "#dde3e9",
     "on": "#ffffff",
 }  # fmt: skip
 DARK = {

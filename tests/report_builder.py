@@ -54,7 +54,7 @@ def write_run(folder: Path, variant: str = "ship", effect: AdapterEffect | None 
         request = f"List the {number} largest files below the current folder"
         gold = f"find . -type f -printf '%s %p\\n' | sort -rn | head -n {number}"
         texts = {"baseline": f"Sure! Run this:\n```bash\nls -lS | head -{number}\n```", "candidate": gold}
-        if number == 1:
+        if number in (1, 10):
             texts["candidate"] = HOSTILE
         values = {
             ("baseline", "correct"): float(before), ("candidate", "correct"): float(after),
