@@ -4,6 +4,7 @@ One run is logged once with all four, by the real command, in a network namespac
 """
 
 import dataclasses
+import http.server
 import importlib.util
 import json
 import os
@@ -12,34 +13,22 @@ import sqlite3
 import struct
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from eval.config import load_suite
 from eval.errors import Refused, UserError
 from eval.files import read_metrics
 from scripts.track import main, track
 from scripts.tracking import trackers
 from scripts.tracking.finished_run import TrackedRun, flatten, read_finished_run
 from tests.run_builder import assert_one_line, build_run, call, edit_json, judge
+from tests.tracked_run import CURVE, finished, installed
 
-CURVE = [[5, 3.0], [10, 1 / 3], [15, 0.1 + 0.2]]
-TRAINING = {
-    "completed": True,
-    "steps": 15,
-    "seconds": 61.5,
-    "curve": CURVE,
-    "series": {"learning_rate": [[5, 2e-3], [10, 1e-3], [15, 1e-4]]},
-    "system": {
-        "mean": {"cpu_percent": 150.0},
-        "peak": {"cpu_percent": 199.0},
-        "columns": ["seconds", "cpu_percent"],
-        "rows": [[30.0, 101.0], [60.0, 199.0]],
-    },
-}
+pytestmark = pytest.mark.slow  # 30 s of CPU: four libraries start, two of them import a hundred others
 PLANTED = {  # each would end up in a tracker that stored its environment, its login or its user
     "WANDB_API_KEY": "0123456789abcdef0123456789abcdef01234567",
     "HF_TOKEN": "hf_" + "plantedTokenOfTheHost" * 2,
@@ -68,12 +57,6 @@ class Logged:
         return self.tracked.evaluation.values
 
 
-def finished(results: Path, name: str = "toy") -> Path:
-    run = build_run(results, name)
-    edit_json(run / "train.json", lambda value: value.update(TRAINING))
-    return run
-
-
 @pytest.fixture(scope="module")
 def logged(tmp_path_factory: pytest.TempPathFactory) -> Logged:
     """A run logged by `python -m scripts.track` with every tracker that is installed."""
@@ -92,11 +75,6 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Logged:
     assert done.returncode == 0, done.stderr
     counts = [int(line) for line in done.stdout.split()] if alone else None
     return Logged(run, root, read_finished_run(run), done.stderr, counts)
-
-
-def installed(name: str) -> None:
-    if not importlib.util.find_spec(name):
-        pytest.skip(f"{name} is not installed: make tracking-setup")
 
 
 # ------------------------------------------------------------------------------------------------ what goes in
@@ -371,77 +349,7 @@ def regate(run: Path) -> None:
     judge(run)
 
 
-# ------------------------------------------------------------------------------------------------ trackers that fail
-
-
-def with_library(monkeypatch: pytest.MonkeyPatch, folder: Path, name: str, code: str) -> None:
-    """Put a package of this name before the installed one, in the tracker's process alone."""
-    (folder / name).mkdir(parents=True)
-    (folder / name / "__init__.py").write_text(code)
-    real = trackers.environment
-    monkeypatch.setattr(trackers, "environment", lambda own: {**real(own), "PYTHONPATH": str(folder)})
-
-
-def test_a_missing_library_fails_nothing_but_is_reported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    installed("tensorboard")
-    absent = "raise ModuleNotFoundError(\"No module named 'mlflow'\", name='mlflow')"
-    with_library(monkeypatch, tmp_path / "libraries", "mlflow", absent)
-    run = finished(tmp_path)
-    before = (run / "metrics.json").read_bytes()
-    arguments = ["--run", str(run), "--to", "mlflow,tensorboard", "--folder", str(tmp_path / "stored")]
-    code, out, _ = call(main, arguments, capsys)
-    outcomes = json.loads((run / "run.json").read_text())["tracking"]
-    assert (code, outcomes["tensorboard"]) == (2, "ok")
-    assert outcomes["mlflow"].startswith("not installed, needs the package mlflow")
-    assert [line for line in out.splitlines() if "mlflow" in line and "not installed" in line]
-    assert (run / "metrics.json").read_bytes() == before
-
-
-def test_a_crash_and_a_hang_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tracked = read_finished_run(finished(tmp_path))
-    with_library(monkeypatch, tmp_path / "libraries", "mlflow", "import os; os.abort()")
-    (tmp_path / "libraries/wandb").mkdir()
-    (tmp_path / "libraries/wandb/__init__.py").write_text("raise RuntimeError('the server is down')")
-    (tmp_path / "libraries/trackio").mkdir()
-    (tmp_path / "libraries/trackio/__init__.py").write_text("import time; time.sleep(600)")
-    assert "failed" in trackers.log_to("mlflow", tracked, tmp_path / "stored")
-    assert "RuntimeError: the server is down" in trackers.log_to("wandb", tracked, tmp_path / "stored")
-    monkeypatch.setattr(trackers, "TIMEOUT_SECONDS", 3)
-    assert "no answer for 3 s" in trackers.log_to("trackio", tracked, tmp_path / "stored")
-
-
-def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
-    tracked = read_finished_run(finished(tmp_path))
-    (tmp_path / "stored").write_text("a file is in the way")
-    assert "cannot write" in trackers.log_to("tensorboard", tracked, tmp_path / "stored")
-
-
-# ------------------------------------------------------------------------------------------------ the command
-
-
-def test_the_suite_names_the_trackers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    installed("tensorboard")
-    run = finished(tmp_path)
-    suite = (run / "suite.yaml").read_text()
-    (run / "suite.yaml").write_text(suite + "tracking: [tensorboard]\n")
-    assert call(main, ["--run", str(run), "--folder", str(tmp_path / "stored")], capsys)[0] == 0
-    assert (tmp_path / "stored/tensorboard/toy/eval").is_dir()
-    (run / "suite.yaml").write_text(suite)
-    code, out, _ = call(main, ["--run", str(run), "--quiet"], capsys)
-    assert (code, out) == (0, "")
-
-
-def test_unknown_and_doubled_trackers_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = finished(tmp_path)
-    code, _, err = call(main, ["--run", str(run), "--to", "comet"], capsys)
-    assert code == 2
-    assert_one_line(err, "no tracker comet", "tensorboard")
-    with (run / "suite.yaml").open("a") as stream:
-        stream.write("tracking: [wandb, wandb]\n")
-    with pytest.raises(UserError, match="tracker wandb is listed twice"):
-        load_suite(run / "suite.yaml")
+# ------------------------------------------------------------------------------------------------ pushed
 
 
 def test_push_needs_something_to_push_and_a_login(
@@ -456,3 +364,40 @@ def test_push_needs_something_to_push_and_a_login(
     code, _, err = call(main, ["--sync", "--folder", str(logged.root)], capsys)
     assert code == 2
     assert_one_line(err, "no W&B login", "make sync")
+
+
+def test_a_push_names_the_runs_and_reports_a_server_that_refuses(
+    logged: Logged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The real `wandb sync` against a server on this machine that refuses every request."""
+    installed("wandb")
+    asked: list[bytes] = []
+
+    class Refuses(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(401)
+            self.end_headers()
+            self.wfile.write(b'{"errors": [{"message": "not you"}]}')
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refuses)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    shutil.copytree(logged.root / "wandb", tmp_path / "wandb", symlinks=True)
+    key = "0123456789abcdef" * 2 + "01234567"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("WANDB_API_KEY", key)
+    monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.server_port}")
+    try:
+        with pytest.raises(UserError, match="2 of 2 runs did not arrive"):
+            main(["--sync", "--run", str(logged.run), "--folder", str(tmp_path)])
+    finally:
+        server.shutdown()
+    evaluation = logged.tracked.evaluation
+    assert evaluation and any(logged.tracked.content_sha256(evaluation)[:16].encode() in said for said in asked)
+    assert "not you" in capfd.readouterr().out
+    assert not [
+        path for path in (tmp_path / "wandb").rglob("*") if path.is_file() and key.encode() in path.read_bytes()
+    ]
