@@ -18,7 +18,7 @@ from scipy.special import stdtr, stdtrit
 
 from eval.records import Interval
 
-FEW = 30  # clusters below which the t approximation is not trusted
+FEW = 50  # clusters below which the t approximation is not trusted
 EXACT_TEST = 16  # differing clusters up to which a p-value counts every pattern of signs (65,536)
 EXACT_INTERVAL = 11  # the same for an interval, which needs about 60 p-values
 PATTERNS = 1_999  # random patterns of an interval above that

@@ -101,7 +101,8 @@ def design_effect(clusters: Clusters, wins: int, losses: int) -> float:
     independent = ((wins + losses) / n - clusters.mean**2) / n
     if worst == 1 or independent <= 0:
         return worst
-    changed = np.count_nonzero(clusters.sums)
+    absolute = np.abs(clusters.sums)
+    changed = float(absolute.sum() ** 2 / max(np.sum(absolute**2), 1e-12))
     seen = min(float(clusters.count), clusters.error**2 / independent)
     return max(1.0, (changed * seen + worst) / (changed + 1))
 
