@@ -1,0 +1,110 @@
+"""Publish a run to a Hub on this machine and load it back as a reader would: the whole way, without an account.
+
+    python -m scripts.demo_publish [--run RUN] [--reviewer NAME]
+
+Takes the newest run of verdict ship that has its weights. A copy of it is published, so that no record of the run
+itself changes; the base is served by the same Hub, so that the card's five lines run unchanged. The approval is the
+run's own, or one recorded for the copy in the name of --reviewer. State: .cache/demo-publish/, made anew each time.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+import yaml
+from huggingface_hub import snapshot_download
+
+from eval.errors import UserError, run_command
+from eval.files import read_json, read_metrics
+from eval.run_folder import ROOT, list_runs, resolve_run
+from scripts.adapter_files import WEIGHTS
+from scripts.card import hub_base
+from scripts.hub_faults import Hub
+from scripts.load_back import card_lines, load_back
+from scripts.loopback_hub import serve
+from scripts.review import make_review, write_review
+
+STATE = ROOT / ".cache" / "demo-publish"
+OWNER = "demo"
+
+
+def newest_shipped() -> Path:
+    """The newest run of verdict ship whose weights are here. UserError when there is none."""
+    for run in list_runs():
+        with suppress(UserError):  # a run that cannot be read is none to publish
+            if (run / "adapter" / WEIGHTS).is_file() and read_metrics(run / "metrics.json").verdict == "ship":
+                return run
+    raise UserError("no run of verdict ship with its weights in results/: run `make demo` first, or name one with RUN=")
+
+
+def copy_run(run: Path, reviewer: str) -> Path:
+    """A copy of the run to publish, approved: by its own review, or by one of the copy alone."""
+    copy = STATE / "results" / run.name
+    shutil.rmtree(STATE, ignore_errors=True)
+    shutil.copytree(run, copy, ignore=shutil.ignore_patterns("training", "publication*", "wandb"))
+    if reviewer:
+        write_review(copy, make_review(copy, "approve", reviewer, "make demo-publish: a Hub on this machine only"))
+    elif not (copy / "review.json").is_file():
+        raise UserError(
+            f"{run.name} is not reviewed: read it with `make review RUN={run.name}`, or try with REVIEWER='your name'"
+        )
+    return copy
+
+
+def serve_base(hub: Hub, run: Path) -> None:
+    """Put the base of the run on the Hub, under the id and revision that the card names."""
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text(encoding="utf-8"))
+    base, folder = hub_base(recipe), ROOT / str(recipe["base_model"])
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder} is no model folder: this demonstration needs the base on this machine")
+    assert base.revision
+    hub.store.add_model(base.hub_id, folder, base.revision)
+
+
+def read_by_card(hub: Hub, run: Path, repo: str) -> str:
+    """Download the card by its tag, run its lines as they are, and return the answer to one request."""
+    record = read_json(run / "publication.json")
+    with tempfile.TemporaryDirectory() as cache:
+        target = {"revision": record["tag"], "endpoint": hub.endpoint, "token": hub.token}
+        snapshot = Path(snapshot_download(repo, cache_dir=cache, **target))
+        lines = card_lines((snapshot / "README.md").read_text(encoding="utf-8"))
+        print(f"\nthe card's own lines, in a process of their own:\n\n{lines}", flush=True)
+        loaded = load_back(
+            snapshot,
+            lines,
+            record["loaded"]["request"],
+            record["loaded"]["tensors"],
+            Path(cache),
+            hub.endpoint,
+            hub.token,
+        )
+    return f"{loaded.request!r} -> {loaded.answer!r}"
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m scripts.demo_publish", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--run", help="name or path of a run; the newest of verdict ship by default")
+    parser.add_argument("--reviewer", default="", help="approve the copy in this name")
+    arguments = parser.parse_args(argv)
+    run = resolve_run(arguments.run) if arguments.run else newest_shipped()
+    copy = copy_run(run, arguments.reviewer.strip())
+    repo = f"{OWNER}/{run.name}"[:96].rstrip("-.")
+    with serve(STATE / "hub") as hub:
+        print(f"a Hub at {hub.endpoint}, kept in {STATE / 'hub'}", flush=True)
+        serve_base(hub, copy)
+        command = [sys.executable, "-m", "scripts.publish", "--run", str(copy), "--repo", repo]
+        code = subprocess.run(command, cwd=ROOT, env={**os.environ, **hub.environment}, check=False).returncode
+        if code:
+            return code
+        print(read_by_card(hub, copy, repo))
+        print(f"{len(hub.log)} requests, {len(hub.writes)} of them writes; {copy / 'publication.json'}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,104 @@
+"""The real command in processes of its own: published, loaded by the card's lines, killed and continued."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from eval.files import read_json, write_json
+from eval.provenance import folder_digests
+from scripts import demo_publish
+from scripts.hub_faults import Fault
+from scripts.loopback_hub import serve
+from tests.hub_server import REPO, WEIGHTS, run, settle
+from tests.run_builder import assert_one_line
+
+__all__ = ["run"]
+ROOT = Path(demo_publish.__file__).parents[1]
+MODEL = ROOT / "models" / "SmolLM2-135M-Instruct"
+
+
+@pytest.fixture
+def real_run(run: Path) -> Path:
+    """The run with an adapter that fits the embedded model: random updates of one matrix, as PEFT saves them."""
+    adapter = run / "adapter"
+    random = np.random.default_rng(0)
+    prefix = "base_model.model.model.layers.0.self_attn.q_proj"
+    update = {"lora_A": (2, 576), "lora_B": (576, 2)}
+    tensors = {
+        f"{prefix}.{name}.weight": random.normal(size=shape).astype(np.float32) for name, shape in update.items()
+    }
+    save_file(tensors, adapter / WEIGHTS, metadata={"format": "pt"})
+    config = {
+        "base_model_name_or_path": str(MODEL),
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "r": 2,
+        "lora_alpha": 4,
+        "target_modules": ["q_proj"],
+        "layers_to_transform": [0],
+        "inference_mode": True,
+    }
+    write_json(adapter / "adapter_config.json", config)
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        shutil.copy(MODEL / name, adapter / name)
+    settle(run)
+    return run
+
+
+def command(folder: Path, *more: str) -> list[str]:
+    return [sys.executable, "-m", "scripts.publish", "--run", str(folder), "--repo", REPO, *more]
+
+
+@pytest.mark.slow
+def test_published_and_loaded_by_the_lines_of_its_card(
+    real_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """make demo-publish: the publish command with its proof, then the unchanged lines by the tag."""
+    monkeypatch.setattr(demo_publish, "STATE", tmp_path / "state")
+    assert demo_publish.main(["--run", str(real_run), "--reviewer", "Grace Hopper"]) == 0
+    copy = tmp_path / "state" / "results" / "toy"
+    record = read_json(copy / "publication.json")
+    assert record["loaded"]["tensors"] == 2 and record["loaded"]["logit_change"] > 0
+    assert record["digests"] == folder_digests(copy / "publication") and record["private"] is True
+    assert (record["reviewer"], record["repo"], record["tag"]) == ("Grace Hopper", "demo/toy", "toy")
+    assert repr(record["loaded"]["answer"]) in capsys.readouterr().out
+    assert not (real_run / "publication.json").exists()
+
+
+def test_a_kill_during_the_upload_is_continued(run: Path, tmp_path: Path) -> None:
+    with serve(tmp_path / "hub") as hub:
+        hub.faults.append(Fault("blob", "slow", times=2, seconds=60))
+        environment = {**os.environ, **hub.environment}
+        killed = subprocess.Popen(command(run, "--skip-load"), cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
+        while not any(not fault.times or fault.times < 2 for fault in hub.faults) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        killed.send_signal(signal.SIGKILL)
+        killed.wait()
+        repository = hub.store.get(REPO)
+        assert repository and not repository.tags and len(repository.commits) == 1
+        hub.faults.clear()
+        done = subprocess.run(
+            command(run, "--skip-load"), cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        repository = hub.store.get(REPO)
+        assert repository and repository.tags["toy"] == json.loads((run / "publication.json").read_text())["commit"]
+
+
+def test_a_demonstration_without_a_review_says_how(run: Path, tmp_path: Path) -> None:
+    (run / "review.json").unlink()
+    code = "import sys; from scripts import demo_publish as d; d.STATE = d.Path(sys.argv.pop()); d.run_command(d.main)"
+    arguments = [sys.executable, "-c", code, "--run", str(run), str(tmp_path / "state")]
+    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert_one_line(done.stderr, "not reviewed", "REVIEWER=")
