@@ -96,7 +96,8 @@ def load_model(
     """
     for folder in filter(None, (adapter, baseline)):
         check_adapter(folder, base_model)  # before the base is loaded, which may take minutes
-    return put_adapters(lm or load_base(suite, base_model, revision), suite.seed, adapter, baseline)
+    lm = load_base(suite, base_model, revision) if lm is None else lm
+    return put_adapters(lm, suite.seed, adapter, baseline)
 
 
 def load_base(suite: Suite, base_model: str, revision: str | None) -> "RecordingHF":

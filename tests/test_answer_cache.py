@@ -173,7 +173,7 @@ def texts(run: Path) -> list[Generation]:
 
 
 @pytest.mark.slow
-def test_reused_are_those_that_generating_anew_gives(
+def test_reused_answers_are_those_that_generating_anew_gives(
     tiny_model: Path, tiny_adapter: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip

@@ -18,8 +18,8 @@ from tests.test_suite import evaluate, make_run, make_suite
 
 KNOWN, UNSEEN = "securecli_nl2bash_known", "securecli_nl2bash_unseen"
 LIMIT, BATCH = 24, 6
-# The tiny model never answers rightly: a rate of 0 is soon known to be below .9, a difference of 0 never above 0.
-DECIDABLE = {"id": "rare", "task": KNOWN, "metric": "exact_match", "rule": "max_rate", "limit": 0.9}
+# The tiny model never answers rightly: a rate of 0 is soon known to be below .6, a difference of 0 never above 0.
+DECIDABLE = {"id": "rare", "task": KNOWN, "metric": "exact_match", "rule": "max_rate", "limit": 0.6}
 UNDECIDABLE = {"id": "gain", "task": UNSEEN, "metric": "exact_match", "rule": "superiority", "min_gain": 0.0}
 
 
