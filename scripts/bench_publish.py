@@ -43,7 +43,8 @@ def run():
         upload(api, folder, target, look(api, target), lambda *_: None)
 before, start = peak_mb(), time.perf_counter()
 run()
-print(json.dumps({"seconds": round(time.perf_counter() - start, 1), "import_mb": before, "peak_mb": peak_mb() - before}))
+seconds = round(time.perf_counter() - start, 1)
+print(json.dumps({"seconds": seconds, "import_mb": before, "peak_mb": peak_mb() - before}))
 """
 
 

@@ -17,6 +17,7 @@ from eval.files import first_problem, read_json, write_json, write_text
 from eval.provenance import file_sha256, write_manifest
 from eval.records import Record, Verdict
 from scripts.adapter_files import CONFIG
+from scripts.bom import write_bom
 from scripts.card import MANIFEST, Evidence, hub_base, render_card
 from scripts.load_back import Loaded
 from scripts.secret_patterns import refuse_secrets
@@ -74,6 +75,7 @@ def _fill(partial: Path, repo: str, evidence: Evidence, tag: str) -> None:
         raise Refused(f"{CONFIG} names base {named}, the recipe {evidence.recipe['base_model']}")
     write_json(partial / CONFIG, config | {"base_model_name_or_path": base.hub_id, "revision": base.revision})
     write_text(partial / "README.md", render_card(repo, base, evidence, tag))
+    write_bom(repo, base, evidence, partial, tag)
     write_manifest(partial, partial / MANIFEST)
     refuse_secrets(sorted(partial.iterdir()), partial)
 

@@ -25,7 +25,6 @@ from scripts.card import Evidence
 from scripts.hub_upload import Prove, Remote, Target, check_remote, connect, holds, hub_errors, look, upload
 from scripts.load_back import Loaded, card_lines, load_back
 from scripts.publication import Publication, build, read_record
-from scripts.review import verify_signature
 from scripts.verify_run import RECORD, verify
 
 REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -89,7 +88,7 @@ def publish(evidence: Evidence, folder: Path, target: Target, skip_load: bool) -
         run=evidence.run,
         verdict=evidence.metrics.verdict,
         reviewer=evidence.review.reviewer,
-        signer=verify_signature(evidence.folder) if evidence.suite.review.require_signature else None,
+        signer=evidence.signer,
         override=evidence.review.override,
         endpoint=api.endpoint,
         repo=target.repo,

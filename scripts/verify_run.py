@@ -53,6 +53,7 @@ def verify(folder: Path) -> Evidence:
     check_decision(suite, metrics, scores, folder)
     check_items(suite, metrics, scores, folder)
     review = check_review(folder, suite.review, metrics)
+    signer = check_signature(folder, suite.review)
     recipe_text = read_text(folder / "recipe.yaml")
     recipe = parse_recipe(folder, recipe_text)
     texts = [folder / name for name in ("recipe.yaml", "data.json", *FROM_RUN)]
@@ -73,6 +74,7 @@ def verify(folder: Path) -> Evidence:
         metrics=metrics,
         review=review,
         adapter_digests=adapter,
+        signer=signer,
     )
 
 
@@ -148,7 +150,7 @@ def committed_sha256(commit: str, path: Path) -> str | None:
 
 
 def check_review(folder: Path, policy: ReviewPolicy, metrics: Metrics) -> Review:
-    """The approving review of these bytes: recent, and signed where the suite asks for it.
+    """The approving review of these bytes, as recent as the suite asks.
 
     Only a ship passes, or what the suite lets a person override.
     """
@@ -158,8 +160,6 @@ def check_review(folder: Path, policy: ReviewPolicy, metrics: Metrics) -> Review
             "override"
         )
     review = require_approval(folder, metrics.verdict)
-    if policy.require_signature and verify_signature(folder) is None:
-        raise Refused(f"{folder / REVIEW} is not signed, and the suite asks for it: review again with SIGN=1")
     now = datetime.datetime.now(datetime.UTC)
     try:
         age = now - datetime.datetime.fromisoformat(review.time)
@@ -172,6 +172,16 @@ def check_review(folder: Path, policy: ReviewPolicy, metrics: Metrics) -> Review
             f"{folder / REVIEW} is {age.days} days old, and the suite allows {policy.max_age_days:g}: review again"
         )
     return review
+
+
+def check_signature(folder: Path, policy: ReviewPolicy) -> str | None:
+    """Who signed the review, where the suite asks for a signature. Refused when nobody known did."""
+    if not policy.require_signature:
+        return None
+    signer = verify_signature(folder)
+    if signer is None:
+        raise Refused(f"{folder / REVIEW} is not signed, and the suite asks for it: review again with SIGN=1")
+    return signer
 
 
 def parse_recipe(folder: Path, text: str) -> dict[str, Any]:

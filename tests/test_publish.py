@@ -28,6 +28,7 @@ UPLOAD_SET = [
     "README.md",
     "adapter_config.json",
     "adapter_model.safetensors",
+    "bom.cdx.json",
     "chat_template.jinja",
     "metrics.json",
     "report.md",
