@@ -8,7 +8,7 @@ RECIPE  ?= smollm2-135m-cpu
 export PYTHONUNBUFFERED := 1
 # Exit codes 1 (no-ship) and 3 (inconclusive) are answers; make calls them errors and says so after the verdict.
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup model data lint preflight train eval self-check noise-floor damage-check report gate review bless publish runs compare \
+.PHONY: help demo test setup model data lint preflight train eval self-check noise-floor damage-check report gate review bless publish demo-publish bench-publish runs compare \
     sandbox-root sandbox-check check check-golds bench bench-sandbox bench-judge bench-risk fuzz-risk
 
 help: ## list the commands
@@ -84,8 +84,15 @@ review: setup ## show the report of RUN= and record DECISION=approve|reject REVI
 bless: setup ## accept RUN= as what `baseline: blessed` means for its recipe; without RUN, the history
 	@$(PY) -m scripts.bless $(if $(RUN),--run $(RUN))
 
-publish: setup ## verify everything of RUN= and upload it to REPO=; DRY_RUN=1 stops before the upload
-	@$(PY) -m scripts.publish $(if $(RUN),--run $(RUN)) --repo "$(REPO)" $(if $(DRY_RUN),--dry-run)
+publish: setup ## verify everything of RUN=, upload it to REPO=, load it back; TAG=v1.2.0 PUBLIC=1 SKIP_LOAD=1 DRY_RUN=1
+	@$(PY) -m scripts.publish $(if $(RUN),--run "$(RUN)") --repo "$(REPO)" $(if $(TAG),--tag "$(TAG)") \
+	    $(if $(PUBLIC),--public) $(if $(SKIP_LOAD),--skip-load) $(if $(DRY_RUN),--dry-run)
+
+demo-publish: model ## publish the newest shipped run to a Hub on this machine and load it back; REVIEWER= approves a copy
+	@$(PY) -m scripts.demo_publish $(if $(RUN),--run "$(RUN)") $(if $(REVIEWER),--reviewer "$(REVIEWER)")
+
+bench-publish: setup ## seconds and peak memory of publishing a 500 MB adapter
+	@$(PY) -m scripts.bench_publish
 
 runs: setup ## every run in results/ with its verdict and headline metrics
 	@$(PY) -m scripts.runs
