@@ -14,7 +14,7 @@ import scipy.stats
 
 from eval.clusters import Clusters, mean_p
 from eval.gate_outcomes import rate_interval
-from eval.sequential import SHARES, crossing, joint_wealth
+from eval.sequential import SHARES, START, crossing, joint_wealth
 from eval.stats import clopper_pearson_interval, clustered_p, tango_statistic
 
 Z90, Z95 = scipy.stats.norm.ppf(0.95), scipy.stats.norm.ppf(0.975)
@@ -202,7 +202,7 @@ def crossing_times(kinds: np.ndarray, gains: np.ndarray, alpha: float) -> np.nda
     steps = np.log1p(np.outer(SHARES, gains))
     times = []
     for begin in range(0, len(kinds), 200):
-        wealth = np.cumsum(steps[:, kinds[begin : begin + 200]], axis=2)
+        wealth = np.log(START)[:, None, None] + np.cumsum(steps[:, kinds[begin : begin + 200]], axis=2)
         crossed = joint_wealth(wealth) >= math.log(1 / alpha)
         times.append(np.where(crossed.any(axis=1), crossed.argmax(axis=1) + 1, 0))
     return np.concatenate(times)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval.sequential import SHARES, anytime_difference, anytime_interval, crossing, joint_wealth
+from eval.sequential import SHARES, START, anytime_difference, anytime_interval, crossing, joint_wealth
 from scripts.verdict_cells import crossing_times, dependent
 
 ternary = st.lists(st.sampled_from([-1.0, 0.0, 0.0, 1.0]), min_size=1, max_size=120)
@@ -20,11 +20,11 @@ def names(count: int, size: int = 1) -> list[str]:
 
 
 def wealth_of(wins: np.ndarray, losses: np.ndarray, ties: np.ndarray, mean: float) -> np.ndarray:
-    """Joint wealth after these counts, written out anew: the mean over shares of products of single bets."""
+    """Joint wealth after these counts, written out anew: the sum over shares of products of single bets."""
     total = np.zeros(np.shape(wins))
-    for share in SHARES:
+    for share, start in zip(SHARES, START, strict=True):
         factors = [1 + share * ((value + 1) / (mean + 1) - 1) for value in (1, -1, 0)]
-        total += factors[0] ** wins * factors[1] ** losses * factors[2] ** ties / len(SHARES)
+        total += start * factors[0] ** wins * factors[1] ** losses * factors[2] ** ties
     return total
 
 
@@ -104,8 +104,9 @@ def test_the_benchmark_follows_the_same_process() -> None:
         assert seen == [False, bool(at)]
 
 
-def test_joint_wealth_is_the_mean() -> None:
-    assert joint_wealth(np.log(np.array([[1.0], [3.0]]))) == pytest.approx(math.log(2.0))
+def test_joint_wealth_is_the_sum_and_starts_at_one() -> None:
+    assert joint_wealth(np.log(np.array([[1.0], [3.0]]))) == pytest.approx(math.log(4.0))
+    assert joint_wealth(np.log(START)[:, None]) == pytest.approx(0.0)
 
 
 def test_dependent_items_of_unequal_clusters_rarely_pass_at_the_margin() -> None:
