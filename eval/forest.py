@@ -116,7 +116,10 @@ def _line(
         parts.append(text(0, y + 33, ", ".join(filter(None, (entry.numbers, entry.note))), "muted", 12))
     else:
         parts.append(text(0, middle - 4, shorten(entry.label, 36), "ink", 13.5, bold=True))
-        parts.append(text(0, middle + 13, shorten(", ".join(filter(None, (entry.below, entry.note))), 44), "muted", 11))
+        room = 44 - len(entry.note)
+        parts.append(
+            text(0, middle + 13, ", ".join(filter(None, (shorten(entry.below, room), entry.note))), "muted", 11)
+        )
         parts.append(text(NUMBERS, middle - 4, entry.numbers, "ink", 13))
         parts.append(text(NUMBERS, middle + 13, said, kind, 12.5, bold=True))
     if entry.threshold is not None:

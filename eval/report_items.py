@@ -166,6 +166,8 @@ def flipped_items(texts: Texts, scores: list[Score], metrics: Iterable[GatedMetr
 
 def _change(metric: GatedMetric, rows: list[tuple[int, Score]]) -> Change | None:
     """None when both arms scored alike, or an arm has an invalid repeat: such an item counts for neither."""
+    if len({score.value for _, score in rows}) == 1:
+        return None  # most items: every answer scored alike, or none at all
     means, reasons = [], []
     for arm in (BASELINE, CANDIDATE):
         own = [score for _, score in rows if score.arm == arm]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 TEMPLATES = Path(__file__).parent / "templates"
-SHOWN = {"html": (400, 200), "md": (8, 3)}  # items lost and won of each task
+SHOWN = {"html": (300, 100), "md": (8, 3)}  # items lost and won of each task
 TONES = {"pass": "pass", "fail": "fail", "inconclusive": "unsure", "ship": "pass", "no-ship": "fail"}
 
 
@@ -52,7 +52,7 @@ def environment(kind: str) -> "Environment":
         "level": ours(numbers.level_text),
         "difference": ours(numbers.difference_text),
         "visible": ours(numbers.visible_text),
-        "estimate": ours(numbers.estimate_text),
+        "estimate": ours(lambda *row: numbers.estimate_text(*row).replace(", ", ",\u00a0" if kind == "md" else ", ")),
         "threshold": as_markup(lambda *row: _kept_together(numbers.threshold_text(*row))),
         "p_value": ours(numbers.p_text),
         "clip": lambda text: clip(text, LONGEST_TEXT[kind]),
