@@ -8,7 +8,7 @@ RECIPE  ?= smollm2-135m-cpu
 export PYTHONUNBUFFERED := 1
 # Exit codes 1 (no-ship) and 3 (inconclusive) are answers; make calls them errors and says so after the verdict.
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup model data lint preflight train eval self-check noise-floor damage-check report gate review bless publish demo-publish bench-publish runs compare \
+.PHONY: help demo test setup model data lint preflight train eval self-check noise-floor damage-check report gate review hooks bless publish demo-publish bench-publish runs compare \
     sandbox-root sandbox-check check check-golds bench bench-sandbox bench-judge bench-risk fuzz-risk
 
 help: ## list the commands
@@ -77,9 +77,16 @@ report: setup ## render the report of RUN= again from its saved scores: no model
 gate: setup ## decide RUN= again from its saved scores, under its own suite or SUITE=
 	@$(PY) -m eval.gates --run $(RUN) $(if $(SUITE),--suite $(SUITE))
 
-review: setup ## show the report of RUN= and record DECISION=approve|reject REVIEWER= COMMENT=
-	@$(PY) -m scripts.review $(if $(RUN),--run $(RUN)) $(if $(DECISION),--decision $(DECISION)) \
-	    $(if $(REVIEWER),--reviewer "$(REVIEWER)") $(if $(COMMENT),--comment "$(COMMENT)")
+review: export REVIEW_BY := $(value REVIEWER)
+review: export REVIEW_COMMENT := $(value COMMENT)
+review: export REVIEW_OVERRIDE := $(value OVERRIDE)
+review: setup ## read the report of RUN= in a browser and decide; or DECISION=approve|reject REVIEWER= COMMENT= [SIGN=1 KEY= OVERRIDE=]
+	@$(PY) -m scripts.review $(if $(RUN),--run "$(RUN)") $(if $(DECISION),--decision $(DECISION),--page) \
+	    --reviewer "$$REVIEW_BY" --comment "$$REVIEW_COMMENT" --override "$$REVIEW_OVERRIDE" \
+	    $(if $(SIGN),--sign) $(if $(KEY),--key "$(KEY)")
+
+hooks: .venv/.dev ## a pre-commit hook in this clone: no credentials, large files, broken recipes or unformatted Python
+	@$(PY) -m scripts.hooks install
 
 bless: setup ## accept RUN= as what `baseline: blessed` means for its recipe; without RUN, the history
 	@$(PY) -m scripts.bless $(if $(RUN),--run $(RUN))
