@@ -36,6 +36,7 @@ from eval.report import render_report
 from eval.run_folder import RESULTS, resolve_run, update_run
 from eval.sandbox import Sandbox, open_sandbox
 from eval.self_checks import self_checks
+from eval.summary import say_table, say_verdict
 
 if TYPE_CHECKING:
     from eval.harness import Model
@@ -210,28 +211,6 @@ def point_latest_at(run: Path) -> None:
 
 def say(message: str) -> None:
     print(f"eval: {message}", flush=True)
-
-
-def say_verdict(run: Path, metrics: Metrics) -> None:
-    print(f"\nverdict: {metrics.verdict}")
-    for reason in metrics.reasons:
-        print(f"  {reason}")
-    shown = run.relative_to(ROOT) if run.is_relative_to(ROOT) else run
-    print(f"report: {shown}/report.html and report.md")
-
-
-def say_table(candidates: list[Candidate], results: list[Metrics | UserError]) -> None:
-    """One line a run: its verdict, and the blocking gates that it did not pass."""
-    width = max(len(candidate.run.name) for candidate in candidates)
-    print(f"\n{'run':<{width}}  {'verdict':<13}  blocking gates passed")
-    for candidate, result in zip(candidates, results, strict=True):
-        if isinstance(result, UserError):
-            print(f"{candidate.run.name:<{width}}  not evaluated")
-            continue
-        gates = [gate for gate in result.gates if gate.tier == "blocking"]
-        rest = [f"{gate.id} {gate.outcome}" for gate in gates if gate.outcome != "pass"]
-        passed = f"{len(gates) - len(rest)} of {len(gates)}" + (f" ({', '.join(rest)})" if rest else "")
-        print(f"{candidate.run.name:<{width}}  {result.verdict:<13}  {passed}")
 
 
 def main() -> int:

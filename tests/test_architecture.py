@@ -17,7 +17,7 @@ ORDER = [
     "calibration", "trends", "charts", "report_items", "report_tables", "report_words", "report_templates", "report", "environment", "partial_log", "candidate", "baselines", "risk", "sandbox", "canary", "tasks.nl2bash",
     "judge", "tasks.nl2bash_fixture", "tasks.intercode_alfa", "tasks.command_lines", "tasks.refusals",
     "tasks.answers", "tasks.adversarial", "tasks.over_refusal", "tasks.lm_eval_hooks", "tasks.safety_hooks",
-    "lm_tasks", "answer_cache", "evidence", "judgements", "observations", "executing", "harness", "drift", "looking", "suite", "run_eval_suite",
+    "lm_tasks", "answer_cache", "evidence", "summary", "judgements", "observations", "executing", "harness", "drift", "looking", "suite", "run_eval_suite",
 ]  # fmt: skip
 PACKAGES = {"risk", "sandbox", "judge", "tasks.nl2bash_fixture"}
 HEAVY = {"torch", "lm_eval", "transformers", "peft", "safetensors"}

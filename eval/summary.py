@@ -1,0 +1,36 @@
+"""What an evaluation says on the terminal when it is done: the verdict of a run, and several runs side by side."""
+
+from pathlib import Path
+
+from eval.baselines import BASE
+from eval.candidate import Candidate
+from eval.config import ROOT
+from eval.errors import UserError
+from eval.records import Metrics
+
+
+def say_verdict(run: Path, metrics: Metrics) -> None:
+    """The verdict with its reasons, and where the report is."""
+    against = "" if metrics.baseline == BASE else f", against {metrics.baseline}"
+    print(f"\nverdict: {metrics.verdict}{against}")
+    for reason in metrics.reasons:
+        print(f"  {reason}")
+    if use := metrics.sequential:
+        used, planned = sum(use.used.values()), sum(use.planned.values())
+        print(f"  {use.stopped} after {used} of {planned} items, {use.looks} looks")
+    shown = run.relative_to(ROOT) if run.is_relative_to(ROOT) else run
+    print(f"report: {shown}/report.html and report.md")
+
+
+def say_table(candidates: list[Candidate], results: list[Metrics | UserError]) -> None:
+    """One line a run: its verdict, and the blocking gates that it did not pass."""
+    width = max(len(candidate.run.name) for candidate in candidates)
+    print(f"\n{'run':<{width}}  {'verdict':<13}  blocking gates passed")
+    for candidate, result in zip(candidates, results, strict=True):
+        if isinstance(result, UserError):
+            print(f"{candidate.run.name:<{width}}  not evaluated")
+            continue
+        gates = [gate for gate in result.gates if gate.tier == "blocking"]
+        rest = [f"{gate.id} {gate.outcome}" for gate in gates if gate.outcome != "pass"]
+        passed = f"{len(gates) - len(rest)} of {len(gates)}" + (f" ({', '.join(rest)})" if rest else "")
+        print(f"{candidate.run.name:<{width}}  {result.verdict:<13}  {passed}")
