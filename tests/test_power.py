@@ -1,6 +1,7 @@
 """Planning: formulas against enumeration of what gates do."""
 
 import math
+from pathlib import Path
 
 import pytest
 import scipy.stats
@@ -85,3 +86,12 @@ def test_items_for_rate_settles_a_rate_on_either_side(rate: float, limit: float)
 
 def test_detectable_distance_is_the_formula_by_hand() -> None:
     assert detectable_distance(688, 0.1, 0.05, 0.8) == pytest.approx((1.644854 + 0.841621) * math.sqrt(0.1 / 688))
+
+
+def test_the_tables_of_docs_gates_are_what_the_functions_say() -> None:
+    text = Path("docs/gates.md").read_text(encoding="utf-8")
+    for psi in (0.05, 0.1, 0.2, 0.3):
+        needed = [f"{items_needed(0.0, psi, -margin, 0.05):,}" for margin in (0.02, 0.03, 0.05, 0.1)]
+        seen = [f"{100 * detectable_distance(n, psi, 0.05, 0.8):.1f}" for n in (100, 300, 500, 1000)]
+        for cells in (needed, seen):
+            assert f"| {100 * psi:g} % | {' | '.join(cells)} |" in text
