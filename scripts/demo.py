@@ -32,7 +32,7 @@ def keep_evidence(name: str) -> None:
     if "metrics.json" not in [path.name for path in run.iterdir()]:
         raise UserError(f"{run.name} has no metrics.json: run `make eval RUN={run.name}` first")
     shutil.rmtree(EVIDENCE, ignore_errors=True)
-    left_out = shutil.ignore_patterns("adapter", "publication", "training", "wandb", "*.log", "*.partial*")
+    left_out = shutil.ignore_patterns("adapter", "export", "publication", "training", "wandb", "*.log", "*.partial*")
     shutil.copytree(run, EVIDENCE, ignore=left_out)
     print(f"demo: evidence of {run.name} is in results/demo")
 
