@@ -27,7 +27,7 @@ from eval.provenance import file_sha256
 from eval.records import Metrics, PowerRow, Score
 from eval.report_items import flipped_items, gated_metrics, read_texts
 from eval.report_numbers import GateRow, with_about
-from eval.report_tables import category_tables, cost_tables, one_sided
+from eval.report_tables import category_tables, cost_tables, noise_rows, one_sided
 from eval.report_templates import environment
 from eval.report_words import (
     baseline_words,
@@ -105,6 +105,7 @@ def build_context(run: Path, metrics: Metrics, scores: list[Score]) -> dict[str,
         "one_sided": one_sided(run),
         "has_texts": bool(texts.answers),
         "invalid": Counter((s.task, s.metric, s.arm, s.reason) for s in scores if s.status == "invalid").most_common(),
+        "noise": noise_rows(metrics),
         "calibrated": calibrated,
         "trends": trends,
         "arm_costs": arm_costs,

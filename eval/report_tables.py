@@ -5,12 +5,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from eval.noise import parse_floor
 from eval.records import BASELINE, CANDIDATE, Item, Metrics, Observation, Score
 from eval.report_items import GatedMetric, optional
 from eval.report_text import duration, facts
 from eval.stats import clopper_pearson_interval
 
-PER_ARM = ("seconds_generate", "tokens", "reused")  # keys of costs that end in _baseline or _candidate
+PER_ARM = (
+    "seconds_generate",
+    "tokens",
+    "reused",
+    "tokens_reused",
+    "seconds_saved",
+)  # keys of costs that end in _baseline or _candidate
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,7 @@ def cost_tables(metrics: Metrics) -> tuple[list[ArmCost], list[tuple[str, str]]]
         seconds, tokens = costs.get(f"seconds_generate_{arm}"), costs.get(f"tokens_{arm}")
         if seconds is None and tokens is None:
             continue
-        reused, items = costs.get(f"reused_{arm}"), costs.get("items")
+        reused, items, saved = costs.get(f"reused_{arm}"), costs.get("items"), costs.get(f"seconds_saved_{arm}")
         rows.append(
             ArmCost(
                 arm,
@@ -89,10 +96,44 @@ def cost_tables(metrics: Metrics) -> tuple[list[ArmCost], list[tuple[str, str]]]
                 "–" if tokens is None else f"{tokens:,.0f}",
                 "–" if seconds is None else duration(seconds),
                 f"{tokens / seconds:,.0f}" if tokens and seconds else "–",
-                "–" if reused is None else f"{reused:,.0f}",
+                "–" if reused is None else f"{reused:,.0f}" + (f" ({duration(saved)} saved)" if saved else ""),
             )
         )
     shown = {f"{key}_{arm}" for key in PER_ARM for arm in (BASELINE, CANDIDATE)}
     return rows, facts(
         {key: value for key, value in costs.items() if key not in shown and (key != "items" or not rows)}
     )
+
+
+@dataclass(frozen=True)
+class NoiseRow:
+    """How much one metric of the base alone moves when only the batches change."""
+
+    task: str
+    metric: str
+    n: int
+    batch_sizes: str
+    answers_differ: float
+    flipped: float
+    spread: float
+
+
+def noise_rows(metrics: Metrics) -> list[NoiseRow]:
+    """The noise floor of this backend for the gated metrics, where it was measured."""
+    if metrics.noise is None:
+        return []
+    gated = {(gate.task, gate.metric) for gate in metrics.gates}
+    return [
+        NoiseRow(
+            task.task,
+            row.metric,
+            row.n,
+            ", ".join(map(str, task.batch_sizes)),
+            task.answers_differ,
+            row.flipped,
+            row.spread,
+        )
+        for task in parse_floor(metrics.noise, "metrics.json").tasks
+        for row in task.metrics
+        if (task.task, row.metric) in gated
+    ]

@@ -18,9 +18,10 @@ def verdict_sentence(metrics: Metrics) -> str:
 
 
 def baseline_words(metrics: Metrics) -> str:
-    """What the candidate was compared with: `base` names the model itself."""
+    """What the candidate was compared with: `base` names the model itself, `run:` the adapter of a run."""
     if metrics.baseline != "base":
-        return metrics.baseline
+        named = metrics.baseline.replace("blessed, run:", "the blessed adapter of run ")
+        return named.replace("run:", "the adapter of run ")
     model = metrics.provenance.get("base_model")
     path = model.get("path") if isinstance(model, dict) else model
     return f"the base model {path}" if path else "the base model"

@@ -12,6 +12,7 @@ from typing import Any
 from eval.config import Suite
 from eval.files import read_json, read_jsonl, read_metrics, write_json, write_jsonl
 from eval.gates import decide
+from eval.noise import MetricNoise, NoiseFloor, TaskNoise
 from eval.power_table import planned_power
 from eval.records import (
     AdapterEffect,
@@ -116,6 +117,17 @@ def write_run(folder: Path, variant: str = "ship", effect: AdapterEffect | None 
     return folder
 
 
+NOISE = NoiseFloor(
+    backend={"kind": "hf"},
+    tasks=[
+        TaskNoise(
+            task="nl2bash", n=40, samples_sha256="77" * 32, batch_sizes=[4, 16], answers_differ=0.05,
+            metrics=[MetricNoise(metric="correct", n=40, flipped=0.025, spread=0.0125)],
+        )
+    ],
+)  # fmt: skip
+
+
 def write_full_run(folder: Path, created: str = "2026-01-01T12:00:00+00:00") -> Path:
     """A run with every kind of gate and every optional part of metrics.json."""
     write_run(folder, "ship")
@@ -176,9 +188,9 @@ def write_full_run(folder: Path, created: str = "2026-01-01T12:00:00+00:00") -> 
             SelfCheck(name="damaged candidate", ok=False, said="1 gate did not fail"),
         ],
         "sequential": SequentialUse(looks=4, used={"nl2bash": 420}, planned={"nl2bash": 1000}, stopped="decided"),
-        "noise": {"runs": 5, "largest_difference": 0.0125},
-        "baseline": "run smollm2-2025 and its adapter",
-        "costs": {**metrics.costs, "reused_baseline": 80.0, "reused_candidate": 0.0},
+        "noise": NOISE.model_dump(),
+        "baseline": "blessed, run:smollm2-2025",
+        "costs": {**metrics.costs, "reused_baseline": 80.0, "seconds_saved_baseline": 95.0, "reused_candidate": 0.0},
     }
     write_json(folder / "metrics.json", metrics.model_copy(update=changes).model_dump(mode="json"))
     write_json(folder / "suite.yaml", suite)

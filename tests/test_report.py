@@ -360,7 +360,7 @@ def test_every_part_of_metrics_is_in_both_files(full: tuple[Path, str, str]) -> 
         words = " ".join(unescape(text).replace("*", "").split())
         for said in (
             "Decided after 420 of 1,000 items (58% saved), in 4 looks. Every look was valid",
-            "run smollm2-2025 and its adapter",
+            "the blessed adapter of run smollm2-2025", "80 (1 min 35 s saved)", "4, 16", "2.5 %",
             "baseline against itself", "12 of 12 answers are equal", "1 gate did not fail",
             "0.0125", "hint where to look, decides nothing", "Holm", "ECE", "network", "none broken", "tokens/s",
         ):  # fmt: skip
