@@ -46,7 +46,7 @@ with torch.no_grad():
     with model.disable_adapter():
         before = model(**inputs).logits.float()
     moved = (model(**inputs).logits.float() - before).abs().max().item()
-    tokens = model.generate(**inputs, max_new_tokens=32, do_sample=False)[0][inputs["input_ids"].shape[1]:]
+    tokens = model.generate(**inputs, max_new_tokens=16, do_sample=False)[0][inputs["input_ids"].shape[1]:]
 answer = tokenizer.decode(tokens, skip_special_tokens=True)
 print("loaded: " + json.dumps({"tensors": found, "logit_change": moved, "request": request, "answer": answer}))
 """

@@ -1,0 +1,154 @@
+"""One connection to the loopback Hub: which call a request is, the fault that hits it, bodies and answers.
+
+The calls themselves are in scripts/hub_calls.py.
+"""
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from scripts.hub_faults import Fault, Hub, Request
+from scripts.hub_store import Repository
+
+REPO = r"(?P<repo>[^/]+/[^/]+)"
+ROUTES = [
+    ("GET", "/api/whoami-v2", "whoami"),
+    ("POST", "/api/repos/create", "create"),
+    ("POST", "/api/validate-yaml", "validate"),
+    ("POST", f"/api/models/{REPO}/preupload/(?P<rev>[^/]+)", "preupload"),
+    ("POST", f"/{REPO}\\.git/info/lfs/objects/batch", "batch"),
+    ("PUT", "/lfs/(?P<oid>[0-9a-f]{64})", "blob"),
+    ("POST", "/lfs/(?P<oid>[0-9a-f]{64})/verify", "verify"),
+    ("POST", f"/api/models/{REPO}/commit/(?P<rev>[^/]+)", "commit"),
+    ("POST", f"/api/models/{REPO}/tag/(?P<rev>[^/]+)", "tag"),
+    ("PUT", f"/api/models/{REPO}/settings", "settings"),
+    ("GET", f"/api/models/{REPO}/refs", "refs"),
+    ("GET", f"/api/models/{REPO}/tree/(?P<rev>[^/]+)", "tree"),
+    ("GET", f"/api/models/{REPO}(?:/revision/(?P<rev>[^/]+))?", "info"),
+    ("(?:GET|HEAD)", f"/{REPO}/resolve/(?P<rev>[^/]+)/(?P<path>.+)", "resolve"),
+]
+UNTOKENED = {"blob", "info", "tree", "refs", "resolve"}  # a blob's address is its key; the others check privacy
+CHUNK_BYTES = 1 << 16
+
+
+class Dropped(Exception):
+    """The connection ends here."""
+
+
+class Connection(BaseHTTPRequestHandler):
+    """One connection. Each call is a method of its name that answers once."""
+
+    protocol_version = "HTTP/1.1"
+    hub: Hub
+    current: Fault | None = None
+    status = 0
+
+    def log_message(self, *arguments: object) -> None:
+        """Requests are in hub.log."""
+
+    def handle_any(self) -> None:
+        self.status, self.current = 0, None
+        path = urlsplit(self.path).path
+        call, match = next(
+            (
+                (call, match)
+                for method, pattern, call in ROUTES
+                if (match := re.fullmatch(pattern, path)) and re.fullmatch(method, self.command)
+            ),
+            ("unknown", None),
+        )
+        if match is None:
+            self.read_body()
+            self.answer(404, {"error": f"no such call: {self.command} {path}"})
+            return
+        self.current = self.hub.fault(call, path)
+        try:
+            self.run_call(call, {name: unquote(value) for name, value in match.groupdict().items() if value})
+        except (Dropped, ConnectionError):
+            self.close_connection = True
+        finally:
+            self.hub.log.append(Request(call, self.command, self.path, self.status))
+
+    do_GET = do_HEAD = do_POST = do_PUT = handle_any
+
+    def run_call(self, call: str, arguments: dict[str, str]) -> None:
+        fault, kind = self.current, self.current.kind if self.current else None
+        if fault and kind == "slow":
+            time.sleep(fault.seconds)
+        if kind == "drop":
+            self.read_body(limit=int(self.headers.get("Content-Length", 0)) // 2)
+            raise Dropped
+        if fault and kind in ("status", "garbage"):
+            self.read_body()
+            if kind == "status":
+                self.answer(fault.code, {"error": "injected"})
+            else:
+                self.send(200, b"<html>")
+            return
+        if call not in UNTOKENED and not self.is_known():
+            self.read_body()
+            self.answer(401, {"error": "no"}, {"X-Error-Message": "Invalid credentials in Authorization header"})
+            return
+        getattr(self, call)(**arguments)
+
+    # Requests and answers
+
+    def is_known(self) -> bool:
+        return self.headers.get("Authorization") == f"Bearer {self.hub.token}"
+
+    def repository(self, repo: str) -> Repository | None:
+        """The repository, when it is there and the token may see it; answered otherwise."""
+        found = self.hub.store.get(repo)
+        if found and (not found.private or self.is_known()):
+            return found
+        # As the Hub: who may not see a repository cannot tell whether it exists.
+        self.answer(404 if self.is_known() else 401, {"error": "not found"}, {"X-Error-Code": "RepoNotFound"})
+        return None
+
+    def revision(self, repo: str, rev: str) -> tuple[Repository, str] | None:
+        repository = self.repository(repo)
+        if repository and (commit := repository.resolve(rev)):
+            return repository, commit
+        if repository:
+            self.answer(404, {"error": "no such revision"}, {"X-Error-Code": "RevisionNotFound"})
+        return None
+
+    def chunks(self, limit: int | None = None) -> Iterator[bytes]:
+        """The request's body, at most `limit` bytes of it."""
+        if self.headers.get("Transfer-Encoding") == "chunked":
+            while size := int(self.rfile.readline().split(b";")[0], 16):
+                yield self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
+            return
+        left = int(self.headers.get("Content-Length", 0)) if limit is None else limit
+        while left > 0:
+            chunk = self.rfile.read(min(CHUNK_BYTES, left))
+            if not chunk:
+                raise Dropped
+            left -= len(chunk)
+            yield chunk
+
+    def read_body(self, limit: int | None = None) -> bytes:
+        return b"".join(self.chunks(limit))
+
+    def answer(self, status: int, value: Any, headers: dict[str, str] | None = None) -> None:
+        self.send(status, json.dumps(value).encode(), headers)
+
+    def send(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+        if self.current and self.current.kind == "lost":
+            raise Dropped
+        self.begin(status, len(body), {"Content-Type": "application/json", **(headers or {})})
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def begin(self, status: int, length: int, headers: dict[str, str]) -> None:
+        self.status = status
+        self.send_response(status)
+        for name, value in {"Content-Length": str(length), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
