@@ -19,7 +19,7 @@ from lm_eval.api.instance import Instance  # noqa: E402
 from lm_eval.api.task import Task as LmTask  # noqa: E402
 from lm_eval.tasks import TaskManager, get_task_dict  # noqa: E402
 
-from eval.config import ROOT, Suite, Task  # noqa: E402
+from eval.config import DRIFT, ROOT, Suite, Task  # noqa: E402
 from eval.errors import UserError  # noqa: E402
 from eval.provenance import file_sha256, json_sha256  # noqa: E402
 from eval.records import Generation, Score, TaskSummary, finite  # noqa: E402
@@ -57,15 +57,16 @@ class LoadedTask:
 
 
 def load_tasks(suite: Suite, lm: Any) -> list[LoadedTask]:
-    """Build every sample of every task for this model's chat template.
+    """Build every sample of every task for this model's chat template; drift has prompts of its own (eval/drift.py).
 
     `lm` needs `apply_chat_template` and `tokenizer_name` only. UserError for an unknown or empty task.
     """
+    wanted = [task for task in suite.tasks if task.name != DRIFT]
     # Indexing everything lm-eval ships takes 12 s: only when a suite asks for something that is not ours.
     manager = TaskManager(include_path=str(TASKS_FOLDER), include_defaults=False)
-    if any(task.name not in manager.all_tasks for task in suite.tasks):
+    if any(task.name not in manager.all_tasks for task in wanted):
         manager = TaskManager(include_path=str(TASKS_FOLDER))
-    return [_load_task(task, manager, lm) for task in suite.tasks]
+    return [_load_task(task, manager, lm) for task in wanted]
 
 
 def _load_task(spec: Task, manager: TaskManager, lm: Any) -> LoadedTask:

@@ -13,7 +13,7 @@ import shutil
 import sys
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 from eval.answer_cache import FOLDER, AnswerCache, Answers, base_identity, costs
 from eval.baselines import Baseline, resolve_baseline
 from eval.candidate import Candidate, candidate_of, self_check
-from eval.config import ROOT, Suite, load_suite, resolve_suite
+from eval.comparisons import effective_n
+from eval.config import DRIFT, ROOT, Suite, load_suite, resolve_suite
 from eval.environment import capture_environment, headline_versions
 from eval.errors import CANNOT_EVALUATE, INCONCLUSIVE, NO_SHIP, SHIP, UserError, run_command
 from eval.evidence import provenance_of, training_of, with_answers, write_samples
@@ -30,8 +31,9 @@ from eval.files import write_json, write_jsonl
 from eval.gates import EXIT_CODES, decide
 from eval.noise import backend_of, floor_for
 from eval.partial_log import PartialLog
+from eval.power_table import planned_power, power_lines, refuse_weak_gates
 from eval.provenance import file_sha256, json_sha256
-from eval.records import BASELINE, CANDIDATE, Generation, Metrics
+from eval.records import BASELINE, CANDIDATE, Generation, Metrics, PowerRow
 from eval.report import render_report
 from eval.run_folder import RESULTS, resolve_run, update_run
 from eval.sandbox import Sandbox, open_sandbox
@@ -53,6 +55,7 @@ class Bench:
     suite: Suite
     sandbox: Sandbox | None
     cache: AnswerCache | None
+    strict: bool = False
     base: tuple[str, str | None] | None = None
     lm: Any = None
 
@@ -71,30 +74,34 @@ def evaluate(bench: Bench, candidate: Candidate, baseline: Baseline) -> Metrics:
         f"loading {candidate.base_model} and {'its adapter' if candidate.adapter else 'no adapter'}; "
         f"baseline: {baseline.name}"
     )
-    from eval import harness, lm_tasks, looking  # torch and lm-eval, 10 s: only now that the arguments are known good
+    from eval import drift, harness, lm_tasks, looking  # torch and lm-eval, 10 s: the arguments are known to be good
 
     model = load(bench, candidate, baseline)
     tasks = lm_tasks.load_tasks(suite, model.lm)
     check_executable(suite, tasks)
-    effect = harness.adapter_effect(model, tasks)
+    prompts = drift.load_prompts(suite, model.lm)
+    power = plan_power(bench, tasks + prompts)
+    effect = harness.adapter_effect(model, tasks + prompts)
     loaded = time.monotonic()
 
     base = base_identity(candidate.base_model, candidate.revision, model.lm.commit)
     backend = backend_of(base, harness.device_facts(model), headline_versions())
     noise = floor_for(RESULTS / "noise", backend, [task.name for task in tasks]) if base is not None else None
     judge = partial(decide, suite, effect=effect, noise=noise)
-    answers = open_answers(bench, candidate, baseline, model, tasks, base)
+    answers = open_answers(bench, candidate, baseline, model, tasks + prompts, base)
     stage = looking.Stage(suite, run, model, answers, bench.sandbox, say)
     if suite.mode == "fixed":
         asked = looking.ask_all(stage, tasks)
     else:
         asked = looking.ask_until_decided(stage, tasks, judge)
+    moved = drift.drift_scores(model, prompts, answers.log, say)
+    asked = replace(asked, tasks=asked.tasks + prompts, scores=asked.scores + moved)
     generations = answers.finish(looking.places(asked.tasks))
     scores = asked.scores
     write_jsonl(run / "scores.jsonl", scores)
     write_samples(run / "samples.jsonl", asked.tasks)
 
-    effect = with_answers(effect, generations)
+    effect = with_answers(effect, [answer for answer in generations if answer.task != DRIFT])
     checks = self_checks(suite, generations, scores, effect, noise)
     for check in checks:
         if not check.ok:
@@ -109,11 +116,13 @@ def evaluate(bench: Bench, candidate: Candidate, baseline: Baseline) -> Metrics:
         gates=decision.gates,
         comparisons=decision.comparisons,
         explorations=decision.explorations,
+        power_planned=power,
         power_observed=decision.power,
         tasks=looking.summarise(asked),
         self_checks=checks,
         sequential=asked.sequential,
         noise=noise,
+        baseline=baseline.name,
         adapter_effect=effect,
         costs=costs(generations, answers.reused, load_seconds=loaded - started),
         training=training_of(run),
@@ -126,6 +135,17 @@ def evaluate(bench: Bench, candidate: Candidate, baseline: Baseline) -> Metrics:
         (run / f"{name}.partial.jsonl").unlink(missing_ok=True)
     shutil.rmtree(run / looking.LOOKS, ignore_errors=True)
     return metrics
+
+
+def plan_power(bench: Bench, tasks: "list[LoadedTask]") -> list[PowerRow]:
+    """Say what each gate can see with its items, before anything is spent on them. UserError with --strict."""
+    sizes = {task.name: (len(task.samples), effective_n([s.cluster for s in task.samples])) for task in tasks}
+    rows = planned_power(bench.suite, sizes)
+    for line in power_lines(bench.suite, rows):
+        say(line)
+    if bench.strict:
+        refuse_weak_gates(rows)
+    return rows
 
 
 def load(bench: Bench, candidate: Candidate, baseline: Baseline) -> "Model":
@@ -167,6 +187,7 @@ def open_answers(
             "makers": makers,
             "prompts": [[sample.id, sample.prompt_sha256] for task in tasks for sample in task.samples],
             # Where gates decide what is asked next, they decide the batches too.
+            "drift": file_sha256(ROOT / "eval" / "drift.py"),
             "plan": suite.backend.batch_size if suite.mode == "fixed" else suite.model_dump(mode="json"),
         }
     )
@@ -175,7 +196,7 @@ def open_answers(
 
 
 def evaluate_all(
-    suite_path: Path, pairs: list[tuple[Candidate, Baseline]], cache: AnswerCache | None
+    suite_path: Path, pairs: list[tuple[Candidate, Baseline]], cache: AnswerCache | None, strict: bool = False
 ) -> list[Metrics | UserError]:
     """Evaluate every candidate in its own folder. Of several, one that cannot be evaluated does not stop the others."""
     suite = load_suite(suite_path)
@@ -183,7 +204,7 @@ def evaluate_all(
     results: list[Metrics | UserError] = []
     # Opened before any cost: without a sandbox such a suite cannot be judged.
     with open_sandbox() if executing else nullcontext() as sandbox:
-        bench = Bench(suite_path, suite, sandbox, cache)
+        bench = Bench(suite_path, suite, sandbox, cache, strict)
         for candidate, baseline in pairs:
             try:
                 results.append(evaluate(bench, candidate, baseline))
@@ -220,6 +241,7 @@ def main() -> int:
     parser.add_argument("--baseline", help="base, blessed or run:RUN instead of the suite's: shown, never published")
     parser.add_argument("--self-check", action="store_true", help="compare the base with itself")
     parser.add_argument("--base-model", default="models/SmolLM2-135M-Instruct", help="with --self-check")
+    parser.add_argument("--strict", action="store_true", help="refuse a blocking gate that has too few items")
     parser.add_argument("--cache", type=Path, default=FOLDER, help="folder of kept answers (default: .cache/answers)")
     parser.add_argument("--no-cache", action="store_true", help="generate every answer, keep none for later")
     arguments = parser.parse_args()
@@ -234,7 +256,7 @@ def main() -> int:
         runs = dict.fromkeys(resolve_run(name) for name in arguments.run or [None])
         candidates = [candidate_of(run) for run in runs]
     baselines = [resolve_baseline(arguments.baseline or suite.baseline, candidate) for candidate in candidates]
-    results = evaluate_all(suite_path, list(zip(candidates, baselines, strict=True)), cache)
+    results = evaluate_all(suite_path, list(zip(candidates, baselines, strict=True)), cache, arguments.strict)
     for candidate, result in zip(candidates, results, strict=True):
         if isinstance(result, Metrics):
             say_verdict(candidate.run, result)
