@@ -114,10 +114,10 @@ publish: setup ## verify everything of RUN=, upload it to REPO=, load it back; T
 demo-publish: model ## publish the newest shipped run to a Hub on this machine and load it back; REVIEWER= approves a copy
 	@$(PY) -m scripts.demo_publish $(if $(RUN),--run "$(RUN)") $(if $(REVIEWER),--reviewer "$(REVIEWER)")
 
-runs: setup ## every run in results/ with its verdict and headline metrics
+runs: setup ## every run in results/ with its verdict, headline metrics and their trend
 	@$(PY) -m scripts.runs
 
-compare: setup ## the gates of two runs A= B= side by side
+compare: setup ## two runs A= B=: gates side by side, and B against A item by item (page in results/compare/)
 	@$(PY) -m scripts.runs compare $(A) $(B)
 
 check: export CHECKED := $(value CMD)
