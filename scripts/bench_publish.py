@@ -40,7 +40,7 @@ def run():
     if step == "secrets": scan_file(weights)
     if step == "upload":
         api, target = connect(), Target("someone/large", "v1.0.0")
-        upload(api, folder, target, look(api, target), lambda *_: None)
+        upload(api, folder, folder_digests(folder), target, look(api, target), lambda *_: None)
 before, start = peak_mb(), time.perf_counter()
 run()
 seconds = round(time.perf_counter() - start, 1)

@@ -1,6 +1,6 @@
 """Send publication/ to the Hub: one commit, downloaded again, compared, loaded, and only then tagged.
 
-    sent = upload(folder, Target(repo, tag, public=False), prove)
+    sent = upload(api, folder, digests, Target(repo, tag, public=False), look(api, target), prove)
 
 Every step first looks at what is there already, so that the same command completes what a fault cut short: a large
 file that arrived is not sent again, a commit or tag whose answer was lost is found by its content. The tag is
@@ -99,9 +99,10 @@ def check_remote(api: HfApi, folder: Path, target: Target, remote: Remote) -> No
             raise Refused(f"{target.repo} holds {foreign[0]}, which was not published from here: name another REPO")
 
 
-def upload(api: HfApi, folder: Path, target: Target, remote: Remote, prove: Prove) -> Sent:
-    """Commit, download, compare, load, tag. Raises Refused when what comes back is not what was sent.
+def upload(api: HfApi, folder: Path, digests: dict[str, str], target: Target, remote: Remote, prove: Prove) -> Sent:
+    """Commit, download, compare, load, tag. Raises Refused when what comes back is not what was verified.
 
+    `digests` are those of `folder` when it was built: what is swapped in later is sent, and found out here.
     Raises UserError when the Hub cannot be used: network, token, a commit in between, an answer that is none.
     """
     with hub_errors(target.repo):
@@ -109,8 +110,7 @@ def upload(api: HfApi, folder: Path, target: Target, remote: Remote, prove: Prov
         with tempfile.TemporaryDirectory(prefix="publish-") as cache:
             snapshot = Path(api.snapshot_download(target.repo, revision=commit, cache_dir=cache))
             received = folder_digests(snapshot, ignore=HUB_OWN_FILES)
-            sent = folder_digests(folder)
-            wrong = sorted(name for name in sent.keys() | received.keys() if sent.get(name) != received.get(name))
+            wrong = sorted(name for name in digests.keys() | received.keys() if digests.get(name) != received.get(name))
             if wrong:
                 raise Refused(
                     f"{target.repo} at {commit} gives back other bytes for {', '.join(wrong)}: it was not tagged; "

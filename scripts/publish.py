@@ -18,7 +18,7 @@ from huggingface_hub import HfApi
 
 from eval.errors import Refused, UserError, run_command
 from eval.files import read_jsonl, write_json
-from eval.provenance import file_sha256, folder_digests
+from eval.provenance import folder_digests
 from eval.records import Item
 from eval.run_folder import resolve_run
 from scripts.card import Evidence
@@ -41,7 +41,9 @@ def parse_target(repo: str, tag: str | None, run: str, public: bool) -> Target:
     return Target(repo, tag or run, public)
 
 
-def check_record(record: Publication | None, api: HfApi, target: Target, remote: Remote, folder: Path) -> bool:
+def check_record(
+    record: Publication | None, api: HfApi, target: Target, remote: Remote, folder: Path, digests: dict[str, str]
+) -> bool:
     """Whether publication.json says that this is published, and the Hub agrees. Refused when the Hub does not."""
     if record is None or (record.endpoint, record.repo, record.tag) != (api.endpoint, target.repo, target.tag):
         return False
@@ -50,7 +52,7 @@ def check_record(record: Publication | None, api: HfApi, target: Target, remote:
             f"{RECORD} says that tag {target.tag} of {target.repo} is {record.commit[:12]}, and the Hub does not: "
             f"move {RECORD} away if the repository was made anew"
         )
-    if record.digests != folder_digests(folder):
+    if record.digests != digests:
         raise Refused(f"{RECORD} lists other files than this run gives: move it away, and publish under a new TAG=")
     return holds(api, target.repo, record.commit, folder) and record.private == (not target.public)
 
@@ -71,19 +73,21 @@ def prover(evidence: Evidence, tag: str) -> Prove:
     return prove
 
 
-def publish(evidence: Evidence, folder: Path, target: Target, skip_load: bool) -> Publication | None:
+def publish(
+    evidence: Evidence, folder: Path, digests: dict[str, str], target: Target, skip_load: bool
+) -> Publication | None:
     """Upload and record; None when it is published already. Raises Refused or UserError."""
     record = read_record(evidence.folder)
     api = connect()
     remote = look(api, target)
     with hub_errors(target.repo):
-        done = check_record(record, api, target, remote, folder)
+        done = check_record(record, api, target, remote, folder, digests)
         if done and record and (record.loaded or skip_load):
             return None
         check_remote(api, folder, target, remote)
     print(f"publishing as {remote.publisher}", flush=True)
     prove = (lambda *_: None) if skip_load else prover(evidence, target.tag)
-    sent = upload(api, folder, target, remote, prove)
+    sent = upload(api, folder, digests, target, remote, prove)
     publication = Publication(
         run=evidence.run,
         verdict=evidence.metrics.verdict,
@@ -119,13 +123,14 @@ def main(argv: list[str] | None = None) -> int:
     evidence = verify(run)
     target = parse_target(arguments.repo, arguments.tag, evidence.run, arguments.public)
     folder = build(target.repo, evidence, target.tag)
-    for path in sorted(folder.iterdir()):
-        print(f"{path.stat().st_size:>13,}  {file_sha256(path)}  {path.name}")
+    digests = folder_digests(folder)
+    for name, digest in digests.items():
+        print(f"{(folder / name).stat().st_size:>13,}  {digest}  {name}")
     print(f"model card: {folder / 'README.md'}")
     if arguments.dry_run:
         print(f"dry run: nothing was uploaded; these files would go to {target.repo}, tag {target.tag}")
         return 0
-    publication = publish(evidence, folder, target, arguments.skip_load)
+    publication = publish(evidence, folder, digests, target, arguments.skip_load)
     if publication is None:
         print(f"already published: {target.repo}, tag {target.tag}; nothing was sent")
         return 0

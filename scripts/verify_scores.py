@@ -32,7 +32,10 @@ def check_decision(suite: Suite, metrics: Metrics, scores: list[Score], folder: 
     }
     recorded = metrics.model_dump(include=set(derived))
     if changed := [name for name in derived if not agree(recorded[name], derived[name])]:
-        raise Refused(f"{folder / 'metrics.json'}: {changed[0]} is not what scores.jsonl gives")
+        raise Refused(
+            f"{folder / 'metrics.json'}: {changed[0]} is not what scores.jsonl gives: one was edited, or the gates "
+            "changed since; `make eval` again"
+        )
 
 
 def check_items(suite: Suite, metrics: Metrics, scores: list[Score], folder: Path) -> None:

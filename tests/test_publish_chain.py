@@ -23,7 +23,7 @@ from safetensors.numpy import save_file
 from eval.files import read_jsonl, write_jsonl
 from eval.provenance import file_sha256, write_manifest
 from eval.records import BASELINE, CANDIDATE, Score
-from scripts import review
+from scripts import hub_upload, publish, review
 from scripts.hub_faults import Hub
 from tests.hub_server import REPO, TOKEN, WEIGHTS, Capture, approve, hub, publish_run, replace_weights, run, settle
 from tests.run_builder import assert_one_line, build_adapter, build_run, edit_json, judge, replace_scores
@@ -450,8 +450,6 @@ def test_offline_mode(run: Path, hub: Hub, capsys: Capture, monkeypatch: pytest.
 
 
 def test_files_that_change_between_check_and_copy(run: Path, hub: Hub, capsys: Capture, monkeypatch: Any) -> None:
-    from scripts import publish
-
     verify = publish.verify
 
     def slow_verify(folder: Path) -> Any:
@@ -464,3 +462,19 @@ def test_files_that_change_between_check_and_copy(run: Path, hub: Hub, capsys: C
     code, _, err = publish_run(run, capsys)
     assert (code, hub.log) == (1, [])
     assert_one_line(err, WEIGHTS, "changed while it was being published")
+
+
+def test_files_that_change_between_copy_and_upload(run: Path, hub: Hub, capsys: Capture, monkeypatch: Any) -> None:
+    """They are sent, as nobody can watch every moment; they come back, differ from what was verified, get no tag."""
+    look = hub_upload.look
+
+    def look_and_swap(*arguments: Any) -> Any:
+        path = run / "publication" / WEIGHTS
+        path.write_bytes(path.read_bytes()[:-1] + b"\x00")
+        return look(*arguments)
+
+    monkeypatch.setattr(publish, "look", look_and_swap)
+    code, _, err = publish_run(run, capsys)
+    repository = hub.store.get(REPO)
+    assert code == 1 and repository and not repository.tags and not (run / "publication.json").exists()
+    assert_one_line(err, WEIGHTS, "other bytes", "not tagged")
