@@ -20,6 +20,16 @@ IntervalOf = Callable[[Sequence[float], Sequence[str], float, bool], Interval | 
 
 
 @dataclass(frozen=True)
+class Hidden:
+    """An item that the baseline was scored on and the candidate was not."""
+
+    sample: str
+    baseline: float
+    cluster: str
+    category: str | None
+
+
+@dataclass(frozen=True)
 class Pairs:
     """The items of one metric scored in both arms, repeats averaged; parallel lists in the order of the scores."""
 
@@ -31,6 +41,7 @@ class Pairs:
     clusters: list[str]
     categories: list[str | None]
     invalid: int
+    hidden: tuple["Hidden", ...] = ()
 
     @property
     def differences(self) -> list[float]:
@@ -51,13 +62,26 @@ class Pairs:
             categories=[self.categories[place] for place in places],
         )
 
+    def counting_hidden(self, worst: float) -> "Pairs":
+        """With the items whose candidate answer alone is invalid, each as bad as a value can be."""
+        return replace(
+            self,
+            samples=self.samples + [item.sample for item in self.hidden],
+            baseline=self.baseline + [item.baseline for item in self.hidden],
+            candidate=self.candidate + [worst] * len(self.hidden),
+            clusters=self.clusters + [item.cluster for item in self.hidden],
+            categories=self.categories + [item.category for item in self.hidden],
+            invalid=self.invalid - len(self.hidden),
+            hidden=(),
+        )
+
     def by_category(self) -> dict[str, "Pairs"]:
         """The items of each category, in the order of its name; those without one are left out. None is invalid."""
         places: dict[str, list[int]] = defaultdict(list)
         for place, category in enumerate(self.categories):
             if category:
                 places[category].append(place)
-        return {category: replace(self.arranged(places[category]), invalid=0) for category in sorted(places)}
+        return {category: replace(self.arranged(places[category]), invalid=0, hidden=()) for category in sorted(places)}
 
 
 def pair_scores(scores: Iterable[Score]) -> Pairs:
@@ -84,6 +108,7 @@ def pair_scores(scores: Iterable[Score]) -> Pairs:
     values: dict[str, tuple[list[float], list[float]]] = defaultdict(lambda: ([], []))
     group_of: dict[str, tuple[str, str | None]] = {}
     invalid: set[str] = set()
+    blind: set[str] = set()  # items that the baseline has no value for either
     for key, before in arms[BASELINE].items():
         after = arms[CANDIDATE][key]
         for score in (before, after):
@@ -92,21 +117,28 @@ def pair_scores(scores: Iterable[Score]) -> Pairs:
                 raise UserError(f"scores of {task}/{metric}: {score.sample} is in two clusters or two categories")
         if before.value is None or after.value is None:
             invalid.add(before.sample)
-            continue
-        values[before.sample][0].append(before.value)
-        values[before.sample][1].append(after.value)
+        if before.value is None:
+            blind.add(before.sample)
+        for value, kept in zip((before.value, after.value), values[before.sample], strict=True):
+            if value is not None:
+                kept.append(value)
 
     samples = [sample for sample in values if sample not in invalid]
     return Pairs(
         task,
         metric,
         samples,
-        [math.fsum(values[sample][0]) / len(values[sample][0]) for sample in samples],
-        [math.fsum(values[sample][1]) / len(values[sample][1]) for sample in samples],
+        [_mean(values[sample][0]) for sample in samples],
+        [_mean(values[sample][1]) for sample in samples],
         [group_of[sample][0] for sample in samples],
         [group_of[sample][1] for sample in samples],
         len(invalid),
+        tuple(Hidden(sample, _mean(values[sample][0]), *group_of[sample]) for sample in sorted(invalid - blind)),
     )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)
 
 
 def compare_pairs(pairs: Pairs, confidence: float, interval_of: IntervalOf = difference_interval) -> Comparison:

@@ -7,15 +7,15 @@ side, and is inconclusive otherwise. Rules differ only in what the interval is o
 import math
 from dataclasses import dataclass, replace
 
-from eval.comparisons import Pairs, compare_slice
+from eval.comparisons import Pairs, compare_pairs, compare_slice
 from eval.config import Suite
 from eval.errors import UserError
 from eval.gate_rules import Gate, GateRule, NoHardBreak, Noninferiority, PairedRule
 from eval.noise import lies_inside
 from eval.power import items_for_rate, items_needed
 from eval.records import Comparison, GateResult, Interval, Outcome, SliceResult
-from eval.sequential import anytime_interval
-from eval.stats import clopper_pearson_interval, difference_p, holm
+from eval.sequential import anytime_difference, anytime_interval, random_place
+from eval.stats import clopper_pearson_interval, difference_interval, difference_p, holm
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ def judge_gate(
     `spread` is the noise of the metric's mean on this backend, None where it was not measured.
     """
     found = _find(gate, pairs, comparison, suite)
+    if found.outcome == "pass" and pairs is not None:
+        found = _without_hiding(gate, found, pairs, suite)
     if comparison is not None:
         found = _beyond_noise(gate, found, spread, _lies_in_unit(comparison))
     return GateResult(
@@ -58,6 +60,20 @@ def judge_gate(
     )
 
 
+def in_order(suite: Suite, pairs: Pairs) -> Pairs:
+    """Pairs in the order in which a sequential evaluation looked at them; a fixed one has no order."""
+    if suite.mode == "fixed":
+        return pairs
+    place = {cluster: random_place(suite.seed, cluster) for cluster in pairs.clusters}
+    return pairs.arranged(sorted(range(len(pairs.samples)), key=lambda i: (place[pairs.clusters[i]], pairs.samples[i])))
+
+
+def compare_in(suite: Suite, pairs: Pairs) -> Comparison:
+    """The comparison with the intervals of the suite's mode."""
+    interval_of = anytime_difference if suite.mode == "sequential" else difference_interval
+    return compare_pairs(pairs, suite.confidence, interval_of)
+
+
 def _find(gate: Gate, pairs: Pairs | None, comparison: Comparison | None, suite: Suite) -> Found:
     if pairs is None or comparison is None:
         return Found("inconclusive", f"task {gate.task} did not run")
@@ -75,6 +91,21 @@ def _find(gate: Gate, pairs: Pairs | None, comparison: Comparison | None, suite:
     if gate.about == "rate":
         return _rate(gate, estimate, interval, suite)
     return _against(gate, comparison, estimate, interval, suite)
+
+
+def _without_hiding(gate: Gate, found: Found, pairs: Pairs, suite: Suite) -> Found:
+    """A pass that leans on what could not be scored is none.
+
+    Items that are invalid in the candidate alone may be its losses: a crash of the answer, not of the judge. They
+    count against it once, and the gate has to pass then as well. Metrics without a worst value are left alone.
+    """
+    if not pairs.hidden or not pairs.binary:
+        return found
+    worst = in_order(suite, pairs.counting_hidden(0.0 if gate.good == "above" or gate.about == "items" else 1.0))
+    if _find(gate, worst, compare_in(suite, worst), suite).outcome == "pass":
+        return found
+    reason = f"{found.reason}, but not if the {len(pairs.hidden)} items invalid in the candidate alone count against it"
+    return replace(found, outcome="inconclusive", reason=reason)
 
 
 def held_against_threshold(

@@ -16,17 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eval.comparisons import Pairs, compare_pairs, explore, pair_scores
+from eval.comparisons import explore, pair_scores
 from eval.config import Suite, load_suite, resolve_suite
 from eval.errors import INCONCLUSIVE, NO_SHIP, SHIP, UserError, run_command
 from eval.files import read_jsonl, read_metrics
-from eval.gate_outcomes import judge_gate
+from eval.gate_outcomes import compare_in, in_order, judge_gate
 from eval.noise import parse_floor
 from eval.power_table import observed_power
 from eval.records import AdapterEffect, Comparison, Exploration, GateResult, PowerRow, Score, Verdict
 from eval.run_folder import resolve_run
-from eval.sequential import anytime_difference, random_place
-from eval.stats import difference_interval
 
 EXIT_CODES: Mapping[Verdict, int] = {"ship": SHIP, "no-ship": NO_SHIP, "inconclusive": INCONCLUSIVE}
 UNCHECKED_EFFECT = AdapterEffect(
@@ -63,8 +61,7 @@ def decide(
     for score in scores:
         by_metric[score.task, score.metric].append(score)
     pairs = {key: in_order(suite, pair_scores(rows)) for key, rows in by_metric.items()}
-    interval_of = anytime_difference if suite.mode == "sequential" else difference_interval
-    comparisons = {key: compare_pairs(paired, suite.confidence, interval_of) for key, paired in pairs.items()}
+    comparisons = {key: compare_in(suite, paired) for key, paired in pairs.items()}
 
     for gate in suite.gates:
         known = sorted(metric for task, metric in comparisons if task == gate.task)
@@ -92,14 +89,6 @@ def decide(
         [found for found in explorations if found is not None],
         observed_power(suite, comparisons),
     )
-
-
-def in_order(suite: Suite, pairs: Pairs) -> Pairs:
-    """Pairs in the order in which a sequential evaluation looked at them; a fixed one has no order."""
-    if suite.mode == "fixed":
-        return pairs
-    place = {cluster: random_place(suite.seed, cluster) for cluster in pairs.clusters}
-    return pairs.arranged(sorted(range(len(pairs.samples)), key=lambda i: (place[pairs.clusters[i]], pairs.samples[i])))
 
 
 def verdict_of(gates: list[GateResult], effect: AdapterEffect | None) -> tuple[Verdict, list[str]]:

@@ -144,3 +144,19 @@ def test_a_sequential_verdict_uses_anytime_valid_intervals() -> None:
 def test_a_metric_outside_of_the_unit_interval_has_no_sequential_test() -> None:
     values: Values = [(0.0, 7.0)] * 50
     assert outcome({"rule": "superiority", "min_gain": 0.05}, values, mode="sequential").outcome == "inconclusive"
+
+
+def test_losses_cannot_hide_as_invalid_items() -> None:
+    rule = {"rule": "noninferiority", "margin": 0.03}
+    values: Values = [(1.0, 1.0)] * 590 + [(0.0, 1.0)] * 4 + [(1.0, 0.0)] * 6
+    assert outcome(rule, values).outcome == "pass"
+    hiding = outcome(rule, values + [(1.0, None)] * 12)
+    assert hiding.outcome == "inconclusive" and "12 items invalid in the candidate alone" in hiding.reason
+    assert outcome(rule, values + [(None, None)] * 12).outcome == "pass"  # the judge's fault, not the candidate's
+
+
+def test_harm_cannot_hide_as_invalid_items() -> None:
+    rule = {"rule": "max_rate", "limit": 0.05}
+    values: Values = [(0.0, 0.0)] * 297 + [(0.0, 1.0)] * 6
+    assert outcome(rule, values).outcome == "pass"
+    assert outcome(rule, values + [(0.0, None)] * 6).outcome == "inconclusive"

@@ -97,14 +97,14 @@ def test_an_interval_that_sees_a_loss_where_nothing_changed_is_found(
 ) -> None:
     """A sign error in the interval: the adapter's run could look right, the baseline against itself cannot."""
     wrong = Interval(low=interval[0], high=interval[1], confidence=0.9, method="wrong")
-    monkeypatch.setattr("eval.gates.difference_interval", lambda *_: wrong)
+    monkeypatch.setattr("eval.gate_outcomes.difference_interval", lambda *_: wrong)
     check = baseline_against_itself(suite(LOSS), scores([0.0, 1.0] * 30, [1.0] * 60))
     assert said in check.said and check.ok == (interval[0] > 0)
 
 
 def test_a_suite_that_fails_the_baseline_against_itself_has_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = Interval(low=-0.5, high=-0.4, confidence=0.9, method="wrong")
-    monkeypatch.setattr("eval.gates.difference_interval", lambda *_: wrong)
+    monkeypatch.setattr("eval.gate_outcomes.difference_interval", lambda *_: wrong)
     with pytest.raises(UserError, match="bug of the suite"):
         self_checks(suite(LOSS), generations(60), scores([0.0, 1.0] * 30, [1.0] * 60), EFFECT)
 
