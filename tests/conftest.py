@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-LONGEST_FIRST = ("test_train.py", "test_suite.py", "test_tracking.py", "test_sandbox_hostile.py", "test_sandbox.py", "test_recipes.py")
+LONGEST_FIRST = (
+    "test_train.py",
+    "test_suite.py",
+    "test_tracking.py",
+    "test_sandbox_hostile.py",
+    "test_sandbox.py",
+    "test_recipes.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

