@@ -13,13 +13,13 @@ from typing import Any
 
 from eval.comparisons import compare_pairs, pair_scores
 from eval.errors import UserError
-from eval.figures import Figure
 from eval.files import read_jsonl, write_text
-from eval.forest import Line, Panel, forest
 from eval.records import BASELINE, CANDIDATE, Comparison, Metrics, Score
-from eval.report_items import Flip, GatedMetric, Texts, flipped_items, gated_metrics, read_texts
-from eval.report_numbers import GateRow, difference_text, is_rate, level_text, with_about
-from eval.report_templates import environment
+from eval.report.figures import Figure
+from eval.report.forest import Line, Panel, forest
+from eval.report.items import Flip, GatedMetric, Texts, flipped_items, gated_metrics, read_texts
+from eval.report.number_text import GateRow, difference_text, is_rate, level_text, with_about
+from eval.report.page_templates import environment
 from eval.stats import holm
 
 CONFIDENCE = 0.9

@@ -16,16 +16,16 @@ from xml.etree import ElementTree
 
 import pytest
 
-from eval.calibration import calibration, choice_confidence
 from eval.config import ROOT
 from eval.errors import UserError
 from eval.files import read_metrics, write_json
 from eval.records import Comparison, Interval, Score
-from eval.report import render_report
-from eval.report_numbers import difference_text, paired_counts, signed_text
-from eval.report_text import markdown_code, markdown_fence, markdown_text, visible
-from eval.report_words import nothing_changed
-from eval.svg import ticks
+from eval.report.calibration import calibration, choice_confidence
+from eval.report.escaped_text import markdown_code, markdown_fence, markdown_text, visible
+from eval.report.number_text import difference_text, paired_counts, signed_text
+from eval.report.rendering import render_report
+from eval.report.sentences import nothing_changed
+from eval.report.svg import ticks
 from tests.report_builder import EFFECT, HOSTILE, ITEMS, write_full_run, write_run
 
 Rendered = Callable[..., tuple[Path, str, str]]
@@ -132,7 +132,7 @@ def test_the_base_against_itself_is_announced(tmp_path: Path) -> None:
 def test_the_same_run_gives_the_same_bytes_without_heavy_libraries(report: Rendered, tmp_path: Path) -> None:
     first, second = report("ship")[0], write_run(tmp_path / "b")
     code = (
-        f"import sys; sys.argv[1:] = ['--run', {str(second)!r}]; from eval.report import main; main(); "
+        f"import sys; sys.argv[1:] = ['--run', {str(second)!r}]; from eval.report.rendering import main; main(); "
         "sys.exit(bool({'torch', 'lm_eval', 'transformers', 'matplotlib'} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from eval.report import render_report
+from eval.report.rendering import render_report
 from scripts.runs import main as runs_main
 from tests.browser import Browser, browser_path, open_browser
 from tests.report_builder import write_full_run

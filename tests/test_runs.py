@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from eval.errors import UserError
-from eval.report import render_report
+from eval.report.rendering import render_report
+from eval.report.trends import trends_of
 from eval.run_folder import resolve_run
 from eval.stats import tango_interval
-from eval.trends import trends_of
 from scripts import runs
 from tests.run_builder import assert_one_line, build_run, call, edit_json
 

@@ -15,7 +15,7 @@ import yaml
 from eval.environment import capture_environment
 from eval.errors import Refused, UserError
 from eval.files import write_json
-from eval.report import render_report
+from eval.report.rendering import render_report
 from eval.run_folder import update_run
 from scripts import publish, review, secret_patterns, train
 from scripts.hooks import MADE_UP

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from eval.records import Interval
-from eval.svg import NARROW, line, marker, rect, shorten, text, tick_text, ticks
+from eval.report.svg import NARROW, line, marker, rect, shorten, text, tick_text, ticks
 
 Tone = Literal["pass", "fail", "inconclusive", "plain"]
 KINDS = {"pass": "pass", "fail": "fail", "inconclusive": "unsure", "plain": "ink"}

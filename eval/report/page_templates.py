@@ -12,9 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eval import report_numbers as numbers
-from eval.report_text import LONGEST_TEXT, clip, facts, markdown_code, markdown_fence, markdown_text, visible
-from eval.svg import LIGHT, colour_rules
+from eval.report import number_text as numbers
+from eval.report.escaped_text import LONGEST_TEXT, clip, facts, markdown_code, markdown_fence, markdown_text, visible
+from eval.report.svg import LIGHT, colour_rules
 
 if TYPE_CHECKING:
     from jinja2 import Environment

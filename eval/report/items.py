@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from eval.files import read_jsonl
 from eval.records import BASELINE, CANDIDATE, GateResult, Generation, Item, Judgement, Observed, Score
-from eval.report_numbers import GateRow, counts_harm
+from eval.report.number_text import GateRow, counts_harm
 
 EXECUTED = "executes_equal"
 Key = tuple[str, str]  # task, metric

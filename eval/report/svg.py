@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from eval.report_text import visible
+from eval.report.escaped_text import visible
 
 LIGHT = {
     "paper": "#ffffff", "ink": "#1f2328", "muted": "#636a73", "rule": "#d5dae0", "shade": "#eceff2",

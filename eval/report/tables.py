@@ -7,8 +7,8 @@ from pathlib import Path
 
 from eval.noise import parse_floor
 from eval.records import BASELINE, CANDIDATE, Item, Metrics, Observation, Score
-from eval.report_items import GatedMetric, optional
-from eval.report_text import duration, facts
+from eval.report.escaped_text import duration, facts
+from eval.report.items import GatedMetric, optional
 from eval.stats import clopper_pearson_interval
 
 PER_ARM = (

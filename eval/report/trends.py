@@ -12,7 +12,7 @@ from pathlib import Path
 from eval.errors import UserError
 from eval.files import read_json, read_metrics
 from eval.records import Comparison, Metrics, Verdict
-from eval.report_numbers import is_rate
+from eval.report.number_text import is_rate
 from eval.run_folder import NOT_RUNS
 
 MOST_RUNS = 12

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
-from eval.calibration import Calibration
-from eval.figures import Figure
-from eval.forest import Drawing
-from eval.report_numbers import level_text
-from eval.svg import NARROW, line, marker, number, rect, shorten, text, tick_text, ticks
-from eval.trends import Trend
+from eval.report.calibration import Calibration
+from eval.report.figures import Figure
+from eval.report.forest import Drawing
+from eval.report.number_text import level_text
+from eval.report.svg import NARROW, line, marker, number, rect, shorten, text, tick_text, ticks
+from eval.report.trends import Trend
 
 GAP = 36.0
 

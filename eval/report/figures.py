@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from eval.forest import Drawing, Line, Panel, forest
 from eval.records import Comparison, SliceResult
-from eval.report_numbers import (
+from eval.report.forest import Drawing, Line, Panel, forest
+from eval.report.number_text import (
     SYMBOLS,
     GateRow,
     counts_harm,
@@ -21,7 +21,7 @@ from eval.report_numbers import (
     p_text,
     paired_counts,
 )
-from eval.svg import NARROW, document, fragment, rect, shorten, text
+from eval.report.svg import NARROW, document, fragment, rect, shorten, text
 
 BAR_FILLS = {"both right": "right", "unchanged": "right", "won": "pass", "lost": "fail", "both wrong": "wrong"}
 

@@ -17,19 +17,18 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from eval.calibration import Calibration, calibrations
-from eval.charts import loss_figure, reliability_figure, trend_figure
 from eval.config import load_suite
-from eval.errors import UserError, run_command
-from eval.figures import Figure, gates_figure, outcomes_figure, slices_figure
+from eval.errors import UserError
 from eval.files import read_jsonl, read_metrics, write_text
 from eval.provenance import file_sha256
 from eval.records import Metrics, PowerRow, Score
-from eval.report_items import flipped_items, gated_metrics, read_texts
-from eval.report_numbers import GateRow, with_about
-from eval.report_tables import category_tables, cost_tables, noise_rows, one_sided
-from eval.report_templates import environment
-from eval.report_words import (
+from eval.report.calibration import Calibration, calibrations
+from eval.report.charts import loss_figure, reliability_figure, trend_figure
+from eval.report.figures import Figure, gates_figure, outcomes_figure, slices_figure
+from eval.report.items import flipped_items, gated_metrics, read_texts
+from eval.report.number_text import GateRow, with_about
+from eval.report.page_templates import environment
+from eval.report.sentences import (
     baseline_words,
     next_steps,
     nothing_changed,
@@ -37,8 +36,9 @@ from eval.report_words import (
     sequential_sentence,
     verdict_sentence,
 )
+from eval.report.tables import category_tables, cost_tables, noise_rows, one_sided
+from eval.report.trends import Trend, trends_of
 from eval.run_folder import resolve_run
-from eval.trends import Trend, trends_of
 
 
 def render_report(run: Path) -> None:
@@ -155,7 +155,3 @@ def main() -> int:
     render_report(run)
     print(f"report: {run / 'report.html'} (and report.md, figures/)")
     return 0
-
-
-if __name__ == "__main__":
-    run_command(main)
