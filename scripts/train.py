@@ -94,6 +94,7 @@ def start_run(recipe_path: Path, recipe: dict[str, Any], data: list[dict[str, An
     """A new run folder holding everything known before training."""
     fields = {
         "recipe": recipe_path.stem,
+        "recipe_sha256": file_sha256(recipe_path),
         "base_model": recipe["base_model"],
         "base_revision": recipe.get("revision_of_model"),
         "seed": recipe.get("seed"),

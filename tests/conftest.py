@@ -11,6 +11,9 @@ LONGEST_FIRST = (
     "test_sandbox_hostile.py",
     "test_sandbox.py",
     "test_recipes.py",
+    "test_hub_end_to_end.py",
+    "test_hub_faults.py",
+    "test_publish_chain.py",
 )
 
 
