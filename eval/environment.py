@@ -19,7 +19,17 @@ from typing import Any
 from eval.provenance import file_sha256, text_sha256
 
 ROOT = Path(__file__).resolve().parent.parent
-NOISY = ("torchao", "torch.utils._pytree", "lm_eval", "lm-eval", "transformers", "datasets", "peft", "accelerate")
+NOISY = (
+    "torchao",
+    "torch.utils._pytree",
+    "lm_eval",
+    "lm-eval",
+    "transformers",
+    "datasets",
+    "peft",
+    "accelerate",
+    "bitsandbytes",
+)
 # Set or not, they change what is computed, where, or where models come from.
 KNOWN_VARIABLES = (
     "CUDA_VISIBLE_DEVICES",
