@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from eval.records import Interval
+from eval.results import Interval
 
 FEW = 50  # clusters below which the t approximation is not trusted
 EXACT_TEST = 16  # differing clusters up to which a p-value counts every pattern of signs (65,536)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from eval.clusters import sign_flip_p
 from eval.errors import UserError
-from eval.records import BASELINE, CANDIDATE, Comparison, Exploration, Interval, Score, SliceResult
+from eval.records import BASELINE, CANDIDATE, Score
+from eval.results import Comparison, Exploration, Interval, SliceResult
 from eval.stats import (
     benjamini_hochberg,
     difference_interval,

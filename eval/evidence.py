@@ -10,7 +10,8 @@ from eval.config import Suite
 from eval.environment import headline_versions, machine
 from eval.files import read_json, write_jsonl
 from eval.provenance import file_sha256
-from eval.records import AdapterEffect, Generation, Item, Metrics
+from eval.records import Generation, Item
+from eval.results import AdapterEffect, Metrics
 from eval.run_folder import read_run
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from eval.errors import UserError
-from eval.records import Generation, Item, Judgement, Metrics, Observation, Record, Score
+from eval.records import Generation, Item, Judgement, Observation, Record, Score
+from eval.results import Metrics
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 

@@ -13,7 +13,7 @@ from eval.errors import UserError
 from eval.gate_rules import Gate, GateRule, NoHardBreak, Noninferiority, PairedRule
 from eval.noise import lies_inside
 from eval.power import items_for_rate, items_needed
-from eval.records import Comparison, GateResult, Interval, Outcome, SliceResult
+from eval.results import Comparison, GateResult, Interval, Outcome, SliceResult
 from eval.sequential import anytime_difference, anytime_interval, random_place
 from eval.stats import clopper_pearson_interval, difference_interval, difference_p, holm
 

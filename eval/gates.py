@@ -23,7 +23,8 @@ from eval.files import read_jsonl, read_metrics
 from eval.gate_outcomes import compare_in, in_order, judge_gate
 from eval.noise import parse_floor
 from eval.power_table import observed_power
-from eval.records import AdapterEffect, Comparison, Exploration, GateResult, PowerRow, Score, Verdict
+from eval.records import Score
+from eval.results import AdapterEffect, Comparison, Exploration, GateResult, PowerRow, Verdict
 from eval.run_folder import resolve_run
 
 EXIT_CODES: Mapping[Verdict, int] = {"ship": SHIP, "no-ship": NO_SHIP, "inconclusive": INCONCLUSIVE}

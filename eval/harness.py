@@ -29,7 +29,8 @@ from eval.config import Suite  # noqa: E402
 from eval.errors import UserError  # noqa: E402
 from eval.lm_tasks import LoadedTask, Sample  # noqa: E402
 from eval.provenance import json_sha256  # noqa: E402
-from eval.records import BASELINE, CANDIDATE, AdapterEffect, Generation  # noqa: E402
+from eval.records import BASELINE, CANDIDATE, Generation  # noqa: E402
+from eval.results import AdapterEffect  # noqa: E402
 
 PROBE_PROMPTS = 8
 transformers.utils.logging.disable_progress_bar()

@@ -22,7 +22,8 @@ from lm_eval.tasks import TaskManager, get_task_dict  # noqa: E402
 from eval.config import DRIFT, ROOT, Suite, Task  # noqa: E402
 from eval.errors import UserError  # noqa: E402
 from eval.provenance import file_sha256, json_sha256  # noqa: E402
-from eval.records import Generation, Score, TaskSummary, finite  # noqa: E402
+from eval.records import Generation, Score, finite  # noqa: E402
+from eval.results import TaskSummary  # noqa: E402
 
 TASKS_FOLDER = ROOT / "eval" / "tasks"
 

@@ -22,7 +22,8 @@ from eval.gates import Decision
 from eval.harness import Model, plan_batches
 from eval.lm_tasks import LoadedTask, Sample, score
 from eval.lm_tasks import summarise as summarise_task
-from eval.records import BASELINE, CANDIDATE, Generation, Judgement, Observation, Score, SequentialUse, TaskSummary
+from eval.records import BASELINE, CANDIDATE, Generation, Judgement, Observation, Score
+from eval.results import SequentialUse, TaskSummary
 from eval.sandbox import Sandbox
 from eval.sequential import random_place
 

@@ -6,7 +6,7 @@ from eval.config import Suite
 from eval.errors import UserError
 from eval.gate_rules import Gate, PairedRule
 from eval.power import detectable_distance, items_for_certainty, items_needed, passing_rate
-from eval.records import Comparison, PowerRow
+from eval.results import Comparison, PowerRow
 
 
 def planned_power(suite: Suite, items: Mapping[str, tuple[int, int]]) -> list[PowerRow]:

@@ -18,7 +18,8 @@ from eval.config import Suite
 from eval.errors import UserError
 from eval.gates import decide
 from eval.noise import lies_inside, parse_floor
-from eval.records import BASELINE, CANDIDATE, AdapterEffect, Generation, Score, SelfCheck
+from eval.records import BASELINE, CANDIDATE, Generation, Score
+from eval.results import AdapterEffect, SelfCheck
 
 Values = dict[str, set[float]]  # arm -> the distinct values it scored
 

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from eval.clusters import bisect
-from eval.records import Interval
+from eval.results import Interval
 
 SHARES = np.linspace(0.025, 0.975, 20)  # of what could be staked at most
 # What each starts with. Any numbers of sum 1 are valid; these were compared with others in docs/gates.md.

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import bdtr, betaincinv, stdtr, stdtrit
 
 from eval.clusters import Clusters, cluster_sums, mean_interval, mean_p
-from eval.records import Interval
+from eval.results import Interval
 
 BISECTIONS = 50  # halves an interval of width 2 to less than 1e-14
 CLUSTERED = "tango score, counts divided by the design effect"

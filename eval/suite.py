@@ -33,8 +33,9 @@ from eval.noise import backend_of, floor_for
 from eval.partial_log import PartialLog
 from eval.power_table import planned_power, power_lines, refuse_weak_gates
 from eval.provenance import file_sha256, json_sha256
-from eval.records import BASELINE, CANDIDATE, Generation, Metrics, PowerRow
+from eval.records import BASELINE, CANDIDATE, Generation
 from eval.report.rendering import render_report
+from eval.results import Metrics, PowerRow
 from eval.run_folder import RESULTS, resolve_run, update_run
 from eval.sandbox import Sandbox, open_sandbox
 from eval.self_checks import self_checks

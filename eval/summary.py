@@ -6,7 +6,7 @@ from eval.baselines import BASE
 from eval.candidate import Candidate
 from eval.config import ROOT
 from eval.errors import UserError
-from eval.records import Metrics
+from eval.results import Metrics
 
 
 def say_verdict(run: Path, metrics: Metrics) -> None:

@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from eval.config import ROOT, Suite
 from eval.errors import Refused, UserError
-from eval.records import Comparison, Interval, Metrics
+from eval.results import Comparison, Interval, Metrics
 from scripts.review import Review
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"

@@ -23,7 +23,8 @@ from typing import Any
 
 from eval.errors import run_command
 from eval.files import read_json, read_jsonl, read_metrics, write_text
-from eval.records import Metrics, Record, Score
+from eval.records import Record, Score
+from eval.results import Metrics
 from eval.run_folder import resolve_run
 
 Row = dict[str, Any]

@@ -15,7 +15,8 @@ from pydantic import Field, ValidationError
 from eval.errors import Refused, UserError
 from eval.files import first_problem, read_json, write_json, write_text
 from eval.provenance import file_sha256, write_manifest
-from eval.records import Record, Verdict
+from eval.records import Record
+from eval.results import Verdict
 from scripts.adapter_files import CONFIG
 from scripts.bom import write_bom
 from scripts.card import MANIFEST, Evidence, hub_base, render_card

@@ -26,7 +26,8 @@ from eval.config import ReviewPolicy, load_suite
 from eval.errors import Refused, UserError, run_command
 from eval.files import first_problem, read_json, read_metrics, write_json
 from eval.provenance import file_sha256
-from eval.records import Record, Verdict
+from eval.records import Record
+from eval.results import Verdict
 from eval.run_folder import resolve_run
 from scripts.signing import default_key, git_setting, sign, verify
 

@@ -29,7 +29,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from eval.errors import ProjectError, UserError
 from eval.files import read_metrics
 from eval.provenance import json_sha256
-from eval.records import Verdict
+from eval.results import Verdict
 from scripts.review import (
     REVIEW,
     Choice,

@@ -24,7 +24,8 @@ from eval.config import ROOT, ReviewPolicy, Suite, load_suite
 from eval.errors import Refused, UserError
 from eval.files import read_json, read_jsonl, read_metrics
 from eval.provenance import file_sha256
-from eval.records import Metrics, Score
+from eval.records import Score
+from eval.results import Metrics
 from eval.run_folder import read_run
 from scripts.adapter_files import WEIGHTS, check_adapter, read_text
 from scripts.card import Evidence, hub_base

@@ -18,7 +18,8 @@ from eval.gates import decide
 from eval.judgements import JUDGED_VALUES, NOT_FOR_EXECUTION
 from eval.judgements import METRIC as EXECUTES_EQUAL
 from eval.provenance import json_sha256
-from eval.records import BASELINE, CANDIDATE, Generation, Item, Judgement, Metrics, Score
+from eval.records import BASELINE, CANDIDATE, Generation, Item, Judgement, Score
+from eval.results import Metrics
 
 
 def check_decision(suite: Suite, metrics: Metrics, scores: list[Score], folder: Path) -> None:

@@ -14,16 +14,8 @@ from eval.files import read_json, read_jsonl, read_metrics, write_json, write_js
 from eval.gates import decide
 from eval.noise import MetricNoise, NoiseFloor, TaskNoise
 from eval.power_table import planned_power
-from eval.records import (
-    AdapterEffect,
-    Generation,
-    Item,
-    Metrics,
-    Score,
-    SelfCheck,
-    SequentialUse,
-    TaskSummary,
-)
+from eval.records import Generation, Item, Score
+from eval.results import AdapterEffect, Metrics, SelfCheck, SequentialUse, TaskSummary
 
 HOSTILE = (
     "</pre></script><script>alert(1)</script> `a` ```` | b\n```\n# not a heading <img src=x onerror=alert(2)> "

@@ -19,7 +19,8 @@ from eval.errors import run_command
 from eval.files import read_json, read_jsonl, write_json, write_jsonl
 from eval.gates import decide
 from eval.provenance import file_sha256, json_sha256, text_sha256, write_manifest
-from eval.records import BASELINE, CANDIDATE, AdapterEffect, Generation, Item, Metrics, Score, TaskSummary
+from eval.records import BASELINE, CANDIDATE, Generation, Item, Score
+from eval.results import AdapterEffect, Metrics, TaskSummary
 
 TASKS, METRIC, SAMPLES = ("translate", "refuse"), "accuracy", 60
 BASELINE_RIGHT = 20

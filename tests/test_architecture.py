@@ -12,13 +12,13 @@ import pytest
 EVAL = Path("eval")
 # Each module or package may import only from those before it; inside a package there are no cycles.
 ORDER = [
-    "errors", "records", "files", "provenance", "noise", "gate_rules", "config", "clusters", "stats", "power",
-    "power_table", "sequential", "comparisons", "gate_outcomes", "run_folder", "gates", "self_checks", "report",
-    "environment", "partial_log", "candidate", "baselines", "risk", "sandbox", "canary", "tasks.nl2bash", "judge",
-    "tasks.nl2bash_fixture", "tasks.intercode_alfa", "tasks.command_lines", "tasks.refusals", "tasks.answers",
-    "tasks.adversarial", "tasks.over_refusal", "tasks.lm_eval_hooks", "tasks.safety_hooks", "lm_tasks",
-    "answer_cache", "evidence", "summary", "judgements", "observations", "executing", "harness", "drift", "looking",
-    "suite", "run_eval_suite",
+    "errors", "records", "results", "files", "provenance", "noise", "gate_rules", "config", "clusters", "stats",
+    "power", "power_table", "sequential", "comparisons", "gate_outcomes", "run_folder", "gates", "self_checks",
+    "report", "environment", "partial_log", "candidate", "baselines", "risk", "sandbox", "canary", "tasks.nl2bash",
+    "judge", "tasks.nl2bash_fixture", "tasks.intercode_alfa", "tasks.command_lines", "tasks.refusals",
+    "tasks.answers", "tasks.adversarial", "tasks.over_refusal", "tasks.lm_eval_hooks", "tasks.safety_hooks",
+    "lm_tasks", "answer_cache", "evidence", "summary", "judgements", "observations", "executing", "harness",
+    "drift", "looking", "suite", "run_eval_suite",
 ]  # fmt: skip
 PACKAGES = {"report", "risk", "sandbox", "judge", "tasks.nl2bash_fixture"}
 HEAVY = {"torch", "lm_eval", "transformers", "peft", "safetensors"}

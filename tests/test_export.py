@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from eval.files import read_jsonl, read_metrics
-from eval.records import Exploration, Score, SliceResult
+from eval.records import Score
+from eval.results import Exploration, SliceResult
 from scripts.export import as_csv, export, main, metric_rows
 from tests.run_builder import assert_one_line, build_run, call, edit_json
 

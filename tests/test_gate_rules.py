@@ -5,7 +5,8 @@ import pytest
 from eval.config import Suite
 from eval.errors import UserError
 from eval.gates import Decision, decide
-from eval.records import AdapterEffect, GateResult, Score
+from eval.records import Score
+from eval.results import AdapterEffect, GateResult
 
 EFFECT = AdapterEffect(
     tensors=4, tensors_loaded=4, nonzero_updates=2, probe_prompts=2, max_logit_change=1.5, answers_changed=9, samples=10

@@ -13,7 +13,8 @@ from eval.config import Suite
 from eval.errors import UserError
 from eval.files import write_jsonl
 from eval.gates import decide
-from eval.records import AdapterEffect, Score
+from eval.records import Score
+from eval.results import AdapterEffect
 
 EFFECT = AdapterEffect(
     tensors=4, tensors_loaded=4, nonzero_updates=2, probe_prompts=2, max_logit_change=1.5, answers_changed=9, samples=10

@@ -5,7 +5,7 @@ import pytest
 from eval.config import Suite
 from eval.errors import UserError
 from eval.power_table import observed_power, planned_power, power_lines, refuse_weak_gates
-from eval.records import Comparison
+from eval.results import Comparison
 
 NONINFERIOR = {"id": "g", "task": "t", "metric": "m", "rule": "noninferiority", "margin": 0.03}
 RARE = {"id": "r", "task": "t", "metric": "m", "rule": "max_rate", "limit": 0.05}

@@ -7,7 +7,8 @@ import pytest
 
 from eval.config import Suite
 from eval.errors import UserError
-from eval.records import BASELINE, CANDIDATE, AdapterEffect, Generation, Interval, Score, SelfCheck
+from eval.records import BASELINE, CANDIDATE, Generation, Score
+from eval.results import AdapterEffect, Interval, SelfCheck
 from eval.self_checks import adapter_took_effect, baseline_against_itself, comparable_arms, extremes, self_checks
 
 EFFECT = AdapterEffect(

@@ -12,7 +12,8 @@ from eval.comparisons import pair_scores
 from eval.config import load_suite
 from eval.files import read_json, read_jsonl, read_metrics
 from eval.gates import decide, in_order
-from eval.records import Generation, Item, Judgement, Metrics, Score
+from eval.records import Generation, Item, Judgement, Score
+from eval.results import Metrics
 from eval.sequential import random_place
 from tests.test_suite import evaluate, make_run, make_suite
 

@@ -11,7 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from eval.records import Generation, Interval, Score
+from eval.records import Generation, Score
+from eval.results import Interval
 from eval.stats import wilson_interval
 
 BINS = 10

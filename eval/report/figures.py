@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from eval.records import Comparison, SliceResult
 from eval.report.forest import Drawing, Line, Panel, forest
 from eval.report.number_text import (
     SYMBOLS,
@@ -22,6 +21,7 @@ from eval.report.number_text import (
     paired_counts,
 )
 from eval.report.svg import NARROW, document, fragment, rect, shorten, text
+from eval.results import Comparison, SliceResult
 
 BAR_FILLS = {"both right": "right", "unchanged": "right", "won": "pass", "lost": "fail", "both wrong": "wrong"}
 

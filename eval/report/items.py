@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from eval.files import read_jsonl
-from eval.records import BASELINE, CANDIDATE, GateResult, Generation, Item, Judgement, Observed, Score
+from eval.records import BASELINE, CANDIDATE, Generation, Item, Judgement, Observed, Score
 from eval.report.number_text import GateRow, counts_harm
+from eval.results import GateResult
 
 EXECUTED = "executes_equal"
 Key = tuple[str, str]  # task, metric

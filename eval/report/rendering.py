@@ -21,7 +21,7 @@ from eval.config import load_suite
 from eval.errors import UserError
 from eval.files import read_jsonl, read_metrics, write_text
 from eval.provenance import file_sha256
-from eval.records import Metrics, PowerRow, Score
+from eval.records import Score
 from eval.report.calibration import Calibration, calibrations
 from eval.report.charts import loss_figure, reliability_figure, trend_figure
 from eval.report.figures import Figure, gates_figure, outcomes_figure, slices_figure
@@ -38,6 +38,7 @@ from eval.report.sentences import (
 )
 from eval.report.tables import category_tables, cost_tables, noise_rows, one_sided
 from eval.report.trends import Trend, trends_of
+from eval.results import Metrics, PowerRow
 from eval.run_folder import resolve_run
 
 

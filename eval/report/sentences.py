@@ -1,6 +1,6 @@
 """What the report says in sentences: the verdict, why it may mean nothing, and what to do next. Pure."""
 
-from eval.records import AdapterEffect, GateResult, Metrics
+from eval.results import AdapterEffect, GateResult, Metrics
 
 
 def verdict_sentence(metrics: Metrics) -> str:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eval.noise import parse_floor
-from eval.records import BASELINE, CANDIDATE, Item, Metrics, Observation, Score
+from eval.records import BASELINE, CANDIDATE, Item, Observation, Score
 from eval.report.escaped_text import duration, facts
 from eval.report.items import GatedMetric, optional
+from eval.results import Metrics
 from eval.stats import clopper_pearson_interval
 
 PER_ARM = (

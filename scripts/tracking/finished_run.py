@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from eval.errors import Refused, UserError
 from eval.files import first_problem, read_json, read_metrics
 from eval.provenance import json_sha256
-from eval.records import Interval, Metrics
+from eval.results import Interval, Metrics
 from eval.run_folder import read_run
 from scripts.secret_patterns import find_secrets, scan_file
 
