@@ -68,7 +68,7 @@ def test_readme_states_the_counts(grammar, rows):
 def test_counts(grammar, rows):
     splits = [shape.split for shape in grammar.shapes]
     assert splits.count("known") >= 105 and splits.count("unseen") >= 36
-    assert len(rows["train"]) >= 1400 and len(rows["train_small"]) >= 600
+    assert len(rows["train"]) >= 1400 and len(rows["train_small"]) >= 450
     assert len(rows["test_known"]) >= 210 and len(rows["test_unseen"]) >= 110 and len(rows["test_free"]) >= 100
 
 

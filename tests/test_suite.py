@@ -209,7 +209,7 @@ def test_a_damaged_adapter_is_no_ship(tmp_path: Path, monkeypatch: pytest.Monkey
     """The embedded base with an adapter whose weights are blown up: enough items to be sure it is no better."""
     run = make_run(tmp_path / "run", EMBEDDED, make_adapter(EMBEDDED, tmp_path / "damaged", scale=3.0))
     known = "securecli_nl2bash_known"
-    gate = {"id": "form", "task": known, "metric": "command_only", "rule": "superiority", "min_gain": 0.2}
+    gate = {"id": "form", "task": known, "metric": "command_only", "rule": "superiority", "min_gain": 0.5}
     backend = {"dtype": "bfloat16", "batch_size": 16}
     suite = make_suite(tmp_path / "suite.yaml", 16, gates=[gate], backend=backend)
     assert evaluate(monkeypatch, "--config", suite, "--run", run) == 1
