@@ -29,8 +29,9 @@ from tests.run_builder import assert_one_line, build_run, call, edit_json, judge
 from tests.tracked_run import CURVE, finished, installed
 
 pytestmark = pytest.mark.slow  # 30 s of CPU: four libraries start, two of them import a hundred others
+MADE_UP_KEY = "".join(str(digit) for digit in range(10)) * 4
 PLANTED = {  # each would end up in a tracker that stored its environment, its login or its user
-    "WANDB_API_KEY": "0123456789abcdef" * 2 + "01234567",
+    "WANDB_API_KEY": MADE_UP_KEY,
     "HF_TOKEN": "hf_" + "plantedTokenOfTheHost" * 2,
     "MLFLOW_TRACKING_PASSWORD": "planted-mlflow-password",
     "WANDB_USERNAME": "planted-user-of-the-host",
