@@ -10,7 +10,7 @@ export PYTHONUNBUFFERED := 1
 # Exit codes 1 (no-ship) and 3 (inconclusive) are answers; make calls them errors and says so after the verdict.
 .DEFAULT_GOAL := help
 .PHONY: help demo test setup model sandbox-root sandbox-check data lint preflight train eval self-check noise-floor \
-    damage-check report gate export track sync tracking-setup review bless publish demo-publish runs compare check \
+    damage-check report gate export track sync tracking-setup clean-cache review bless publish demo-publish runs compare check \
     check-golds hooks bench bench-sandbox bench-judge bench-risk bench-verdict bench-publish fuzz-risk
 
 help: ## list the commands
@@ -63,7 +63,8 @@ train: setup ## train RECIPE=; continues an interrupted run
 	@$(PY) -m scripts.train $(RECIPE)
 
 eval: sandbox-root ## generate, score, compare, gate and report RUN= (several names: several runs; SUITE= STRICT=1)
-	@$(PY) eval/run_eval_suite.py $(RUNS) $(if $(SUITE),--config $(SUITE)) $(if $(STRICT),--strict); code=$$?; \
+	@$(PY) eval/run_eval_suite.py $(RUNS) $(if $(SUITE),--config $(SUITE)) $(if $(STRICT),--strict) \
+	    $(if $(BASELINE),--baseline $(BASELINE)); code=$$?; \
 	    case $$code in 0|1|3) $(PY) -m scripts.track --quiet $(RUNS) || true ;; esac; exit $$code
 
 self-check: model sandbox-root ## the base against itself through the same code: must never ship
@@ -83,6 +84,9 @@ gate: setup ## decide RUN= again from its saved scores, under its own suite or S
 
 export: setup ## every number of RUN= as CSV and NDJSON
 	@$(PY) -m scripts.export $(if $(RUN),--run $(RUN))
+
+clean-cache: ## forget kept answers (.cache/answers); they are generated again when needed
+	@rm -rf .cache/answers && echo "clean-cache: .cache/answers is gone"
 
 tracking-setup: setup ## install the optional experiment trackers
 	@$(UV) --requirements requirements-tracking.txt

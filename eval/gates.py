@@ -138,6 +138,11 @@ def main() -> int:
     run = resolve_run(arguments.run or None)
     metrics = read_metrics(run / "metrics.json")
     suite = load_suite(resolve_suite(arguments.suite) if arguments.suite else run / "suite.yaml")
+    measured = load_suite(run / "suite.yaml").mode if (run / "suite.yaml").is_file() else suite.mode
+    if suite.mode != measured:
+        raise UserError(
+            f"{run.name} was evaluated in mode {measured}; suite {suite.name} is {suite.mode}: evaluate again"
+        )
     decision = decide(suite, read_jsonl(run / "scores.jsonl", Score), metrics.adapter_effect, metrics.noise)
     for gate in decision.gates:
         print(f"{gate.outcome:<13}{gate.tier:<10}{gate.id}: {gate.reason}")

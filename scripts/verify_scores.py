@@ -13,6 +13,7 @@ from typing import Any
 
 from eval.config import Suite
 from eval.errors import Refused
+from eval.evidence import baseline_of_suite
 from eval.files import read_jsonl
 from eval.gates import decide
 from eval.judgements import JUDGED_VALUES, NOT_FOR_EXECUTION
@@ -24,6 +25,11 @@ from eval.results import Metrics
 
 def check_decision(suite: Suite, metrics: Metrics, scores: list[Score], folder: Path) -> None:
     """Refused unless the scores, decided again, give verdict, reasons, gates and comparisons of metrics.json."""
+    if not baseline_of_suite(suite, metrics):
+        raise Refused(
+            f"{folder / 'metrics.json'}: compared with {metrics.baseline}, and the suite asks for {suite.baseline}: "
+            "`make eval` without BASELINE="
+        )
     again = decide(suite, scores, metrics.adapter_effect, metrics.noise)
     derived = {
         "verdict": again.verdict,

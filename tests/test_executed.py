@@ -16,7 +16,9 @@ from eval.records import Judgement, Observation, Score
 from eval.sandbox import Change, Entry, Execution, Limits, load_fixture, open_sandbox
 from scripts.verify_scores import check_executions
 
-TASK = SimpleNamespace(name="t", samples=[SimpleNamespace(id=name, cluster=name, category=None, doc={}) for name in "abc"])
+TASK = SimpleNamespace(
+    name="t", samples=[SimpleNamespace(id=name, cluster=name, category=None, doc={}) for name in "abc"]
+)
 
 
 def observation(**changes: Any) -> Observation:

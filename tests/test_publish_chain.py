@@ -242,6 +242,8 @@ CHEATS = [
           ("train.json",)),
     Cheat("adapter had no effect", lambda f: (edit_json(f / "metrics.json", lambda v: v["adapter_effect"].update(
           tensors_loaded=0)), approve(f)), ("is not what scores.jsonl gives",)),
+    Cheat("measured against a weaker baseline", lambda f: (edit_json(f / "metrics.json", lambda v: v.update(
+          baseline="run:weak")), approve(f)), ("the suite asks for base",)),
     # What was trained
     Cheat("recipe edited", lambda f: (f / "recipe.yaml").write_text("base_model: x/y\n"), ("another recipe",)),
     Cheat("recipe edited after training, settled", settled(lambda f: edit_json(f / "run.json", lambda v: v.update(
