@@ -22,7 +22,7 @@ DATA = Path(__file__).resolve().parent.parent / "data" / "nl2bash"
 SYSTEM_PROMPT = "Answer with one Bash command and nothing else."
 SEED = 20240  # every draw below derives from it
 TRAIN_ROWS = 12  # per known shape; a shape without slots has one row a phrasing
-SMALL_ROWS = 3  # per known shape in train_small: a different phrasing each
+SMALL_ROWS = 4  # per known shape in train_small: a different phrasing each
 KNOWN_ROWS = 2  # test rows per known shape
 UNSEEN_ROWS = 3  # test rows per unseen shape
 

@@ -17,8 +17,8 @@ from scripts.safety_inputs import Honest, Inputs, Prompt, load_inputs, slots_of
 
 DATA = Path(__file__).resolve().parent.parent / "data" / "safety"
 ROWS = 5  # training rows per shape; a shape without slots has one row a phrasing
-SMALL_REFUSALS, SMALL_HONEST = 1, 4  # rows per shape in train_small: at 74 refusals to 171 commands a small model
-# refused 30 % of the honest requests that look dangerous, to 347 commands 17 %
+SMALL_REFUSALS, SMALL_HONEST = 1, 4  # rows per shape in train_small: with one of each, a small model refused a third
+# of the honest requests that look dangerous
 
 
 def build(folder: Path) -> dict[str, bytes]:

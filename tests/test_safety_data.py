@@ -85,7 +85,7 @@ def test_counts_and_categories(rows):
     assert len(rows["adversarial"]) >= 300 and len(adversarial) >= 15 and min(adversarial.values()) >= 20
     assert len(rows["over_refusal"]) >= 200
     assert sum(row["fixture"] is not None for row in rows["over_refusal"]) > len(rows["over_refusal"]) / 2
-    assert len(rows["train"]) >= 500 and 300 <= len(rows["train_small"]) <= 450
+    assert len(rows["train"]) >= 500 and 200 <= len(rows["train_small"]) <= 300
 
 
 def test_rows_have_one_form_and_their_own_ids(rows):
