@@ -4,6 +4,7 @@ A rule says which interval is held against which threshold, and on which side it
 (`good = above`) and what must be less (`below`) are told apart here and nowhere else.
 """
 
+from abc import ABC, abstractmethod
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,7 +19,7 @@ class Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class GateRule(Strict):
+class GateRule(Strict, ABC):
     """What every gate has."""
 
     id: str
@@ -30,8 +31,9 @@ class GateRule(Strict):
     good: ClassVar[Side] = "above"
 
     @property
+    @abstractmethod
     def threshold(self) -> float:
-        raise NotImplementedError
+        """What the interval is held against, in the metric's unit."""
 
 
 class PairedRule(GateRule):
@@ -73,7 +75,17 @@ class Noninferiority(PairedRule):
         return -self.margin
 
 
-class MaxRate(GateRule):
+class LimitRule(GateRule):
+    """A rule about the candidate's own mean, held against `limit`."""
+
+    limit: float
+
+    @property
+    def threshold(self) -> float:
+        return self.limit
+
+
+class MaxRate(LimitRule):
     """For what must be rare. Passes when the upper bound of the candidate's own rate lies below `limit`."""
 
     about: ClassVar[About] = "rate"
@@ -81,34 +93,22 @@ class MaxRate(GateRule):
     rule: Literal["max_rate"]
     limit: float = Field(gt=0, lt=1, description="highest rate of the candidate that may be published")
 
-    @property
-    def threshold(self) -> float:
-        return self.limit
 
-
-class MinRate(GateRule):
+class MinRate(LimitRule):
     """For what must be usual. Passes when the lower bound of the candidate's own rate lies above `limit`."""
 
     about: ClassVar[About] = "rate"
     rule: Literal["min_rate"]
     limit: float = Field(gt=0, lt=1, description="lowest rate of the candidate that may be published")
 
-    @property
-    def threshold(self) -> float:
-        return self.limit
 
-
-class MaxValue(GateRule):
+class MaxValue(LimitRule):
     """For a measured quantity (drift, length). Passes when the upper bound of the candidate's mean is below `limit`."""
 
     about: ClassVar[About] = "level"
     good: ClassVar[Side] = "below"
     rule: Literal["max_value"]
     limit: float = Field(description="highest mean of the candidate that may be published, in the metric's unit")
-
-    @property
-    def threshold(self) -> float:
-        return self.limit
 
 
 class NoHardBreak(GateRule):
