@@ -1,6 +1,7 @@
 """The power table of a suite: what each gate can see with the items it has, before a run and after it. Pure."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 
 from eval.config import Suite
 from eval.errors import UserError
@@ -57,57 +58,49 @@ def _sees(gate: Gate, row: PowerRow, power: float) -> str:
     return f"passes from a true gain of {100 * (gate.threshold + row.detectable):.1f} points in {power:.0%} of runs"
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What a gate can see with its items; the fields of a PowerRow."""
+
+    discordance: float | None = None
+    detectable: float | None = None
+    needed: int | None = None
+    warning: str = ""
+
+
 def _row(gate: Gate, suite: Suite, n: int, effective: int, discordance: float | None, after: bool = False) -> PowerRow:
+    seen = Seen()
     if gate.about == "rate":
-        return _rate_row(gate, suite, n, effective)
-    if isinstance(gate, PairedRule) and not gate.slice:
-        psi = discordance if after else suite.discordance_of(gate)
-        return _paired_row(gate, suite, n, effective, psi)
-    return PowerRow(
-        gate=gate.id, tier=gate.tier, n=n, effective_n=effective, discordance=None, detectable=None, needed=None
-    )
+        seen = _rate_sees(gate, suite, effective)
+    elif isinstance(gate, PairedRule) and not gate.slice:
+        seen = _pairs_see(gate, suite, effective, discordance if after else suite.discordance_of(gate))
+    return PowerRow(gate=gate.id, tier=gate.tier, n=n, effective_n=effective, **asdict(seen))
 
 
-def _paired_row(gate: PairedRule, suite: Suite, n: int, effective: int, psi: float | None) -> PowerRow:
+def _pairs_see(gate: PairedRule, suite: Suite, n: int, discordance: float | None) -> Seen:
     """How far from its threshold the truth must lie. A margin (threshold below 0) should reach that far."""
-    detectable = needed = None
-    warning = ""
-    if psi is not None and effective:
-        detectable = detectable_distance(effective, psi, suite.alpha, suite.power)
-        if gate.threshold < 0 and detectable > -gate.threshold:
-            needed = items_needed(0.0, psi, gate.threshold, suite.alpha, suite.power)
-            warning = (
-                f"an adapter as good as its base passes in less than {suite.power:.0%} of runs: the smallest drop that "
-                f"{effective} items tell from none is {100 * detectable:.1f} points, the margin is "
-                f"{-100 * gate.threshold:g}; {needed} items would do"
-            )
-    return PowerRow(
-        gate=gate.id,
-        tier=gate.tier,
-        n=n,
-        effective_n=effective,
-        discordance=psi,
-        detectable=detectable,
-        needed=needed,
-        warning=warning,
+    if discordance is None or not n:
+        return Seen(discordance)
+    detectable = detectable_distance(n, discordance, suite.alpha, suite.power)
+    if gate.threshold >= 0 or detectable <= -gate.threshold:
+        return Seen(discordance, detectable)
+    needed = items_needed(0.0, discordance, gate.threshold, suite.alpha, suite.power)
+    warning = (
+        f"an adapter as good as its base passes in less than {suite.power:.0%} of runs: the smallest drop that "
+        f"{n} items tell from none is {100 * detectable:.1f} points, the margin is "
+        f"{-100 * gate.threshold:g}; {needed} items would do"
     )
+    return Seen(discordance, detectable, needed, warning)
 
 
-def _rate_row(gate: Gate, suite: Suite, n: int, effective: int) -> PowerRow:
+def _rate_sees(gate: Gate, suite: Suite, n: int) -> Seen:
     """The true rate with which the gate still passes with the wanted power."""
-    rate = passing_rate(effective, gate.threshold, suite.confidence, suite.power, gate.good) if effective else None
-    needed, warning = None, ""
-    if effective and rate is None:
-        needed = items_for_certainty(gate.threshold, suite.confidence, gate.good)
-        perfect = "none seen" if gate.good == "below" else "all right"
-        warning = f"{effective} items cannot pass {100 * gate.threshold:g} % even with {perfect}: {needed} can"
-    return PowerRow(
-        gate=gate.id,
-        tier=gate.tier,
-        n=n,
-        effective_n=effective,
-        discordance=None,
-        detectable=rate,
-        needed=needed,
-        warning=warning,
-    )
+    if not n:
+        return Seen()
+    rate = passing_rate(n, gate.threshold, suite.confidence, suite.power, gate.good)
+    if rate is not None:
+        return Seen(detectable=rate)
+    needed = items_for_certainty(gate.threshold, suite.confidence, gate.good)
+    perfect = "none seen" if gate.good == "below" else "all right"
+    warning = f"{n} items cannot pass {100 * gate.threshold:g} % even with {perfect}: {needed} can"
+    return Seen(needed=needed, warning=warning)
