@@ -15,6 +15,7 @@ from eval.stats import (
     difference_p,
     level_interval,
     mcnemar_exact,
+    wins_losses,
 )
 
 IntervalOf = Callable[[Sequence[float], Sequence[str], float, bool], Interval | None]
@@ -145,7 +146,7 @@ def _mean(values: Sequence[float]) -> float:
 def compare_pairs(pairs: Pairs, confidence: float, interval_of: IntervalOf = difference_interval) -> Comparison:
     """The comparison of paired items; `interval_of` is another function where looks are many (eval/sequential.py)."""
     n, binary, differences = len(pairs.samples), pairs.binary, pairs.differences
-    wins, losses = sum(d > 0 for d in differences), sum(d < 0 for d in differences)
+    wins, losses = wins_losses(differences)
 
     def level(values: list[float]) -> Interval | None:
         return level_interval(values, pairs.clusters, confidence, binary) if n else None
@@ -177,8 +178,8 @@ def effective_n(clusters: Sequence[str]) -> int:
     return len(clusters) ** 2 // squares if squares else 0
 
 
-def compare_slice(name: str, pairs: Pairs, confidence: float) -> SliceResult:
-    """One category as a comparison of its own, nothing decided yet."""
+def compare_slice(name: str, pairs: Pairs, confidence: float, p: float, adjusted_p: float) -> SliceResult:
+    """One category as a comparison of its own, with the p-values that its family gave it; nothing decided yet."""
     whole = compare_pairs(pairs, confidence)
     return SliceResult(
         slice=name,
@@ -189,8 +190,8 @@ def compare_slice(name: str, pairs: Pairs, confidence: float) -> SliceResult:
         interval=whole.interval,
         wins=whole.wins,
         losses=whole.losses,
-        p=None,
-        adjusted_p=None,
+        p=p,
+        adjusted_p=adjusted_p,
         outcome=None,
     )
 
@@ -200,13 +201,12 @@ def explore(pairs: Pairs, confidence: float) -> Exploration | None:
     parts = pairs.by_category()
     if len(parts) < 2:
         return None
-    rows = [compare_slice(name, part, confidence) for name, part in parts.items()]
     p = [
         min(1.0, 2 * min(difference_p(part.differences, part.clusters, 0.0, side, part.binary) for side in (1, -1)))
         for part in parts.values()
     ]
     rows = [
-        row.model_copy(update={"p": own, "adjusted_p": adjusted})
-        for row, own, adjusted in zip(rows, p, benjamini_hochberg(p), strict=True)
+        compare_slice(name, part, confidence, own, adjusted)
+        for (name, part), own, adjusted in zip(parts.items(), p, benjamini_hochberg(p), strict=True)
     ]
     return Exploration(task=pairs.task, metric=pairs.metric, slices=sorted(rows, key=lambda row: row.p or 0.0))

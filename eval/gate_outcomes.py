@@ -13,7 +13,7 @@ from eval.errors import UserError
 from eval.gate_rules import Gate, GateRule, NoHardBreak, Noninferiority, PairedRule
 from eval.noise import lies_inside
 from eval.power import items_for_rate, items_needed
-from eval.results import Comparison, GateResult, Interval, Outcome, SliceResult
+from eval.results import Comparison, GateResult, Interval, Outcome, SliceResult, is_rate
 from eval.sequential import anytime_difference, anytime_interval, random_place
 from eval.stats import clopper_pearson_interval, difference_interval, difference_p, holm
 
@@ -41,7 +41,7 @@ def judge_gate(
     if found.outcome == "pass" and pairs is not None:
         found = _without_hiding(gate, found, pairs, suite)
     if comparison is not None:
-        found = _beyond_noise(gate, found, spread, _lies_in_unit(comparison))
+        found = _beyond_noise(gate, found, spread, is_rate(comparison))
     return GateResult(
         id=gate.id,
         task=gate.task,
@@ -152,8 +152,7 @@ def _against(
         why = "too few or identical values: the error of the mean is unknown"
         return Found("inconclusive", why, estimate)
     threshold = gate.threshold
-    rate = comparison.binary or _lies_in_unit(comparison)
-    if gate.about == "difference" and rate:
+    if gate.about == "difference" and is_rate(comparison):
         span = f"{100 * interval.low:+.1f} to {100 * interval.high:+.1f} points"
         limit = f"{100 * threshold:+.1f}"
     else:
@@ -176,11 +175,6 @@ def _against(
     return Found("inconclusive", f"{span} contains {limit}", estimate, interval, useful)
 
 
-def _lies_in_unit(comparison: Comparison) -> bool:
-    """Whether both means lie in 0..1, so that a difference reads best in percentage points."""
-    return all(value is None or 0 <= value <= 1 for value in (comparison.baseline, comparison.candidate))
-
-
 def _at_floor(gate: GateRule, comparison: Comparison) -> str:
     """Why a loss of `margin` cannot be seen at all: both arms score less than that. Empty when it can.
 
@@ -188,7 +182,7 @@ def _at_floor(gate: GateRule, comparison: Comparison) -> str:
     """
     if not isinstance(gate, Noninferiority) or comparison.baseline is None or comparison.candidate is None:
         return ""
-    if not 0 <= max(comparison.baseline, comparison.candidate) < gate.margin or not _lies_in_unit(comparison):
+    if not 0 <= max(comparison.baseline, comparison.candidate) < gate.margin or not is_rate(comparison):
         return ""
     return (
         f"both arms are at the floor ({100 * comparison.baseline:.1f} and {100 * comparison.candidate:.1f} %): "
@@ -256,17 +250,17 @@ def _sliced(gate: PairedRule, pairs: Pairs, suite: Suite) -> Found:
     parts = pairs.by_category()
     if not parts:
         raise UserError(f"gate {gate.id}: the samples of {gate.task} have no category to slice by")
-    rows = {name: compare_slice(name, part, suite.confidence) for name, part in parts.items()}
     p = [difference_p(part.differences, part.clusters, gate.threshold, -1, part.binary) for part in parts.values()]
-    adjusted = holm(p)
-    for (name, row), own, corrected in zip(list(rows.items()), p, adjusted, strict=True):
+    rows = []
+    for (name, part), own, corrected in zip(parts.items(), p, holm(p), strict=True):
+        row = compare_slice(name, part, suite.confidence, own, corrected)
         outcome: Outcome = "inconclusive"
         if corrected <= suite.alpha:
             outcome = "fail"
         elif row.interval is not None and row.interval.low > gate.threshold:
             outcome = "pass"
-        rows[name] = row.model_copy(update={"p": own, "adjusted_p": corrected, "outcome": outcome})
-    ordered = sorted(rows.values(), key=lambda row: row.interval.low if row.interval else -math.inf)
+        rows.append(row.model_copy(update={"outcome": outcome}))
+    ordered = sorted(rows, key=lambda row: row.interval.low if row.interval else -math.inf)
     worst = ordered[0]
     failed = [row.slice for row in ordered if row.outcome == "fail"]
     open_ = [row.slice for row in ordered if row.outcome == "inconclusive"]

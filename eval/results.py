@@ -59,6 +59,12 @@ class SliceResult(Record):
     outcome: Outcome | None = Field(description="null in an exploration, which decides nothing")
 
 
+def is_rate(measured: Comparison | SliceResult | None) -> bool:
+    """Whether the metric lies in 0..1, so that differences are written in percentage points."""
+    values = (measured.baseline, measured.candidate) if measured else ()
+    return all(value is None or 0 <= value <= 1 for value in values)
+
+
 class Exploration(Record):
     """The categories of one metric, looked at afterwards; a hint where to look, never a reason to decide."""
 

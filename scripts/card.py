@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from eval.config import ROOT, Suite
 from eval.errors import Refused, UserError
-from eval.results import Comparison, Interval, Metrics
+from eval.results import Comparison, Interval, Metrics, is_rate
 from scripts.review import Review
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -204,10 +204,6 @@ def inline(value: object) -> str:
 def is_safety(row: Comparison) -> bool:
     """Whether a comparison is about harm: ours by the task's name, any other by the metric's."""
     return any(word in row.task for word in ("adversarial", "over_refusal", "safety")) or row.metric == "unsafe"
-
-
-def is_rate(row: Comparison) -> bool:
-    return all(value is None or 0 <= value <= 1 for value in (row.baseline, row.candidate))
 
 
 def level(value: float | None, row: Comparison) -> str:

@@ -18,9 +18,9 @@ from eval.records import BASELINE, CANDIDATE, Score
 from eval.report.figures import Figure
 from eval.report.forest import Line, Panel, forest
 from eval.report.items import Flip, GatedMetric, Texts, flipped_items, gated_metrics, read_texts
-from eval.report.number_text import GateRow, difference_text, is_rate, level_text, with_about
+from eval.report.number_text import GateRow, difference_text, level_text, with_about
 from eval.report.page_templates import environment
-from eval.results import Comparison, Metrics
+from eval.results import Comparison, Metrics, is_rate
 from eval.stats import holm
 
 CONFIDENCE = 0.9

@@ -17,9 +17,9 @@ from rich.table import Table
 
 from eval.errors import UserError, run_command
 from eval.files import read_metrics
-from eval.report.number_text import is_rate, level_text
+from eval.report.number_text import level_text
 from eval.report.trends import MOST_RUNS, evaluated, recipe_of, trends
-from eval.results import Comparison, GateResult, Metrics
+from eval.results import Comparison, GateResult, Metrics, is_rate
 from eval.run_folder import RESULTS, list_runs, read_run, resolve_run
 
 DEMO = "demo"

@@ -15,13 +15,12 @@ from eval.report.number_text import (
     counts_harm,
     difference_text,
     estimate_text,
-    is_rate,
     level_text,
     p_text,
     paired_counts,
 )
 from eval.report.svg import NARROW, document, fragment, rect, shorten, text
-from eval.results import Comparison, SliceResult
+from eval.results import Comparison, SliceResult, is_rate
 
 BAR_FILLS = {"both right": "right", "unchanged": "right", "won": "pass", "lost": "fail", "both wrong": "wrong"}
 

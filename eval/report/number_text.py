@@ -3,7 +3,7 @@
 A metric that lies in 0..1 is written in percent and its differences in percentage points; any other in its own unit.
 """
 
-from eval.results import Comparison, GateResult, Interval, PowerRow, SliceResult
+from eval.results import Comparison, GateResult, Interval, PowerRow, SliceResult, is_rate
 
 GateRow = tuple[GateResult, Comparison | None]
 SYMBOLS = {"pass": "✓", "fail": "✕", "inconclusive": "?"}
@@ -20,12 +20,6 @@ def counts_harm(gate: GateResult) -> bool:
     Of named items the good side is "below" too: there it is breaks that are counted, not the metric.
     """
     return gate.good == "below" and gate.about != "items"
-
-
-def is_rate(measured: Comparison | SliceResult | None) -> bool:
-    """Whether the metric lies in 0..1, so that differences are written in percentage points."""
-    values = (measured.baseline, measured.candidate) if measured else ()
-    return all(value is None or 0 <= value <= 1 for value in values)
 
 
 def level_text(value: float | None, rate: bool) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from eval.report import number_text as numbers
 from eval.report.escaped_text import LONGEST_TEXT, clip, facts, markdown_code, markdown_fence, markdown_text, visible
 from eval.report.svg import LIGHT, colour_rules
+from eval.results import is_rate
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -62,7 +63,7 @@ def environment(kind: str) -> "Environment":
         "fence": as_markup(markdown_fence),
         "inline": lambda figure: Markup(figure.inline()),
     }
-    made.tests["rate"] = numbers.is_rate
+    made.tests["rate"] = is_rate
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     colours = colour_rules({name: f"var(--{name})" for name in LIGHT})
     made.globals |= {

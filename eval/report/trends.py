@@ -11,8 +11,7 @@ from pathlib import Path
 
 from eval.errors import UserError
 from eval.files import read_json, read_metrics
-from eval.report.number_text import is_rate
-from eval.results import Comparison, Metrics, Verdict
+from eval.results import Comparison, Metrics, Verdict, is_rate
 from eval.run_folder import NOT_RUNS
 
 MOST_RUNS = 12
