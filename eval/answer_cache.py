@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from eval.config import ROOT
+from eval.config import ROOT, Suite
+from eval.environment import headline_versions
 from eval.files import write_text
 from eval.partial_log import PartialLog, Place
 from eval.provenance import file_sha256, json_sha256, text_sha256
@@ -92,6 +93,24 @@ def _head(body: str) -> str:
 def batch_digest(batch: "Sequence[Sample]") -> str:
     """Digest of what one batch asks: kinds of request, prompts and settings, in their order."""
     return json_sha256([[s.task, s.id, s.request, s.instances[0].request_type, s.prompt_sha256] for s in batch])
+
+
+def maker_of(suite: Suite, base: Any, device: dict[str, Any], adapter_sha256: str | None) -> str:
+    """Digest of everything but the prompts that decides an answer.
+
+    `base`: what `base_identity` says, or any other name of the base model; `device`: facts of where it runs.
+    """
+    return json_sha256(
+        {
+            "base": base,
+            "backend": suite.backend.model_dump(exclude={"batch_size"}),  # the batch is part of an entry's name
+            "seed": suite.seed,
+            "versions": headline_versions(),
+            "device": device,
+            "code": file_sha256(ROOT / "eval" / "harness.py"),
+            "adapter": adapter_sha256,
+        }
+    )
 
 
 def base_identity(base_model: str, revision: str | None, commit: str | None) -> Any:

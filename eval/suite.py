@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eval.answer_cache import FOLDER, AnswerCache, Answers, base_identity, costs
+from eval.answer_cache import FOLDER, AnswerCache, Answers, base_identity, costs, maker_of
 from eval.baselines import Baseline, resolve_baseline
 from eval.candidate import Candidate, candidate_of, self_check
 from eval.comparisons import effective_n
@@ -59,6 +59,7 @@ class Bench:
     strict: bool = False
     base: tuple[str, str | None] | None = None
     lm: Any = None
+    identity: Any = None  # what `base_identity` says of it
 
 
 def evaluate(bench: Bench, candidate: Candidate, baseline: Baseline) -> Metrics:
@@ -85,11 +86,10 @@ def evaluate(bench: Bench, candidate: Candidate, baseline: Baseline) -> Metrics:
     effect = harness.adapter_effect(model, tasks + prompts)
     loaded = time.monotonic()
 
-    base = base_identity(candidate.base_model, candidate.revision, model.lm.commit)
-    backend = backend_of(base, harness.device_facts(model), headline_versions())
-    noise = floor_for(RESULTS / "noise", backend, [task.name for task in tasks]) if base is not None else None
+    backend = backend_of(bench.identity, harness.device_facts(model), headline_versions())
+    noise = floor_for(RESULTS / "noise", backend, [task.name for task in tasks]) if bench.identity is not None else None
     judge = partial(decide, suite, effect=effect, noise=noise)
-    answers = open_answers(bench, candidate, baseline, model, tasks + prompts, base)
+    answers = open_answers(bench, candidate, baseline, model, tasks + prompts)
     stage = looking.Stage(suite, run, model, answers, bench.sandbox, say)
     if suite.mode == "fixed":
         asked = looking.ask_all(stage, tasks)
@@ -154,35 +154,27 @@ def load(bench: Bench, candidate: Candidate, baseline: Baseline) -> "Model":
     from eval import harness
 
     base = (candidate.base_model, candidate.revision)
-    if bench.base != base:
+    loaded = bench.base == base
+    if not loaded:
         bench.base = bench.lm = None  # freed before the next one is loaded
     model = harness.load_model(bench.suite, *base, candidate.adapter, baseline.adapter, bench.lm)
-    bench.base, bench.lm = base, model.lm
+    if not loaded:
+        bench.base, bench.lm, bench.identity = base, model.lm, base_identity(*base, model.lm.commit)
     return model
 
 
 def open_answers(
-    bench: Bench, candidate: Candidate, baseline: Baseline, model: "Model", tasks: "list[LoadedTask]", base: Any
+    bench: Bench, candidate: Candidate, baseline: Baseline, model: "Model", tasks: "list[LoadedTask]"
 ) -> Answers:
-    """The answers of this evaluation, keyed by everything that decides one; under another key none is reused.
-
-    `base`: what `base_identity` says of the base model.
-    """
+    """The answers of this evaluation, keyed by everything that decides one; under another key none is reused."""
     from eval import harness
 
-    suite = bench.suite
-    if base is None and bench.cache is not None:
+    suite, known = bench.suite, bench.identity is not None
+    if not known and bench.cache is not None:
         say(f"no answers of {candidate.base_model} are kept or reused: its revision is not known")
-    maker = {
-        "base": base or [candidate.base_model, candidate.revision],
-        "backend": suite.backend.model_dump(exclude={"batch_size"}),  # the batch itself is part of an entry's name
-        "seed": suite.seed,
-        "versions": headline_versions(),
-        "device": harness.device_facts(model),
-        "code": file_sha256(ROOT / "eval" / "harness.py"),
-    }
+    base, device = bench.identity or [candidate.base_model, candidate.revision], harness.device_facts(model)
     adapters = {BASELINE: baseline.adapter_sha256, CANDIDATE: candidate.adapter_sha256}
-    makers = {arm: json_sha256({**maker, "adapter": adapter}) for arm, adapter in adapters.items()}
+    makers = {arm: maker_of(suite, base, device, adapter) for arm, adapter in adapters.items()}
     key = json_sha256(
         {
             "makers": makers,
@@ -193,7 +185,7 @@ def open_answers(
         }
     )
     log = PartialLog(candidate.run, "generations", Generation, key)
-    return Answers(log, partial(harness.generate, model), makers, bench.cache if base is not None else None, say)
+    return Answers(log, partial(harness.generate, model), makers, bench.cache if known else None, say)
 
 
 def evaluate_all(

@@ -11,16 +11,15 @@ Not protected against: someone who can write to the run folder and to results/ (
 
 import argparse
 import datetime
-import subprocess
 from pathlib import Path
 
 from eval.baselines import Blessing, Blessings, blessings_file, read_blessings
-from eval.config import ROOT
 from eval.errors import Refused, UserError, run_command
 from eval.files import read_jsonl, read_metrics, write_json
 from eval.provenance import file_sha256, verify_manifest
 from eval.records import Score
 from eval.run_folder import RESULTS, read_run, resolve_run
+from scripts.signing import git_setting
 from scripts.verify_run import read_suite
 from scripts.verify_scores import check_decision, check_items
 
@@ -46,7 +45,7 @@ def blessing_of(run: Path) -> Blessing:
         metrics_sha256=file_sha256(run / "metrics.json"),
         suite_sha256=file_sha256(run / "suite.yaml"),
         time=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        by=git_user(),
+        by=git_setting("user.name") or "unknown",
     )
 
 
@@ -66,12 +65,6 @@ def bless(run: Path, results: Path) -> tuple[str, Blessing, bool]:
     blessings = Blessings(recipes={**recipes, recipe: [*history, entry]})
     write_json(blessings_file(results), blessings.model_dump())
     return recipe, entry, True
-
-
-def git_user() -> str:
-    """The configured git user name; `unknown` without one."""
-    done = subprocess.run(["git", "config", "user.name"], cwd=ROOT, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
 
 
 def show(results: Path) -> None:

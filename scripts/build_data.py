@@ -144,14 +144,20 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def manifest(folder: Path, inputs: Iterable[Path], tiers: dict[str, list[Row]], files: dict[str, bytes]) -> bytes:
+def manifest(
+    folder: Path,
+    inputs: Iterable[Path],
+    tiers: dict[str, list[Row]],
+    files: dict[str, bytes],
+    system_prompt: str | None = SYSTEM_PROMPT,
+) -> bytes:
     """What was built from what. Paths are relative to the manifest; no time, no machine."""
     content = {
         "schema_version": 1,
         "seed": SEED,
         "source": "authored for this project",
         "licence": "MIT",
-        "system_prompt": SYSTEM_PROMPT,
+        **({"system_prompt": system_prompt} if system_prompt else {}),
         "files": [
             {"path": f"{name}.jsonl", "sha256": digest(files[f"{name}.jsonl"]), "rows": len(rows)}
             for name, rows in tiers.items()

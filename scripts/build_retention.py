@@ -32,9 +32,7 @@ def build(folder: Path) -> dict[str, bytes]:
     }
     decontaminate(tiers, trained_requests(folder.parent))
     files = {f"{name}.jsonl": render(rows) for name, rows in tiers.items()}
-    content = json.loads(manifest(folder, [questions, neutral], tiers, files))
-    del content["system_prompt"]  # these prompts have none
-    files["MANIFEST.json"] = (json.dumps(content, indent=2) + "\n").encode()
+    files["MANIFEST.json"] = manifest(folder, [questions, neutral], tiers, files, system_prompt=None)
     return files
 
 

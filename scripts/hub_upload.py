@@ -79,8 +79,7 @@ def look(api: HfApi, target: Target) -> Remote:
             info = api.model_info(target.repo)
         except RepositoryNotFoundError:
             return Remote(publisher, None, True, {})
-        tags = {ref.name: ref.target_commit for ref in api.list_repo_refs(target.repo).tags}
-        return Remote(publisher, info.sha, bool(info.private), tags)
+        return Remote(publisher, info.sha, bool(info.private), tags_of(api, target.repo))
 
 
 def check_remote(api: HfApi, folder: Path, target: Target, remote: Remote) -> None:
@@ -147,16 +146,21 @@ def send(api: HfApi, folder: Path, target: Target, remote: Remote) -> str:
 
 def make_tag(api: HfApi, target: Target, commit: str) -> None:
     """Tag the commit. Refused when the tag names another one, whoever made it."""
-    tags = {ref.name: ref.target_commit for ref in api.list_repo_refs(target.repo).tags}
+    tags = tags_of(api, target.repo)
     if target.tag not in tags:
         try:
             api.create_tag(target.repo, tag=target.tag, revision=commit, exist_ok=False)
         except HfHubHTTPError as error:
             if error.response.status_code != 409:
                 raise
-        tags = {ref.name: ref.target_commit for ref in api.list_repo_refs(target.repo).tags}
+        tags = tags_of(api, target.repo)
     if tags.get(target.tag) != commit:
         raise Refused(f"tag {target.tag} of {target.repo} names another commit by now: a tag is never moved")
+
+
+def tags_of(api: HfApi, repo: str) -> dict[str, str]:
+    """Tag -> commit."""
+    return {ref.name: ref.target_commit for ref in api.list_repo_refs(repo).tags}
 
 
 def listing(api: HfApi, repo: str, revision: str) -> list[RepoFile]:

@@ -14,14 +14,13 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from eval.answer_cache import FOLDER, AnswerCache, DamagedEntry, base_identity
+from eval.answer_cache import FOLDER, AnswerCache, DamagedEntry, base_identity, maker_of
 from eval.config import ROOT, Suite, load_suite, resolve_suite
 from eval.environment import headline_versions
 from eval.errors import UserError, run_command
 from eval.noise import Pass, TaskNoise, backend_of, lies_inside, measure, write_floor
-from eval.provenance import file_sha256, json_sha256
 from eval.records import BASELINE, Generation
 from eval.run_folder import RESULTS
 
@@ -46,7 +45,7 @@ def measure_backend(
     tasks = lm_tasks.load_tasks(suite, model.lm)
     items = sum(len(task.samples) for task in tasks)
     backend = backend_of(base, harness.device_facts(model), headline_versions())
-    maker = maker_of(suite, base, harness.device_facts(model))
+    maker = maker_of(suite, base, harness.device_facts(model), None)
     passes = []
     for size in batch_sizes(min(suite.backend.batch_size, items)):
         started = time.monotonic()
@@ -58,13 +57,6 @@ def measure_backend(
         print(f"noise-floor: {items} items in batches of {size}: {spent:.0f} s", flush=True)
     measured = measure(passes, {task.name: lm_tasks.summarise(task, []).samples_sha256 for task in tasks})
     return write_floor(folder, backend, measured), measured
-
-
-def maker_of(suite: Suite, base: Any, facts: dict[str, Any]) -> str:
-    """Digest of everything but the prompts that decides an answer here."""
-    backend = suite.backend.model_dump(exclude={"batch_size"})
-    code = file_sha256(ROOT / "eval" / "harness.py")
-    return json_sha256(["noise floor", base, facts, backend, suite.seed, headline_versions(), code])
 
 
 def answers_to(
