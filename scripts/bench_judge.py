@@ -5,7 +5,8 @@
 Writes results/bench/judge.json and judge.md: the published table (plain and robust), what each rung contributes,
 near-misses, cross pairs, pairs from NL2Bash (where its folder is given), seconds. Undecided and unsupported are
 counted as they are; only the published table, which knows accept and nothing else, takes them for "not accepted".
-With --twice everything is judged again by fresh executions, and the verdicts must be the same bytes.
+With --twice everything is judged again by fresh executions, and verdicts, deciding rules and file systems must be the
+same bytes. The evidence beside them may name what a candidate drew at random.
 """
 
 import argparse
@@ -46,26 +47,29 @@ def main() -> int:
         answer["verdicts_sha256"] = json_sha256(verdicts)
         if arguments.twice:
             _, again = measure(sandbox, arguments.nl2bash)
-            answer["twice_identical"] = again == verdicts
+            answer["twice_differing"] = [[one, two] for one, two in zip(verdicts, again, strict=True) if one != two]
         answer["seconds"] = seconds(sandbox)
     RESULTS.mkdir(parents=True, exist_ok=True)
     write_json(RESULTS / "judge.json", answer)
     write_text(RESULTS / "judge.md", table(answer))
     print(table(answer))
     print(f"written: {RESULTS / 'judge.json'}, {RESULTS / 'judge.md'}")
-    if answer.get("twice_identical") is False:
-        raise Refused("the second pass gave other verdicts: the judge is not deterministic")
+    if differing_twice := answer.get("twice_differing"):
+        raise Refused(f"{len(differing_twice)} verdicts of the second pass differ, see judge.json: not deterministic")
     return 0
 
 
 def measure(sandbox: Sandbox, nl2bash: Path | None) -> tuple[dict[str, Any], list[Any]]:
     """Every part but the seconds, and every verdict in order."""
-    runs, rows, said = Runs(sandbox), load_rows(), []
+    runs, rows, said = Runs(sandbox), load_rows(), list[Any]()
 
     def judged(cases: Sequence[Case], robust: bool, note: str) -> list[Verdict]:
         begin = time.monotonic()
         verdicts = judge_many(sandbox, cases, robust=robust, runs=runs)
-        said.append([verdict.to_json() for verdict in verdicts])
+        said.extend(
+            [note, case.gold, case.candidate, verdict.verdict, verdict.rule, verdict.evidence.get("on")]
+            for case, verdict in zip(cases, verdicts, strict=True)
+        )
         counted = dict(Counter(verdict.verdict for verdict in verdicts))
         print(f"  {note}: {len(cases)} cases, {time.monotonic() - begin:.0f} s, {counted}", flush=True)
         return verdicts

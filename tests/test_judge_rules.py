@@ -180,3 +180,37 @@ def test_words_that_move_are_masked_in_both() -> None:
 
 def test_a_text_is_no_drawing() -> None:
     assert drawn_names("a\nb - c\n") is None
+
+
+def drew(*paths: str) -> Execution:
+    return ran(changes=tuple(wrote(path, "", 0o600) for path in paths))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ("/tmp/tmp.UvWxYz0123", "/tmp/tmp.aaaBBB1111", "accept"),
+        ("/tmp/job.UvWxYz0123", "/tmp/job.aaaBBB1111", "reject"),  # another template
+        ("/srv/tmp.UvWxYz0123", "/srv/tmp.aaaBBB1111", "reject"),  # another folder
+        ("/tmp/tmp.UvWxYz0123", "/tmp/tmp.UvWxYz0123", "reject"),  # a fixed name that looks drawn
+    ],
+)
+def test_names_drawn_at_random_are_masked(first: str, second: str, expected: str) -> None:
+    """Each command twice: a name that only one run made was drawn."""
+    golds, candidates = (drew("/tmp/tmp.AbCdEfGhIj"), drew("/tmp/tmp.9m1EZYzrsZ")), (drew(first), drew(second))
+    assert decide(Pair("", "f=$(mktemp)", "c", golds, candidates), ROBUST).verdict == expected
+
+
+def test_a_drawn_folder_is_masked_above_its_files() -> None:
+    golds, candidates = (
+        tuple(drew(f"/tmp/{name}", f"/tmp/{name}/out.txt") for name in names)
+        for names in (("tmp.AbCdEfGhIj", "tmp.9m1EZYzrsZ"), ("tmp.UvWxYz0123", "tmp.aaaBBB1111"))
+    )
+    assert decide(Pair("", "d=$(mktemp -d)", "c", golds, candidates), ROBUST).verdict == "accept"
+
+
+def test_two_complaints_torn_apart_show_nothing() -> None:
+    """Both sides of a process substitution write to stderr at once, each message in pieces."""
+    torn = "sort: sort: cannot read: cannot read: A.txtB.txt: No such file or directory\n: No such file or directory\n"
+    whole = "sort: cannot read: A.txt: No such file or directory\nsort: cannot read: B.txt: No such file or directory\n"
+    assert verdict(ran(stderr=whole), ran(stderr=torn), "comm") == ("undecided", "nothing_observable")

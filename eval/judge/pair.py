@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -27,6 +28,7 @@ LISTERS = frozenset(
 RECURSIVE = re.compile(r"\b(e?grep|diff) (-\S+ )*-[a-zA-Z]*[rR]|\brgrep\b")
 # `_` holds the last command and SHLVL the nesting: they differ between env and printenv by construction.
 SHELL_NOISE = re.compile(r"^(_|SHLVL|OLDPWD|COLUMNS|LINES)=.*$", re.MULTILINE)
+DRAWN = re.compile(r"[A-Za-z0-9]{6,}")
 MESSAGE = re.compile(r"^[\w./-]+: .*$", re.MULTILINE)
 
 
@@ -92,19 +94,39 @@ def paths_of(tree: Path) -> frozenset[str]:
 
 def shown(run: Execution) -> str:
     """What a command shows: its output, or, when it does nothing else and succeeds, what it says on stderr
-    (ssh -V, time), messages of utilities left out (tar: Removing leading...)."""
+    (ssh -V, time). Complaints of utilities (tar: Removing leading...) show nothing; of two that complain at once the
+    lines are torn apart, so that beside a complaint nothing on stderr counts."""
     if run.stdout or run.exit != 0 or run.changes:
         return SHELL_NOISE.sub("", run.stdout.decode(errors="replace"))
-    return MESSAGE.sub("", run.stderr.decode(errors="replace"))
+    said = run.stderr.decode(errors="replace")
+    return "" if MESSAGE.search(said) else said
 
 
 def effects(runs: tuple[Execution, ...]) -> dict[str, str]:
-    """Path -> what became of it. Contents that differ between two runs of the command are volatile: left out."""
-    tables = [{change.path: effect(change) for change in run.changes} for run in runs]
+    """Path -> what became of it. Between two runs of one command, names and contents that differ are volatile: the
+    names of new files are masked, the contents left out."""
+    tables = [named({change.path: effect(change) for change in run.changes}, runs) for run in runs]
     return {
         path: text if tables[-1].get(path) == text else text.split(" ")[0] + " volatile"
         for path, text in tables[0].items()
     }
+
+
+def named(table: dict[str, str], runs: tuple[Execution, ...]) -> dict[str, str]:
+    """The table with the names masked that not every run drew alike (mktemp), numbered in the order of effects."""
+    common = set.intersection(*({change.path for change in run.changes} for run in runs))
+    drawn = table.keys() - common
+    hidden = sorted((without_drawn(path, drawn), table[path]) for path in drawn)
+    kept = {path: text for path, text in table.items() if path in common}
+    return kept | {f"{path} ({number})": text for number, (path, text) in enumerate(hidden, start=1)}
+
+
+def without_drawn(path: str, drawn: Collection[str]) -> str:
+    """The path with drawn names masked, so that templates are told apart: `/tmp/tmp.*` of `/tmp/tmp.9m1EZYzrsZ`."""
+    parts = path.split("/")
+    return "/".join(
+        DRAWN.sub("*", part) if "/".join(parts[:end]) in drawn else part for end, part in enumerate(parts, start=1)
+    )
 
 
 def effect(change: Change) -> str:
