@@ -137,8 +137,8 @@ bench: bench-verdict bench-sandbox bench-judge bench-risk bench-publish ## the b
 bench-sandbox: .venv/.dev sandbox-root ## what a sandboxed run costs and whether anything leaks
 	@$(PY) -m scripts.bench_sandbox
 
-bench-judge: .venv/.dev sandbox-root ## the execution judge on InterCode-ALFA, near-misses and NL2Bash
-	@$(PY) -m scripts.bench_judge $(if $(NL2BASH),--nl2bash "$(NL2BASH)")
+bench-judge: .venv/.dev sandbox-root ## the execution judge on InterCode-ALFA, near-misses and NL2Bash (NL2BASH= folder, TWICE=1)
+	@$(PY) -m scripts.bench_judge $(if $(NL2BASH),--nl2bash "$(NL2BASH)") $(if $(TWICE),--twice)
 
 bench-risk: .venv/.dev ## the command-risk analyser on dangerous and on ordinary commands
 	@$(PY) -m scripts.bench_risk $(if $(NL2BASH),--nl2bash "$(NL2BASH)")
