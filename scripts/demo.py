@@ -18,8 +18,9 @@ from eval.run_folder import RESULTS, read_run, resolve_run
 from scripts.base_model import materialise
 from scripts.build_data import main as build_data
 from scripts.build_safety import main as build_safety
+from scripts.dataset_facts import describe_data
 from scripts.lint_recipe import load_recipe, resolve_recipe
-from scripts.train import describe_data, is_trained, matching_runs, train
+from scripts.train import is_trained, matching_runs, train
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPE, SUITE = "smollm2-135m-cpu", "demo"

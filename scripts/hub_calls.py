@@ -159,7 +159,8 @@ class Handler(Connection):
             repository, commit = found
             siblings = [{"rfilename": name} for name in repository.commits[commit]]
             known = {"id": repo, "modelId": repo, "private": repository.private, "tags": [], "downloads": 0}
-            self.answer(200, {**known, "sha": commit, "siblings": siblings})
+            card = self.hub.store.card_data(repository.commits[commit])
+            self.answer(200, {**known, "sha": commit, "siblings": siblings, "cardData": card})
 
     def tree(self, repo: str, rev: str) -> None:
         found = self.revision(repo, rev)

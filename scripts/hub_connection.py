@@ -28,7 +28,7 @@ ROUTES = [
     ("PUT", f"/api/models/{REPO}/settings", "settings"),
     ("GET", f"/api/models/{REPO}/refs", "refs"),
     ("GET", f"/api/models/{REPO}/tree/(?P<rev>[^/]+)", "tree"),
-    ("GET", f"/api/models/{REPO}(?:/revision/(?P<rev>[^/]+))?", "info"),
+    ("GET", f"/api/(?:models|datasets)/{REPO}(?:/revision/(?P<rev>[^/]+))?", "info"),
     ("(?:GET|HEAD)", f"/{REPO}/resolve/(?P<rev>[^/]+)/(?P<path>.+)", "resolve"),
 ]
 UNTOKENED = {"blob", "info", "tree", "refs", "resolve"}  # a blob's address is its key; the others check privacy

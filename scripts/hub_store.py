@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from huggingface_hub import ModelCard
+
 from eval.files import read_json, write_json
 from eval.provenance import CHUNK_BYTES, json_sha256
 
@@ -34,7 +36,7 @@ class Blob:
 
 @dataclass
 class Repository:
-    """One model repository. `commits` maps a commit to its files (path -> Blob), oldest first."""
+    """One repository, of a model or a dataset. `commits` maps a commit to its files (path -> Blob), oldest first."""
 
     id: str
     private: bool
@@ -112,6 +114,12 @@ class Store:
     def accept(self, partial: Path, oid: str) -> None:
         """Make an uploaded file the content named `oid`; whether it is, `holds` says."""
         partial.replace(self.blobs / oid)
+
+    def card_data(self, files: dict[str, Blob]) -> dict[str, Any] | None:
+        """The metadata block of README.md; None without one."""
+        card = files.get("README.md")
+        text = (self.blobs / card.sha256).read_text(encoding="utf-8") if card else ""
+        return ModelCard(text, ignore_metadata_errors=True).data.to_dict() if text.startswith("---") else None
 
     def describe(self, digest: str) -> Blob:
         """The content of a name, measured. FileNotFoundError when it is not there."""

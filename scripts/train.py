@@ -24,6 +24,7 @@ from eval.errors import UserError, run_command
 from eval.files import read_json, write_json
 from eval.provenance import file_sha256, json_sha256, write_manifest
 from eval.run_folder import RESULTS, list_runs, new_run, read_run, update_run
+from scripts.dataset_facts import describe_data, same_data
 from scripts.lint_recipe import is_cpu_recipe, lint_recipe, load_recipe, resolve_recipe
 from scripts.preflight import preflight
 from scripts.secret_patterns import redact_file, refuse_secrets
@@ -75,21 +76,6 @@ def refuse_credentials(recipe_path: Path, recipe: dict[str, Any]) -> None:
     refuse_secrets([recipe_path, *(path for path in data if path.is_file())], ROOT, then="train again")
 
 
-def describe_data(recipe: dict[str, Any]) -> list[dict[str, Any]]:
-    """Path, sha256, rows, source, revision and licence of each dataset a recipe names."""
-    described = []
-    for dataset in recipe["datasets"]:
-        path = ROOT / dataset["path"]
-        entry = {"path": dataset["path"], "sha256": None, "rows": None, "revision": dataset.get("revision")}
-        licence = None
-        if path.is_file():
-            entry |= {"sha256": file_sha256(path), "rows": path.read_bytes().count(b"\n")}
-            manifest = path.parent / "MANIFEST.json"
-            licence = read_json(manifest).get("licence") if manifest.is_file() else None
-        described.append({**entry, "source": "local file" if path.is_file() else "hub", "licence": licence})
-    return described
-
-
 def start_run(recipe_path: Path, recipe: dict[str, Any], data: list[dict[str, Any]], results: Path = RESULTS) -> Path:
     """A new run folder holding everything known before training."""
     fields = {
@@ -116,7 +102,7 @@ def matching_runs(recipe_path: Path, data: list[dict[str, Any]], results: Path =
         recipe, described, state = run / "recipe.yaml", run / "data.json", run / "train.json"
         if not (recipe.is_file() and described.is_file() and state.is_file()):
             return False
-        return recipe.read_bytes() == recipe_path.read_bytes() and read_json(described) == data
+        return recipe.read_bytes() == recipe_path.read_bytes() and same_data(read_json(described), data)
 
     return [run for run in list_runs(results) if matches(run)]
 

@@ -18,6 +18,7 @@ from eval.files import write_json
 from eval.report.rendering import render_report
 from eval.run_folder import update_run
 from scripts import publish, review, secret_patterns, train
+from scripts.dataset_facts import describe_data
 from scripts.hooks import MADE_UP
 from scripts.secret_patterns import (
     CHUNK_BYTES,
@@ -250,7 +251,7 @@ def test_nothing_of_the_environment_gets_into_a_run_or_up(tmp_path, capsys, monk
     recipe_path = ROOT / "configs" / "train" / "smollm2-135m-cpu.yaml"
     recipe = yaml.safe_load(recipe_path.read_text())
     results = tmp_path / "results"
-    started = train.start_run(recipe_path, recipe, train.describe_data(recipe), results)
+    started = train.start_run(recipe_path, recipe, describe_data(recipe), results)
     (started / "train.log").write_text("\n".join(f"{name}={value}" for name, value in os.environ.items()))
     redact_file(started / "train.log")
 

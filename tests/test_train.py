@@ -14,9 +14,9 @@ import yaml
 
 from eval.errors import UserError
 from eval.provenance import verify_manifest
+from scripts.dataset_facts import describe_data
 from scripts.train import (
     complete,
-    describe_data,
     finished_checkpoint,
     is_trained,
     launch_worker,
