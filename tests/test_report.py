@@ -105,6 +105,17 @@ def test_a_ship_points_to_the_review(report: Rendered) -> None:
         assert "NOTHING CHANGED" not in text
 
 
+@pytest.mark.parametrize("variant", ["ship", "no-ship"])
+def test_a_suite_that_a_person_may_override_says_so(tmp_path: Path, variant: str) -> None:
+    run = write_run(tmp_path / "run", variant)
+    suite = json.loads((run / "suite.yaml").read_text())
+    write_json(run / "suite.yaml", suite | {"review": {"allow_override": True, "require_signature": True}})
+    for text in rendered(run):
+        assert "a person may override" in text
+        assert ("OVERRIDE=" in text) == (variant == "no-ship")
+        assert ("signed as this suite asks" in text) == (variant == "ship")
+
+
 def test_an_undecided_gate_says_how_many_items_would_settle_it(report: Rendered) -> None:
     run, *texts = report("inconclusive")
     needed = next(gate.items_needed for gate in read_metrics(run / "metrics.json").gates if gate.items_needed)

@@ -17,7 +17,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from eval.config import load_suite
+from eval.config import ReviewPolicy, load_suite
 from eval.errors import UserError
 from eval.files import read_jsonl, read_metrics, write_text
 from eval.provenance import file_sha256
@@ -72,7 +72,7 @@ def build_context(run: Path, metrics: Metrics, scores: list[Score]) -> dict[str,
     trends = trends_of(run)
     against, for_it = other_reasons(metrics)
     arm_costs, other_costs = cost_tables(metrics)
-    suite = run / "suite.yaml"
+    suite = load_suite(run / "suite.yaml") if (run / "suite.yaml").is_file() else None
     evidence = [name for name in ("metrics.json", "scores.jsonl", "adapter.sha256") if (run / name).is_file()]
     return {
         "m": metrics,
@@ -82,11 +82,12 @@ def build_context(run: Path, metrics: Metrics, scores: list[Score]) -> dict[str,
         "baseline": baseline_words(metrics),
         "against": against,
         "for_it": for_it,
-        "steps": next_steps(metrics),
+        "steps": next_steps(metrics, suite.review if suite else ReviewPolicy()),
         "nothing_changed": nothing_changed(metrics.adapter_effect),
         "sequential": sequential_sentence(metrics),
         "confidence": f"{100 * confidence:g} %",
-        "limits": {task.name: task.limit for task in load_suite(suite).tasks} if suite.is_file() else {},
+        "limits": {task.name: task.limit for task in suite.tasks} if suite else {},
+        "overridable": bool(suite and suite.review.allow_override),
         "methods": sorted(
             {f"{c.interval.confidence:.0%} {c.interval.method}" for c in by_metric.values() if c.interval}
         ),

@@ -1,5 +1,6 @@
 """What the report says in sentences: the verdict, why it may mean nothing, and what to do next. Pure."""
 
+from eval.config import ReviewPolicy
 from eval.results import AdapterEffect, GateResult, Metrics
 
 
@@ -61,17 +62,25 @@ def sequential_sentence(metrics: Metrics) -> str | None:
     )
 
 
-def next_steps(metrics: Metrics) -> list[tuple[str, str | None]]:
+def next_steps(metrics: Metrics, policy: ReviewPolicy) -> list[tuple[str, str | None]]:
     """What to do now: sentences, each with a command or None."""
     if metrics.verdict == "ship":
+        signed = ", signed as this suite asks" if policy.require_signature else ""
         return [
             ("Read the items lost, below.", None),
-            ("Then record your decision:", f"make review RUN={metrics.run}"),
+            (f"Then record your decision{signed}:", f"make review RUN={metrics.run}"),
         ]
+    override = []
+    if policy.allow_override:
+        said = (
+            "Or publish against the verdict, which this suite allows a person with a reason that report and card show:"
+        )
+        override = [(said, f'make review RUN={metrics.run} OVERRIDE="reason"')]
     if metrics.verdict == "no-ship":
         return [
             ("Read the items lost, below: they show where it got worse.", None),
             ("Change the data or the recipe, train again, and evaluate the new run:", "make train RECIPE=..."),
+            *override,
         ]
     steps: list[tuple[str, str | None]] = []
     if metrics.adapter_effect is None or not metrics.adapter_effect.took_effect:
@@ -82,7 +91,7 @@ def next_steps(metrics: Metrics) -> list[tuple[str, str | None]]:
         for gate in metrics.gates
         if gate.tier == "blocking" and gate.outcome == "inconclusive"
     ]
-    return [*steps, ("Then evaluate again:", f"make eval RUN={metrics.run}")]
+    return [*steps, ("Then evaluate again:", f"make eval RUN={metrics.run}"), *override]
 
 
 def _what_would_settle(gate: GateResult, n: int) -> str:
