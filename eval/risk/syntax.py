@@ -23,6 +23,7 @@ from tree_sitter import Language, Node, Parser
 MAX_CHARACTERS = 10_240
 SHORT_CHARACTERS = 400  # below this the worst text takes a few milliseconds: no need to watch
 PARSE_SECONDS = 0.015
+MAX_PIPES = 256  # a long pipeline takes quadratic time, in steps too long for the parser to look at its budget
 CHUNK = 2048
 
 UNSAFE = re.compile(r"[^\x20-\x7e\t\n]")
@@ -34,11 +35,11 @@ TEST_OF_ROOT = re.compile(r"(?<=\s-[a-zA-Z]\s)/(?=\s+\])")
 
 
 def parse(command: str) -> Node | None:
-    """The syntax tree's root; None when the text is too long or its parse would take too long.
+    """The syntax tree's root; None when the text or its pipelines are too long, or its parse would take too long.
 
     The root's `has_error` says that the text is not Bash for the grammar; the rest of the tree is still there.
     """
-    if len(command) > MAX_CHARACTERS:
+    if len(command) > MAX_CHARACTERS or command.count("|") > MAX_PIPES:
         return None
     source = same_length_copy(command).encode()
     parser = _parser()
