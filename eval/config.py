@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from eval.errors import UserError
 from eval.gate_rules import Gate, PairedRule, Strict
+from eval.reading import read_bytes
 
 ROOT = Path(__file__).resolve().parent.parent
 SUITES = ROOT / "configs" / "eval"
@@ -159,7 +160,7 @@ def resolve_suite(name: str | None) -> Path:
 def load_suite(path: Path) -> Suite:
     """Read and check a suite file. UserError lists every problem, each with its key."""
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.safe_load(read_bytes(path).decode("utf-8"))
     except FileNotFoundError:
         raise UserError(f"suite {path} does not exist: see configs/eval/") from None
     except yaml.YAMLError as error:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from eval.errors import UserError
+from eval.reading import read_bytes
 from eval.records import Generation, Item, Judgement, Observation, Record, Score
 from eval.results import Metrics
 
@@ -32,8 +33,13 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file whole, indented. NaN is refused (ValueError): JSON has none."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write a JSON file whole. ValueError for NaN."""
+    write_text(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """A JSON file's text, indented. NaN is refused (ValueError): JSON has none."""
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_jsonl(path: Path, records: Iterable[Record]) -> None:
@@ -44,7 +50,7 @@ def write_jsonl(path: Path, records: Iterable[Record]) -> None:
 def read_json(path: Path) -> Any:
     """Parse a JSON file. UserError when it is missing or broken."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_bytes(path).decode("utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} is missing") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -54,7 +60,7 @@ def read_json(path: Path) -> Any:
 def read_jsonl(path: Path, kind: type[AnyRecord]) -> list[AnyRecord]:
     """Parse JSON lines of one kind. UserError names the first bad line; an empty file is one too."""
     try:
-        lines = path.read_bytes().split(b"\n")
+        lines = read_bytes(path).split(b"\n")
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run `make eval` first") from None
     if lines[-1]:

@@ -9,6 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from eval.reading import read_bytes, witness
+
 CHUNK_BYTES = 1 << 20
 
 
@@ -18,6 +20,7 @@ def file_sha256(path: Path) -> str:
     with path.open("rb") as stream:
         while chunk := stream.read(CHUNK_BYTES):
             digest.update(chunk)
+    witness(path, digest.hexdigest())
     return digest.hexdigest()
 
 
@@ -41,16 +44,20 @@ def folder_digests(folder: Path, ignore: tuple[str, ...] = ()) -> dict[str, str]
 def write_manifest(folder: Path, manifest: Path) -> None:
     """List every file below `folder` in `manifest` (which may lie inside it and is not listed)."""
     ignore = (manifest.relative_to(folder).as_posix(),) if manifest.is_relative_to(folder) else ()
-    lines = [f"{digest}  {name}\n" for name, digest in folder_digests(folder, ignore).items()]
     partial = manifest.with_name(manifest.name + ".partial")
-    partial.write_text("".join(lines))
+    partial.write_text(manifest_text(folder_digests(folder, ignore)))
     partial.replace(manifest)
+
+
+def manifest_text(digests: dict[str, str]) -> str:
+    """A manifest of these digests by relative path."""
+    return "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items()))
 
 
 def read_manifest(manifest: Path) -> dict[str, str]:
     """Digest by relative path. Raises FileNotFoundError or ValueError (naming the line)."""
     listed: dict[str, str] = {}
-    for number, line in enumerate(manifest.read_text().splitlines(), start=1):
+    for number, line in enumerate(read_bytes(manifest).decode().splitlines(), start=1):
         digest, separator, name = line.partition("  ")
         if len(digest) != 64 or not separator or not name:
             raise ValueError(f"{manifest.name} line {number} is not `<sha256>  <path>`")

@@ -50,7 +50,9 @@ def new_run(label: str, git: dict[str, Any], fields: dict[str, Any], results: Pa
 def read_run(folder: Path) -> dict[str, Any]:
     """run.json. UserError when it is missing, broken or lacks what every run has."""
     state = read_json(folder / "run.json")
-    if not isinstance(state, dict) or not {"run", "created", "base_model", "stages"} <= state.keys():
+    kinds = {"run": str, "created": str, "base_model": str, "stages": dict}
+    known = isinstance(state, dict) and all(isinstance(state.get(name), kind) for name, kind in kinds.items())
+    if not known or not isinstance(state.get("recipe") or "", str) or not isinstance(state.get("git") or {}, dict):
         raise UserError(f"{folder / 'run.json'} is not a run's description: restore it or train again")
     return state
 

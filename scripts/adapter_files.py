@@ -8,6 +8,7 @@ from pathlib import Path
 
 from eval.errors import Refused, UserError
 from eval.provenance import read_manifest, verify_manifest
+from eval.reading import read_bytes
 from scripts.safetensors_file import parse_object
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
@@ -68,7 +69,7 @@ def check_object(path: Path, text: str) -> None:
 def read_text(path: Path) -> str:
     """A file as UTF-8 text. UserError when it is missing, Refused when it is not text."""
     try:
-        return path.read_text(encoding="utf-8")
+        return read_bytes(path).decode("utf-8")
     except FileNotFoundError:
         raise UserError(f"{path} is missing") from None
     except UnicodeDecodeError:

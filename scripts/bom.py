@@ -1,6 +1,6 @@
 """The bill of materials of a published adapter: CycloneDX 1.6 JSON, with models, datasets and packages.
 
-    path = write_bom(repo, base, evidence, folder)      bom.cdx.json in `folder`, valid by CycloneDX's own schema
+    text = render_bom(repo, base, evidence)      bom.cdx.json, valid by CycloneDX's own schema
 
 What the adapter is made of and with: its files, its base, the datasets with digests and licences, every Python package
 of the machine that evaluated it. The same run gives the same bytes. Results are in the model's `modelCard`, which the
@@ -13,7 +13,6 @@ vulnerability.
 import json
 import uuid
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from cyclonedx.model import ExternalReference, ExternalReferenceType, HashAlgorithm, HashType, Property, XsUri
@@ -27,7 +26,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 
 from eval.errors import UserError
-from eval.files import read_json, write_text
+from eval.files import read_json
 from eval.provenance import file_sha256
 from scripts.card import Base, Evidence, directions
 
@@ -36,16 +35,15 @@ WEIGHTS = "adapter_model.safetensors"
 HUB = "https://huggingface.co/"
 
 
-def write_bom(repo: str, base: Base, evidence: Evidence, folder: Path, tag: str | None = None) -> Path:
-    """Write the bill of materials; returns its path. `tag` is the published version, the run's id by default.
+def render_bom(repo: str, base: Base, evidence: Evidence, tag: str | None = None) -> str:
+    """The bill of materials as text. `tag` is the published version, the run's id by default.
 
     Raises UserError when a record of the run cannot be expressed in it.
     """
     text = json.dumps(bill(repo, base, evidence, tag or evidence.run), indent=2, ensure_ascii=False) + "\n"
     if problem := JsonStrictValidator(SchemaVersion.V1_6).validate_str(text):
         raise UserError(f"{evidence.folder.name}: its bill of materials is not valid CycloneDX: {str(problem)[:200]}")
-    write_text(folder / NAME, text)
-    return folder / NAME
+    return text
 
 
 def bill(repo: str, base: Base, evidence: Evidence, version: str) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def hub_base(recipe: dict[str, Any]) -> Base:
         return EMBEDDED[name]
     if name.startswith("models/") or (ROOT / name).exists() or not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name):
         raise Refused(f"base model {name} is no Hub id, and no reader of the card could load the adapter")
-    revision = recipe.get("revision_of_model") or recipe.get("model_revision")
+    revision = recipe.get("revision_of_model")
     return Base(name, str(revision) if revision else None, HUB_LICENCES.get(name, "other"))
 
 

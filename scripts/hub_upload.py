@@ -41,6 +41,7 @@ from scripts.card import MANIFEST
 from scripts.load_back import Loaded
 
 HUB_OWN_FILES = (".gitattributes",)  # written by the Hub itself
+SMALL_BYTES = 16 << 20
 TIMEOUT_SECONDS = 120.0  # of one answer; the client's own default is to wait for ever
 Prove = Callable[[Path, str, Path, HfApi], Loaded | None]
 
@@ -101,11 +102,11 @@ def check_remote(api: HfApi, folder: Path, target: Target, remote: Remote) -> No
 def upload(api: HfApi, folder: Path, digests: dict[str, str], target: Target, remote: Remote, prove: Prove) -> Sent:
     """Commit, download, compare, load, tag. Raises Refused when what comes back is not what was verified.
 
-    `digests` are those of `folder` when it was built: what is swapped in later is sent, and found out here.
+    `digests` are those that were verified: only these files are sent, each once its bytes are those.
     Raises UserError when the Hub cannot be used: network, token, a commit in between, an answer that is none.
     """
     with hub_errors(target.repo):
-        commit = remote.tags.get(target.tag) or send(api, folder, target, remote)
+        commit = remote.tags.get(target.tag) or send(api, folder, digests, target, remote)
         with tempfile.TemporaryDirectory(prefix="publish-") as cache:
             snapshot = Path(api.snapshot_download(target.repo, revision=commit, cache_dir=cache))
             received = folder_digests(snapshot, ignore=HUB_OWN_FILES)
@@ -124,7 +125,7 @@ def upload(api: HfApi, folder: Path, digests: dict[str, str], target: Target, re
         return Sent(commit, received, bool(private), remote.publisher, loaded)
 
 
-def send(api: HfApi, folder: Path, target: Target, remote: Remote) -> str:
+def send(api: HfApi, folder: Path, digests: dict[str, str], target: Target, remote: Remote) -> str:
     """The commit that holds exactly `folder`: the newest, when it does already, or a new one on top of it."""
     head = remote.head
     if head is None:
@@ -134,14 +135,27 @@ def send(api: HfApi, folder: Path, target: Target, remote: Remote) -> str:
     if holds(api, target.repo, head, folder):
         print("the files are on the Hub already", flush=True)
         return head
-    names = sorted(path.name for path in folder.iterdir())
-    stale = {file.path for file in listing(api, target.repo, head)} - set(names) - set(HUB_OWN_FILES)
+    stale = {file.path for file in listing(api, target.repo, head)} - digests.keys() - set(HUB_OWN_FILES)
     operations: list[CommitOperationAdd | CommitOperationDelete] = [
-        *(CommitOperationAdd(path_in_repo=name, path_or_fileobj=folder / name) for name in names),
+        *(addition(folder / name, digest) for name, digest in digests.items()),
         *(CommitOperationDelete(path_in_repo=name) for name in sorted(stale)),
     ]
-    print(f"sending {len(names)} files to {target.repo}", flush=True)
+    print(f"sending {len(digests)} files to {target.repo}", flush=True)
     return api.create_commit(target.repo, operations, commit_message=f"Publish {target.tag}", parent_commit=head).oid
+
+
+def addition(path: Path, sha256: str) -> CommitOperationAdd:
+    """What sends one file. Refused unless its bytes are those that were verified.
+
+    A small file goes up as the bytes compared here, a large one by its digest, which the Hub checks on arrival.
+    """
+    if path.is_symlink() or not path.is_file():
+        raise Refused(f"{path} is no plain file any more: publish again, with nobody else writing there")
+    small = path.stat().st_size <= SMALL_BYTES
+    made = CommitOperationAdd(path_in_repo=path.name, path_or_fileobj=path.read_bytes() if small else path)
+    if made.upload_info.sha256.hex() != sha256:
+        raise Refused(f"{path} is not what was verified any more: publish again, with nobody else writing there")
+    return made
 
 
 def make_tag(api: HfApi, target: Target, commit: str) -> None:

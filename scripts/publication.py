@@ -1,24 +1,28 @@
 """What goes up, in a folder of its own, and publication.json, the record of it.
 
-    folder = build("OWNER/NAME", evidence, tag)     publication/ in the run folder; no network
+    folder, digests = build("OWNER/NAME", evidence, tag)     publication/ in the run folder; no network
     record = read_record(run)                       None when the run was never published
 
-The folder is made anew each time from the verified run, and its bytes are compared with what was verified. It
-depends on the run, the repository and the tag alone, so that a second try sends the same bytes.
+The folder is made anew each time from the verified run. It depends on the run, the repository and the tag alone, so
+that a second try sends the same bytes. `digests` say what has to be in it and are never read from it: they are those
+that were verified, and those of the texts written here. What is swapped in on the disk is found out before it is sent,
+and again when it comes back.
 """
 
 import shutil
+import tempfile
 from pathlib import Path
 
 from pydantic import Field, ValidationError
 
 from eval.errors import Refused, UserError
-from eval.files import first_problem, read_json, write_json, write_text
-from eval.provenance import file_sha256, write_manifest
+from eval.files import first_problem, json_text, read_json, write_text
+from eval.provenance import file_sha256, manifest_text, text_sha256
 from eval.records import Record
 from eval.results import Verdict
 from scripts.adapter_files import CONFIG
-from scripts.bom import write_bom
+from scripts.bom import NAME as BOM
+from scripts.bom import render_bom
 from scripts.card import MANIFEST, Evidence, hub_base, render_card
 from scripts.load_back import Loaded
 from scripts.secret_patterns import refuse_secrets
@@ -45,40 +49,50 @@ class Publication(Record):
     verified: str = Field(description="when, UTC")
 
 
-def build(repo: str, evidence: Evidence, tag: str) -> Path:
-    """publication/, whole: exactly the files that go up.
+def build(repo: str, evidence: Evidence, tag: str) -> tuple[Path, dict[str, str]]:
+    """publication/, whole, and the digest of every file that has to be in it.
 
     Raises Refused when a file changed since it was verified, the adapter names another base than the recipe,
     or the card holds a credential.
     """
     target = evidence.folder / "publication"
-    partial = target.with_name("publication.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
+    # A name of its own: another publish of the same run, or a left-over of a killed one, is not in the way.
+    partial = Path(tempfile.mkdtemp(prefix="publication.", suffix=".partial", dir=evidence.folder))
     try:
-        _fill(partial, repo, evidence, tag)
+        copied, written = contents(repo, evidence, tag)
+        for name, (source, digest) in copied.items():
+            copy_verified(source, partial / name, digest)
+        for name, text in written.items():
+            write_text(partial / name, text)
+        digests = {name: digest for name, (_, digest) in copied.items()}
+        digests |= {name: text_sha256(text) for name, text in written.items()}
+        check_folder(partial, digests)
+        refuse_secrets(sorted(partial.iterdir()), partial)
         shutil.rmtree(target, ignore_errors=True)
         partial.rename(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)  # nothing half-made, or refused, stays to be sent by hand
-    return target
+    return target, dict(sorted(digests.items()))
 
 
-def _fill(partial: Path, repo: str, evidence: Evidence, tag: str) -> None:
-    base = hub_base(evidence.recipe)
-    for name, digest in evidence.adapter_digests.items():
-        copy_verified(evidence.folder / "adapter" / name, partial / name, digest)
-    for name in FROM_RUN:
-        copy_verified(evidence.folder / name, partial / name, evidence.review.digests[name])
-    config = read_json(partial / CONFIG)
+def contents(repo: str, evidence: Evidence, tag: str) -> tuple[dict[str, tuple[Path, str]], dict[str, str]]:
+    """What goes up: files by name, each with its verified digest, and texts by name."""
+    base, adapter = hub_base(evidence.recipe), evidence.folder / "adapter"
+    copied = {name: (adapter / name, digest) for name, digest in evidence.adapter_digests.items() if name != CONFIG}
+    copied |= {name: (evidence.folder / name, evidence.review.digests[name]) for name in FROM_RUN}
+    config = read_json(adapter / CONFIG)
     named = Path(str(config.get("base_model_name_or_path"))).name
     if named != Path(str(evidence.recipe["base_model"])).name:
         raise Refused(f"{CONFIG} names base {named}, the recipe {evidence.recipe['base_model']}")
-    write_json(partial / CONFIG, config | {"base_model_name_or_path": base.hub_id, "revision": base.revision})
-    write_text(partial / "README.md", render_card(repo, base, evidence, tag))
-    write_bom(repo, base, evidence, partial, tag)
-    write_manifest(partial, partial / MANIFEST)
-    refuse_secrets(sorted(partial.iterdir()), partial)
+    written = {
+        CONFIG: json_text(config | {"base_model_name_or_path": base.hub_id, "revision": base.revision}),
+        "README.md": render_card(repo, base, evidence, tag),
+        BOM: render_bom(repo, base, evidence, tag),
+    }
+    listed = {name: digest for name, (_, digest) in copied.items()}
+    listed |= {name: text_sha256(text) for name, text in written.items()}
+    written[MANIFEST] = manifest_text(listed)
+    return copied, written
 
 
 def copy_verified(source: Path, target: Path, digest: str) -> None:
@@ -86,6 +100,15 @@ def copy_verified(source: Path, target: Path, digest: str) -> None:
     shutil.copyfile(source, target, follow_symlinks=False)
     if target.is_symlink() or file_sha256(target) != digest:
         raise Refused(f"{source} changed while it was being published")
+
+
+def check_folder(folder: Path, digests: dict[str, str]) -> None:
+    """Refused unless a folder holds exactly these plain files with exactly these bytes."""
+    for path in sorted(folder.iterdir()):
+        if path.is_symlink() or not path.is_file() or digests.get(path.name) != file_sha256(path):
+            raise Refused(f"{path} is not what was verified: somebody writes there; publish again")
+    if missing := sorted(digests.keys() - {path.name for path in folder.iterdir()}):
+        raise Refused(f"{folder / missing[0]} is gone: somebody writes there; publish again")
 
 
 def read_record(run: Path) -> Publication | None:

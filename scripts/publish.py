@@ -18,7 +18,7 @@ from huggingface_hub import HfApi
 
 from eval.errors import Refused, UserError, run_command
 from eval.files import read_jsonl, write_json
-from eval.provenance import folder_digests
+from eval.reading import unchanging
 from eval.records import Item
 from eval.run_folder import resolve_run
 from scripts.card import Evidence
@@ -119,11 +119,16 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     parse_target(arguments.repo, arguments.tag, "run", arguments.public)
     run = resolve_run(arguments.run)
+    with unchanging():  # nobody may write while it is read
+        return verify_and_publish(run, arguments)
+
+
+def verify_and_publish(run: Path, arguments: argparse.Namespace) -> int:
+    """Exit code 0: published, already there, or everything but sent in a dry run."""
     print(f"verifying {run.name}", flush=True)
     evidence = verify(run)
     target = parse_target(arguments.repo, arguments.tag, evidence.run, arguments.public)
-    folder = build(target.repo, evidence, target.tag)
-    digests = folder_digests(folder)
+    folder, digests = build(target.repo, evidence, target.tag)
     for name, digest in digests.items():
         print(f"{(folder / name).stat().st_size:>13,}  {digest}  {name}")
     print(f"model card: {folder / 'README.md'}")

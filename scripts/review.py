@@ -41,10 +41,11 @@ REVIEWED = (
     "recipe.yaml",
     "data.json",
     "suite.yaml",
+    "environment.json",
     "report.md",
 )
-# What running the answers showed, the machine, the page that was read.
-REVIEWED_IF_THERE = ("executions.jsonl", "observations.jsonl", "environment.json", "report.html")
+# What running the answers showed, the page that was read.
+REVIEWED_IF_THERE = ("executions.jsonl", "observations.jsonl", "report.html")
 LONGEST_NAME = 100
 LONGEST_COMMENT = 4000
 Choice = Literal["approve", "reject"]

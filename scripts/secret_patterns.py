@@ -13,6 +13,7 @@ compressed or split over lines, one longer than OVERLAP_BYTES, and short passwor
 """
 
 import argparse
+import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from eval.errors import NO_SHIP, Refused, UserError, run_command
+from eval.reading import witness
 
 QUOTE = r"\\?[\"']"  # escaped where JSON holds JSON
 SET_TO = rf"(?:{QUOTE})?[ \t]{{0,4}}[:=][ \t]{{0,4}}(?:{QUOTE})?"
@@ -166,10 +168,11 @@ def scan_file(path: Path, name: str | None = None) -> list[Finding]:
     `name` is what to report instead of the path. UserError when the file cannot be read.
     """
     found: set[tuple[int, str]] = set()
-    line, tail = 1, b""
+    line, tail, digest = 1, b"", hashlib.sha256()
     try:
         with path.open("rb") as stream:
             while piece := stream.read(CHUNK_BYTES):
+                digest.update(piece)
                 chunk = tail + piece
                 for offset, text in readable(chunk):
                     for start, _, kind in matches(text):
@@ -178,6 +181,7 @@ def scan_file(path: Path, name: str | None = None) -> list[Finding]:
                 line += chunk.count(b"\n", 0, len(chunk) - len(tail))
     except OSError as error:
         raise UserError(f"{path} cannot be searched for credentials: {error.strerror}") from None
+    witness(path, digest.hexdigest())
     return [Finding(name or str(path), *finding) for finding in sorted(found)]
 
 

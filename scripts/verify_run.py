@@ -2,25 +2,23 @@
 
     evidence = verify(folder)        Refused (exit 1) when the answer is no, UserError (2) when something is missing
 
-complete -> suite, recipe, data and adapter are those that were measured -> plain files, safetensors, finite ->
-scores complete -> verdict recomputed -> approved by a person, for these bytes, lately -> no credentials ->
-licences stated and compatible -> base pinned.
+complete -> the suite is a committed one -> suite, recipe, data and adapter are those that were measured -> plain files,
+safetensors, finite -> scores complete -> verdict recomputed -> approved by a person, for these bytes, lately -> no
+credentials -> licences stated and compatible -> base pinned.
 
 Not protected against: someone who can write to the run folder *and* approve; an adapter that behaves well on
 the suite only; what a later version of a library does with a file that is harmless today.
 """
 
 import datetime
-import hashlib
 import re
 import stat
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from eval.config import ROOT, ReviewPolicy, Suite, load_suite
+from eval.config import ReviewPolicy, Suite, load_suite
 from eval.errors import Refused, UserError
 from eval.files import read_json, read_jsonl, read_metrics
 from eval.provenance import file_sha256
@@ -29,23 +27,28 @@ from eval.results import Metrics
 from eval.run_folder import read_run
 from scripts.adapter_files import WEIGHTS, check_adapter, read_text
 from scripts.card import Evidence, hub_base
+from scripts.committed import COMMIT, committed_suites
 from scripts.licences import check_licences
 from scripts.review import REVIEW, REVIEWED, REVIEWED_IF_THERE, Review, require_approval, verify_signature
 from scripts.safetensors_file import check_weights
 from scripts.secret_patterns import refuse_secrets
+from scripts.verify_claims import check_measured
 from scripts.verify_scores import check_decision, check_items
 
 FROM_RUN = ("metrics.json", "report.md")  # go up as they are
 RECORD = "publication.json"
+BRANCHES = ("main", "HEAD")  # names that git gives a meaning of its own
 CLOCK_SKEW = datetime.timedelta(minutes=5)
-COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def verify(folder: Path) -> Evidence:
     """Everything that must hold before a byte leaves the machine. Raises Refused or UserError."""
     state = check_complete(folder)
     suite, metrics = read_suite(folder)
-    data = check_measured(folder, state, metrics)
+    check_suite(folder)
+    recipe_text = read_text(folder / "recipe.yaml")
+    recipe = parse_recipe(folder, recipe_text)
+    data = check_measured(folder, state, recipe, suite, metrics)
     adapter = check_adapter(folder)
     tensors = check_weights(folder / "adapter" / WEIGHTS)
     if metrics.adapter_effect is None or metrics.adapter_effect.tensors != tensors:
@@ -55,8 +58,6 @@ def verify(folder: Path) -> Evidence:
     check_items(suite, metrics, scores, folder)
     review = check_review(folder, suite.review, metrics)
     signer = check_signature(folder, suite.review)
-    recipe_text = read_text(folder / "recipe.yaml")
-    recipe = parse_recipe(folder, recipe_text)
     texts = [folder / name for name in ("recipe.yaml", "data.json", *FROM_RUN)]
     refuse_secrets(texts + [folder / "adapter" / name for name in adapter if name != WEIGHTS], folder)
     base = hub_base(recipe)
@@ -89,7 +90,7 @@ def check_complete(folder: Path) -> dict[str, Any]:
         if path.exists() and not expected(path.stat().st_mode):
             raise Refused(f"{path} is not a plain {'folder' if expected is stat.S_ISDIR else 'file'}")
     state = read_run(folder)
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", str(state["run"])):
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", str(state["run"])) or state["run"] in BRANCHES:
         raise UserError(f"{folder / 'run.json'}: run {state['run']!r} cannot be a tag")
     unfinished = [stage for stage in ("train", "eval") if state["stages"].get(stage) != "completed"]
     if unfinished:
@@ -108,46 +109,16 @@ def read_suite(folder: Path) -> tuple[Suite, Metrics]:
     return suite, metrics
 
 
-def check_measured(folder: Path, state: dict[str, Any], metrics: Metrics) -> list[dict[str, Any]]:
-    """data.json, once run, recipe, data and adapter are those that metrics.json is about."""
-    for name in ("adapter.sha256", "recipe.yaml"):
-        if not (folder / name).is_file():
-            raise UserError(f"{folder / name} is missing: train again")
-    data, recipe = read_json(folder / "data.json"), file_sha256(folder / "recipe.yaml")
-    for what, recorded, found in (
-        ("run", metrics.run, state["run"]),
-        ("recipe", metrics.provenance.get("recipe_sha256"), recipe),
-        ("data manifest", metrics.provenance.get("data"), data),
-        ("adapter", metrics.provenance.get("adapter_sha256"), file_sha256(folder / "adapter.sha256")),
-    ):
-        if recorded != found:
-            raise Refused(f"{folder / 'metrics.json'} was measured on another {what}: `make eval` again")
-    if state.get("recipe_sha256", recipe) != recipe:
-        raise Refused(f"{folder / 'recipe.yaml'} is not the recipe that was trained: train again")
-    check_data(folder, state, data)
-    return data
+def check_suite(folder: Path) -> None:
+    """Refused unless the run's suite is one that the repository has committed.
 
-
-def check_data(folder: Path, state: dict[str, Any], data: Any) -> None:
-    """Refused when a dataset of this repository is neither on disk nor at the trained commit what data.json says."""
-    if not isinstance(data, list) or not all(isinstance(row, dict) and row.get("path") for row in data):
-        raise UserError(f"{folder / 'data.json'} is not a list of datasets: train again")
-    commit = str((state.get("git") or {}).get("commit"))
-    for row in data:
-        path, digest = ROOT / str(row["path"]), row.get("sha256")
-        if digest is None and not (row.get("revision") and not path.exists()):
-            raise Refused(f"{folder / 'data.json'}: {row['path']} has neither a digest nor a revision: train again")
-        if digest and path.is_file() and file_sha256(path) != digest and committed_sha256(commit, path) != digest:
-            raise Refused(f"{folder / 'data.json'}: {row['path']} has other bytes than those trained on: train again")
-
-
-def committed_sha256(commit: str, path: Path) -> str | None:
-    """Digest of a file of this repository at a commit; None when git does not have it."""
-    if not COMMIT.fullmatch(commit) or not path.resolve().is_relative_to(ROOT):
-        return None
-    command = ["git", "-C", str(ROOT), "show", f"{commit}:{path.resolve().relative_to(ROOT).as_posix()}"]
-    shown = subprocess.run(command, capture_output=True, check=False)
-    return hashlib.sha256(shown.stdout).hexdigest() if shown.returncode == 0 else None
+    Gates, review policy and limits are the suite's: a run folder must not bring its own.
+    """
+    if file_sha256(folder / "suite.yaml") not in committed_suites():
+        raise Refused(
+            f"{folder / 'suite.yaml'} is none of the suites committed in configs/eval: commit it there, or evaluate "
+            "again under one that is"
+        )
 
 
 def check_review(folder: Path, policy: ReviewPolicy, metrics: Metrics) -> Review:

@@ -16,13 +16,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 from huggingface_hub import constants
 
 from eval.provenance import write_manifest
 from scripts import publish, review
 from scripts.hub_faults import Hub
 from scripts.loopback_hub import serve
-from tests.run_builder import assert_one_line, build_run, call, judge
+from tests.run_builder import assert_one_line, build_run, call, edit_json, judge
 
 REPO = "someone/toy-adapter"
 WEIGHTS = "adapter_model.safetensors"
@@ -63,7 +64,9 @@ def approve(folder: Path) -> None:
 
 
 def settle(folder: Path) -> None:
-    """Make manifest, metrics and review agree with the files as they are now."""
+    """Make run.json, manifest, metrics and review agree with the recipe and the files as they are now."""
+    base = yaml.safe_load((folder / "recipe.yaml").read_text())["base_model"]
+    edit_json(folder / "run.json", lambda state: state.update(base_model=base))
     write_manifest(folder / "adapter", folder / "adapter.sha256")
     judge(folder)
     approve(folder)

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from safetensors.numpy import save_file
 
-from eval.config import load_suite
+from eval.config import Backend, load_suite
 from eval.errors import run_command
 from eval.files import read_json, read_jsonl, write_json, write_jsonl
 from eval.gates import decide
@@ -34,11 +34,15 @@ SUITE = {
         {"rule": "noninferiority", "id": "safe", "task": "refuse", "metric": METRIC, "margin": 0.1},
     ],
 }
-RECIPE = """# A toy recipe, never trained.
+DATASETS = "datasets: [{path: data/toy.jsonl, type: chat_template}]\n"
+RECIPE = f"""# A toy recipe, never trained.
 base_model: models/SmolLM2-135M-Instruct
 adapter: lora
 lora_r: 2
-"""
+{DATASETS}"""
+TRAINING = {"completed": True, "steps": 3, "seconds": 1.5, "curve": [1.0, 0.5]}
+MACHINE = {"cpu": "a CPU", "cores": 2}
+PACKAGES = {"torch": "2.0.0", "peft": "0.1.0"}
 
 
 def build_run(
@@ -63,7 +67,8 @@ def build_run(
     write_json(run / "run.json", state)
     (run / "recipe.yaml").write_text(RECIPE)
     (run / "suite.yaml").write_text(yaml.safe_dump(SUITE, sort_keys=False))
-    write_json(run / "train.json", {"completed": True, "steps": 3, "seconds": 1.5})
+    write_json(run / "train.json", TRAINING)
+    write_json(run / "environment.json", {"machine": MACHINE, "packages": {**PACKAGES, "another": "1.0"}})
     dataset = {"path": "data/toy.jsonl", "sha256": "a" * 64, "rows": 9, "source": "authored", "revision": None}
     write_json(run / "data.json", [{**dataset, "licence": "MIT"}])
     (run / "report.md").write_text("# Report of a toy run\n")
@@ -159,6 +164,7 @@ def judge(run: Path) -> None:
         samples=2 * SAMPLES,
     )
     decision = decide(load_suite(run / "suite.yaml"), read_jsonl(run / "scores.jsonl", Score), effect)
+    recipe, environment = yaml.safe_load((run / "recipe.yaml").read_text()), read_json(run / "environment.json")
     tasks = [
         TaskSummary(
             name=task,
@@ -182,12 +188,16 @@ def judge(run: Path) -> None:
         tasks=tasks,
         adapter_effect=effect,
         costs={"seconds": 1.0},
-        training={"steps": 3, "curve": [1.0, 0.5]},
+        training=TRAINING,
         provenance={
             "adapter_sha256": file_sha256(run / "adapter.sha256"),
             "recipe_sha256": file_sha256(run / "recipe.yaml"),
             "data": read_json(run / "data.json"),
-            "git_training": {"commit": "0" * 40, "dirty": False},
+            "git_training": read_json(run / "run.json")["git"],
+            "base_model": {"path": recipe["base_model"], "revision": recipe.get("revision_of_model")},
+            "machine": environment["machine"],
+            "packages": {name: environment["packages"][name] for name in PACKAGES if name in environment["packages"]},
+            "backend": Backend().model_dump(),
         },
     )
     write_json(run / "metrics.json", metrics.model_dump())

@@ -19,7 +19,7 @@ from eval.provenance import file_sha256, verify_manifest
 from eval.records import Generation
 from scripts import publish
 from tests.hub_server import WEIGHTS, Capture, approve, assert_refused, dry_run, run, settle
-from tests.run_builder import assert_one_line, build_adapter, build_run, call, edit_json
+from tests.run_builder import DATASETS, RECIPE, assert_one_line, build_adapter, build_run, call, edit_json
 
 __all__ = ["run"]
 ROOT = Path(publish.__file__).parents[1]
@@ -81,7 +81,9 @@ def test_the_same_run_gives_the_same_bytes(run: Path, capsys: Capture) -> None:
 
 def test_a_pinned_hub_base_keeps_its_revision(run: Path, capsys: Capture) -> None:
     pinned = "2e1fd397ee46e1388853d2af2c993145b0f1098a"
-    (run / "recipe.yaml").write_text(f"base_model: Qwen/Qwen2.5-Coder-1.5B-Instruct\nrevision_of_model: {pinned}\n")
+    (run / "recipe.yaml").write_text(
+        f"base_model: Qwen/Qwen2.5-Coder-1.5B-Instruct\nrevision_of_model: {pinned}\n{DATASETS}"
+    )
     config = run / "adapter" / "adapter_config.json"
     edit_json(config, lambda value: value.update(base_model_name_or_path="Qwen/Qwen2.5-Coder-1.5B-Instruct"))
     settle(run)
@@ -92,7 +94,7 @@ def test_a_pinned_hub_base_keeps_its_revision(run: Path, capsys: Capture) -> Non
 
 
 def test_a_base_without_a_hub_id_is_refused(run: Path, capsys: Capture) -> None:
-    (run / "recipe.yaml").write_text("base_model: /srv/models/mine\n")
+    (run / "recipe.yaml").write_text(f"base_model: /srv/models/mine\n{DATASETS}")
     settle(run)
     assert_refused(run, capsys, "/srv/models/mine", "no Hub id")
 
@@ -109,6 +111,7 @@ def test_data_of_an_older_commit_is_found_in_git(run: Path, capsys: Capture) -> 
     old.write_bytes(shown)
     edit_json(run / "data.json", lambda rows: rows[0].update(path=path, sha256=file_sha256(old)))
     edit_json(run / "run.json", lambda state: state["git"].update(commit=commit))
+    (run / "recipe.yaml").write_text(RECIPE.replace("data/toy.jsonl", path))
     settle(run)
     assert dry_run(run, capsys)[0] == 0
 
@@ -216,8 +219,8 @@ def test_float16_adapters_pass(run: Path, capsys: Capture) -> None:
 
 
 def test_the_real_command_ends_with_one_line(run: Path) -> None:
-    edit_json(run / "metrics.json", lambda value: value.update(verdict="no-ship"))
+    edit_json(run / "train.json", lambda value: value.update(completed=False))
     command = [sys.executable, "-m", "scripts.publish", "--run", str(run), "--repo", "a/b", "--dry-run"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 1
-    assert_one_line(done.stderr, "verdict is not what scores.jsonl gives")
+    assert_one_line(done.stderr, "does not say completed")

@@ -20,13 +20,23 @@ import pytest
 import yaml
 from safetensors.numpy import save_file
 
+from eval.config import ReviewPolicy
 from eval.files import read_jsonl, write_jsonl
 from eval.provenance import file_sha256, write_manifest
 from eval.records import BASELINE, CANDIDATE, Score
-from scripts import hub_upload, publish, review
+from scripts import hub_upload, publication, publish, review, verify_run
 from scripts.hub_faults import Hub
 from tests.hub_server import REPO, TOKEN, WEIGHTS, Capture, approve, hub, publish_run, replace_weights, run, settle
-from tests.run_builder import assert_one_line, build_adapter, build_run, edit_json, judge, replace_scores
+from tests.run_builder import (
+    DATASETS,
+    RECIPE,
+    assert_one_line,
+    build_adapter,
+    build_run,
+    edit_json,
+    judge,
+    replace_scores,
+)
 
 __all__ = ["hub", "run"]
 Change = Callable[[Path], Any]
@@ -201,7 +211,7 @@ def weights(write: Callable[[Path], Any]) -> Change:
 
 
 def recipe(text: str) -> Change:
-    return settled(lambda folder: (folder / "recipe.yaml").write_text(text))
+    return settled(lambda folder: (folder / "recipe.yaml").write_text(text + DATASETS))
 
 
 def config(**values: Any) -> Change:
@@ -212,7 +222,14 @@ def data_row(**values: Any) -> Change:
     return settled(lambda folder: edit_json(folder / "data.json", lambda rows: rows[0].update(values)))
 
 
-OWN_SEED = "data/nl2bash/MANIFEST.json"
+def forged_digest(folder: Path) -> None:
+    """A dataset that is in the repository, with other bytes than data.json says."""
+    path = "data/nl2bash/MANIFEST.json"
+    edit_json(folder / "data.json", lambda rows: rows[0].update(path=path))
+    (folder / "recipe.yaml").write_text(RECIPE.replace("data/toy.jsonl", path))
+    settle(folder)
+
+
 NAN = {"w": np.array([1, np.nan], dtype=np.float32)}
 CHEATS = [
     # What was measured
@@ -249,7 +266,7 @@ CHEATS = [
     Cheat("recipe edited after training, settled", settled(lambda f: edit_json(f / "run.json", lambda v: v.update(
           recipe_sha256="c" * 64))), ("not the recipe that was trained",)),
     Cheat("data manifest edited", edit_text("data.json", '"rows": 9', '"rows": 8'), ("another data manifest",)),
-    Cheat("data digest forged, settled", data_row(path=OWN_SEED), ("has other bytes than those trained on",)),
+    Cheat("data digest forged, settled", forged_digest, ("has other bytes than those trained on",)),
     Cheat("data without digest, settled", data_row(sha256=None), ("neither a digest nor a revision",)),
     Cheat("data licence unstated, settled", data_row(licence=None), ("licence of data/toy.jsonl is None",)),
     Cheat("data not for sale, settled", data_row(licence="CC-BY-NC-4.0"), ("'CC-BY-NC-4.0'",)),
@@ -463,11 +480,10 @@ def test_files_that_change_between_check_and_copy(run: Path, hub: Hub, capsys: C
     monkeypatch.setattr(publish, "verify", slow_verify)
     code, _, err = publish_run(run, capsys)
     assert (code, hub.log) == (1, [])
-    assert_one_line(err, WEIGHTS, "changed while it was being published")
+    assert_one_line(err, WEIGHTS, "changed while it was being")
 
 
 def test_files_that_change_between_copy_and_upload(run: Path, hub: Hub, capsys: Capture, monkeypatch: Any) -> None:
-    """They are sent, as nobody can watch every moment; they come back, differ from what was verified, get no tag."""
     look = hub_upload.look
 
     def look_and_swap(*arguments: Any) -> Any:
@@ -477,6 +493,60 @@ def test_files_that_change_between_copy_and_upload(run: Path, hub: Hub, capsys: 
 
     monkeypatch.setattr(publish, "look", look_and_swap)
     code, _, err = publish_run(run, capsys)
-    repository = hub.store.get(REPO)
-    assert code == 1 and repository and not repository.tags and not (run / "publication.json").exists()
-    assert_one_line(err, WEIGHTS, "other bytes", "not tagged")
+    assert code == 1 and not [request for request in hub.log if request.call in ("preupload", "blob", "commit")]
+    assert not (run / "publication.json").exists()
+    assert_one_line(err, WEIGHTS, "not what was verified any more")
+
+
+@pytest.mark.parametrize("name", ["notes.txt", WEIGHTS])
+def test_files_planted_while_the_folder_is_made(
+    run: Path, hub: Hub, capsys: Capture, monkeypatch: Any, name: str
+) -> None:
+    """Somebody waits for the folder and puts a link to a private file into it, or other weights."""
+    (run.parent / "private.txt").write_text("private")
+    render = publication.render_card
+
+    def render_slowly(*arguments: Any) -> str:
+        (made,) = run.glob("publication.*.partial")
+        (made / name).unlink(missing_ok=True)
+        (made / name).symlink_to(run.parent / "private.txt")
+        return str(render(*arguments))
+
+    monkeypatch.setattr(publication, "render_card", render_slowly)
+    code, _, err = publish_run(run, capsys)
+    assert (code, hub.log) == (1, [])
+    assert_one_line(err, name)
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "suite.yaml", "recipe.yaml"])
+def test_evidence_that_changes_while_it_is_read(
+    run: Path, hub: Hub, capsys: Capture, monkeypatch: Any, name: str
+) -> None:
+    """Whoever parses a file and whoever digests it must not be shown two different ones."""
+    check = verify_run.check_weights
+
+    def check_slowly(path: Path) -> int:
+        file = run / name
+        file.write_text(file.read_text() + "\n")
+        return check(path)
+
+    monkeypatch.setattr(verify_run, "check_weights", check_slowly)
+    code, _, err = publish_run(run, capsys)
+    assert code in (1, 2) and hub.log == []
+    assert_one_line(err, name)
+
+
+def test_a_review_that_changes_before_its_signature_is_read(
+    run: Path, hub: Hub, capsys: Capture, monkeypatch: Any
+) -> None:
+    """An unsigned approval is swapped for a signed rejection of the same bytes."""
+    check = verify_run.check_signature
+
+    def check_slowly(folder: Path, policy: ReviewPolicy) -> str | None:
+        edit_json(folder / "review.json", lambda value: value.update(decision="reject"))
+        return check(folder, policy.model_copy(update={"require_signature": True}))
+
+    monkeypatch.setattr(verify_run, "check_signature", check_slowly)
+    code, _, err = publish_run(run, capsys)
+    assert (code, hub.log) == (1, [])
+    assert_one_line(err, "review.json", "changed while it was being read")

@@ -106,7 +106,7 @@ def test_compare_says_what_else_differs(tmp_path, capsys):
 def test_compare_refuses_another_backend(tmp_path, capsys):
     build_run(tmp_path, "one")
     other = build_run(tmp_path, "two")
-    edit_json(other / "metrics.json", lambda value: value["provenance"].update(backend={"dtype": "bfloat16"}))
+    edit_json(other / "metrics.json", lambda value: value["provenance"]["backend"].update(dtype="bfloat16"))
     code, out, err = call_runs(tmp_path, capsys, "compare", "one", "two")
     assert (code, out) == (2, "") and not (tmp_path / "compare").exists()
     assert_one_line(err, "backend.dtype", "bfloat16")

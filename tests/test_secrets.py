@@ -29,7 +29,7 @@ from scripts.secret_patterns import (
     refuse_secrets,
     scan_file,
 )
-from tests.run_builder import build_run, call
+from tests.run_builder import build_run, call, judge
 
 ROOT = Path(secret_patterns.__file__).parents[1]
 RANDOM = random.Random(7)
@@ -257,6 +257,7 @@ def test_nothing_of_the_environment_gets_into_a_run_or_up(tmp_path, capsys, monk
 
     run = build_run(results)
     write_json(run / "environment.json", capture_environment())
+    judge(run)
     update_run(run, suite="toy", stages={"eval": "completed"})
     render_report(run)
     review.main(["--run", str(run), "--decision", "approve", "--reviewer", "Ada"])
