@@ -9,6 +9,7 @@ imports lm-eval and torch.
 import contextlib
 import json
 import math
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ import torch  # noqa: E402
 import transformers  # noqa: E402
 from lm_eval.models.huggingface import HFLM  # noqa: E402
 
+from eval.adapter_check import check_adapter, check_tokenizer  # noqa: E402
 from eval.config import Suite  # noqa: E402
 from eval.errors import UserError  # noqa: E402
 from eval.lm_tasks import LoadedTask, Sample  # noqa: E402
@@ -97,6 +99,9 @@ def load_model(
     """
     for folder in filter(None, (adapter, baseline)):
         check_adapter(folder, base_model)  # before the base is loaded, which may take minutes
+        with tempfile.TemporaryDirectory() as saved, _readable(base_model):
+            transformers.AutoTokenizer.from_pretrained(base_model, revision=revision).save_pretrained(saved)
+            check_tokenizer(folder, Path(saved))
     lm = load_base(suite, base_model, revision) if lm is None else lm
     return put_adapters(lm, suite.seed, adapter, baseline)
 
@@ -107,7 +112,7 @@ def load_base(suite: Suite, base_model: str, revision: str | None) -> "Recording
     if not torch.cuda.is_available() and not (Path(base_model) / "config.json").is_file():
         raise UserError(f"base model {base_model} is not a local folder and this machine has no GPU: `make model`?")
     torch.manual_seed(suite.seed)
-    try:
+    with _readable(base_model):
         lm = RecordingHF(
             pretrained=base_model,
             revision=revision or "main",
@@ -115,8 +120,6 @@ def load_base(suite: Suite, base_model: str, revision: str | None) -> "Recording
             batch_size=suite.backend.batch_size,
             device=device,
         )
-    except (OSError, RuntimeError, ValueError) as error:
-        raise UserError(f"cannot load {base_model}: {_first_line(error)}") from error
     lm.commit = getattr(lm.model.config, "_commit_hash", None)
     lm.model.eval()
     return lm
@@ -129,13 +132,11 @@ def put_adapters(lm: "RecordingHF", seed: int, adapter: Path | None, baseline: P
     for name, folder in ((CANDIDATE, adapter), (BASELINE, baseline)):
         if folder is None:
             continue
-        try:
+        with _readable(f"adapter {folder}"):
             if isinstance(lm.model, peft.PeftModel):
                 lm.model.load_adapter(str(folder), adapter_name=name)
             else:
                 lm._model = peft.PeftModel.from_pretrained(lm.model, str(folder), adapter_name=name)
-        except (OSError, RuntimeError, ValueError) as error:
-            raise UserError(f"cannot load adapter {folder}: {_first_line(error)}") from error
     lm.model.eval()
     if adapter is None and baseline is None:
         return Model(lm, None, None, seed=seed)
@@ -152,19 +153,14 @@ def put_adapters(lm: "RecordingHF", seed: int, adapter: Path | None, baseline: P
     return model
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]
-
-
-def check_adapter(adapter: Path, base_model: str) -> None:
-    """UserError unless the folder holds a safetensors LoRA adapter trained on this base."""
-    config_file, weights = adapter / "adapter_config.json", adapter / "adapter_model.safetensors"
-    for path in (config_file, weights):
-        if not path.is_file():
-            raise UserError(f"{path} is missing: is {adapter} an adapter? train again with `make train`")
-    trained_on = json.loads(config_file.read_text()).get("base_model_name_or_path")
-    if Path(str(trained_on)).name != Path(base_model).name:
-        raise UserError(f"{adapter} was trained on {trained_on}, not on {base_model}: use the run's own adapter")
+@contextlib.contextmanager
+def _readable(what: str) -> Iterator[None]:
+    """A library that cannot read `what` says so in one line, as a UserError."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as error:
+        first_line = str(error).strip().split("\n")[0]
+        raise UserError(f"cannot load {what}: {first_line}") from error
 
 
 def tensors_in_model(model: Model, arm: str, adapter: Path) -> tuple[int, int, int]:
