@@ -22,7 +22,7 @@ def named(checks: list[SelfCheck], name: str) -> SelfCheck:
 
 def test_a_sound_evaluation_passes_every_check() -> None:
     rows = scores(counted(20, 0, 40))
-    checks = self_checks(suite(LOSS, GAIN), generations(60), rows, EFFECT, backends={"baseline": 1, "candidate": 1})
+    checks = self_checks(suite(LOSS, GAIN), generations(60), rows, EFFECT)
     assert [check.name for check in checks if not check.ok] == []
     assert len(checks) == 5 and "unknown" in named(checks, "noise floor").said
 
@@ -72,50 +72,45 @@ def test_a_decision_that_ships_without_an_adapter_is_found(monkeypatch: pytest.M
 
 def test_other_items_in_one_arm_are_refused() -> None:
     with pytest.raises(UserError, match="1 answers are in one arm only, first t/9, repeat 0, in baseline"):
-        comparable_arms(generations(10)[:-1], [], {})
+        comparable_arms(generations(10)[:-1], [])
 
 
 def test_other_prompts_in_one_arm_are_refused() -> None:
     rows = generations(10)
     rows[-1] = rows[-1].model_copy(update={"prompt_sha256": "another"})
     with pytest.raises(UserError, match="1 items had other prompts, first t/9"):
-        comparable_arms(rows, [], {})
+        comparable_arms(rows, [])
 
 
 def test_other_repeats_in_one_arm_are_refused() -> None:
     rows = generations(10)
     more = [*rows, rows[-1].model_copy(update={"repeat": 1})]
     with pytest.raises(UserError, match="first t/9, repeat 1, in candidate"):
-        comparable_arms(more, [], {})
+        comparable_arms(more, [])
 
 
 def test_an_item_answered_twice_is_refused() -> None:
     rows = generations(10)
     with pytest.raises(UserError, match="candidate answers t/9, repeat 0, twice"):
-        comparable_arms([*rows, rows[-1]], [], {})
+        comparable_arms([*rows, rows[-1]], [])
 
 
 def test_other_metrics_in_one_arm_are_refused() -> None:
     rows = scores(counted(0, 0, 10))
     rows[-1] = rows[-1].model_copy(update={"metric": "other"})
     with pytest.raises(UserError, match="2 scores are in one arm only, first m of t/9"):
-        comparable_arms(generations(10), rows, {})
+        comparable_arms(generations(10), rows)
 
 
 def test_a_score_without_an_answer_is_refused() -> None:
     rows = [*scores(counted(0, 0, 9)), scores(counted(0, 0, 10))[-1]]
     with pytest.raises(UserError, match="a score of t/9 in candidate belongs to no answer"):
-        comparable_arms(generations(9), rows, {})
+        comparable_arms(generations(9), rows)
 
 
 def test_an_unknown_arm_is_refused() -> None:
     with pytest.raises(UserError, match="an arm other"):
-        comparable_arms([generations(1)[0].model_copy(update={"arm": "other"})], [], {})
-
-
-def test_two_backends_are_refused() -> None:
-    with pytest.raises(UserError, match="different backends: baseline bfloat16, candidate float32"):
-        comparable_arms(generations(1), [], {"baseline": "bfloat16", "candidate": "float32"})
+        comparable_arms([generations(1)[0].model_copy(update={"arm": "other"})], [])
 
 
 @pytest.mark.parametrize(
