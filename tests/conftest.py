@@ -7,13 +7,19 @@ import pytest
 LONGEST_FIRST = (
     "test_train.py",
     "test_suite.py",
-    "test_tracking.py",
     "test_sandbox_hostile.py",
-    "test_sandbox.py",
-    "test_recipes.py",
-    "test_hub_end_to_end.py",
     "test_hub_faults.py",
+    "test_hub_end_to_end.py",
+    "test_tracking.py",
+    "test_recipes.py",
+    "test_answer_cache.py",
+    "test_sequential_suite.py",
+    "test_retention.py",
+    "test_noise.py",
     "test_publish_chain.py",
+    "test_sandbox.py",
+    "test_baselines.py",
+    "test_drift.py",
 )
 
 

@@ -2,38 +2,18 @@
 
 import pytest
 
-from eval.config import Suite
 from eval.errors import UserError
 from eval.gates import Decision, decide
-from eval.records import Score
-from eval.results import AdapterEffect, GateResult
+from eval.results import GateResult
+from tests.gate_rows import EFFECT, Pair, scores, suite
 
-EFFECT = AdapterEffect(
-    tensors=4, tensors_loaded=4, nonzero_updates=2, probe_prompts=2, max_logit_change=1.5, answers_changed=9, samples=10
-)
-Values = list[tuple[float | None, float | None]]
+Values = list[Pair]
 
 
 def decided(rule: dict[str, object], values: Values, categories: str = "", **changes: object) -> Decision:
     """The decision of a suite with one gate, on (baseline, candidate) values; a letter a category."""
     gate = {"id": "g", "task": "t", "metric": "m"} | rule
-    fields: dict[str, object] = {"name": "s", "description": "d", "tasks": [{"name": "t"}], "gates": [gate]}
-    scores = [
-        Score(
-            arm=arm,
-            task="t",
-            sample=str(number),
-            repeat=0,
-            metric="m",
-            value=value,
-            status="scored" if value is not None else "invalid",
-            cluster=str(number),
-            category=categories[number] if categories else None,
-        )
-        for number, pair in enumerate(values)
-        for arm, value in zip(("baseline", "candidate"), pair, strict=True)
-    ]
-    return decide(Suite.model_validate(fields | changes), scores, EFFECT)
+    return decide(suite(gate, **changes), scores(values, categories=categories), EFFECT)
 
 
 def outcome(rule: dict[str, object], values: Values, categories: str = "", **changes: object) -> GateResult:

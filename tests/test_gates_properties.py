@@ -5,6 +5,7 @@ import random
 import resource
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,48 +15,23 @@ from hypothesis import strategies as st
 from eval.config import Suite
 from eval.files import write_jsonl
 from eval.gates import Decision, decide
-from eval.records import Score
-from eval.results import AdapterEffect
+from tests.gate_rows import EFFECT, Pair, gate_by, scores, suite
 
-EFFECT = AdapterEffect(
-    tensors=4, tensors_loaded=4, nonzero_updates=2, probe_prompts=2, max_logit_change=1.5, answers_changed=9, samples=10
-)
 BETTER = {"no-ship": 0, "inconclusive": 1, "ship": 2, "fail": 0, "pass": 2}
 modes = st.sampled_from(["fixed", "sequential"])
 # Few distinct pairs and a repetition, so that both decided and undecided cases are drawn.
 pairs = st.lists(
     st.tuples(st.sampled_from([(0, 1), (1, 0), (1, 1), (0, 0)]), st.integers(1, 25)), min_size=1, max_size=6
 ).map(lambda runs: [pair for pair, times in runs for _ in range(times)])
-Pair = tuple[float | None, float | None]
 
 
-def suite(mode: str, margin: float = 0.1, **changes: object) -> Suite:
-    gate = {"id": "g", "task": "t", "metric": "m", "rule": "noninferiority", "margin": margin}
-    fields = {"name": "s", "description": "d", "mode": mode, "max_invalid": 0.1, "tasks": [{"name": "t"}],
-              "gates": [gate]}  # fmt: skip
-    return Suite.model_validate(fields | changes)
-
-
-def scores(items: list[Pair], cluster: int = 1) -> list[Score]:
-    return [
-        Score(
-            arm=arm,
-            task="t",
-            sample=str(number),
-            repeat=0,
-            metric="m",
-            value=value,
-            status="invalid" if value is None else "scored",
-            reason="broken" if value is None else "",
-            cluster=str(number // cluster),
-        )
-        for number, pair in enumerate(items)
-        for arm, value in zip(("baseline", "candidate"), pair, strict=True)
-    ]
+def one_gate(mode: str, margin: float = 0.1) -> Suite:
+    """Allows more invalid items than the default, so that some pass."""
+    return suite(gate_by("noninferiority", margin=margin), mode=mode, max_invalid=0.1)
 
 
 def decided(mode: str, items: list[Pair], cluster: int = 1, margin: float = 0.1) -> Decision:
-    return decide(suite(mode, margin), scores(items, cluster), EFFECT)
+    return decide(one_gate(mode, margin), scores(items, per_cluster=cluster), EFFECT)
 
 
 @settings(max_examples=40, deadline=None)
@@ -82,10 +58,10 @@ def test_an_item_turned_right_never_worsens_a_gate(mode: str, items: list[Pair],
 @settings(max_examples=40, deadline=None)
 @given(modes, pairs, st.integers(1, 3), st.randoms(use_true_random=False))
 def test_the_order_of_lines_never_matters(mode: str, items: list[Pair], cluster: int, shuffler: random.Random) -> None:
-    rows = scores(items, cluster)
+    rows = scores(items, per_cluster=cluster)
     shuffled = list(rows)
     shuffler.shuffle(shuffled)
-    one, other = decide(suite(mode), rows, EFFECT), decide(suite(mode), shuffled, EFFECT)
+    one, other = decide(one_gate(mode), rows, EFFECT), decide(one_gate(mode), shuffled, EFFECT)
     assert (one.verdict, one.gates, one.comparisons) == (other.verdict, other.gates, other.comparisons)
 
 
@@ -131,15 +107,15 @@ def test_a_gate_passes_exactly_when_its_interval_lies_above_the_threshold(mode: 
 def run_gates(folder: Path, tasks: int, items: int) -> tuple[float, float]:
     """CPU seconds and peak memory (MB) of `python -m eval.gates` on that many scores."""
     generator = random.Random(1)
-    rows = [
-        Score(arm=arm, task=f"t{task}", sample=f"s{item}", repeat=0, metric="m", status="scored", cluster=f"s{item}",
-              value=float(generator.random() < 0.5) if task % 2 else generator.random(), category=f"k{item % 8}")
-        for task in range(tasks) for item in range(items) for arm in ("baseline", "candidate")
-    ]  # fmt: skip
+    names = [f"t{task}" for task in range(tasks)]
+    rows = []
+    for task, name in enumerate(names):
+        draw = partial(generator.choice, (0.0, 1.0)) if task % 2 else generator.random
+        pairs = [(draw(), draw()) for _ in range(items)]
+        rows += scores(pairs, task=name, categories=[f"k{item % 8}" for item in range(items)])
     write_jsonl(folder / "scores.jsonl", rows)
-    gates = [{"id": f"g{task}", "task": f"t{task}", "metric": "m", "rule": "noninferiority", "margin": 0.03}
-             for task in range(tasks)]  # fmt: skip
-    judged = suite("fixed", tasks=[{"name": f"t{task}"} for task in range(tasks)], gates=gates)
+    gates = [gate_by("noninferiority", f"g-{name}", margin=0.03) | {"task": name} for name in names]
+    judged = suite(*gates, tasks=[{"name": name} for name in names])
     (folder / "suite.yaml").write_text(json.dumps(judged.model_dump()))
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(

@@ -27,12 +27,11 @@ from eval.noise import (
 from eval.records import Generation, Score
 from eval.self_checks import margins_above_noise
 from scripts.noise_floor import batch_sizes, limited, measure_backend
-from tests.test_gates import EFFECT, RARE, scores, suite
-from tests.test_self_checks import generations
+from tests.gate_rows import EFFECT, counted, gate_by, generations, scores, suite
 
 VERSIONS = {"torch": "2.0", "transformers": "5.0", "lm_eval": "0.4", "tokenizers": "0.2", "axolotl": "0.1"}
 BACKEND = backend_of({"model": "abc"}, {"device": "cuda:0", "dtype": "torch.bfloat16"}, VERSIONS)
-LOSS = {"id": "g", "task": "t", "metric": "m", "rule": "noninferiority", "margin": 0.05}
+LOSS = gate_by("noninferiority", margin=0.05)
 
 
 def one_pass(batch_size: int, texts: list[str], values: list[float | None]) -> Pass:
@@ -123,45 +122,46 @@ def test_a_broken_or_moved_record_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_margin_inside_the_noise_does_not_pass() -> None:
-    rows = scores(2, 2, 300)
-    assert decide(suite(gates=[LOSS]), rows, EFFECT, floor(0.04)).verdict == "ship"
-    noisy = decide(suite(gates=[LOSS]), rows, EFFECT, floor(0.06))
+    rows = scores(counted(2, 2, 300))
+    assert decide(suite(LOSS), rows, EFFECT, floor(0.04)).verdict == "ship"
+    noisy = decide(suite(LOSS), rows, EFFECT, floor(0.06))
     assert noisy.verdict == "inconclusive"
     assert "the margin, 5 points, is inside the noise of this backend, 6.0" in noisy.gates[0].reason
 
 
 def test_a_loss_inside_the_noise_does_not_fail_and_a_larger_one_does() -> None:
-    gates = [LOSS | {"margin": 0.01}]
-    assert decide(suite(gates=gates), scores(0, 30, 470), EFFECT).verdict == "no-ship"
-    assert decide(suite(gates=gates), scores(0, 30, 470), EFFECT, floor(0.1)).verdict == "inconclusive"
-    assert decide(suite(gates=gates), scores(0, 200, 300), EFFECT, floor(0.1)).verdict == "no-ship"
+    gate = LOSS | {"margin": 0.01}
+    assert decide(suite(gate), scores(counted(0, 30, 470)), EFFECT).verdict == "no-ship"
+    assert decide(suite(gate), scores(counted(0, 30, 470)), EFFECT, floor(0.1)).verdict == "inconclusive"
+    assert decide(suite(gate), scores(counted(0, 200, 300)), EFFECT, floor(0.1)).verdict == "no-ship"
 
 
 def test_a_gain_beyond_the_noise_passes_whatever_was_asked_for() -> None:
-    gates = [{"id": "g", "task": "t", "metric": "m", "rule": "superiority", "min_gain": 0.0}]
-    assert decide(suite(gates=gates), scores(100, 0, 100), EFFECT, floor(0.06)).verdict == "ship"
-    small = decide(suite(gates=gates), scores(15, 2, 283), EFFECT, floor(0.06))
+    gate = gate_by("superiority", min_gain=0.0)
+    assert decide(suite(gate), scores(counted(100, 0, 100)), EFFECT, floor(0.06)).verdict == "ship"
+    small = decide(suite(gate), scores(counted(15, 2, 283)), EFFECT, floor(0.06))
     assert small.verdict == "inconclusive" and "the smallest gain, 0 points, is inside" in small.gates[0].reason
 
 
 def test_noise_of_another_metric_or_of_a_rate_changes_nothing() -> None:
-    rows = scores(2, 2, 300)
-    assert decide(suite(gates=[LOSS]), rows, EFFECT, floor(0.5, metric="other")).verdict == "ship"
-    rare = scores(0, 0, 0) + [row.model_copy(update={"value": 0.0}) for row in scores(0, 0, 60)]
-    assert decide(suite(gates=[RARE]), rare, EFFECT, floor(0.5)).verdict == "ship"
+    rows = scores(counted(2, 2, 300))
+    assert decide(suite(LOSS), rows, EFFECT, floor(0.5, metric="other")).verdict == "ship"
+    rare = gate_by("max_rate", limit=0.1)
+    unseen = [row.model_copy(update={"value": 0.0}) for row in scores(counted(0, 0, 60))]
+    assert decide(suite(rare), unseen, EFFECT, floor(0.5)).verdict == "ship"
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 40), st.integers(0, 40), st.integers(1, 200), st.floats(0, 1))
 def test_noise_never_makes_a_ship(wins: int, losses: int, same: int, spread: float) -> None:
-    rows = scores(wins, losses, same)
-    if decide(suite(gates=[LOSS]), rows, EFFECT).verdict != "ship":
-        assert decide(suite(gates=[LOSS]), rows, EFFECT, floor(spread)).verdict != "ship"
+    rows = scores(counted(wins, losses, same))
+    if decide(suite(LOSS), rows, EFFECT).verdict != "ship":
+        assert decide(suite(LOSS), rows, EFFECT, floor(spread)).verdict != "ship"
 
 
 def test_broken_noise_in_metrics_json_is_one_line() -> None:
     with pytest.raises(UserError, match=r"metrics\.json: noise: "):
-        decide(suite(), scores(40, 2, 58), EFFECT, {"tasks": 1})
+        decide(suite(LOSS), scores(counted(40, 2, 58)), EFFECT, {"tasks": 1})
 
 
 @pytest.mark.parametrize(
@@ -174,22 +174,22 @@ def test_broken_noise_in_metrics_json_is_one_line() -> None:
     ],
 )
 def test_the_self_check_compares_margins_with_the_noise(noise: dict[str, Any] | None, ok: bool, said: str) -> None:
-    check = margins_above_noise(suite(gates=[LOSS]), noise)
+    check = margins_above_noise(suite(LOSS), noise)
     assert check.ok == ok and said in check.said
 
 
 def test_sizes_go_down_from_the_suites_own() -> None:
     assert batch_sizes(128) == [128, 96, 64, 48, 32]
     assert batch_sizes(4) == [4, 3, 2, 1] and batch_sizes(1) == [1]
-    assert limited(suite(tasks=[{"name": "t", "limit": 10}]), 64).tasks[0].limit == 10
-    assert limited(suite(), 64).tasks[0].limit == 64
+    assert limited(suite(LOSS, tasks=[{"name": "t", "limit": 10}]), 64).tasks[0].limit == 10
+    assert limited(suite(LOSS), 64).tasks[0].limit == 64
 
 
 @pytest.mark.slow
 def test_a_real_model_is_measured_the_same_twice(tiny_model: Path, tmp_path: Path) -> None:
     name = "securecli_nl2bash_known"
-    gate = {"id": "g", "task": name, "metric": "command_only", "rule": "superiority", "min_gain": 0.05}
-    small = suite(tasks=[{"name": name, "limit": 6}], gates=[gate], backend={"dtype": "bfloat16", "batch_size": 4})
+    gate = gate_by("superiority", metric="command_only", min_gain=0.05) | {"task": name}
+    small = suite(gate, tasks=[{"name": name, "limit": 6}], backend={"dtype": "bfloat16", "batch_size": 4})
     path, measured = measure_backend(small, str(tiny_model), None, tmp_path, AnswerCache(tmp_path / "one"))
     before = path.read_bytes()
     assert path.name.startswith("cpu-bfloat16-") and measured[0].n == 6 and measured[0].batch_sizes == [4, 3, 2, 1]

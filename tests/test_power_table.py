@@ -2,19 +2,14 @@
 
 import pytest
 
-from eval.config import Suite
 from eval.errors import UserError
 from eval.power_table import observed_power, planned_power, power_lines, refuse_weak_gates
 from eval.results import Comparison
+from tests.gate_rows import gate_by, suite
 
-NONINFERIOR = {"id": "g", "task": "t", "metric": "m", "rule": "noninferiority", "margin": 0.03}
-RARE = {"id": "r", "task": "t", "metric": "m", "rule": "max_rate", "limit": 0.05}
-GAIN = {"id": "s", "task": "t", "metric": "m", "rule": "superiority", "min_gain": 0.05}
-
-
-def suite(*gates: dict[str, object], **changes: object) -> Suite:
-    fields = {"name": "s", "description": "d", "tasks": [{"name": "t"}], "gates": list(gates)}
-    return Suite.model_validate(fields | changes)
+NONINFERIOR = gate_by("noninferiority", margin=0.03)
+RARE = gate_by("max_rate", "r", limit=0.05)
+GAIN = gate_by("superiority", "s", min_gain=0.05)
 
 
 def test_a_margin_that_the_items_cannot_see_names_the_items_that_can() -> None:

@@ -5,63 +5,15 @@ from typing import Any
 
 import pytest
 
-from eval.config import Suite
 from eval.errors import UserError
-from eval.records import BASELINE, CANDIDATE, Generation, Score
-from eval.results import AdapterEffect, Interval, SelfCheck
+from eval.results import Interval, SelfCheck
 from eval.self_checks import adapter_took_effect, baseline_against_itself, comparable_arms, extremes, self_checks
+from tests.gate_rows import EFFECT, counted, gate_by, generations, scores, suite
 
-EFFECT = AdapterEffect(
-    tensors=4, tensors_loaded=4, nonzero_updates=2, probe_prompts=2, max_logit_change=1.5, answers_changed=9, samples=10
-)
-LOSS = {"id": "loss", "task": "t", "metric": "m", "rule": "noninferiority", "margin": 0.05}
-RATE = {"id": "rate", "task": "t", "metric": "m", "rule": "max_rate", "limit": 0.05}
-GAIN = {"id": "gain", "task": "t", "metric": "m", "rule": "superiority", "min_gain": 0.05}
-NAMED = {"id": "named", "task": "t", "metric": "m", "rule": "no_hard_break", "samples": ["0", "1"]}
-
-
-def suite(*gates: dict[str, Any], **changes: Any) -> Suite:
-    fields = {"name": "s", "description": "d", "tasks": [{"name": "t"}], "gates": list(gates)}
-    return Suite.model_validate(fields | changes)
-
-
-def generations(n: int) -> list[Generation]:
-    return [
-        Generation(
-            arm=arm,
-            task="t",
-            sample=str(number),
-            repeat=0,
-            request="r",
-            prompt_sha256=f"prompt {number}",
-            text="ls",
-            tokens=1,
-            finish="stop",
-            seconds=0.0,
-        )
-        for arm in (BASELINE, CANDIDATE)
-        for number in range(n)
-    ]
-
-
-def scores(baseline: list[float], candidate: list[float], category: str | None = None) -> list[Score]:
-    rows = []
-    for arm, values in ((BASELINE, baseline), (CANDIDATE, candidate)):
-        for number, value in enumerate(values):
-            rows.append(
-                Score(
-                    arm=arm,
-                    task="t",
-                    sample=str(number),
-                    repeat=0,
-                    metric="m",
-                    value=value,
-                    status="scored",
-                    cluster=str(number),
-                    category=category,
-                )
-            )
-    return rows
+LOSS = gate_by("noninferiority", "loss", margin=0.05)
+RATE = gate_by("max_rate", "rate", limit=0.05)
+GAIN = gate_by("superiority", "gain", min_gain=0.05)
+NAMED = gate_by("no_hard_break", "named", samples=["0", "1"])
 
 
 def named(checks: list[SelfCheck], name: str) -> SelfCheck:
@@ -69,8 +21,8 @@ def named(checks: list[SelfCheck], name: str) -> SelfCheck:
 
 
 def test_a_sound_evaluation_passes_every_check() -> None:
-    rows = scores([0.0] * 20 + [1.0] * 40, [1.0] * 60)
-    checks = self_checks(suite(LOSS, GAIN), generations(60), rows, EFFECT, backends={"baseline": 1, "candidate": 1})
+    rows = scores(counted(20, 0, 40))
+    checks = self_checks(suite(LOSS, GAIN), generations(60), rows, EFFECT)
     assert [check.name for check in checks if not check.ok] == []
     assert len(checks) == 5 and "unknown" in named(checks, "noise floor").said
 
@@ -80,12 +32,12 @@ def test_a_sound_evaluation_passes_every_check() -> None:
 def test_the_baseline_against_itself_is_ok_whatever_it_scores(rate: float, mode: str) -> None:
     values = [float(number < 80 * rate) for number in range(80)]
     gates = (LOSS, RATE, GAIN, NAMED)
-    check = baseline_against_itself(suite(*gates, mode=mode), scores(values, [1.0 - value for value in values]))
+    check = baseline_against_itself(suite(*gates, mode=mode), scores((value, 1.0 - value) for value in values))
     assert check.ok, check.said
 
 
 def test_slices_of_the_baseline_against_itself_are_ok() -> None:
-    rows = scores([0.0, 1.0] * 40, [0.0] * 80)
+    rows = scores([(0.0, 0.0), (1.0, 0.0)] * 40)
     rows = [row.model_copy(update={"category": "ab"[int(row.sample) % 2]}) for row in rows]
     assert baseline_against_itself(suite(LOSS | {"slice": "category"}), rows).ok
 
@@ -99,7 +51,7 @@ def test_an_interval_that_sees_a_loss_where_nothing_changed_is_found(
     """A sign error in the interval: the adapter's run could look right, the baseline against itself cannot."""
     wrong = Interval(low=interval[0], high=interval[1], confidence=0.9, method="wrong")
     monkeypatch.setattr("eval.gate_outcomes.difference_interval", lambda *_: wrong)
-    check = baseline_against_itself(suite(LOSS), scores([0.0, 1.0] * 30, [1.0] * 60))
+    check = baseline_against_itself(suite(LOSS), scores([(0.0, 1.0), (1.0, 1.0)] * 30))
     assert said in check.said and check.ok == (interval[0] > 0)
 
 
@@ -107,62 +59,58 @@ def test_a_suite_that_fails_the_baseline_against_itself_has_no_verdict(monkeypat
     wrong = Interval(low=-0.5, high=-0.4, confidence=0.9, method="wrong")
     monkeypatch.setattr("eval.gate_outcomes.difference_interval", lambda *_: wrong)
     with pytest.raises(UserError, match="bug of the suite"):
-        self_checks(suite(LOSS), generations(60), scores([0.0, 1.0] * 30, [1.0] * 60), EFFECT)
+        self_checks(suite(LOSS), generations(60), scores([(0.0, 1.0), (1.0, 1.0)] * 30), EFFECT)
 
 
 def test_a_decision_that_ships_without_an_adapter_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     from eval.gates import decide
 
     monkeypatch.setattr("eval.self_checks.decide", lambda suite, scores, effect: decide(suite, scores, EFFECT))
-    check = baseline_against_itself(suite(LOSS), scores([1.0] * 300, [1.0] * 300))
+    check = baseline_against_itself(suite(LOSS), scores(counted(0, 0, 300)))
     assert not check.ok and "got ship" in check.said
 
 
 def test_other_items_in_one_arm_are_refused() -> None:
     with pytest.raises(UserError, match="1 answers are in one arm only, first t/9, repeat 0, in baseline"):
-        comparable_arms(generations(10)[:-1], [], {})
+        comparable_arms(generations(10)[:-1], [])
 
 
 def test_other_prompts_in_one_arm_are_refused() -> None:
     rows = generations(10)
     rows[-1] = rows[-1].model_copy(update={"prompt_sha256": "another"})
     with pytest.raises(UserError, match="1 items had other prompts, first t/9"):
-        comparable_arms(rows, [], {})
+        comparable_arms(rows, [])
 
 
 def test_other_repeats_in_one_arm_are_refused() -> None:
     rows = generations(10)
     more = [*rows, rows[-1].model_copy(update={"repeat": 1})]
     with pytest.raises(UserError, match="first t/9, repeat 1, in candidate"):
-        comparable_arms(more, [], {})
+        comparable_arms(more, [])
 
 
 def test_an_item_answered_twice_is_refused() -> None:
     rows = generations(10)
     with pytest.raises(UserError, match="candidate answers t/9, repeat 0, twice"):
-        comparable_arms([*rows, rows[-1]], [], {})
+        comparable_arms([*rows, rows[-1]], [])
 
 
 def test_other_metrics_in_one_arm_are_refused() -> None:
-    rows = scores([1.0] * 10, [1.0] * 10)
+    rows = scores(counted(0, 0, 10))
     rows[-1] = rows[-1].model_copy(update={"metric": "other"})
     with pytest.raises(UserError, match="2 scores are in one arm only, first m of t/9"):
-        comparable_arms(generations(10), rows, {})
+        comparable_arms(generations(10), rows)
 
 
 def test_a_score_without_an_answer_is_refused() -> None:
+    rows = [*scores(counted(0, 0, 9)), scores(counted(0, 0, 10))[-1]]
     with pytest.raises(UserError, match="a score of t/9 in candidate belongs to no answer"):
-        comparable_arms(generations(9), scores([1.0] * 9, [1.0] * 10), {})
+        comparable_arms(generations(9), rows)
 
 
 def test_an_unknown_arm_is_refused() -> None:
     with pytest.raises(UserError, match="an arm other"):
-        comparable_arms([generations(1)[0].model_copy(update={"arm": "other"})], [], {})
-
-
-def test_two_backends_are_refused() -> None:
-    with pytest.raises(UserError, match="different backends: baseline bfloat16, candidate float32"):
-        comparable_arms(generations(1), [], {"baseline": "bfloat16", "candidate": "float32"})
+        comparable_arms([generations(1)[0].model_copy(update={"arm": "other"})], [])
 
 
 @pytest.mark.parametrize(
@@ -174,12 +122,12 @@ def test_two_backends_are_refused() -> None:
     ],
 )
 def test_a_metric_at_an_end_in_both_arms_is_said(value: float, gate: dict[str, Any], ok: bool, said: str) -> None:
-    check = extremes(suite(gate), scores([value] * 20, [value] * 20))
+    check = extremes(suite(gate), scores([(value, value)] * 20))
     assert (check.ok, check.said) == (ok, said)
 
 
 def test_a_metric_at_an_end_in_one_arm_is_no_matter() -> None:
-    check = extremes(suite(LOSS), scores([0.0] * 20, [0.0] * 19 + [1.0]))
+    check = extremes(suite(LOSS), scores([(0.0, 0.0)] * 19 + [(0.0, 1.0)]))
     assert check.ok and "no gated metric" in check.said
 
 
@@ -192,7 +140,7 @@ def test_an_adapter_without_effect_is_not_ok(broken: dict[str, float]) -> None:
 
 def test_ten_thousand_items_are_checked_within_a_second() -> None:
     n = 10_000
-    rows, answers = scores([0.0, 1.0] * (n // 2), [1.0] * n), generations(n)
+    rows, answers = scores(counted(n // 2, 0, n // 2)), generations(n)
     started = time.process_time()
     self_checks(suite(LOSS, RATE), answers, rows, EFFECT)
     assert time.process_time() - started < 1.0

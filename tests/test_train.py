@@ -26,22 +26,30 @@ from scripts.train import (
 )
 
 pytestmark = pytest.mark.slow
-STEPS = 10
+STEPS, FIRST, SECOND = 10, "checkpoint-3", "checkpoint-6"
+ROWS = 60  # of each dataset: more than the steps use up
 DEMO = yaml.safe_load(Path("configs/train/smollm2-135m-cpu.yaml").read_text())
 
 
 @pytest.fixture(scope="module")
 def recipe_path(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo's recipe on the tiny model, for a few steps with frequent checkpoints."""
+    """The demo's recipe on the tiny model and the first rows of its data, for a few steps with frequent checkpoints."""
+    folder = tmp_path_factory.mktemp("recipes")
+    datasets = []
+    for number, dataset in enumerate(DEMO["datasets"]):
+        rows = Path(dataset["path"]).read_text().splitlines(keepends=True)[:ROWS]
+        (folder / f"{number}.jsonl").write_text("".join(rows))
+        datasets.append(dataset | {"path": str(folder / f"{number}.jsonl")})
     changes = {
         "base_model": str(tiny_model),
+        "datasets": datasets,
         "peft_layers_to_transform": [1],
         "max_steps": STEPS,
-        "save_steps": 2,
+        "save_steps": 3,
         "logging_steps": 1,
         "wandb_mode": "disabled",
     }
-    path = tmp_path_factory.mktemp("recipes") / "tiny.yaml"
+    path = folder / "tiny.yaml"
     path.write_text(yaml.safe_dump(DEMO | changes))
     return path
 
@@ -95,9 +103,9 @@ def test_a_run_that_was_killed_and_terminated_ends_with_the_same_bytes(
 ) -> None:
     """Three processes do the work of one: the same recipe and seed give one adapter, interrupted or not."""
     run, recipe = new(recipe_path, tmp_path)
-    interrupt(run, "checkpoint-2", signal.SIGKILL)
+    interrupt(run, FIRST, signal.SIGKILL)
     assert not is_trained(run)
-    assert interrupt(run, "checkpoint-4", signal.SIGTERM) == 2
+    assert interrupt(run, SECOND, signal.SIGTERM) == 2
     assert not is_trained(run)
     assert matching_runs(recipe_path, describe_data(recipe), tmp_path) == [run]
     if finished_checkpoint(run) is None:
