@@ -12,6 +12,9 @@ and sends nothing.
 import argparse
 import datetime
 import re
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from huggingface_hub import HfApi
@@ -73,6 +76,20 @@ def prover(evidence: Evidence, tag: str) -> Prove:
     return prove
 
 
+@contextmanager
+def readable(run: Path) -> Iterator[None]:
+    """A file of the run with a form that no stage writes ends with one line, too, and not with Python's exit code 1,
+    which would say that the answer is no."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        where = traceback.extract_tb(error.__traceback__)[-1].name
+        raise UserError(
+            f"{run.name}: a file of the run is not as any stage writes it ({type(error).__name__} in {where}): "
+            "restore it, or evaluate again"
+        ) from error
+
+
 def publish(
     evidence: Evidence, folder: Path, digests: dict[str, str], target: Target, skip_load: bool
 ) -> Publication | None:
@@ -126,9 +143,10 @@ def main(argv: list[str] | None = None) -> int:
 def verify_and_publish(run: Path, arguments: argparse.Namespace) -> int:
     """Exit code 0: published, already there, or everything but sent in a dry run."""
     print(f"verifying {run.name}", flush=True)
-    evidence = verify(run)
-    target = parse_target(arguments.repo, arguments.tag, evidence.run, arguments.public)
-    folder, digests = build(target.repo, evidence, target.tag)
+    with readable(run):
+        evidence = verify(run)
+        target = parse_target(arguments.repo, arguments.tag, evidence.run, arguments.public)
+        folder, digests = build(target.repo, evidence, target.tag)
     for name, digest in digests.items():
         print(f"{(folder / name).stat().st_size:>13,}  {digest}  {name}")
     print(f"model card: {folder / 'README.md'}")

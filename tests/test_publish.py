@@ -224,3 +224,22 @@ def test_the_real_command_ends_with_one_line(run: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 1
     assert_one_line(done.stderr, "does not say completed")
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("metrics.json", lambda value: value["provenance"].update(machine=["a", "list"])),
+        ("metrics.json", lambda value: value["provenance"].update(git_training="a text")),
+        ("metrics.json", lambda value: value["provenance"].update(packages=["torch"])),
+        ("environment.json", lambda value: value.update(packages=["torch"])),
+        ("run.json", lambda value: value.update(stages=["train", "eval"])),
+        ("run.json", lambda value: value.update(git="a text")),
+        ("data.json", lambda rows: rows[0].update(revision=5, cleaning="a text")),
+    ],
+)
+def test_a_file_of_another_form_is_one_line(run: Path, capsys: Capture, name: str, change: Any) -> None:
+    edit_json(run / name, change)
+    code, _, err = dry_run(run, capsys)
+    assert code in (1, 2)
+    assert_one_line(err)
