@@ -3,12 +3,12 @@
     signature = sign(message, key)                    armoured text; the key may live in an agent
     principal = verify(message, signature)            who signed, by the file of allowed signers; Refused otherwise
 
-Allowed signers are listed in configs/allowed_signers, one line `NAME KEYTYPE KEY` each (ssh-keygen(1), ALLOWED
-SIGNERS), or in the file that git's `gpg.ssh.allowedSignersFile` names. A signature is made for NAMESPACE, so one of
-a git commit or of a file is none of a review.
+Allowed signers are listed in configs/allowed_signers as the repository has committed it, one line `NAME KEYTYPE KEY`
+each (ssh-keygen(1), ALLOWED SIGNERS), or in the file that git's `gpg.ssh.allowedSignersFile` names. A signature is made
+for NAMESPACE, so one of a git commit or of a file is none of a review.
 
-Not protected against: someone who can change the file of allowed signers, or who has a signer's key; a signature says
-which key, not that its owner read the report.
+Not protected against: someone who may commit to the list of allowed signers, or who has a signer's key; a signature
+says which key, not that its owner read the report.
 """
 
 import subprocess
@@ -17,9 +17,10 @@ from pathlib import Path
 
 from eval.config import ROOT
 from eval.errors import Refused, UserError
+from scripts.committed import git
 
 NAMESPACE = "review@securecli-tuner"
-ALLOWED_SIGNERS = ROOT / "configs" / "allowed_signers"
+ALLOWED_SIGNERS = Path("configs/allowed_signers")
 SECONDS = 120  # a person may have to type a passphrase or touch a token
 
 
@@ -45,14 +46,15 @@ def verify(message: bytes, signature: str, allowed: Path | None = None) -> str:
 
     Raises UserError without a file of allowed signers, Refused when the signature is not one of theirs.
     """
-    allowed = allowed or allowed_signers()
+    listed = allowed.read_bytes() if allowed else allowed_signers()
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "review.sig"
+        file, allowed = Path(folder) / "review.sig", Path(folder) / "allowed_signers"
+        allowed.write_bytes(listed)
         file.write_text(signature)
         found = run("-Y", "find-principals", "-s", str(file), "-f", str(allowed))
         principals = found.stdout.decode(errors="replace").splitlines()
         if found.returncode != 0 or not principals:
-            raise Refused(f"the review's signature is of no key in {allowed}: {last_line(found)}")
+            raise Refused(f"the review's signature is of no key in configs/allowed_signers: {last_line(found)}")
         flags = ("-n", NAMESPACE, "-s", str(file), "-f", str(allowed))
         for principal in principals:
             if run("-Y", "verify", "-I", principal, *flags, message=message).returncode == 0:
@@ -60,14 +62,20 @@ def verify(message: bytes, signature: str, allowed: Path | None = None) -> str:
     raise Refused("the review's signature is not of this review: sign it again with `make review`")
 
 
-def allowed_signers() -> Path:
-    """The file of allowed signers: the repository's, else git's. UserError when there is none."""
-    if ALLOWED_SIGNERS.is_file():
-        return ALLOWED_SIGNERS
+def allowed_signers() -> bytes:
+    """The list of allowed signers: the one that the repository has committed, else the file of git's own setting.
+
+    UserError when there is none, or it is on the disk alone.
+    """
+    committed = git(ROOT, "show", f"HEAD:{ALLOWED_SIGNERS}")
+    if committed is not None:
+        return committed
+    if (ROOT / ALLOWED_SIGNERS).is_file():
+        raise UserError(f"{ALLOWED_SIGNERS} is not committed: whoever may sign has to stand in the history")
     named = git_setting("gpg.ssh.allowedSignersFile")
     if named and Path(named).expanduser().is_file():
-        return Path(named).expanduser()
-    raise UserError("no file of allowed signers: write configs/allowed_signers, a line `NAME KEYTYPE KEY` a reviewer")
+        return Path(named).expanduser().read_bytes()
+    raise UserError(f"no list of allowed signers: commit {ALLOWED_SIGNERS}, a line `NAME KEYTYPE KEY` a reviewer")
 
 
 def default_key() -> Path | None:

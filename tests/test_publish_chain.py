@@ -380,7 +380,7 @@ def test_a_signature_of_an_unlisted_key(
         subprocess.run(command, check=True)
     allowed = tmp_path / "allowed_signers"
     allowed.write_text(f"ada {(tmp_path / 'listed.pub').read_text()}")
-    monkeypatch.setattr("scripts.signing.ALLOWED_SIGNERS", allowed)
+    monkeypatch.setattr("scripts.signing.allowed_signers", allowed.read_bytes)
     for name, expected in (("other", 1), ("listed", 0)):
         signature_asked(None)(run)
         made = review.make_review(run, "approve", "Ada Lovelace", "", key=tmp_path / name)

@@ -177,7 +177,7 @@ def keys(tmp_path, monkeypatch) -> Path:
         command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(folder / name)]
         subprocess.run(command, check=True)
     (folder / "allowed").write_text(f"ada@example.org {(folder / 'ada.pub').read_text()}")
-    monkeypatch.setattr(signing, "ALLOWED_SIGNERS", folder / "allowed")
+    monkeypatch.setattr(signing, "allowed_signers", (folder / "allowed").read_bytes)
     return folder
 
 
@@ -215,19 +215,24 @@ def test_a_signature_of_a_stranger_or_for_something_else(tmp_path, capsys, keys,
     monkeypatch.setattr(signing, "NAMESPACE", "git")
     signed(run, keys / "ada", capsys)
     monkeypatch.undo()
-    monkeypatch.setattr(signing, "ALLOWED_SIGNERS", keys / "allowed")
+    monkeypatch.setattr(signing, "allowed_signers", (keys / "allowed").read_bytes)
     with pytest.raises(Refused, match="not of this review"):
         review.verify_signature(run)
 
 
-def test_no_allowed_signers_is_one_line(tmp_path, capsys, keys, monkeypatch):
+@pytest.mark.parametrize(("on_disk", "said"), [(False, "no list of allowed signers"), (True, "is not committed")])
+def test_only_a_committed_list_of_signers_counts(tmp_path, capsys, keys, monkeypatch, on_disk, said):
     run = build_run(tmp_path)
     signed(run, keys / "ada", capsys)
-    monkeypatch.setattr(signing, "ALLOWED_SIGNERS", keys / "nothing")
+    monkeypatch.undo()  # the list that the other tests give
     monkeypatch.setattr(signing, "git_setting", lambda name: "")
+    monkeypatch.setattr(signing, "ROOT", tmp_path)
+    if on_disk:
+        (tmp_path / "configs").mkdir()
+        (tmp_path / "configs" / "allowed_signers").write_text("eve ssh-ed25519 AAAA")
     code, _, err = call(review.main, ["--run", str(run)], capsys)
     assert code == 2
-    assert_one_line(err, "configs/allowed_signers")
+    assert_one_line(err, "configs/allowed_signers", said)
 
 
 def test_a_suite_may_ask_for_a_signature(tmp_path, capsys, keys):
