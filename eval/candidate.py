@@ -8,7 +8,7 @@ import yaml
 from eval.environment import git_state
 from eval.errors import UserError
 from eval.files import read_json
-from eval.provenance import file_sha256, verify_manifest
+from eval.provenance import file_sha256, read_manifest, verify_manifest
 from eval.run_folder import new_run, read_run
 
 
@@ -41,6 +41,19 @@ def candidate_of(run: Path) -> Candidate:
         raise UserError(f"{run.name}/adapter is not what was trained: {problems[0]}")
     recipe = yaml.safe_load(recipe_file.read_text(encoding="utf-8"))
     return Candidate(run, recipe["base_model"], recipe.get("revision_of_model"), run / "adapter")
+
+
+def check_base(folder: Path, digests: dict[str, str]) -> None:
+    """UserError when files of a local base model are not those that its own manifest lists."""
+    manifest = folder / "MANIFEST.sha256"
+    if not manifest.is_file():
+        return
+    try:
+        listed = read_manifest(manifest)
+    except ValueError as error:
+        raise UserError(f"{folder}: {error}: remove the folder and run `make model`") from None
+    if changed := [name for name, digest in listed.items() if digests.get(name) != digest]:
+        raise UserError(f"{folder / changed[0]} is not what {manifest.name} lists: remove the folder, run `make model`")
 
 
 def self_check(base_model: str) -> Candidate:

@@ -9,13 +9,14 @@ from eval.candidate import Candidate
 from eval.config import Suite
 from eval.environment import headline_versions, machine
 from eval.files import read_json, write_jsonl
-from eval.provenance import file_sha256
+from eval.provenance import file_sha256, json_sha256
 from eval.records import Generation, Item
 from eval.results import AdapterEffect, Metrics
 from eval.run_folder import read_run
 
 if TYPE_CHECKING:
     from eval.lm_tasks import LoadedTask
+    from eval.sandbox import Sandbox
 
 
 def write_samples(path: Path, tasks: "Iterable[LoadedTask]") -> None:
@@ -60,8 +61,13 @@ def baseline_of_suite(suite: Suite, metrics: Metrics) -> bool:
     return metrics.baseline == suite.baseline
 
 
-def provenance_of(candidate: Candidate, baseline: Baseline, suite: Suite, sandbox: str | None) -> dict[str, Any]:
-    """Commit, versions, hardware, seeds and digests: everything that a result came from."""
+def provenance_of(
+    candidate: Candidate, baseline: Baseline, suite: Suite, base_identity: Any, sandbox: "Sandbox | None"
+) -> dict[str, Any]:
+    """Commit, versions, hardware, seeds and digests: everything that a result came from.
+
+    `base_identity`: what the base's bytes are (eval/answer_cache.py), None when its revision is not known.
+    """
     run = candidate.run
     state = read_run(run)
     environment = read_json(run / "environment.json")
@@ -71,6 +77,7 @@ def provenance_of(candidate: Candidate, baseline: Baseline, suite: Suite, sandbo
         "recipe": state.get("recipe"),
         "recipe_sha256": file_sha256(recipe) if recipe.is_file() else None,
         "base_model": {"path": candidate.base_model, "revision": candidate.revision},
+        "base_sha256": None if base_identity is None else json_sha256(base_identity),
         "adapter_sha256": candidate.adapter_sha256,
         "baseline": {"name": baseline.name, "asked": suite.baseline, "adapter_sha256": baseline.adapter_sha256},
         "data": read_json(run / "data.json") if (run / "data.json").is_file() else [],
@@ -80,5 +87,5 @@ def provenance_of(candidate: Candidate, baseline: Baseline, suite: Suite, sandbo
         "packages": headline_versions(),
         "seeds": {"training": state.get("seed"), "evaluation": suite.seed},
         "backend": suite.backend.model_dump(),
-        "sandbox": sandbox,
+        "sandbox": sandbox.identity if sandbox else None,
     }

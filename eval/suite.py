@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from eval.answer_cache import FOLDER, AnswerCache, Answers, base_identity, costs, maker_of
 from eval.baselines import Baseline, resolve_baseline
-from eval.candidate import Candidate, candidate_of, self_check
+from eval.candidate import Candidate, candidate_of, check_base, self_check
 from eval.comparisons import effective_n
 from eval.config import DRIFT, ROOT, Suite, load_suite, resolve_suite
 from eval.environment import capture_environment, headline_versions
@@ -127,7 +127,7 @@ def evaluate(bench: Bench, candidate: Candidate, baseline: Baseline) -> Metrics:
         adapter_effect=effect,
         costs=costs(generations, answers.reused, load_seconds=loaded - started),
         training=training_of(run),
-        provenance=provenance_of(candidate, baseline, suite, bench.sandbox.identity if bench.sandbox else None),
+        provenance=provenance_of(candidate, baseline, suite, bench.identity, bench.sandbox),
     )
     write_json(run / "metrics.json", metrics.model_dump(mode="json"))
     render_report(run)
@@ -160,6 +160,8 @@ def load(bench: Bench, candidate: Candidate, baseline: Baseline) -> "Model":
     model = harness.load_model(bench.suite, *base, candidate.adapter, baseline.adapter, bench.lm)
     if not loaded:
         bench.base, bench.lm, bench.identity = base, model.lm, base_identity(*base, model.lm.commit)
+        if isinstance(bench.identity, dict):
+            check_base(Path(candidate.base_model), bench.identity)
     return model
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from eval.adapter_check import check_adapter, check_tokenizer
+from eval.candidate import check_base
 from eval.errors import UserError
+from eval.provenance import folder_digests, write_manifest
 
 
 @pytest.fixture
@@ -51,3 +53,13 @@ def test_an_adapter_of_another_base_is_refused(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "/models/other"}')
     with pytest.raises(UserError, match="trained on /models/other, not on models/base"):
         check_adapter(tmp_path, "models/base")
+
+
+def test_a_base_is_what_its_own_manifest_lists(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    check_base(tmp_path, folder_digests(tmp_path))  # no manifest: nothing to hold it against
+    write_manifest(tmp_path, tmp_path / "MANIFEST.sha256")
+    check_base(tmp_path, folder_digests(tmp_path))
+    (tmp_path / "model.safetensors").write_bytes(b"others")
+    with pytest.raises(UserError, match=r"model.safetensors is not what MANIFEST.sha256 lists.*make model"):
+        check_base(tmp_path, folder_digests(tmp_path))
