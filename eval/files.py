@@ -21,14 +21,20 @@ from eval.results import Metrics
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a whole file: temporary name, flush to disk, rename."""
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a whole file: temporary name, flush to disk, rename. A link of either name is replaced, not followed."""
     partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as stream:
-        stream.write(text)
+    partial.unlink(missing_ok=True)
+    with partial.open("xb") as stream:  # x: what comes up under this name meanwhile is not written to
+        stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
     partial.replace(path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole, as UTF-8."""
+    write_bytes(path, text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:

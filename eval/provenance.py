@@ -9,6 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from eval.files import write_text
+
 CHUNK_BYTES = 1 << 20
 
 
@@ -42,9 +44,7 @@ def write_manifest(folder: Path, manifest: Path) -> None:
     """List every file below `folder` in `manifest` (which may lie inside it and is not listed)."""
     ignore = (manifest.relative_to(folder).as_posix(),) if manifest.is_relative_to(folder) else ()
     lines = [f"{digest}  {name}\n" for name, digest in folder_digests(folder, ignore).items()]
-    partial = manifest.with_name(manifest.name + ".partial")
-    partial.write_text("".join(lines))
-    partial.replace(manifest)
+    write_text(manifest, "".join(lines))
 
 
 def read_manifest(manifest: Path) -> dict[str, str]:
