@@ -29,6 +29,7 @@ from eval.provenance import file_sha256
 from eval.records import Record
 from eval.results import Verdict
 from eval.run_folder import resolve_run
+from scripts.secret_patterns import find_secrets, redact
 from scripts.signing import default_key, git_setting, sign, verify
 
 REVIEW = "review.json"
@@ -65,6 +66,11 @@ class Review(Record):
     previous: list[dict[str, Any]]
     signature: str | None = None  # of everything above
 
+    @property
+    def shown_reviewer(self) -> str:
+        """The reviewer as errors may show it: the file can be written by hand, and logs are read by others."""
+        return "".join(letter for letter in redact(self.reviewer)[:LONGEST_NAME] if letter.isprintable())
+
     def message(self) -> bytes:
         """What a signature is about: every field but the signature, in one fixed form."""
         return json.dumps(self.model_dump(exclude={"signature"}), sort_keys=True, separators=(",", ":")).encode()
@@ -88,7 +94,7 @@ def read_review(folder: Path) -> Review:
     try:
         return Review.model_validate(read_json(folder / REVIEW))
     except ValidationError as error:
-        raise UserError(f"{folder / REVIEW}: {first_problem(error)}; review again") from None
+        raise UserError(f"{folder / REVIEW}: {redact(first_problem(error))}; review again") from None
 
 
 def require_approval(folder: Path, verdict: Verdict) -> Review:
@@ -97,9 +103,9 @@ def require_approval(folder: Path, verdict: Verdict) -> Review:
         raise Refused(f"{folder.name} is not reviewed: `make review` first")
     review = read_review(folder)
     if review.decision != "approve":
-        raise Refused(f"{folder.name} was rejected by {review.reviewer}")
+        raise Refused(f"{folder.name} was rejected by {review.shown_reviewer}")
     if changed := changed_since(review, folder):
-        raise Refused(f"{folder / changed[0]} is not what {review.reviewer} reviewed: `make review` again")
+        raise Refused(f"{folder / changed[0]} is not what {review.shown_reviewer} reviewed: `make review` again")
     if review.verdict != verdict:
         raise Refused(f"{folder / REVIEW} is about a {review.verdict}, metrics.json about a {verdict}")
     if verdict != "ship" and not (review.override or "").strip():
@@ -129,14 +135,15 @@ def make_review(
 ) -> Review:
     """The review of a run as it is on disk now, signed when `key` is given; not written yet.
 
-    Raises Refused for approving anything but a ship without an override that the suite allows, UserError for an
-    approval with a file missing, or one that must be signed and has no key.
+    Raises Refused for approving anything but a ship without an override that the suite allows, and for a text that
+    holds a credential; UserError for an approval with a file missing, or one that must be signed and has no key.
     """
     reviewer, comment, override = reviewer.strip(), comment.strip(), override.strip()
     if not reviewer or len(reviewer) > LONGEST_NAME or not reviewer.isprintable():
         raise UserError(f"--reviewer must be a name of 1 to {LONGEST_NAME} printable characters")
     if max(len(comment), len(override)) > LONGEST_COMMENT:
         raise UserError(f"a comment or reason has at most {LONGEST_COMMENT} characters")
+    refuse_credentials({"reviewer": reviewer, "comment": comment, "override": override})
     digests = present_digests(folder)
     verdict: Verdict | None = None
     if decision == "approve":
@@ -169,6 +176,13 @@ def make_review(
         previous=earlier_reviews(folder),
     )
     return review if key is None else review.model_copy(update={"signature": sign(review.message(), key)})
+
+
+def refuse_credentials(fields: dict[str, str]) -> None:
+    """Refused when a text that the review would hold looks like a credential: the card shows it to everyone."""
+    for name, text in fields.items():
+        if found := find_secrets(name, text):
+            raise Refused(f"the {name} holds what looks like a {found[0].kind}: remove it, revoke it, and review again")
 
 
 def check_override(folder: Path, verdict: Verdict, override: str) -> None:

@@ -304,8 +304,16 @@ CHEATS = [
           ("recipe.yaml:2",)),
     Cheat("token in tokenizer.json", settled(add("tokenizer.json", json.dumps({"x": TOKEN}).encode())),
           ("tokenizer.json:1",)),
-    Cheat("token in the card", lambda f: review.main(["--run", str(f), "--decision", "approve", "--reviewer", TOKEN]),
+    Cheat("token in the card", lambda f: edit_json(f / "review.json", lambda v: v.update(reviewer=TOKEN)),
           ("README.md:",)),
+    Cheat("token as the name of who rejects", lambda f: edit_json(f / "review.json", lambda v: v.update(
+          reviewer=TOKEN, decision="reject")), ("rejected by [Hugging Face token removed]",)),
+    Cheat("token as who reviewed other bytes", lambda f: (edit_json(f / "review.json", lambda v: v.update(
+          reviewer=TOKEN)), (f / "report.md").write_text("x")), ("is not what [Hugging Face token removed]",)),
+    Cheat("token as the time of the review", lambda f: edit_json(f / "review.json", lambda v: v.update(time=TOKEN)),
+          ("no time with a zone",), 2),
+    Cheat("token as a key of the review", lambda f: edit_json(f / "review.json", lambda v: v.update({TOKEN: 1})),
+          ("review.json: [Hugging Face token removed]: Extra inputs",), 2),
     Cheat("token in the weights' header", weights(lambda p: save_file({"w": np.ones(2, np.float32)}, p,
           metadata={"note": TOKEN})), ("header",)),
     # The record
