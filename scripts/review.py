@@ -7,7 +7,7 @@
 
 review.json holds the digest of every file in REVIEWED, and of what is there of REVIEWED_IF_THERE; publishing compares
 them with the disk again. Only a `ship` can be approved, unless the suite allows an override and a reason is given;
-anything can be rejected. A second review replaces the first and keeps it in `previous`.
+anything can be rejected. A second review replaces the first and keeps it in `previous`, without its signature.
 
 Not protected against: someone who can write to the run folder can write a review under any name. Where the suite asks
 for a signature they need a listed key too (scripts/signing.py); elsewhere the file says what was decided about which
@@ -207,14 +207,18 @@ def git_user() -> str | None:
 
 
 def earlier_reviews(folder: Path) -> list[dict[str, Any]]:
-    """Reviews so far, oldest first. An unreadable one is kept as the digest of its bytes."""
+    """Reviews so far, oldest first, without signatures. An unreadable one is kept as the digest of its bytes.
+
+    With its signature, an approval that was taken back could be put together again out of the rejection.
+    """
     if not (folder / REVIEW).is_file():
         return []
     try:
         last = read_review(folder)
     except UserError:
         return [{"unreadable_sha256": file_sha256(folder / REVIEW)}]
-    return [*last.previous, last.model_dump(exclude={"previous"})]
+    reviews = [*last.previous, last.model_dump(exclude={"previous"})]
+    return [{name: value for name, value in review.items() if name != "signature"} for review in reviews]
 
 
 def write_review(folder: Path, review: Review) -> None:

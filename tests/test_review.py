@@ -216,6 +216,17 @@ def test_a_signed_review_names_its_signer(tmp_path, capsys, keys):
     assert "signed by ada@example.org" in out
 
 
+def test_an_approval_cannot_be_lifted_out_of_a_later_rejection(tmp_path, capsys, keys):
+    run = build_run(tmp_path)
+    for _ in range(2):
+        signed(run, keys / "ada", capsys)
+    edit_json(run / "review.json", lambda value: value["previous"][0].update(signature="of an older version"))
+    assert decide(run, "reject", capsys, "Bob")[0] == 0
+    text = (run / "review.json").read_text()
+    assert "BEGIN SSH SIGNATURE" not in text and "of an older version" not in text
+    assert [row["decision"] for row in json.loads(text)["previous"]] == ["approve", "approve"]
+
+
 @pytest.mark.parametrize(
     "change", [{"reviewer": "Grace"}, {"comment": "other"}, {"decision": "reject"}, {"override": "x"}, {"digests": {}}]
 )
