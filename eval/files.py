@@ -48,13 +48,26 @@ def write_jsonl(path: Path, records: Iterable[Record]) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Parse a JSON file. UserError when it is missing or broken."""
+    """Parse a JSON file. UserError when it is missing or broken, or has a key twice: readers differ in which counts."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=unique)
     except FileNotFoundError:
         raise UserError(f"{path} is missing") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid JSON ({error}): restore it or run the stage before again") from None
+    except RecursionError:
+        problem = "nested too deeply"
+    except ValueError as error:  # no JSON, no UTF-8, a key twice, a number of thousands of digits
+        problem = str(error)
+    raise UserError(f"{path} is not valid JSON ({problem}): restore it or run the stage before again")
+
+
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object. ValueError when it names a key twice."""
+    value: dict[str, Any] = {}
+    for key, item in pairs:
+        if key in value:
+            raise ValueError(f"key {key[:100]!r} is given twice")
+        value[key] = item
+    return value
 
 
 def read_jsonl(path: Path, kind: type[AnyRecord]) -> list[AnyRecord]:

@@ -78,6 +78,24 @@ def test_a_manifest_notices_every_kind_of_change(tmp_path: Path) -> None:
     assert "line 1" in verify_manifest(folder, manifest)[0]
 
 
+BROKEN_JSON = {
+    "a key twice": ('{"a": {"verdict": "ship", "verdict": "no-ship"}}', "key 'verdict' is given twice"),
+    "deep nesting": ("[" * 100_000, "nested too deeply"),
+    "a long number": ('{"a": ' + "9" * 5000 + "}", "4300 digits"),
+    "Latin-1": (b'{"a": "\xe9"}', "utf-8"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_JSON)
+def test_json_that_cannot_be_read_is_one_line(name: str, tmp_path: Path) -> None:
+    content, message = BROKEN_JSON[name]
+    path = tmp_path / "x.json"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(UserError, match=message) as caught:
+        read_json(path)
+    assert str(path) in str(caught.value) and len(str(caught.value)) < 400
+
+
 def test_a_planted_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
     """Whoever hands over a run folder could point the temporary names of its files at someone else's."""
     precious, run = tmp_path / "precious", tmp_path / "run"
