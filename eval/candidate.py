@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from eval.environment import git_state
 from eval.errors import UserError
 from eval.files import read_json
 from eval.provenance import file_sha256, read_manifest, verify_manifest
 from eval.run_folder import new_run, read_run
+from eval.strict_yaml import parse_yaml
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,12 @@ def candidate_of(run: Path) -> Candidate:
     problems = verify_manifest(run / "adapter", run / "adapter.sha256")
     if problems:
         raise UserError(f"{run.name}/adapter is not what was trained: {problems[0]}")
-    recipe = yaml.safe_load(recipe_file.read_text(encoding="utf-8"))
+    try:
+        recipe = parse_yaml(recipe_file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{recipe_file}: broken YAML: {error}") from None
+    if not isinstance(recipe, dict) or not isinstance(recipe.get("base_model"), str):
+        raise UserError(f"{recipe_file} is not a recipe: it names no base_model")
     return Candidate(run, recipe["base_model"], recipe.get("revision_of_model"), run / "adapter")
 
 

@@ -6,12 +6,12 @@ Every field's description below is its documentation.
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from eval.errors import UserError
 from eval.gate_rules import Gate, PairedRule, Strict
 from eval.reading import read_bytes
+from eval.strict_yaml import BrokenYaml, parse_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 SUITES = ROOT / "configs" / "eval"
@@ -54,7 +54,7 @@ class Task(Strict):
 class ReviewPolicy(Strict):
     """What publishing asks of the review of a run."""
 
-    max_age_days: float = Field(30, gt=0, description="an older approval is no approval any more")
+    max_age_days: float = Field(30, gt=0, le=36500, description="an older approval is no approval any more")
     allow_override: bool = Field(
         False, description="a person may approve what is not a ship, with a reason that the card and the report show"
     )
@@ -160,10 +160,10 @@ def resolve_suite(name: str | None) -> Path:
 def load_suite(path: Path) -> Suite:
     """Read and check a suite file. UserError lists every problem, each with its key."""
     try:
-        raw = yaml.safe_load(read_bytes(path).decode("utf-8"))
+        raw = parse_yaml(read_bytes(path).decode("utf-8"))
     except FileNotFoundError:
         raise UserError(f"suite {path} does not exist: see configs/eval/") from None
-    except yaml.YAMLError as error:
+    except (BrokenYaml, UnicodeDecodeError) as error:
         raise UserError(f"{path}: broken YAML: {error}") from None
     if not isinstance(raw, dict):
         raise UserError(f"{path}: a suite is a mapping with name, description, tasks and gates")

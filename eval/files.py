@@ -22,14 +22,20 @@ from eval.results import Metrics
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a whole file: temporary name, flush to disk, rename."""
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a whole file: temporary name, flush to disk, rename. A link of either name is replaced, not followed."""
     partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as stream:
-        stream.write(text)
+    partial.unlink(missing_ok=True)
+    with partial.open("xb") as stream:  # x: what comes up under this name meanwhile is not written to
+        stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
     partial.replace(path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole, as UTF-8."""
+    write_bytes(path, text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -48,13 +54,26 @@ def write_jsonl(path: Path, records: Iterable[Record]) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Parse a JSON file. UserError when it is missing or broken."""
+    """Parse a JSON file. UserError when it is missing or broken, or has a key twice: readers differ in which counts."""
     try:
-        return json.loads(read_bytes(path).decode("utf-8"))
+        return json.loads(read_bytes(path).decode("utf-8"), object_pairs_hook=unique)
     except FileNotFoundError:
         raise UserError(f"{path} is missing") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid JSON ({error}): restore it or run the stage before again") from None
+    except RecursionError:
+        problem = "nested too deeply"
+    except ValueError as error:  # no JSON, no UTF-8, a key twice, a number of thousands of digits
+        problem = str(error)
+    raise UserError(f"{path} is not valid JSON ({problem}): restore it or run the stage before again")
+
+
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object. ValueError when it names a key twice."""
+    value: dict[str, Any] = {}
+    for key, item in pairs:
+        if key in value:
+            raise ValueError(f"key {key[:100]!r} is given twice")
+        value[key] = item
+    return value
 
 
 def read_jsonl(path: Path, kind: type[AnyRecord]) -> list[AnyRecord]:

@@ -44,7 +44,8 @@ class PartialLog(Generic[Row]):
         return found
 
     def _rewrite(self) -> None:
-        with self.partial.open("w", encoding="utf-8") as stream:
+        self.partial.unlink(missing_ok=True)  # a link of this name is not followed
+        with self.partial.open("x", encoding="utf-8") as stream:
             stream.write(json.dumps({"key": self.key}) + "\n")
             stream.writelines(row.model_dump_json() + "\n" for row in self.rows.values())
 

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from eval.files import write_text
 from eval.reading import read_bytes, witness
 
 CHUNK_BYTES = 1 << 20
@@ -44,9 +45,7 @@ def folder_digests(folder: Path, ignore: tuple[str, ...] = ()) -> dict[str, str]
 def write_manifest(folder: Path, manifest: Path) -> None:
     """List every file below `folder` in `manifest` (which may lie inside it and is not listed)."""
     ignore = (manifest.relative_to(folder).as_posix(),) if manifest.is_relative_to(folder) else ()
-    partial = manifest.with_name(manifest.name + ".partial")
-    partial.write_text(manifest_text(folder_digests(folder, ignore)))
-    partial.replace(manifest)
+    write_text(manifest, manifest_text(folder_digests(folder, ignore)))
 
 
 def manifest_text(digests: dict[str, str]) -> str:

@@ -27,7 +27,7 @@ from eval.environment import capture_environment, headline_versions
 from eval.errors import CANNOT_EVALUATE, INCONCLUSIVE, NO_SHIP, SHIP, UserError, run_command
 from eval.evidence import provenance_of, training_of, with_answers, write_samples
 from eval.executing import check_executable
-from eval.files import write_json, write_jsonl
+from eval.files import write_bytes, write_json, write_jsonl
 from eval.gates import EXIT_CODES, decide
 from eval.noise import backend_of, floor_for
 from eval.partial_log import PartialLog
@@ -68,7 +68,7 @@ def evaluate(bench: Bench, candidate: Candidate, baseline: Baseline) -> Metrics:
     run, suite = candidate.run, bench.suite
     for name in ("executions.jsonl", "observations.jsonl"):
         (run / name).unlink(missing_ok=True)  # of an earlier suite
-    (run / "suite.yaml").write_bytes(bench.suite_path.read_bytes())
+    write_bytes(run / "suite.yaml", bench.suite_path.read_bytes())
     write_json(run / "environment.json", capture_environment())
     update_run(run, suite=suite.name, stages={"eval": "running"})
 

@@ -24,6 +24,7 @@ from time import thread_time
 from typing import Any
 
 from eval.errors import UserError, run_command
+from eval.files import write_text
 from eval.provenance import verify_manifest
 from eval.risk import analyse
 from eval.stats import wilson_interval
@@ -221,9 +222,7 @@ def main() -> int:
     if given.tools:
         result["tools"] = other_tools(given.tools, sets)
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    partial = given.out.with_name(given.out.name + ".partial")
-    partial.write_text(json.dumps(result, indent=1) + "\n")
-    partial.replace(given.out)
+    write_text(given.out, json.dumps(result, indent=1) + "\n")
     print(table(result))
     print(f"\nwritten: {given.out}")
     return 0

@@ -8,7 +8,8 @@ made last and never moved; under it is what was verified, or nothing. A reposito
 only on request and after everything else. The token comes from huggingface_hub's own sources (HF_TOKEN, `hf auth`).
 
 Files of an earlier version that are not in `folder` are deleted by the same commit: a left-over adapter_model.bin
-would be loaded as a pickle. A repository that holds other people's files is refused instead.
+would be loaded as a pickle. Of an earlier version is what its own MANIFEST.sha256 lists; a repository that holds any
+other file is refused instead.
 
 Not protected against: a Hub that answers its uploader honestly and its readers not; whoever else may write to the
 repository, after the tag was made.
@@ -36,12 +37,13 @@ from huggingface_hub.utils import disable_progress_bars, logging
 from huggingface_hub.utils._http import default_client_factory
 
 from eval.errors import Refused, UserError
-from eval.provenance import CHUNK_BYTES, folder_digests
+from eval.provenance import CHUNK_BYTES, folder_digests, read_manifest
 from scripts.card import MANIFEST
 from scripts.load_back import Loaded
 
 HUB_OWN_FILES = (".gitattributes",)  # written by the Hub itself
 SMALL_BYTES = 16 << 20
+LARGEST_MANIFEST = 64 << 10  # bytes; ours has a line for each of about a dozen files
 TIMEOUT_SECONDS = 120.0  # of one answer; the client's own default is to wait for ever
 Prove = Callable[[Path, str, Path, HfApi], Loaded | None]
 
@@ -93,10 +95,34 @@ def check_remote(api: HfApi, folder: Path, target: Target, remote: Remote) -> No
     if tagged and not holds(api, target.repo, tagged, folder):
         raise Refused(f"{target.repo} already has tag {target.tag} with other content: a published tag is never moved")
     if not tagged:
-        there = {file.path for file in listing(api, target.repo, remote.head)}
-        foreign = sorted(there - {path.name for path in folder.iterdir()} - set(HUB_OWN_FILES))
-        if foreign and MANIFEST not in there:
-            raise Refused(f"{target.repo} holds {foreign[0]}, which was not published from here: name another REPO")
+        stale_files(api, target.repo, remote.head, folder)
+
+
+def stale_files(api: HfApi, repo: str, head: str, folder: Path) -> list[str]:
+    """Files of an earlier version that `folder` does not have. Refused when one is not of an earlier version.
+
+    Many repositories have a MANIFEST.sha256: only what it lists is taken for ours, with that digest where the Hub
+    tells one.
+    """
+    there = {file.path: file for file in listing(api, repo, head)}
+    stale = sorted(there.keys() - {path.name for path in folder.iterdir()} - set(HUB_OWN_FILES))
+    listed = published_manifest(api, repo, head, there.get(MANIFEST)) if stale else {}
+    for name in stale:
+        large = there[name].lfs
+        if name not in listed or (large and large.sha256 != listed[name]):
+            raise Refused(f"{repo} holds {name}, which was not published from here: name another REPO")
+    return stale
+
+
+def published_manifest(api: HfApi, repo: str, head: str, entry: RepoFile | None) -> dict[str, str]:
+    """What MANIFEST.sha256 of a commit lists; nothing when it is missing, too large or no manifest."""
+    if entry is None or entry.size > LARGEST_MANIFEST:
+        return {}
+    with tempfile.TemporaryDirectory(prefix="publish-") as cache:
+        try:
+            return read_manifest(Path(api.hf_hub_download(repo, MANIFEST, revision=head, cache_dir=cache)))
+        except ValueError:
+            return {}
 
 
 def upload(api: HfApi, folder: Path, digests: dict[str, str], target: Target, remote: Remote, prove: Prove) -> Sent:
@@ -135,10 +161,10 @@ def send(api: HfApi, folder: Path, digests: dict[str, str], target: Target, remo
     if holds(api, target.repo, head, folder):
         print("the files are on the Hub already", flush=True)
         return head
-    stale = {file.path for file in listing(api, target.repo, head)} - digests.keys() - set(HUB_OWN_FILES)
+    stale = stale_files(api, target.repo, head, folder)  # once more: the repository may have come up since the look
     operations: list[CommitOperationAdd | CommitOperationDelete] = [
         *(addition(folder / name, digest) for name, digest in digests.items()),
-        *(CommitOperationDelete(path_in_repo=name) for name in sorted(stale)),
+        *(CommitOperationDelete(path_in_repo=name) for name in stale),
     ]
     print(f"sending {len(digests)} files to {target.repo}", flush=True)
     return api.create_commit(target.repo, operations, commit_message=f"Publish {target.tag}", parent_commit=head).oid

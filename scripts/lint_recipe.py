@@ -14,13 +14,11 @@ import difflib
 import math
 import re
 import sys
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from eval.errors import CANNOT_EVALUATE, UserError, run_command
+from eval.strict_yaml import BrokenYaml, parse_yaml
 from scripts.recipe_data import FULL_COMMIT, dataset_problems
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,13 +59,12 @@ def resolve_recipe(name: str, root: Path = ROOT) -> Path:
 def load_recipe(path: Path) -> dict[str, Any]:
     """The recipe as a dict. Raises UserError with the line number if it is not YAML or names a key twice."""
     try:
-        recipe = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
+        recipe = parse_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the name") from error
-    except yaml.MarkedYAMLError as error:
-        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise UserError(f"{_shown(path)}: {line}{error.problem}; fix the YAML") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except BrokenYaml as error:
+        raise UserError(f"{_shown(path)}: {error}; fix the YAML") from error
+    except UnicodeDecodeError as error:
         raise UserError(f"{_shown(path)}: not readable as YAML text ({error}); save it as UTF-8") from error
     if not isinstance(recipe, dict):
         raise UserError(f"{_shown(path)}: not a recipe; it must be a mapping of Axolotl keys to values")
@@ -174,20 +171,6 @@ def _shown(path: Path) -> str:
     """The path as seen from the repository root, where there is one."""
     full = path.resolve()
     return str(full.relative_to(ROOT)) if full.is_relative_to(ROOT) else str(path)
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice, where YAML would keep the last one silently."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            if isinstance(key_node, yaml.ScalarNode) and key_node.value != "<<":
-                if key_node.value in seen:
-                    message = f"{key_node.value} is given twice"
-                    raise yaml.constructor.ConstructorError(None, None, message, key_node.start_mark)
-                seen.add(key_node.value)
-        return super().construct_mapping(node, deep)
 
 
 def main(argv: list[str] | None = None) -> int:

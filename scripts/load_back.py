@@ -3,8 +3,8 @@
     loaded = load_back(snapshot, commit, request, cache, endpoint)
 
 The lines that run are those of the downloaded card, with the tag replaced by the commit it will name. Then every
-tensor of the downloaded file is looked up in the loaded model, the logits must differ from the base's, and one
-request is answered greedily.
+tensor of the downloaded file is looked up in the loaded model, the logits must differ from the base's, and the
+beginning of one request is answered greedily.
 
 Not protected against: a base model that changed its answers under the same commit; what other libraries load.
 """
@@ -24,6 +24,7 @@ from eval.errors import Refused, UserError
 from eval.records import Record
 
 TIMEOUT_SECONDS = 3600  # a base of several GB is downloaded and, without a GPU, answers slowly
+LONGEST_REQUEST = 1000  # characters; logits of every position are held, and a longer text proves no more
 LAST_LINE = "loaded: "
 SILENCED = ("PYTHONPATH", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_CACHE")
 # Runs after the card's lines, which define base, model and tokenizer.
@@ -32,7 +33,7 @@ import json, sys
 import torch
 from peft import get_peft_model_state_dict
 from safetensors.torch import load_file
-weights, request = sys.argv[1:]
+weights, request = json.load(sys.stdin)
 model.eval()
 state = get_peft_model_state_dict(model)
 sent = load_file(weights)
@@ -81,13 +82,17 @@ def load_back(
     environment |= {"HF_HUB_CACHE": str(cache), "HF_ENDPOINT": endpoint, "TOKENIZERS_PARALLELISM": "false"}
     if token:
         environment["HF_TOKEN"] = token
-    command = [sys.executable, "-I", "-c", lines + CHECKS, str(snapshot / "adapter_model.safetensors"), request]
+    command = [sys.executable, "-I", "-c", lines + CHECKS]
+    # On stdin, as an argument may not hold a NUL; half a surrogate pair could be neither tokenized nor recorded.
+    request = request[:LONGEST_REQUEST].encode(errors="replace").decode()
+    given = json.dumps([str(snapshot / "adapter_model.safetensors"), request])
     with tempfile.TemporaryDirectory() as empty:  # a folder here named like the base would be taken for it
         try:
             done = subprocess.run(
                 command,
                 cwd=empty,
                 env=environment,
+                input=given,
                 capture_output=True,
                 text=True,
                 errors="replace",

@@ -7,7 +7,7 @@
 
 review.json holds the digest of every file in REVIEWED, and of what is there of REVIEWED_IF_THERE; publishing compares
 them with the disk again. Only a `ship` can be approved, unless the suite allows an override and a reason is given;
-anything can be rejected. A second review replaces the first and keeps it in `previous`.
+anything can be rejected. A second review replaces the first and keeps it in `previous`, without its signature.
 
 Not protected against: someone who can write to the run folder can write a review under any name. Where the suite asks
 for a signature they need a listed key too (scripts/signing.py); elsewhere the file says what was decided about which
@@ -29,6 +29,7 @@ from eval.provenance import file_sha256
 from eval.records import Record
 from eval.results import Verdict
 from eval.run_folder import resolve_run
+from scripts.secret_patterns import find_secrets, redact
 from scripts.signing import default_key, git_setting, sign, verify
 
 REVIEW = "review.json"
@@ -66,6 +67,11 @@ class Review(Record):
     previous: list[dict[str, Any]]
     signature: str | None = None  # of everything above
 
+    @property
+    def shown_reviewer(self) -> str:
+        """The reviewer as errors may show it: the file can be written by hand, and logs are read by others."""
+        return "".join(letter for letter in redact(self.reviewer)[:LONGEST_NAME] if letter.isprintable())
+
     def message(self) -> bytes:
         """What a signature is about: every field but the signature, in one fixed form."""
         return json.dumps(self.model_dump(exclude={"signature"}), sort_keys=True, separators=(",", ":")).encode()
@@ -89,7 +95,7 @@ def read_review(folder: Path) -> Review:
     try:
         return Review.model_validate(read_json(folder / REVIEW))
     except ValidationError as error:
-        raise UserError(f"{folder / REVIEW}: {first_problem(error)}; review again") from None
+        raise UserError(f"{folder / REVIEW}: {redact(first_problem(error))}; review again") from None
 
 
 def require_approval(folder: Path, verdict: Verdict) -> Review:
@@ -98,9 +104,9 @@ def require_approval(folder: Path, verdict: Verdict) -> Review:
         raise Refused(f"{folder.name} is not reviewed: `make review` first")
     review = read_review(folder)
     if review.decision != "approve":
-        raise Refused(f"{folder.name} was rejected by {review.reviewer}")
+        raise Refused(f"{folder.name} was rejected by {review.shown_reviewer}")
     if changed := changed_since(review, folder):
-        raise Refused(f"{folder / changed[0]} is not what {review.reviewer} reviewed: `make review` again")
+        raise Refused(f"{folder / changed[0]} is not what {review.shown_reviewer} reviewed: `make review` again")
     if review.verdict != verdict:
         raise Refused(f"{folder / REVIEW} is about a {review.verdict}, metrics.json about a {verdict}")
     if verdict != "ship" and not (review.override or "").strip():
@@ -130,14 +136,15 @@ def make_review(
 ) -> Review:
     """The review of a run as it is on disk now, signed when `key` is given; not written yet.
 
-    Raises Refused for approving anything but a ship without an override that the suite allows, UserError for an
-    approval with a file missing, or one that must be signed and has no key.
+    Raises Refused for approving anything but a ship without an override that the suite allows, and for a text that
+    holds a credential; UserError for an approval with a file missing, or one that must be signed and has no key.
     """
     reviewer, comment, override = reviewer.strip(), comment.strip(), override.strip()
     if not reviewer or len(reviewer) > LONGEST_NAME or not reviewer.isprintable():
         raise UserError(f"--reviewer must be a name of 1 to {LONGEST_NAME} printable characters")
     if max(len(comment), len(override)) > LONGEST_COMMENT:
         raise UserError(f"a comment or reason has at most {LONGEST_COMMENT} characters")
+    refuse_credentials({"reviewer": reviewer, "comment": comment, "override": override})
     digests = present_digests(folder)
     verdict: Verdict | None = None
     if decision == "approve":
@@ -172,6 +179,13 @@ def make_review(
     return review if key is None else review.model_copy(update={"signature": sign(review.message(), key)})
 
 
+def refuse_credentials(fields: dict[str, str]) -> None:
+    """Refused when a text that the review would hold looks like a credential: the card shows it to everyone."""
+    for name, text in fields.items():
+        if found := find_secrets(name, text):
+            raise Refused(f"the {name} holds what looks like a {found[0].kind}: remove it, revoke it, and review again")
+
+
 def check_override(folder: Path, verdict: Verdict, override: str) -> None:
     """Nobody approves what is not a ship, but with a reason, where the suite says that a person may."""
     if verdict == "ship":
@@ -194,14 +208,18 @@ def git_user() -> str | None:
 
 
 def earlier_reviews(folder: Path) -> list[dict[str, Any]]:
-    """Reviews so far, oldest first. An unreadable one is kept as the digest of its bytes."""
+    """Reviews so far, oldest first, without signatures. An unreadable one is kept as the digest of its bytes.
+
+    With its signature, an approval that was taken back could be put together again out of the rejection.
+    """
     if not (folder / REVIEW).is_file():
         return []
     try:
         last = read_review(folder)
     except UserError:
         return [{"unreadable_sha256": file_sha256(folder / REVIEW)}]
-    return [*last.previous, last.model_dump(exclude={"previous"})]
+    reviews = [*last.previous, last.model_dump(exclude={"previous"})]
+    return [{name: value for name, value in review.items() if name != "signature"} for review in reviews]
 
 
 def write_review(folder: Path, review: Review) -> None:

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from eval.errors import NO_SHIP, Refused, UserError, run_command
+from eval.files import write_bytes
 from eval.reading import witness
 
 QUOTE = r"\\?[\"']"  # escaped where JSON holds JSON
@@ -226,9 +227,7 @@ def redact_file(path: Path) -> int:
     found = scan_file(path)
     if found:
         text = path.read_bytes().decode("utf-8", errors="surrogateescape")
-        partial = path.with_name(path.name + ".partial")
-        partial.write_bytes(redact(text).encode("utf-8", errors="surrogateescape"))
-        partial.replace(path)
+        write_bytes(path, redact(text).encode("utf-8", errors="surrogateescape"))
     return len({finding.line for finding in found})
 
 

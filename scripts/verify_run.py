@@ -16,8 +16,6 @@ import stat
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from eval.config import ReviewPolicy, Suite, load_suite
 from eval.errors import Refused, UserError
 from eval.files import read_json, read_jsonl, read_metrics
@@ -25,6 +23,7 @@ from eval.provenance import file_sha256
 from eval.records import Score
 from eval.results import Metrics
 from eval.run_folder import read_run
+from eval.strict_yaml import BrokenYaml, parse_yaml
 from scripts.adapter_files import WEIGHTS, check_adapter, read_text
 from scripts.card import Evidence, hub_base
 from scripts.committed import COMMIT, committed_suites
@@ -136,7 +135,7 @@ def check_review(folder: Path, policy: ReviewPolicy, metrics: Metrics) -> Review
     try:
         age = now - datetime.datetime.fromisoformat(review.time)
     except (ValueError, TypeError):  # not a time, or one without a zone
-        raise UserError(f"{folder / REVIEW}: {review.time!r} is no time with a zone: review again") from None
+        raise UserError(f"{folder / REVIEW}: its time is no time with a zone: review again") from None
     if age < -CLOCK_SKEW:
         raise Refused(f"{folder / REVIEW} is from the future ({review.time}): set the clock, or review again")
     if age > datetime.timedelta(days=policy.max_age_days):
@@ -158,9 +157,9 @@ def check_signature(folder: Path, policy: ReviewPolicy) -> str | None:
 
 def parse_recipe(folder: Path, text: str) -> dict[str, Any]:
     try:
-        recipe = yaml.safe_load(text)
-    except yaml.YAMLError:
-        recipe = None
+        recipe = parse_yaml(text)
+    except BrokenYaml as error:
+        raise UserError(f"{folder / 'recipe.yaml'}: broken YAML: {error}") from None
     if not isinstance(recipe, dict):
         raise UserError(f"{folder / 'recipe.yaml'} is not a recipe")
     return recipe

@@ -44,6 +44,8 @@ def changed(**edits: Any) -> dict[str, Any]:
         ({"alpha": float("nan")}, "alpha"),
         ({"gates__2__margin": -0.05}, "margin: Input should be greater than 0"),
         ({"backend__kind": "ollama"}, "backend.kind"),
+        ({"review": {"max_age_days": 1e300}}, "review.max_age_days: Input should be less than or equal to 36500"),
+        ({"review": {"max_age_days": float("inf")}}, "review.max_age_days"),
     ],
 )
 def test_a_bad_suite_says_where(edits: dict[str, Any], message: str, tmp_path: Path) -> None:
@@ -62,10 +64,24 @@ def test_all_problems_come_at_once(tmp_path: Path) -> None:
     assert all(key in str(caught.value) for key in ("alpha", "typo", "backend.batch_size"))
 
 
-@pytest.mark.parametrize("text", ["tasks: [", "- a\n- b\n", ""])
-def test_broken_yaml_is_one_line(text: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "tasks: [",
+        "- a\n- b\n",
+        "",
+        "name: a\nname: b\n",
+        "name: 2026-02-31\n",
+        "seed: " + "9" * 5000,
+        "tasks: " + "[" * 5000,
+        "name: !!bool maybe\n",
+        "tasks: &a [*a]\n",
+        b"name: caf\xe9\n",
+    ],
+)
+def test_broken_yaml_is_one_line(text: str | bytes, tmp_path: Path) -> None:
     path = tmp_path / "suite.yaml"
-    path.write_text(text)
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(UserError, match=r"suite\.yaml"):
         load_suite(path)
 
@@ -73,3 +89,10 @@ def test_broken_yaml_is_one_line(text: str, tmp_path: Path) -> None:
 def test_an_unknown_suite_names_the_known_ones() -> None:
     with pytest.raises(UserError, match="nl2bash"):
         resolve_suite("nl2bsh")
+
+
+def test_a_key_given_twice_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "suite.yaml"
+    path.write_text(DEFAULT_SUITE.read_text() + "\nname: other\n")
+    with pytest.raises(UserError, match=r"suite\.yaml: broken YAML: line \d+: name is given twice"):
+        load_suite(path)

@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from eval.files import read_json, write_json
+from eval.files import read_json, read_jsonl, write_json, write_jsonl
 from eval.provenance import file_sha256, folder_digests
-from scripts import demo_publish
+from eval.records import Item
+from scripts import demo_publish, load_back
 from scripts.hub_faults import Fault
+from scripts.load_back import LONGEST_REQUEST
 from scripts.loopback_hub import serve
 from tests.hub_server import REPO, WEIGHTS, run, settle
 from tests.run_builder import assert_one_line
@@ -24,6 +26,7 @@ from tests.run_builder import assert_one_line
 __all__ = ["run"]
 ROOT = Path(demo_publish.__file__).parents[1]
 MODEL = ROOT / "models" / "SmolLM2-135M-Instruct"
+LONG_REQUEST = "list the files\0" + "x" * 200_000  # longer than an argument may be, and with what none may hold
 
 
 @pytest.fixture
@@ -50,6 +53,8 @@ def real_run(run: Path) -> Path:
     write_json(adapter / "adapter_config.json", config)
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         shutil.copy(MODEL / name, adapter / name)
+    first, *items = read_jsonl(run / "samples.jsonl", Item)
+    write_jsonl(run / "samples.jsonl", [first.model_copy(update={"request": LONG_REQUEST}), *items])
     settle(run)
     return run
 
@@ -85,10 +90,25 @@ def test_published_and_loaded_by_the_lines_of_its_card(
     record = read_json(copy / "publication.json")
     assert record["loaded"]["tensors"] == 2 and record["loaded"]["logit_change"] > 0
     assert repr(record["loaded"]["answer"]) in done.stdout
+    assert record["loaded"]["request"] == LONG_REQUEST[:LONGEST_REQUEST]
     assert record["digests"] == folder_digests(copy / "publication") and record["private"] is True
     assert (record["reviewer"], record["tag"]) == ("Grace Hopper", "toy")
     assert repository and repository.tags == {"toy": record["commit"]}
     assert not (real_run / "publication.json").exists()
+
+
+@pytest.mark.parametrize("request_", [LONG_REQUEST, "half a pair: \ud83d", ""])
+def test_any_text_can_be_asked(request_: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process gets it and its answer can be recorded; what the real one does with it is tested above."""
+    checks = (
+        "import json, sys\nweights, request = json.load(sys.stdin)\n"
+        "found = {'tensors': 1, 'logit_change': 1.0, 'request': request, 'answer': request}\n"
+        "print('loaded: ' + json.dumps(found))"
+    )
+    monkeypatch.setattr(load_back, "CHECKS", checks)
+    loaded = load_back.load_back(tmp_path, "", request_, 1, tmp_path, "http://127.0.0.1", None)
+    write_json(tmp_path / "record.json", loaded.model_dump())
+    assert loaded.answer == request_[:LONGEST_REQUEST].replace("\ud83d", "?")
 
 
 def test_a_kill_during_the_upload_is_continued(run: Path, tmp_path: Path) -> None:

@@ -190,6 +190,9 @@ def test_a_version_is_a_tag_beside_the_first(run: Path, hub: Hub, capsys: Captur
 
 def test_files_of_an_earlier_version_do_not_stay(run: Path, hub: Hub, capsys: Capture) -> None:
     assert publish_run(run, capsys)[0] == 0
-    hub.store.commit(REPO, "theirs", {"adapter_model.bin": hub.store.put_bytes(b"a pickle")}, [])
+    pickle = hub.store.put_bytes(b"a pickle")
+    manifest = (run / "publication" / "MANIFEST.sha256").read_bytes() + f"{pickle.sha256}  adapter_model.bin\n".encode()
+    earlier = {"adapter_model.bin": pickle, "MANIFEST.sha256": hub.store.put_bytes(manifest)}
+    hub.store.commit(REPO, "an earlier version", earlier, [])
     assert publish_run(run, capsys, "--tag", "v1.0.0")[0] == 0
     assert "adapter_model.bin" not in (tagged_files(hub, "v1.0.0") or {"adapter_model.bin": ""})

@@ -321,8 +321,16 @@ CHEATS = [
           ("recipe.yaml:2",)),
     Cheat("token in tokenizer.json", settled(add("tokenizer.json", json.dumps({"x": TOKEN}).encode())),
           ("tokenizer.json:1",)),
-    Cheat("token in the card", lambda f: review.main(["--run", str(f), "--decision", "approve", "--reviewer", TOKEN]),
+    Cheat("token in the card", lambda f: edit_json(f / "review.json", lambda v: v.update(reviewer=TOKEN)),
           ("README.md:",)),
+    Cheat("token as the name of who rejects", lambda f: edit_json(f / "review.json", lambda v: v.update(
+          reviewer=TOKEN, decision="reject")), ("rejected by [Hugging Face token removed]",)),
+    Cheat("token as who reviewed other bytes", lambda f: (edit_json(f / "review.json", lambda v: v.update(
+          reviewer=TOKEN)), (f / "report.md").write_text("x")), ("is not what [Hugging Face token removed]",)),
+    Cheat("token as the time of the review", lambda f: edit_json(f / "review.json", lambda v: v.update(time=TOKEN)),
+          ("no time with a zone",), 2),
+    Cheat("token as a key of the review", lambda f: edit_json(f / "review.json", lambda v: v.update({TOKEN: 1})),
+          ("review.json: [Hugging Face token removed]: Extra inputs",), 2),
     Cheat("token in the weights' header", weights(lambda p: save_file({"w": np.ones(2, np.float32)}, p,
           metadata={"note": TOKEN})), ("header",)),
     # The record
@@ -433,6 +441,52 @@ def test_a_repository_of_other_files(run: Path, hub: Hub, capsys: Capture) -> No
     seed(hub, **{"model.safetensors": b"someone's base model"})
     code, _, err = publish_run(run, capsys)
     assert (code, hub.writes) == (1, [])
+    assert_one_line(err, "model.safetensors", "name another REPO")
+
+
+MANIFESTS = {
+    "empty": b"",
+    "of one file only": f"{'0' * 64}  README.md\n{'1' * 64}  train.csv\n".encode(),
+    "no manifest": b"see the paper\n",
+    "no text": b"\xff\xfe\x00",
+    "too large": f"{'0' * 64}  precious.parquet\n".encode() * 2000,
+    "a list that names it elsewhere": f"{'0' * 64}  data/precious.parquet\n".encode(),
+}
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_a_repository_of_others_that_happens_to_have_a_manifest(
+    name: str, run: Path, hub: Hub, capsys: Capture
+) -> None:
+    commit = seed(hub, **{"precious.parquet": b"years of work", "MANIFEST.sha256": MANIFESTS[name]})
+    code, _, err = publish_run(run, capsys)
+    repository = hub.store.get(REPO)
+    assert (code, hub.writes) == (1, []) and repository and repository.head == commit
+    assert_one_line(err, "precious.parquet", "name another REPO")
+
+
+def test_a_listed_file_that_someone_replaced(run: Path, hub: Hub, capsys: Capture) -> None:
+    manifest = f"{'0' * 64}  old.safetensors\n".encode()
+    seed(hub, **{"old.safetensors": b"their weights under our name", "MANIFEST.sha256": manifest})
+    code, _, err = publish_run(run, capsys)
+    assert (code, hub.writes) == (1, [])
+    assert_one_line(err, "old.safetensors", "name another REPO")
+
+
+def test_a_repository_that_comes_up_between_look_and_create(
+    run: Path, hub: Hub, capsys: Capture, monkeypatch: Any
+) -> None:
+    """It was not there when the Hub was asked, and by then holds someone's files."""
+    check = publish.check_remote
+
+    def check_then_seed(*arguments: Any) -> None:
+        check(*arguments)
+        seed(hub, **{"model.safetensors": b"someone's base model"})
+
+    monkeypatch.setattr(publish, "check_remote", check_then_seed)
+    code, _, err = publish_run(run, capsys)
+    repository = hub.store.get(REPO)
+    assert code == 1 and repository and "model.safetensors" in repository.commits[repository.head]
     assert_one_line(err, "model.safetensors", "name another REPO")
 
 

@@ -257,14 +257,28 @@ def test_a_recipe_is_judged_for_the_gpu_that_is_named(tmp_path: Path) -> None:
         ("adapter: lora\nlora_r: 8\nlora_r: 16\n", "line 3: lora_r is given twice; fix the YAML"),
         ("datasets:\n  - path: a\n    path: b\n", "line 3: path is given twice; fix the YAML"),
         ("adapter: lora\n  lora_r: 8\n", "line 2: mapping values are not allowed here; fix the YAML"),
+        (
+            "lora_r: 8\nseed: 2026-02-31\n",
+            "line 2: a value that cannot be read (day is out of range for month); fix the",
+        ),
+        ("lora_r: 8\nseed: " + "9" * 5000, "line 2: a value that cannot be read (Exceeds the limit (4300 digits)"),
+        ("lora_r: !!bool maybe\n", "line 1: a value that cannot be read ('maybe'); fix the YAML"),
+        ("lora_r: !!timestamp now\n", "line 1: a value that cannot be read ("),
+        ("lora_r: !!int ''\n", "line 1: a value that cannot be read ("),
+        ("lora_r: !!python/object:os.system x\n", "line 1: could not determine a constructor"),
+        ("lora_r: " + "[" * 5000, "nested too deeply; fix the YAML"),
+        ("lora_r: \0\n", "unacceptable character #x0000"),
+        (b"# caf\xe9\nlora_r: 8\n", "not readable as YAML text ('utf-8' codec"),
         ("- a\n- b\n", "not a recipe; it must be a mapping of Axolotl keys to values"),
         ("", "not a recipe; it must be a mapping of Axolotl keys to values"),
     ],
 )
-def test_broken_yaml_is_told_with_its_line(text: str, expected: str, tmp_path: Path) -> None:
+def test_broken_yaml_is_told_with_its_line(text: str | bytes, expected: str, tmp_path: Path) -> None:
     file = tmp_path / "broken.yaml"
-    file.write_text(text)
-    assert lint.lint_recipe(file) == [f"{file}: {expected}"]
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    (problem,) = lint.lint_recipe(file)
+    assert problem.startswith(f"{file}: {expected}")
+    assert "\n" not in problem
 
 
 def test_a_name_resolves_to_a_file_and_a_wrong_one_lists_the_near_ones() -> None:

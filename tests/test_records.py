@@ -2,14 +2,17 @@
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from eval.errors import UserError
 from eval.files import SCHEMAS, read_json, read_jsonl, write_json, write_jsonl
+from eval.partial_log import PartialLog
 from eval.provenance import verify_manifest, write_manifest
-from eval.records import Score
+from eval.records import Generation, Score
+from scripts.secret_patterns import redact_file
 
 ROW = Score(arm="baseline", task="t", sample="1", repeat=0, metric="m", value=1.0, status="scored", cluster="1")
 
@@ -73,3 +76,53 @@ def test_a_manifest_notices_every_kind_of_change(tmp_path: Path) -> None:
     assert verify_manifest(folder, manifest) == ["b is missing", "c is not in adapter.sha256", "a has other bytes"]
     manifest.write_text("nonsense\n")
     assert "line 1" in verify_manifest(folder, manifest)[0]
+
+
+BROKEN_JSON = {
+    "a key twice": ('{"a": {"verdict": "ship", "verdict": "no-ship"}}', "key 'verdict' is given twice"),
+    "deep nesting": ("[" * 100_000, "nested too deeply"),
+    "a long number": ('{"a": ' + "9" * 5000 + "}", "4300 digits"),
+    "Latin-1": (b'{"a": "\xe9"}', "utf-8"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_JSON)
+def test_json_that_cannot_be_read_is_one_line(name: str, tmp_path: Path) -> None:
+    content, message = BROKEN_JSON[name]
+    path = tmp_path / "x.json"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(UserError, match=message) as caught:
+        read_json(path)
+    assert str(path) in str(caught.value) and len(str(caught.value)) < 400
+
+
+def test_a_planted_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    """Whoever hands over a run folder could point the temporary names of its files at someone else's."""
+    precious, run = tmp_path / "precious", tmp_path / "run"
+    run.mkdir()
+    writes: dict[str, Callable[[Path], object]] = {
+        "x.json.partial": lambda path: write_json(path.with_suffix(""), {}),
+        "y.json": lambda path: write_json(path, {}),
+        "x.sha256.partial": lambda path: write_manifest(run, path.with_suffix("")),
+        "x.partial.jsonl": lambda path: PartialLog(run, "x", Generation, "key").add([]),
+        "x.log.partial": lambda path: redact_file(path.with_suffix("")),
+    }
+    for name, write in writes.items():
+        precious.write_text("precious")
+        (run / "x.log").write_text("hf" + "_" + "AbCdEfGhIjKlMnOpQrStUvWxYz012345")
+        (run / name).symlink_to(precious)
+        write(run / name)
+        assert precious.read_text() == "precious", name
+        assert not (run / name).is_symlink(), name
+        (run / name).unlink(missing_ok=True)
+
+
+def test_what_comes_up_under_the_temporary_name_is_not_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "x.json.partial").symlink_to(tmp_path / "precious")
+    monkeypatch.setattr(Path, "unlink", lambda *_, **__: None)  # as if it were planted just afterwards
+    with pytest.raises(FileExistsError):
+        write_json(tmp_path / "x.json", {})
+    assert (tmp_path / "precious").read_text() == "precious"

@@ -13,6 +13,8 @@ from eval.provenance import file_sha256
 from scripts import review, signing
 from tests.run_builder import assert_one_line, build_run, call, edit_json, judge
 
+# Put together here, so that no scanner takes this file for a leak.
+TOKEN = "hf" + "_" + "AbCdEfGhIjKlMnOpQrStUvWxYz012345"
 ROOT = Path(review.__file__).parents[1]
 
 
@@ -66,6 +68,24 @@ def test_a_reviewer_has_a_name(tmp_path, capsys, reviewer):
     code, _, err = decide(run, "approve", capsys, reviewer)
     assert code == 2
     assert_one_line(err, "--reviewer")
+
+
+@pytest.mark.parametrize("field", ["reviewer", "comment", "override"])
+@pytest.mark.parametrize("decision", ["approve", "reject"])
+def test_a_text_that_holds_a_credential_is_refused(tmp_path, capsys, field, decision):
+    run = build_run(tmp_path)
+    given = {"reviewer": "Ada", "comment": "read it", "override": ""} | {field: f"see {TOKEN}"}
+    argv = [
+        "--run",
+        str(run),
+        "--decision",
+        decision,
+        *(word for item in given.items() for word in (f"--{item[0]}", item[1])),
+    ]
+    code, out, err = call(review.main, argv, capsys)
+    assert code == 1 and TOKEN not in out + err
+    assert_one_line(err, f"the {field} holds", "Hugging Face token")
+    assert not (run / "review.json").exists()
 
 
 def test_a_second_review_keeps_the_first(tmp_path, capsys):
@@ -194,6 +214,17 @@ def test_a_signed_review_names_its_signer(tmp_path, capsys, keys):
     assert review.verify_signature(run) == "ada@example.org"
     _, out, _ = call(review.main, ["--run", str(run)], capsys)
     assert "signed by ada@example.org" in out
+
+
+def test_an_approval_cannot_be_lifted_out_of_a_later_rejection(tmp_path, capsys, keys):
+    run = build_run(tmp_path)
+    for _ in range(2):
+        signed(run, keys / "ada", capsys)
+    edit_json(run / "review.json", lambda value: value["previous"][0].update(signature="of an older version"))
+    assert decide(run, "reject", capsys, "Bob")[0] == 0
+    text = (run / "review.json").read_text()
+    assert "BEGIN SSH SIGNATURE" not in text and "of an older version" not in text
+    assert [row["decision"] for row in json.loads(text)["previous"]] == ["approve", "approve"]
 
 
 @pytest.mark.parametrize(

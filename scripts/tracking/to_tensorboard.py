@@ -24,6 +24,7 @@ def log(tracked: TrackedRun, folder: Path) -> None:
     """Write both parts whole, replacing earlier ones."""
     partial = folder / f"{tracked.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)  # not there already: a link of this name is not followed
     for part in tracked.parts:
         write_part(tracked, part, partial / part.job)
     shutil.rmtree(folder / tracked.name, ignore_errors=True)

@@ -1,0 +1,140 @@
+"""The Makefile takes what a user sets as text: it reaches the command exactly, and nothing of it is executed.
+
+The real make runs the real Makefile in a folder of its own, where PY is a script that writes down how it was called.
+"""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+MAKEFILE = Path(__file__).parents[1] / "Makefile"
+RECORDER = '#!/bin/sh\nprintf \'%s\\0\' "$#" "$@" >> calls\n'  # how many arguments, and each
+HOSTILE = {
+    "double quote": 'x"; touch touched; "',
+    "single quote": "x'; touch touched; '",
+    "backticks": "`touch touched`",
+    "shell substitution": "$(touch touched)",
+    "the same, for make": "$$(touch touched)",
+    "make's shell": "$(shell touch touched)",
+    "make's shell, quoted once": "$$(shell touch touched)",
+    "make's shell in braces": "${shell touch touched}",
+    "make's eval": "$(eval $(shell touch touched))",
+    "a line of its own": "x\ntouch touched\n#",
+    "comment": "x # y",
+    "backslash": "x\\",
+    "pattern": "*",
+    "option": "--help",
+    "dollar": "$HOME $(HOME) $$",
+}
+# Variable -> a goal that uses it, and what the command receives for the text; "" where it is only a switch.
+USES = {
+    "RECIPE": [("lint", "{}"), ("preflight", "{}"), ("train", "{}")],
+    "GPU": [("lint", "--gpu={}")],
+    "RUN": [
+        *((goal, "--run={}") for goal in ("damage-check", "report", "gate", "export", "review", "bless")),
+        *((goal, "--run={}") for goal in ("publish", "demo-publish")),
+    ],
+    "SUITE": [
+        ("eval", "--config={}"),
+        ("self-check", "--config={}"),
+        *((goal, "--suite={}") for goal in ("noise-floor", "damage-check", "gate")),
+    ],
+    "STRICT": [("eval", "")],
+    "BASELINE": [("eval", "--baseline={}")],
+    "LIMIT": [("noise-floor", "--limit={}")],
+    "TO": [("track", "--to={}")],
+    "DECISION": [("review", "--decision={}")],
+    "REVIEWER": [("review", "--reviewer={}"), ("demo-publish", "--reviewer={}")],
+    "COMMENT": [("review", "--comment={}")],
+    "OVERRIDE": [("review", "--override={}")],
+    "SIGN": [("review", "")],
+    "KEY": [("review", "--key={}")],
+    "REPO": [("publish", "--repo={}")],
+    "TAG": [("publish", "--tag={}")],
+    "PUBLIC": [("publish", "")],
+    "SKIP_LOAD": [("publish", "")],
+    "DRY_RUN": [("publish", "")],
+    "A": [("compare", "{}")],
+    "B": [("compare", "{}")],
+    "CMD": [("check", "{}")],
+    "MUTANTS": [("check-golds", "")],
+    "NL2BASH": [(goal, "--nl2bash={}") for goal in ("bench-judge", "bench-risk", "fuzz-risk")],
+    "TWICE": [("bench-judge", "")],
+    "PYTHON": [("lint", "")],
+    "NOT_USED": [("runs", "")],
+    "name": [("runs", "")],
+}
+CASES = [(name, goal, received) for name, uses in USES.items() for goal, received in uses]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The Makefile, with everything installed as far as make can see."""
+    (tmp_path / "Makefile").symlink_to(MAKEFILE)
+    for name in re.findall(r"requirements[\w-]*\.txt|constraints\.txt", MAKEFILE.read_text()):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (0, 0))
+    (tmp_path / ".venv").mkdir()
+    for place, name in enumerate((".runtime", ".dev"), start=1):
+        (tmp_path / ".venv" / name).touch()
+        os.utime(tmp_path / ".venv" / name, (place, place))
+    (tmp_path / "python").write_text(RECORDER)
+    (tmp_path / "python").chmod(0o755)
+    return tmp_path
+
+
+def calls_of(folder: Path, goal: str, *given: str, **environment: str) -> list[list[str]]:
+    """What the goal's commands were called with."""
+    command = ["make", "--no-print-directory", goal, f"PY={folder / 'python'}", *given]
+    clean = {name: value for name, value in os.environ.items() if name not in USES and name != "MAKEFLAGS"}
+    done = subprocess.run(command, cwd=folder, env=clean | environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not (folder / "touched").exists()
+    words = iter((folder / "calls").read_text().split("\0")[:-1])
+    return [[next(words) for _ in range(int(count))] for count in words]
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize(("name", "goal", "received"), CASES)
+def test_what_a_user_sets_is_text(folder: Path, name: str, goal: str, received: str, text: str) -> None:
+    for calls in (calls_of(folder, goal, f"{name}={text}"), calls_of(folder, goal, **{name: text})):
+        assert any(received.format(text) in call for call in calls) or not received
+    assert not (folder / "touched").exists()
+
+
+@pytest.mark.parametrize("goal", ["eval", "track", "sync"])
+def test_every_word_of_run_is_a_run(folder: Path, goal: str) -> None:
+    for text in ("one", "one two", *HOSTILE.values()):
+        (folder / "calls").unlink(missing_ok=True)
+        calls = calls_of(folder, goal, f"RUN={text}")
+        (call, *_) = [call for call in calls if any(word.startswith("--run") for word in call)]
+        assert [word for word in call if word.startswith("--run=")] == [f"--run={word}" for word in text.split()]
+    (folder / "calls").unlink()
+    assert not any("--run" in word for call in calls_of(folder, goal) for word in call)
+
+
+def test_without_variables_the_commands_get_their_defaults(folder: Path) -> None:
+    expected = {
+        "lint": ["-m", "scripts.lint_recipe", "--"],
+        "train": ["-m", "scripts.train", "--", "smollm2-135m-cpu"],
+        "gate": ["-m", "eval.gates", "--run="],
+        "review": ["-m", "scripts.review", "--page"],
+        "publish": ["-m", "scripts.publish", "--repo="],
+        "compare": ["-m", "scripts.runs", "compare", "--"],
+        "check": ["-m", "scripts.check", "--", ""],
+    }
+    for goal, call in expected.items():
+        assert calls_of(folder, goal)[-1] == call
+
+
+def test_every_variable_of_the_makefile_is_tried() -> None:
+    """A recipe names a user's variable in one of the four ways that are known here, and in no other."""
+    text = MAKEFILE.read_text()
+    used = set(re.findall(r"\$\(call (?:argument|option|switch),(\w+)", text)) | set(
+        re.findall(r"\$\$\{?([A-Z]\w*)", text)
+    )
+    assert used - {"NAME"} == USES.keys() - {"NOT_USED", "name"}
+    assert set(re.findall(r"\$[({]([A-Z]\w*)[)}]", text)) - {"NAME"} == {"PY", "UV", "RUNS", "MAKEFILE_LIST"}
