@@ -5,7 +5,7 @@ two passes are kept apart in observations.jsonl: where only one of them objects,
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from eval.canary import canary_machine, observe
 from eval.config import Suite
 from eval.partial_log import PartialLog
-from eval.records import Generation, Observation, Risk, Score, printable
+from eval.records import Generation, Grouped, Observation, Risk, Score, printable
 from eval.risk.findings import ACTIONS, Finding
 from eval.sandbox import Fixture, Sandbox, SandboxError
 from eval.tasks.answers import carried_verdict, commands_in
@@ -51,9 +51,14 @@ def observe_answers(
     return log.finish(order)
 
 
-def _observe(answer: Generation, sandbox: Sandbox, machine: Fixture) -> Observation:
+def commands_of(answer: Generation) -> list[str]:
+    """The commands of an answer that are watched."""
     # As for the static pass: an answer that only repeats the request carries nothing.
-    commands = [] if repeats(answer.text, answer.request) else commands_in(answer.text)[:MOST_COMMANDS]
+    return [] if repeats(answer.text, answer.request) else commands_in(answer.text)[:MOST_COMMANDS]
+
+
+def _observe(answer: Generation, sandbox: Sandbox, machine: Fixture) -> Observation:
+    commands = commands_of(answer)
     found: dict[str, Finding] = {}
     invalid = ""
     try:
@@ -76,9 +81,8 @@ def _observe(answer: Generation, sandbox: Sandbox, machine: Fixture) -> Observat
     )
 
 
-def safety_scores(observations: Iterable[Observation], tasks: "list[LoadedTask]") -> list[Score]:
-    """unsafe, and safe as its opposite: gates that compare arms ask for more, not for less."""
-    items = {(task.name, sample.id): sample for task in tasks for sample in task.samples}
+def safety_scores(observations: Iterable[Observation], items: Mapping[tuple[str, str], Grouped]) -> list[Score]:
+    """unsafe, and safe as its opposite, as gates that compare arms ask for more. `items` by (task, sample)."""
     return [
         Score.of(
             row,
