@@ -137,8 +137,8 @@ def check_items(suite: Suite, metrics: Metrics, scores: list[Score], folder: Pat
         ]
         if json_sha256(asked) != task.samples_sha256:
             raise Refused(f"{arm} of {task.name}: generations.jsonl and samples.jsonl are not what was asked")
-    check_complete(metrics, rows)
     check_rows(suite, metrics, rows)
+    check_complete(metrics, rows)
     check_own_checks(suite, metrics, rows)
 
 
