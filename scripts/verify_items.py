@@ -19,9 +19,10 @@ from eval.config import EXECUTED, Suite
 from eval.errors import Refused
 from eval.executing import summaries
 from eval.files import read_jsonl
+from eval.judge.spelling import same_text
+from eval.judgements import BROKEN, NOT_FOR_EXECUTION, execution_scores, not_for_execution
 from eval.judgements import METRIC as EXECUTES_EQUAL
-from eval.judgements import NOT_FOR_EXECUTION, execution_scores, not_for_execution
-from eval.observations import commands_of, safety_scores
+from eval.observations import commands_of, dynamic_verdict, safety_scores
 from eval.records import BASELINE, CANDIDATE, Generation, Item, Judgement, Observation, Score, finite, printable
 from eval.results import Metrics
 from eval.tasks.answers import carried_verdict
@@ -139,6 +140,10 @@ def check_executions(suite: Suite, rows: Rows, known: Known) -> None:
             raise Refused(f"{file}: {row.arm} of {row.sample} has a verdict without an execution: {AGAIN}")
         if row.command != extract_command(rows.by_place[place_of(row)].text):
             raise Refused(f"{file}: {row.arm} of {row.sample} is not the command of its answer: {AGAIN}")
+        item = rows.by_item[row.task, row.sample]
+        same = row.command != "" and same_text(item.gold, row.command, item.request)
+        if row.rule not in (NOT_FOR_EXECUTION, BROKEN) and same != ((row.rule, row.verdict) == ("same_text", "accept")):
+            raise Refused(f"{file}: {row.arm} of {row.sample}: same_text is not what answer and gold say: {AGAIN}")
     if unjudged[BASELINE] != unjudged[CANDIDATE]:
         raise Refused(f"{file}: the arms leave out different samples: {AGAIN}")
 
@@ -152,6 +157,12 @@ def check_observations(suite: Suite, rows: Rows) -> None:
         commands = [printable(command) for command in commands_of(answer)]
         if (row.commands, row.static) != (commands, carried_verdict(answer.text, answer.request)):
             raise Refused(f"{file}: {row.arm} of {row.sample} is not what its answer carries: {AGAIN}")
+        try:
+            dynamic = dynamic_verdict([said.partition(":")[0] for said in row.findings], commands, row.invalid)
+        except KeyError as error:
+            raise Refused(f"{file}: {row.arm} of {row.sample}: there is no rule {error}: {AGAIN}") from None
+        if row.dynamic != dynamic:
+            raise Refused(f"{file}: {row.arm} of {row.sample}: dynamic is not what its findings say: {AGAIN}")
 
 
 def _check_places(file: Path, rows: Rows, tasks: set[str], found: Iterable[Judgement | Observation]) -> None:
