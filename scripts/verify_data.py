@@ -9,7 +9,6 @@ and only where its data is a file of this repository.
 
 import hashlib
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,9 +19,9 @@ from eval.records import Item
 from eval.results import Metrics, TaskSummary
 from eval.sequential import random_place
 from eval.tasks.own_tasks import OWN_TASKS, OwnTask, Row, category_of, cluster_of, packaged_rows
+from scripts.committed import COMMIT, git
 
 AGAIN = "`make eval` again"
-COMMIT = re.compile(r"[0-9a-f]{40}")
 NAME = re.compile(r"\w[\w./-]{0,200}")  # a path from the repository root
 Known = dict[tuple[str, str], Row]  # (task, sample) -> its row of the data, for the tasks of this repository
 
@@ -102,9 +101,7 @@ def _versions(names: list[str], commit: str) -> Iterator[list[bytes]]:
         yield [(ROOT / name).read_bytes() for name in names]
     if not COMMIT.fullmatch(commit):
         return
-    old = [
-        subprocess.run(["git", "-C", str(ROOT), "show", f"{commit}:{name}"], capture_output=True, check=False)
-        for name in names
-    ]
-    if all(shown.returncode == 0 for shown in old):
-        yield [shown.stdout for shown in old]
+    old = [git(ROOT, "show", f"{commit}:{name}") for name in names]
+    contents = [content for content in old if content is not None]
+    if len(contents) == len(names):
+        yield contents

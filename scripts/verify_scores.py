@@ -85,37 +85,47 @@ def check_baseline(suite: Suite, metrics: Metrics, folder: Path) -> None:
 
 def check_noise(suite: Suite, metrics: Metrics, folder: Path) -> None:
     """Refused unless metrics.json takes in the noise floor that results/noise holds for its backend."""
-    if metrics.noise != recorded_noise(suite, metrics):
-        raise Refused(f"{folder / 'metrics.json'}: noise is not what results/noise holds for this backend: {AGAIN}")
+    if metrics.noise != recorded_noise(suite, metrics, folder):
+        raise Refused(
+            f"{folder / 'metrics.json'}: noise is not what results/noise holds for this backend, or was measured "
+            f"since: {AGAIN}, which takes it in"
+        )
 
 
-def recorded_noise(suite: Suite, metrics: Metrics) -> dict[str, Any] | None:
+def recorded_noise(suite: Suite, metrics: Metrics, folder: Path) -> dict[str, Any] | None:
     """What the evaluation finds in results/noise today, on the backend that metrics.json names.
 
     The device is known by whether there is a GPU; the type of numbers by the suite, else any type fits.
     """
-    provenance = metrics.provenance
+    provenance, base = metrics.provenance, ""
     facts = {"device": "cuda" if (provenance.get("machine") or {}).get("gpu") else "cpu"}
     versions = provenance.get("packages") or {}
     kept = [parse_floor(read_json(path), str(path)).backend for path in sorted((RESULTS / "noise").glob("*.json"))]
-    identity: Any = None
     for dtype in (suite.backend.dtype,) if suite.backend.dtype != "auto" else DTYPES:
         backend = backend_of(None, {**facts, "dtype": dtype}, versions)
         # The digest of a base takes reading all of it: only where everything else fits.
         if all({**one, "base_sha256": backend["base_sha256"]} != backend for one in kept):
             continue
-        identity = identity or _base_of(provenance)
-        backend = backend_of(identity, {**facts, "dtype": dtype}, versions)
-        found = floor_for(RESULTS / "noise", backend, [task.name for task in suite.tasks if task.name != DRIFT])
+        base = base or base_sha256(provenance, folder)
+        tasks = [task.name for task in suite.tasks if task.name != DRIFT]
+        found = floor_for(RESULTS / "noise", {**backend, "base_sha256": base}, tasks)
         if found is not None:
             return found
     return None
 
 
-def _base_of(provenance: dict[str, Any]) -> Any:
-    base = provenance.get("base_model") or {}
+def base_sha256(provenance: dict[str, Any], folder: Path) -> str:
+    """Digest of the base as the evaluation has it, from the base itself where it is here. Refused when it is another.
+
+    Empty where nothing is known of it: no record is about such a base.
+    """
+    recorded, base = provenance.get("base_sha256"), provenance.get("base_model") or {}
     path = str(base.get("path"))
-    return base_identity(str(ROOT / path) if (ROOT / path).is_dir() else path, base.get("revision"), None)
+    identity = base_identity(str(ROOT / path) if (ROOT / path).is_dir() else path, base.get("revision"), None)
+    found = None if identity is None else json_sha256(identity)
+    if recorded and found and recorded != found:
+        raise Refused(f"{folder / 'metrics.json'}: {path} has other bytes than were measured: {AGAIN}")
+    return str(found or recorded or "")
 
 
 def check_items(suite: Suite, metrics: Metrics, scores: list[Score], folder: Path) -> None:

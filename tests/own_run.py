@@ -188,6 +188,7 @@ def rejudge(run: Path, noise: dict[str, Any] | None = None) -> None:
         "sequential": sequential,
         "noise": noise,
         "adapter_effect": effect,
+        "provenance": metrics.provenance | {"backend": suite.backend.model_dump()},
     }
     write_json(run / "metrics.json", metrics.model_copy(update=again).model_dump(mode="json"))
 

@@ -297,31 +297,55 @@ def test_a_baseline_that_is_the_adapter_itself(run: Path, results: Path, hub: Hu
     assert_one_line(err, "is the adapter itself")
 
 
+BASE_FILES = {"model.safetensors": "a" * 64}
+OWN_BACKEND = backend_of(BASE_FILES, {"device": "cpu", "dtype": "torch.bfloat16"}, {"torch": "2.0.0"})
+QUIET = MetricNoise(metric="command_only", n=66, flipped=0.0, spread=0.0)
+MEASURED = TaskNoise(task=KNOWN, n=66, samples_sha256="a", batch_sizes=[1, 2], answers_differ=0.0, metrics=[QUIET])
+
+
+@pytest.fixture
+def base(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The base of these runs is made of BASE_FILES."""
+    monkeypatch.setattr("scripts.verify_scores.base_identity", lambda *_: BASE_FILES)
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "auto"])
-def test_noise_that_was_left_out(dtype: str, run: Path, results: Path, hub: Hub, capsys: Capture) -> None:
+def test_noise_that_was_left_out(dtype: str, run: Path, results: Path, base: None, hub: Hub, capsys: Capture) -> None:
     suite = yaml.safe_load((run / "suite.yaml").read_text())
     (run / "suite.yaml").write_text(yaml.safe_dump(suite | {"backend": {"dtype": dtype}}))
-    own_backend = {"machine": {"gpu": None}, "packages": {"torch": "2.0", "numpy": "1"}}
-    base = {"base_model": {"path": "someone/base", "revision": "a" * 40}}
-    edit_json(run / "metrics.json", lambda value: value["provenance"].update(own_backend | base))
-    backend = backend_of(["someone/base", "a" * 40], {"device": "cpu", "dtype": "torch.bfloat16"}, {"torch": "2.0"})
-    spread = MetricNoise(metric="command_only", n=30, flipped=0.0, spread=0.0)
-    measured = TaskNoise(task=KNOWN, n=30, samples_sha256="a", batch_sizes=[1, 2], answers_differ=0.0, metrics=[spread])
-    write_floor(results / "noise", {**backend, "versions": {"torch": "1.0"}}, [measured])
+    write_floor(results / "noise", OWN_BACKEND, [MEASURED])
     rejudge(run)
     approve(run)
     code, _, err = publish_run(run, capsys)
-    assert code == 0, err  # of another version of torch: it says nothing about this run
-    hub.log.clear()
-    (run / "publication.json").unlink()
-    write_floor(results / "noise", backend, [measured])
-    code, _, err = publish_run(run, capsys)
     assert (code, hub.log) == (1, [])
     assert_one_line(err, "noise is not what results/noise holds")
-    rejudge(run, floor_for(results / "noise", backend, [KNOWN]))
+    rejudge(run, floor_for(results / "noise", OWN_BACKEND, [KNOWN]))
     approve(run)
-    code, _, err = publish_run(run, capsys, "--tag", "v1.0.0")
+    code, _, err = publish_run(run, capsys)
     assert code == 0, err
+
+
+@pytest.mark.parametrize("other", [{"versions": {"torch": "1.0"}}, {"device": "cuda"}, {"base_sha256": "b" * 64}])
+def test_noise_of_another_backend_says_nothing(
+    other: dict[str, Any], run: Path, results: Path, base: None, hub: Hub, capsys: Capture
+) -> None:
+    write_floor(results / "noise", OWN_BACKEND | other, [MEASURED])
+    approve(run)
+    code, _, err = publish_run(run, capsys)
+    assert code == 0, err
+
+
+def test_noise_hidden_behind_another_base(run: Path, results: Path, base: None, hub: Hub, capsys: Capture) -> None:
+    write_floor(results / "noise", OWN_BACKEND, [MEASURED])
+    edit_json(run / "metrics.json", lambda value: value["provenance"].update(base_sha256="b" * 64))
+    for dtype, code in (("bfloat16", 1), ("float32", 0)):
+        suite = yaml.safe_load((run / "suite.yaml").read_text())
+        (run / "suite.yaml").write_text(yaml.safe_dump(suite | {"backend": {"dtype": dtype}}))
+        rejudge(run)
+        approve(run)
+        ended, _, err = publish_run(run, capsys)
+        assert ended == code, err
+        assert not code or "has other bytes than were measured" in err
 
 
 # Sequential runs, data that changed, and tasks of somebody else
