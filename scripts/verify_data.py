@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from eval.config import ROOT, Suite, Task
 from eval.errors import Refused
@@ -30,7 +31,7 @@ def asked_rows(suite: Suite, metrics: Metrics, recorded: list[Item], folder: Pat
     """The rows of the data that were asked. Refused unless samples.jsonl is what the suite takes of them."""
     known: Known = {}
     specs = {task.name: task for task in suite.tasks}
-    commit = str((metrics.provenance.get("git") or {}).get("commit"))
+    commit = str(mapping(metrics.provenance.get("git")).get("commit"))
     for task in metrics.tasks:
         own = OWN_TASKS.get(task.name)
         found = dataset_rows(task, own, commit, folder)
@@ -105,3 +106,8 @@ def _versions(names: list[str], commit: str) -> Iterator[list[bytes]]:
     contents = [content for content in old if content is not None]
     if len(contents) == len(names):
         yield contents
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """A part of the provenance, which may be anything; empty where it is no mapping."""
+    return value if isinstance(value, dict) else {}

@@ -96,12 +96,20 @@ def _refuse_twice(file: Path, keys: Iterable[tuple[Any, ...]]) -> None:
 
 def check_rows(suite: Suite, metrics: Metrics, rows: Rows) -> None:
     """Refused at the first row that contradicts another file, or count of metrics.json that its rows do not give."""
+    check_tasks(suite, metrics, rows)
     check_answers(rows)
     known = asked_rows(suite, metrics, rows.items, rows.folder)
     check_executions(suite, rows, known)
     check_observations(suite, rows)
     check_scores(suite, rows, known)
     check_summaries(suite, metrics, rows)
+
+
+def check_tasks(suite: Suite, metrics: Metrics, rows: Rows) -> None:
+    """Refused unless metrics.json and samples.jsonl are about the tasks of the suite, each once."""
+    names = [task.name for task in metrics.tasks]
+    if sorted(names) != sorted(task.name for task in suite.tasks) or {item.task for item in rows.items} != set(names):
+        raise Refused(f"{rows.folder / 'metrics.json'}: tasks are not those of the suite and of samples.jsonl: {AGAIN}")
 
 
 def check_answers(rows: Rows) -> None:
@@ -206,7 +214,7 @@ def derived_scores(rows: Rows, known: Known) -> Iterator[Score]:
         place = answer.task, answer.sample
         try:
             values = OWN_TASKS[answer.task].metrics(known[place], answer.text)
-        except (ValueError, TypeError, KeyError, IndexError):
+        except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError):
             raise Refused(
                 f"{rows.folder / 'generations.jsonl'}: {answer.arm} of {answer.sample} is no answer to {answer.task}: "
                 f"{AGAIN}"
@@ -227,11 +235,9 @@ def _source(suite: Suite, line: Score) -> str:
 
 
 def check_summaries(suite: Suite, metrics: Metrics, rows: Rows) -> None:
-    """Refused unless the tasks of metrics.json are those of the suite, with the counts that the rows give."""
+    """Refused unless metrics.json has the counts that the rows give."""
     file = rows.folder / "metrics.json"
     names = [task.name for task in metrics.tasks]
-    if sorted(names) != sorted(task.name for task in suite.tasks) or {item.task for item in rows.items} != set(names):
-        raise Refused(f"{file}: tasks are not those of the suite and of samples.jsonl: {AGAIN}")
     executed = summaries(names, rows.judgements, rows.observations)
     scored: dict[str, set[str]] = {name: set() for name in names}
     for line in rows.scores:

@@ -26,7 +26,7 @@ from eval.records import BASELINE, CANDIDATE, Score
 from eval.results import Metrics
 from eval.run_folder import RESULTS, read_run
 from eval.self_checks import self_checks
-from scripts.verify_data import AGAIN
+from scripts.verify_data import AGAIN, mapping
 from scripts.verify_items import Rows, check_rows, read_rows
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -65,7 +65,7 @@ def check_baseline(suite: Suite, metrics: Metrics, folder: Path) -> None:
             f"{file}: compared with {metrics.baseline}, and the suite asks for {suite.baseline}: "
             "`make eval` without BASELINE="
         )
-    measured = metrics.provenance.get("baseline") or {}
+    measured = mapping(metrics.provenance.get("baseline"))
     digest = measured.get("adapter_sha256")
     if measured.get("name") != metrics.baseline or (digest is None) != (metrics.baseline == BASE):
         raise Refused(f"{file}: provenance.baseline is not {metrics.baseline} with its adapter: {AGAIN}")
@@ -102,8 +102,8 @@ def recorded_noise(suite: Suite, metrics: Metrics, folder: Path) -> dict[str, An
     The device is known by whether there is a GPU; the type of numbers by the suite, else any type fits.
     """
     provenance, base = metrics.provenance, ""
-    facts = {"device": "cuda" if (provenance.get("machine") or {}).get("gpu") else "cpu"}
-    versions = provenance.get("packages") or {}
+    facts = {"device": "cuda" if mapping(provenance.get("machine")).get("gpu") else "cpu"}
+    versions = mapping(provenance.get("packages"))
     kept = [parse_floor(read_json(path), str(path)).backend for path in sorted((RESULTS / "noise").glob("*.json"))]
     for dtype in (suite.backend.dtype,) if suite.backend.dtype != "auto" else DTYPES:
         backend = backend_of(None, {**facts, "dtype": dtype}, versions)
@@ -123,7 +123,7 @@ def base_sha256(provenance: dict[str, Any], folder: Path) -> str:
 
     Empty where nothing is known of it: no record is about such a base.
     """
-    recorded, base = provenance.get("base_sha256"), provenance.get("base_model") or {}
+    recorded, base = provenance.get("base_sha256"), mapping(provenance.get("base_model"))
     path = str(base.get("path"))
     identity = base_identity(str(ROOT / path) if (ROOT / path).is_dir() else path, base.get("revision"), None)
     found = None if identity is None else json_sha256(identity)

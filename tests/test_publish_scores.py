@@ -167,6 +167,10 @@ FORGERIES = [
             ("syntax_valid", "generations.jsonl says")),
     Forgery("likelihoods cut off", update("generations", {"task": RETENTION}, text="[[-1.0, false]]"),
             ("is no answer to",)),
+    Forgery("a divergence that is no number", update("generations", {"task": "drift"}, text='{"kl": "small"}'),
+            ("is no answer to",)),
+    Forgery("an answer without a bottom", update("generations", {"task": "drift"}, text="[" * 99999),
+            ("is no answer to",)),
     Forgery("a metric left out", drop("scores", task=KNOWN, metric="flagged"), ("lacks its flagged",)),
     Forgery("a metric invented", lines("scores", lambda rows: rows + [row | {"metric": "great", "value": 1.0} for row in
             rows if row["task"] == RETENTION and row["metric"] == "acc"]), ("no file gives its great",)),
@@ -194,6 +198,10 @@ FORGERIES = [
     Forgery("another dataset digest", task(0, dataset_sha256="c" * 64), ("other bytes",), again=False),
     Forgery("another task's digest", metrics(lambda m: m["tasks"][0].update(dataset_sha256=m["tasks"][1][
             "dataset_sha256"]) or True), ("other bytes",), again=False),
+    Forgery("a task more", metrics(lambda m: m["tasks"].append(m["tasks"][0] | {"name": "intercode_alfa",
+            "samples_sha256": json_sha256([])}) or True), ("tasks are not those of the suite",), again=False),
+    Forgery("a task twice", metrics(lambda m: m["tasks"].append(m["tasks"][0]) or True),
+            ("tasks are not those of the suite",), again=False),
     Forgery("looks of a fixed suite", metrics(lambda m: m.update(sequential={"looks": 1, "used": {}, "planned": {},
             "stopped": "decided"}) or True), ("sequential",), again=False),
     Forgery("changed answers counted otherwise", metrics(lambda m: m["adapter_effect"].update(answers_changed=1) or
@@ -208,6 +216,8 @@ FORGERIES = [
     Forgery("a self-check invented", metrics(lambda m: m["self_checks"].append({"name": "audit", "ok": True,
             "said": "fine"}) or True), ("audit",), again=False),
     # The baseline
+    Forgery("no mapping", metrics(lambda m: m["provenance"].update(baseline=["base"], git="x") or True),
+            ("provenance.baseline",), again=False),
     Forgery("base with an adapter", metrics(lambda m: m["provenance"]["baseline"].update(adapter_sha256="d" * 64) or
             True), ("provenance.baseline",), again=False),
     Forgery("another baseline measured", metrics(lambda m: m["provenance"]["baseline"].update(name="run:weak") or True),

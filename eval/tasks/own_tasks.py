@@ -68,7 +68,7 @@ def choice_metrics(row: Row, answer: str) -> dict[str, float]:
 def drift_metrics(row: Row, answer: str) -> dict[str, float]:
     """kl, in nats, as it was measured."""
     value = json.loads(answer)["kl"]
-    return {"kl": math.nan if value is None else value}
+    return {"kl": math.nan if value is None else float(value)}
 
 
 def _said(number: int) -> Callable[[Row], str]:
