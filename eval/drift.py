@@ -35,12 +35,12 @@ from eval.errors import UserError  # noqa: E402
 from eval.harness import Model  # noqa: E402
 from eval.lm_tasks import LoadedTask, Sample  # noqa: E402
 from eval.provenance import file_sha256, json_sha256  # noqa: E402
-from eval.records import BASELINE, CANDIDATE, Generation, Score  # noqa: E402
+from eval.records import BASELINE, CANDIDATE, Generation, Score, finite  # noqa: E402
+from eval.tasks.own_tasks import NEUTRAL_PROMPTS, drift_metrics, neutral_text  # noqa: E402
 
 if TYPE_CHECKING:
     from eval.partial_log import PartialLog
 
-PROMPTS = "data/retention/neutral.jsonl"
 METRIC = "kl"
 BATCH_LOGITS = 1 << 27  # of one batch and arm: 0.25 GiB in bfloat16, three of which are alive at once
 CHUNK_LOGITS = 1 << 22  # of one step of the divergence, in float32: 16 MiB, about six of which are alive at once
@@ -74,19 +74,19 @@ def _load(spec: Task, lm: Any) -> LoadedTask:
         raise UserError(f"task {DRIFT} has no answers to execute and no clusters: remove `execute` and `cluster`")
     if spec.chat and lm.tokenizer.chat_template is None:
         raise UserError(f"task {DRIFT}: this model has no chat template: set `chat: false` on the task")
-    path = ROOT / PROMPTS
+    path = ROOT / NEUTRAL_PROMPTS
     samples = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()[: spec.limit], start=1):
         row = json.loads(line)
         if "text" not in row and "messages" not in row:
             raise UserError(f"{path} line {number}: a row needs text or messages; build it with `make data`")
         samples.append(_sample(row, lm if spec.chat else None))
-    return LoadedTask(DRIFT, None, tuple(samples), PROMPTS, json_sha256([file_sha256(path)]))
+    return LoadedTask(DRIFT, None, tuple(samples), NEUTRAL_PROMPTS, json_sha256([file_sha256(path)]))
 
 
 def _sample(row: dict[str, Any], lm: Any) -> Sample:
     messages = row.get("messages")
-    plain = row["text"] if messages is None else "\n\n".join(part["content"] for part in messages)
+    plain = neutral_text(row)
     rendered = lm.apply_chat_template(messages, add_generation_prompt=False) if messages and lm else plain
     return Sample(
         task=DRIFT,
@@ -125,7 +125,7 @@ def drift_scores(
 def score_of(row: Generation, sample: Sample) -> Score:
     """The value of one measured prompt, with the places that moved most as its reason. Invalid without a number."""
     found = json.loads(row.text)
-    value = found["kl"]
+    value = finite(drift_metrics(sample.doc, row.text)[METRIC])
     if value is None:
         why = "the logits are not finite" if found["positions"] else "no position of its own"
     else:

@@ -61,8 +61,9 @@ def execute_answers(
     observations = observe_answers(
         suite, tasks, generations, sandbox, PartialLog(run, "observations", Observation, key), say
     )
+    items = {(task.name, sample.id): sample for task in tasks for sample in task.samples}
     return Executed(
-        execution_scores(judgements, tasks) + safety_scores(observations, tasks),
+        execution_scores(judgements, items) + safety_scores(observations, items),
         summaries([task.name for task in tasks], judgements, observations),
     )
 

@@ -6,7 +6,7 @@ a network) has no executes_equal score in either arm: that is a property of the 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from eval.config import Suite
@@ -14,7 +14,7 @@ from eval.judge.judging import judge_many
 from eval.judge.scenes import Runs, base_fixture
 from eval.judge.verdicts import Case, Verdict
 from eval.partial_log import PartialLog
-from eval.records import Generation, Judged, Judgement, Observed, Score, printable
+from eval.records import Generation, Grouped, Judged, Judgement, Observed, Score, printable
 from eval.sandbox import Change, Execution, Fixture, Sandbox, SandboxError, load_fixture
 from eval.sandbox.execution import to_text
 from eval.tasks.nl2bash import extract_command
@@ -169,9 +169,8 @@ def _cut(output: bytes) -> str:
     return text if len(text) <= LONGEST_OUTPUT else f"{text[:LONGEST_OUTPUT]}\n... {len(text) - LONGEST_OUTPUT} more"
 
 
-def execution_scores(judgements: Iterable[Judgement], tasks: "list[LoadedTask]") -> list[Score]:
-    """executes_equal of every judged answer. Samples that execution cannot judge have none."""
-    items = {(task.name, sample.id): sample for task in tasks for sample in task.samples}
+def execution_scores(judgements: Iterable[Judgement], items: Mapping[tuple[str, str], Grouped]) -> list[Score]:
+    """executes_equal of every judged answer; `items` by (task, sample). Those that execution cannot judge have none."""
     return [
         Score.of(
             row,

@@ -24,6 +24,7 @@ from eval.errors import UserError  # noqa: E402
 from eval.provenance import file_sha256, json_sha256  # noqa: E402
 from eval.records import Generation, Score, finite  # noqa: E402
 from eval.results import TaskSummary  # noqa: E402
+from eval.tasks.own_tasks import category_of, cluster_of  # noqa: E402
 
 TASKS_FOLDER = ROOT / "eval" / "tasks"
 
@@ -107,8 +108,8 @@ def _load_task(spec: Task, manager: TaskManager, lm: Any) -> LoadedTask:
                 id=sample_id,
                 request=str(task.doc_to_text(doc)),
                 gold=_gold(task, doc),
-                cluster=str(doc[spec.cluster]) if spec.cluster else sample_id,
-                category=str(doc["category"]) if doc.get("category") else None,
+                cluster=cluster_of(spec, doc, sample_id),
+                category=category_of(doc),
                 doc=doc,
                 instances=tuple(instances),
             )

@@ -15,12 +15,13 @@ import yaml
 from safetensors.numpy import save_file
 
 from eval.config import Backend, load_suite
-from eval.errors import run_command
+from eval.errors import UserError, run_command
 from eval.files import read_json, read_jsonl, write_json, write_jsonl
 from eval.gates import decide
 from eval.provenance import file_sha256, json_sha256, text_sha256, write_manifest
 from eval.records import BASELINE, CANDIDATE, Generation, Item, Score
-from eval.results import AdapterEffect, Metrics, TaskSummary
+from eval.results import AdapterEffect, Metrics, SelfCheck, TaskSummary
+from eval.self_checks import self_checks
 
 TASKS, METRIC, SAMPLES = ("translate", "refuse"), "accuracy", 60
 BASELINE_RIGHT = 20
@@ -84,7 +85,10 @@ def build_run(
     items = [(task, f"s{number}") for task in TASKS for number in range(SAMPLES)]
     write_jsonl(
         run / "samples.jsonl",
-        [Item(task=task, sample=sample, request="r", gold="gold", cluster=sample) for task, sample in items],
+        [
+            Item(task=task, sample=sample, request=f"request {sample}", gold="gold", cluster=sample)
+            for task, sample in items
+        ],
     )
     write_jsonl(run / "scores.jsonl", [score(*line) for line in lines])
     judge(run)
@@ -163,7 +167,8 @@ def judge(run: Path) -> None:
         answers_changed=2 * SAMPLES,
         samples=2 * SAMPLES,
     )
-    decision = decide(load_suite(run / "suite.yaml"), read_jsonl(run / "scores.jsonl", Score), effect)
+    suite, scores = load_suite(run / "suite.yaml"), read_jsonl(run / "scores.jsonl", Score)
+    decision = decide(suite, scores, effect)
     recipe, environment = yaml.safe_load((run / "recipe.yaml").read_text()), read_json(run / "environment.json")
     tasks = [
         TaskSummary(
@@ -185,6 +190,9 @@ def judge(run: Path) -> None:
         reasons=decision.reasons,
         gates=decision.gates,
         comparisons=decision.comparisons,
+        explorations=decision.explorations,
+        power_observed=decision.power,
+        self_checks=checks(run, effect),
         tasks=tasks,
         adapter_effect=effect,
         costs={"seconds": 1.0},
@@ -193,6 +201,7 @@ def judge(run: Path) -> None:
             "adapter_sha256": file_sha256(run / "adapter.sha256"),
             "recipe_sha256": file_sha256(run / "recipe.yaml"),
             "data": read_json(run / "data.json"),
+            "baseline": {"name": "base", "asked": "base", "adapter_sha256": None},
             "git_training": read_json(run / "run.json")["git"],
             "base_model": {"path": recipe["base_model"], "revision": recipe.get("revision_of_model")},
             "machine": environment["machine"],
@@ -201,6 +210,15 @@ def judge(run: Path) -> None:
         },
     )
     write_json(run / "metrics.json", metrics.model_dump())
+
+
+def checks(run: Path, effect: AdapterEffect) -> list[SelfCheck]:
+    """The evaluation's self-checks; none where it would have ended, as a test's files are not comparable."""
+    generations, scores = read_jsonl(run / "generations.jsonl", Generation), read_jsonl(run / "scores.jsonl", Score)
+    try:
+        return self_checks(load_suite(run / "suite.yaml"), generations, scores, effect)
+    except UserError:
+        return []
 
 
 def edit_json(path: Path, change: Callable[[Any], None]) -> None:

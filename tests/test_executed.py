@@ -7,18 +7,17 @@ from typing import Any
 import pytest
 
 from eval.config import Suite
-from eval.errors import Refused, UserError
+from eval.errors import UserError
 from eval.executing import check_executable
-from eval.files import write_jsonl
-from eval.judgements import METRIC, execution_scores, observed
+from eval.judgements import execution_scores, observed
 from eval.observations import disagreements, safety_scores
-from eval.records import Judgement, Observation, Score
+from eval.records import Judgement, Observation
 from eval.sandbox import Change, Entry, Execution, Limits, load_fixture, open_sandbox
-from scripts.verify_scores import check_executions
 
 TASK = SimpleNamespace(
     name="t", samples=[SimpleNamespace(id=name, cluster=name, category=None, doc={}) for name in "abc"]
 )
+ITEMS = {("t", sample.id): sample for sample in TASK.samples}
 
 
 def observation(**changes: Any) -> Observation:
@@ -43,7 +42,7 @@ def judgement(arm: str, sample: str, verdict: str, rule: str) -> Judgement:
     ],
 )
 def test_harm_that_was_seen_counts_even_if_the_sandbox_broke_later(changes: Any, unsafe: float | None) -> None:
-    scores = {row.metric: row for row in safety_scores([observation(**changes)], [TASK])}
+    scores = {row.metric: row for row in safety_scores([observation(**changes)], ITEMS)}
     assert scores["unsafe"].value == unsafe
     assert scores["safe"].value == (None if unsafe is None else 1 - unsafe)
     assert scores["unsafe"].status == ("invalid" if unsafe is None else "scored")
@@ -65,32 +64,10 @@ def test_undecided_is_invalid_and_a_sample_that_cannot_run_has_no_score() -> Non
         judgement("baseline", "b", "undecided", "nothing_observable"),
         judgement("baseline", "c", "unsupported", "not_for_execution"),
     ]
-    assert [(row.sample, row.value, row.status) for row in execution_scores(rows, [TASK])] == [
+    assert [(row.sample, row.value, row.status) for row in execution_scores(rows, ITEMS)] == [
         ("a", 1.0, "scored"),
         ("b", None, "invalid"),
     ]
-
-
-def score(arm: str, sample: str, value: float) -> Score:
-    return Score(
-        arm=arm, task="t", sample=sample, repeat=0, metric=METRIC, value=value, status="scored", cluster=sample
-    )
-
-
-def test_publish_knows_which_samples_execution_left_out(tmp_path: Path) -> None:
-    rows = [
-        judgement(arm, sample, *said)
-        for arm in ("baseline", "candidate")
-        for sample, said in (("a", ("accept", "exact")), ("b", ("unsupported", "not_for_execution")))
-    ]
-    write_jsonl(tmp_path / "executions.jsonl", rows)
-    scores = [score("baseline", "a", 1.0), score("candidate", "a", 1.0)]
-    assert check_executions(tmp_path, scores) == {("t", "b")}
-    with pytest.raises(Refused, match=r"candidate of a is not what executions\.jsonl says"):
-        check_executions(tmp_path, [scores[0], score("candidate", "a", 0.0)])
-    write_jsonl(tmp_path / "executions.jsonl", [*rows[:3], judgement("candidate", "b", "reject", "output")])
-    with pytest.raises(Refused, match="leave out different samples"):
-        check_executions(tmp_path, scores)
 
 
 def test_a_task_without_files_cannot_be_executed() -> None:

@@ -11,7 +11,7 @@ from eval.judge.hints import Hints, missing_operands, read_hints
 from eval.judge.perturb import both, filled_in, new_contents, new_tree, with_operands
 from eval.sandbox.execution import Execution
 from eval.sandbox.fixtures import ICALFA
-from eval.tasks.intercode_alfa import dataset, load_rows
+from eval.tasks.intercode_alfa import dataset, documents, load_rows
 from eval.tasks.nl2bash import normalise
 from scripts.near_misses import near_misses, top_level_stages
 
@@ -134,5 +134,6 @@ def test_stages_are_split_outside_quotes_only() -> None:
 
 def test_the_lm_eval_task_names_a_fixture_for_every_row() -> None:
     docs = dataset(version=1.0)["test"]
+    assert [str(doc) for doc in docs] == [str(row) for row in documents()]  # publishing knows their digest
     assert len(docs) == 300 and {doc["fixture"] for doc in docs} == set(ICALFA)
     assert all(doc["messages"][2]["content"] == row.gold for doc, row in zip(docs, load_rows(), strict=True))

@@ -42,13 +42,11 @@ def load_rows() -> list[Row]:
     return rows
 
 
-def dataset(**_: Any) -> Any:
-    """The rows as lm-evaluation-harness takes them (intercode_alfa.yaml): messages as in our own tests, and `fixture`,
-    which names the file system that the judge runs an answer on. lm-eval passes the task's metadata, not used here."""
-    from datasets import Dataset  # heavy, and only lm-eval needs it
-
+def documents() -> list[dict[str, Any]]:
+    """The rows as the tasks of this repository have them: messages as in our own tests, and `fixture`, which names
+    the file system that the judge runs an answer on. UserError as for `load_rows`."""
     roles = ("system", "user", "assistant")
-    docs = [
+    return [
         {
             "id": f"alfa-{row.number}",
             "fixture": row.fixture,
@@ -60,4 +58,10 @@ def dataset(**_: Any) -> Any:
         }
         for row in load_rows()
     ]
-    return {"test": Dataset.from_list(docs)}
+
+
+def dataset(**_: Any) -> Any:
+    """The rows as lm-evaluation-harness takes them (intercode_alfa.yaml); it passes the task's metadata, not used."""
+    from datasets import Dataset  # heavy, and only lm-eval needs it
+
+    return {"test": Dataset.from_list(documents())}

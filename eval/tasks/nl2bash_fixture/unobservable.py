@@ -1,15 +1,15 @@
 """Which rows cannot be judged by running them, and why: data/nl2bash/unobservable.yaml, and files too large to make."""
 
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import yaml
 
+from eval.config import ROOT
 from eval.tasks.nl2bash_fixture.folders import LARGEST
 from eval.tasks.nl2bash_fixture.reading import Reading
 
-RULES = Path("data/nl2bash/unobservable.yaml")
+RULES = ROOT / "data" / "nl2bash" / "unobservable.yaml"
 
 
 @cache

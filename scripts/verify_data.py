@@ -1,0 +1,113 @@
+"""Are the items of a run those of its data? Raises Refused.
+
+    known = asked_rows(suite, metrics, items, folder)
+
+For a task of this repository: the bytes of its data, on disk or at the evaluated commit, have the recorded digest, and
+samples.jsonl holds the rows that the suite takes of them, in their order. For another task only the digest is compared,
+and only where its data is a file of this repository.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from eval.config import ROOT, Suite, Task
+from eval.errors import Refused
+from eval.provenance import json_sha256
+from eval.records import Item
+from eval.results import Metrics, TaskSummary
+from eval.sequential import random_place
+from eval.tasks.own_tasks import OWN_TASKS, OwnTask, Row, category_of, cluster_of, packaged_rows
+from scripts.committed import COMMIT, git
+
+AGAIN = "`make eval` again"
+NAME = re.compile(r"\w[\w./-]{0,200}")  # a path from the repository root
+Known = dict[tuple[str, str], Row]  # (task, sample) -> its row of the data, for the tasks of this repository
+
+
+def asked_rows(suite: Suite, metrics: Metrics, recorded: list[Item], folder: Path) -> Known:
+    """The rows of the data that were asked. Refused unless samples.jsonl is what the suite takes of them."""
+    known: Known = {}
+    specs = {task.name: task for task in suite.tasks}
+    commit = str(mapping(metrics.provenance.get("git")).get("commit"))
+    for task in metrics.tasks:
+        own = OWN_TASKS.get(task.name)
+        found = dataset_rows(task, own, commit, folder)
+        if own is None:
+            continue
+        asked = {item.sample: (item, row) for item, row in expected_items(specs[task.name], own, found)}
+        items = [item for item in recorded if item.task == task.name]
+        planned = list(asked) if suite.mode == "fixed" else in_random_order(suite.seed, asked, len(items))
+        if [item.sample for item in items] != planned:
+            raise Refused(
+                f"{folder / 'samples.jsonl'}: {task.name}: {len(items)} items that are not the {len(planned)} "
+                f"which the suite takes from its data: {AGAIN}"
+            )
+        for item in items:
+            if item != asked[item.sample][0]:
+                raise Refused(f"{folder / 'samples.jsonl'}: {item.sample} is not what the data says: {AGAIN}")
+            known[task.name, item.sample] = asked[item.sample][1]
+    return known
+
+
+def expected_items(spec: Task, own: OwnTask, found: list[Row]) -> Iterator[tuple[Item, Row]]:
+    """What the suite takes of a task's rows, in their order."""
+    for number, row in enumerate(found[: spec.limit]):
+        sample = str(row.get("id", number))
+        yield Item(
+            task=spec.name,
+            sample=sample,
+            request=own.request(row),
+            gold=own.gold(row),
+            cluster=cluster_of(spec, row, sample),
+            category=category_of(row),
+        ), row  # fmt: skip
+
+
+def in_random_order(seed: int, asked: dict[str, tuple[Item, Row]], number: int) -> list[str]:
+    """The first samples that a sequential evaluation asks, in the order of the data."""
+    order = sorted(asked, key=lambda sample: (random_place(seed, asked[sample][0].cluster), sample))
+    taken = set(order[:number])
+    return [sample for sample in asked if sample in taken]
+
+
+def dataset_rows(task: TaskSummary, own: OwnTask | None, commit: str, folder: Path) -> list[Row]:
+    """Rows of a task's data, once its digest is that of the files here, on disk or at the evaluated commit.
+
+    None are known of a task of somebody else. What such a task read is checked where it is a file of this repository.
+    """
+    if own and own.data is None:
+        found = packaged_rows()
+        if json_sha256([str(row) for row in found]) != task.dataset_sha256:
+            raise Refused(f"{folder / 'metrics.json'}: {task.name} was measured on other rows than its package has")
+        return found
+    if own and task.dataset != own.data:
+        raise Refused(f"{folder / 'metrics.json'}: {task.name} is about {own.data} and was measured elsewhere: {AGAIN}")
+    versions = list(_versions(task.dataset.split(", "), commit))
+    for contents in versions:
+        if json_sha256([hashlib.sha256(content).hexdigest() for content in contents]) == task.dataset_sha256:
+            return own.rows(contents[0]) if own else []
+    if own or versions:
+        raise Refused(f"{folder / 'metrics.json'}: the data of {task.name} has other bytes than were measured: {AGAIN}")
+    return []
+
+
+def _versions(names: list[str], commit: str) -> Iterator[list[bytes]]:
+    """The files as they are, and as they were at the commit; nothing where one of them is not of this repository."""
+    if not all(NAME.fullmatch(name) for name in names):
+        return
+    if all((ROOT / name).is_file() for name in names):
+        yield [(ROOT / name).read_bytes() for name in names]
+    if not COMMIT.fullmatch(commit):
+        return
+    old = [git(ROOT, "show", f"{commit}:{name}") for name in names]
+    contents = [content for content in old if content is not None]
+    if len(contents) == len(names):
+        yield contents
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """A part of the provenance, which may be anything; empty where it is no mapping."""
+    return value if isinstance(value, dict) else {}

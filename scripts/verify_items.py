@@ -1,0 +1,259 @@
+"""Do the rows of a run agree with each other and with the data? Whatever can be derived is derived again.
+
+    rows = read_rows(suite, scores, folder)      every file that the suite needs, no item in it twice
+    check_rows(suite, metrics, rows)             Refused at the first contradiction
+
+items <- the task's own file; metrics of a text <- the answer; executes_equal <- executions.jsonl; safe, unsafe <-
+observations.jsonl, whose static half <- the answer; counts of metrics.json <- the rows.
+
+Not derived: what only the model, the sandbox or lm-eval can say. docs/publishing.md lists it.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from eval.config import EXECUTED, Suite
+from eval.errors import Refused
+from eval.executing import summaries
+from eval.files import read_jsonl
+from eval.judge.spelling import same_text
+from eval.judgements import BROKEN, NOT_FOR_EXECUTION, execution_scores, not_for_execution
+from eval.judgements import METRIC as EXECUTES_EQUAL
+from eval.observations import commands_of, dynamic_verdict, safety_scores
+from eval.records import BASELINE, CANDIDATE, Generation, Item, Judgement, Observation, Score, finite, printable
+from eval.results import Metrics
+from eval.tasks.answers import carried_verdict
+from eval.tasks.nl2bash import extract_command
+from eval.tasks.own_tasks import OWN_TASKS
+from scripts.verify_data import AGAIN, Known, asked_rows
+
+EXECUTIONS, OBSERVATIONS = "executions.jsonl", "observations.jsonl"
+Place = tuple[str, str, str, int]  # arm, task, sample, repeat
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Everything that an evaluation wrote about its items."""
+
+    folder: Path
+    scores: list[Score]
+    generations: list[Generation]
+    items: list[Item]
+    judgements: list[Judgement]
+    observations: list[Observation]
+
+    @cached_property
+    def by_item(self) -> dict[tuple[str, str], Item]:
+        return {(item.task, item.sample): item for item in self.items}
+
+    @cached_property
+    def by_place(self) -> dict[Place, Generation]:
+        return {place_of(answer): answer for answer in self.generations}
+
+    def of(self, task: str) -> list[Item]:
+        return [item for item in self.items if item.task == task]
+
+
+def place_of(row: Generation | Judgement | Observation | Score) -> Place:
+    return row.arm, row.task, row.sample, row.repeat
+
+
+def read_rows(suite: Suite, scores: list[Score], folder: Path) -> Rows:
+    """The files of a run. Refused when one that the suite needs is missing, or has a row twice."""
+    modes = {task.execute for task in suite.tasks}
+    rows = Rows(
+        folder,
+        scores,
+        read_jsonl(folder / "generations.jsonl", Generation),
+        read_jsonl(folder / "samples.jsonl", Item),
+        _read_executed(folder / EXECUTIONS, Judgement, bool(modes & {"robust", "plain"})),
+        _read_executed(folder / OBSERVATIONS, Observation, "canary" in modes),
+    )
+    _refuse_twice(folder / "generations.jsonl", map(place_of, rows.generations))
+    _refuse_twice(folder / "samples.jsonl", ((item.task, item.sample) for item in rows.items))
+    _refuse_twice(folder / EXECUTIONS, map(place_of, rows.judgements))
+    _refuse_twice(folder / OBSERVATIONS, map(place_of, rows.observations))
+    _refuse_twice(folder / "scores.jsonl", ((*place_of(line), line.metric) for line in scores))
+    return rows
+
+
+def _read_executed(file: Path, kind: type[Any], needed: bool) -> list[Any]:
+    if needed and not file.is_file():
+        raise Refused(f"{file} is missing, and the suite executes answers: {AGAIN}")
+    return read_jsonl(file, kind) if file.is_file() else []
+
+
+def _refuse_twice(file: Path, keys: Iterable[tuple[Any, ...]]) -> None:
+    seen = set()
+    for key in keys:
+        if key in seen:
+            raise Refused(f"{file}: {' '.join(map(str, key))} is there twice: {AGAIN}")
+        seen.add(key)
+
+
+def check_rows(suite: Suite, metrics: Metrics, rows: Rows) -> None:
+    """Refused at the first row that contradicts another file, or count of metrics.json that its rows do not give."""
+    check_tasks(suite, metrics, rows)
+    check_answers(rows)
+    known = asked_rows(suite, metrics, rows.items, rows.folder)
+    check_executions(suite, rows, known)
+    check_observations(suite, rows)
+    check_scores(suite, rows, known)
+    check_summaries(suite, metrics, rows)
+
+
+def check_tasks(suite: Suite, metrics: Metrics, rows: Rows) -> None:
+    """Refused unless metrics.json and samples.jsonl are about the tasks of the suite, each once."""
+    names = [task.name for task in metrics.tasks]
+    if sorted(names) != sorted(task.name for task in suite.tasks) or {item.task for item in rows.items} != set(names):
+        raise Refused(f"{rows.folder / 'metrics.json'}: tasks are not those of the suite and of samples.jsonl: {AGAIN}")
+
+
+def check_answers(rows: Rows) -> None:
+    """Refused unless each arm answers each item, and nothing else."""
+    file = rows.folder / "generations.jsonl"
+    answered: dict[str, set[tuple[str, str]]] = {BASELINE: set(), CANDIDATE: set()}
+    for answer in rows.generations:
+        if answer.arm not in answered or (answer.task, answer.sample) not in rows.by_item:
+            raise Refused(f"{file}: {answer.arm} of {answer.task}: nobody asked {answer.sample}: {AGAIN}")
+        if answer.request != rows.by_item[answer.task, answer.sample].request:
+            raise Refused(f"{file}: {answer.arm} of {answer.sample}: samples.jsonl has another request: {AGAIN}")
+        answered[answer.arm].add((answer.task, answer.sample))
+    for arm, places in answered.items():
+        if missing := sorted(rows.by_item.keys() - places):
+            raise Refused(f"{file}: {arm} of {missing[0][0]}: {missing[0][1]} has no answer: {AGAIN}")
+
+
+def check_executions(suite: Suite, rows: Rows, known: Known) -> None:
+    """Refused unless executions.jsonl has each answer that is executed, under its own command.
+
+    Which samples cannot be executed is decided again for the tasks of this repository; in both arms alike for others.
+    """
+    file = rows.folder / EXECUTIONS
+    executed = {task.name for task in suite.tasks if task.execute in ("robust", "plain")}
+    _check_places(file, rows, executed, rows.judgements)
+    unjudged: dict[str, set[tuple[str, str]]] = {BASELINE: set(), CANDIDATE: set()}
+    for row in rows.judgements:
+        skipped = row.rule == NOT_FOR_EXECUTION
+        if skipped:
+            unjudged[row.arm].add((row.task, row.sample))
+        if (row.task, row.sample) in known:
+            reason = not_for_execution(known[row.task, row.sample])
+            if skipped != (reason is not None):
+                raise Refused(f"{file}: {row.arm} of {row.sample}: {reason or 'it can be executed'}: {AGAIN}")
+        if skipped and row.verdict != "unsupported":
+            raise Refused(f"{file}: {row.arm} of {row.sample} has a verdict without an execution: {AGAIN}")
+        if row.command != extract_command(rows.by_place[place_of(row)].text):
+            raise Refused(f"{file}: {row.arm} of {row.sample} is not the command of its answer: {AGAIN}")
+        item = rows.by_item[row.task, row.sample]
+        same = row.command != "" and same_text(item.gold, row.command, item.request)
+        if row.rule not in (NOT_FOR_EXECUTION, BROKEN) and same != ((row.rule, row.verdict) == ("same_text", "accept")):
+            raise Refused(f"{file}: {row.arm} of {row.sample}: same_text is not what answer and gold say: {AGAIN}")
+    if unjudged[BASELINE] != unjudged[CANDIDATE]:
+        raise Refused(f"{file}: the arms leave out different samples: {AGAIN}")
+
+
+def check_observations(suite: Suite, rows: Rows) -> None:
+    """Refused unless observations.jsonl has each answer that is watched, with what the analyser says of it."""
+    file = rows.folder / OBSERVATIONS
+    _check_places(file, rows, {task.name for task in suite.tasks if task.execute == "canary"}, rows.observations)
+    for row in rows.observations:
+        answer = rows.by_place[place_of(row)]
+        commands = [printable(command) for command in commands_of(answer)]
+        if (row.commands, row.static) != (commands, carried_verdict(answer.text, answer.request)):
+            raise Refused(f"{file}: {row.arm} of {row.sample} is not what its answer carries: {AGAIN}")
+        try:
+            dynamic = dynamic_verdict([said.partition(":")[0] for said in row.findings], commands, row.invalid)
+        except KeyError as error:
+            raise Refused(f"{file}: {row.arm} of {row.sample}: there is no rule {error}: {AGAIN}") from None
+        if row.dynamic != dynamic:
+            raise Refused(f"{file}: {row.arm} of {row.sample}: dynamic is not what its findings say: {AGAIN}")
+
+
+def _check_places(file: Path, rows: Rows, tasks: set[str], found: Iterable[Judgement | Observation]) -> None:
+    asked = {place for place in rows.by_place if place[1] in tasks}
+    there = {place_of(row) for row in found}
+    if differing := sorted(asked ^ there):
+        arm, task, sample, _ = differing[0]
+        said = "is missing" if differing[0] in asked else "is of no answer that is executed"
+        raise Refused(f"{file}: {arm} of {task}: {sample} {said}: {AGAIN}")
+
+
+def check_scores(suite: Suite, rows: Rows, known: Known) -> None:
+    """Refused unless scores.jsonl has the value, cluster and category that the other files give."""
+    file = rows.folder / "scores.jsonl"
+    derived = {(*place_of(line), line.metric): line.value for line in derived_scores(rows, known)}
+    there = set()
+    for line in rows.scores:
+        key = (*place_of(line), line.metric)
+        there.add(key)
+        item = rows.by_item.get((line.task, line.sample))
+        if item is None or (line.cluster, line.category) != (item.cluster, item.category):
+            raise Refused(f"{file}: {line.sample} of {line.task} has another cluster or category in samples.jsonl")
+        if key not in derived:
+            if line.task in OWN_TASKS or _is_executed(suite, line):
+                raise Refused(f"{file}: {line.arm} of {line.sample}: no file gives its {line.metric}: {AGAIN}")
+        elif line.value != derived[key]:
+            source = _source(suite, line)
+            raise Refused(f"{file}: {line.metric}, {line.arm} of {line.sample} is not what {source} says: {AGAIN}")
+    if missing := sorted(derived.keys() - there):
+        arm, task, sample, _, metric = missing[0]
+        raise Refused(f"{file}: {arm} of {task}: {sample} lacks its {metric}: {AGAIN}")
+
+
+def derived_scores(rows: Rows, known: Known) -> Iterator[Score]:
+    """Every score that the other files give, as the evaluation itself makes it from them."""
+    yield from execution_scores(rows.judgements, rows.by_item)
+    yield from safety_scores(rows.observations, rows.by_item)
+    for answer in rows.generations:
+        if answer.task not in OWN_TASKS:
+            continue
+        place = answer.task, answer.sample
+        try:
+            values = OWN_TASKS[answer.task].metrics(known[place], answer.text)
+        except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError):
+            raise Refused(
+                f"{rows.folder / 'generations.jsonl'}: {answer.arm} of {answer.sample} is no answer to {answer.task}: "
+                f"{AGAIN}"
+            ) from None
+        for metric, value in values.items():
+            yield Score.of(answer, metric, finite(value), "", rows.by_item[place])
+
+
+def _is_executed(suite: Suite, line: Score) -> bool:
+    modes = {task.name: task.execute for task in suite.tasks}
+    return modes.get(line.task) in EXECUTED.get(line.metric, ())
+
+
+def _source(suite: Suite, line: Score) -> str:
+    if not _is_executed(suite, line):
+        return "generations.jsonl"
+    return EXECUTIONS if line.metric == EXECUTES_EQUAL else OBSERVATIONS
+
+
+def check_summaries(suite: Suite, metrics: Metrics, rows: Rows) -> None:
+    """Refused unless metrics.json has the counts that the rows give."""
+    file = rows.folder / "metrics.json"
+    names = [task.name for task in metrics.tasks]
+    executed = summaries(names, rows.judgements, rows.observations)
+    scored: dict[str, set[str]] = {name: set() for name in names}
+    for line in rows.scores:
+        scored[line.task].add(line.metric)
+    for task in metrics.tasks:
+        items = rows.of(task.name)
+        counted = {
+            "samples": len(items),
+            "clusters": len({item.cluster for item in items}),
+            "metrics": sorted(scored[task.name]),
+            **executed[task.name],
+        }
+        recorded = task.model_dump(include=set(counted))
+        if changed := [name for name in counted if recorded[name] != counted[name]]:
+            raise Refused(f"{file}: {changed[0]} of {task.name} is not what the run's files give: {AGAIN}")
+    used = {name: len(rows.of(name)) for name in names}
+    looks = metrics.sequential
+    if (looks is not None) != (suite.mode == "sequential") or (looks and looks.used != used):
+        raise Refused(f"{file}: sequential is not what samples.jsonl gives: {AGAIN}")
