@@ -15,6 +15,7 @@ from eval.gates import decide, in_order
 from eval.records import Generation, Item, Judgement, Score
 from eval.results import Metrics
 from eval.sequential import random_place
+from scripts.verify_scores import check_items
 from tests.test_suite import evaluate, make_run, make_suite
 
 KNOWN, UNSEEN = "securecli_nl2bash_known", "securecli_nl2bash_unseen"
@@ -80,6 +81,8 @@ def decided(tiny_model: Path, tiny_adapter: Path, tmp_path_factory: pytest.TempP
 @pytest.mark.slow
 def test_it_ends_when_every_blocking_gate_is_decided(decided: Path) -> None:
     metrics = read_metrics(decided / "metrics.json")
+    scores = read_jsonl(decided / "scores.jsonl", Score)
+    check_items(load_suite(decided / "suite.yaml"), metrics, scores, decided)  # publishing derives all of it again
     use = metrics.sequential
     assert use is not None and use.stopped == "decided" and use.looks > 0
     assert use.planned == {KNOWN: LIMIT, UNSEEN: LIMIT}

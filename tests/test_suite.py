@@ -15,12 +15,14 @@ import jsonschema
 import pytest
 import yaml
 
+from eval.config import load_suite
 from eval.errors import run_command
-from eval.files import read_json, read_jsonl, write_json
+from eval.files import read_json, read_jsonl, read_metrics, write_json
 from eval.gates import EXIT_CODES
 from eval.provenance import file_sha256, write_manifest
-from eval.records import Judgement, Observation
+from eval.records import Judgement, Observation, Score
 from eval.tasks.nl2bash import METRICS
+from scripts.verify_scores import check_decision, check_items
 from tests.conftest import EMBEDDED, make_adapter
 
 pytestmark = pytest.mark.slow
@@ -106,6 +108,13 @@ def evaluated(tiny_model: Path, tiny_adapter: Path, tmp_path_factory: pytest.Tem
     assert done.returncode in EXIT_CODES.values(), done.stderr
     assert done.stdout.count("\nverdict:") == 1
     return run
+
+
+def test_publishing_derives_all_of_it_again(evaluated: Path) -> None:
+    suite, metrics = load_suite(evaluated / "suite.yaml"), read_metrics(evaluated / "metrics.json")
+    scores = read_jsonl(evaluated / "scores.jsonl", Score)
+    check_decision(suite, metrics, scores, evaluated)
+    check_items(suite, metrics, scores, evaluated)
 
 
 def test_every_file_of_a_run_is_written_and_matches_its_schema(evaluated: Path) -> None:
