@@ -143,19 +143,19 @@ check-golds: sandbox-root ## run every right command of data/ in its own file tr
 bench: bench-verdict bench-sandbox bench-judge bench-risk bench-publish ## the benchmarks behind the numbers in the README
 
 bench-sandbox: .venv/.dev sandbox-root ## what a sandboxed run costs and whether anything leaks
-	@$(PY) -m scripts.bench_sandbox
+	@$(PY) -m scripts.benchmarks.sandbox
 
 bench-judge: .venv/.dev sandbox-root ## the execution judge on InterCode-ALFA, near-misses and NL2Bash (NL2BASH= folder, TWICE=1)
-	@$(PY) -m scripts.bench_judge $(call option,NL2BASH,--nl2bash) $(call switch,TWICE,--twice)
+	@$(PY) -m scripts.benchmarks.judge $(call option,NL2BASH,--nl2bash) $(call switch,TWICE,--twice)
 
 bench-risk: .venv/.dev ## the command-risk analyser on dangerous and on ordinary commands
-	@$(PY) -m scripts.bench_risk $(call option,NL2BASH,--nl2bash)
+	@$(PY) -m scripts.benchmarks.risk $(call option,NL2BASH,--nl2bash)
 
 bench-verdict: setup ## how often a verdict is wrong, by simulation: false ships, power, coverage, sequential
-	@$(PY) -m scripts.bench_verdict
+	@$(PY) -m scripts.benchmarks.verdict
 
 bench-publish: setup ## seconds and peak memory of publishing a 500 MB adapter
-	@$(PY) -m scripts.bench_publish
+	@$(PY) -m scripts.benchmarks.publish
 
 fuzz-risk: .venv/.dev ## a million inputs to the command-risk analyser
-	@$(PY) -m scripts.fuzz_risk $(call option,NL2BASH,--nl2bash)
+	@$(PY) -m scripts.benchmarks.fuzz_risk $(call option,NL2BASH,--nl2bash)

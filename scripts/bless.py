@@ -19,9 +19,9 @@ from eval.files import read_jsonl, read_metrics, write_json
 from eval.provenance import file_sha256, verify_manifest
 from eval.records import Score
 from eval.run_folder import RESULTS, read_run, resolve_run
-from scripts.signing import git_setting
-from scripts.verify_run import read_suite
-from scripts.verify_scores import check_decision, check_items
+from scripts.publishing.signing import git_setting
+from scripts.publishing.verify_run import read_suite
+from scripts.publishing.verify_scores import check_decision, check_items
 
 
 def blessing_of(run: Path) -> Blessing:

@@ -22,12 +22,12 @@ from huggingface_hub import snapshot_download
 from eval.errors import UserError, run_command
 from eval.files import read_json, read_metrics
 from eval.run_folder import ROOT, list_runs, resolve_run
-from scripts.adapter_files import WEIGHTS
-from scripts.card import hub_base
-from scripts.hub_faults import Hub
-from scripts.load_back import card_lines, load_back
-from scripts.loopback_hub import serve
-from scripts.review import make_review, write_review
+from scripts.loopback_hub.faults import Hub
+from scripts.loopback_hub.server import serve
+from scripts.publishing.adapter_files import WEIGHTS
+from scripts.publishing.approval import make_review, write_review
+from scripts.publishing.card import hub_base
+from scripts.publishing.load_back import card_lines, load_back
 
 STATE = ROOT / ".cache" / "demo-publish"
 OWNER = "demo"

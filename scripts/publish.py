@@ -3,10 +3,10 @@
     python -m scripts.publish --run RUN --repo OWNER/NAME --dry-run     everything but the upload
     python -m scripts.publish --run RUN --repo OWNER/NAME               a private repository, one commit, one tag
 
-Nothing is sent before everything is verified (scripts/verify_run.py); the first failure ends it with one line, exit
-1 when the answer is no, 2 when something is missing or unreadable. The approving review is the confirmation; there
-is no --yes. The same command completes an interrupted upload (scripts/hub_upload.py) and, once published, says so
-and sends nothing.
+Nothing is sent before everything is verified (publishing/verify_run.py); the first failure ends it with one line, exit
+1 when the answer is no, 2 when something is missing or unreadable. The approving review is the confirmation; there is
+no --yes. The same command completes an interrupted upload (publishing/hub_upload.py) and, once published, says so and
+sends nothing.
 """
 
 import argparse
@@ -24,11 +24,11 @@ from eval.files import read_jsonl, write_json
 from eval.reading import unchanging
 from eval.records import Item
 from eval.run_folder import resolve_run
-from scripts.card import Evidence
-from scripts.hub_upload import Prove, Remote, Target, check_remote, connect, holds, hub_errors, look, upload
-from scripts.load_back import Loaded, card_lines, load_back
-from scripts.publication import Publication, build, read_record
-from scripts.verify_run import RECORD, verify
+from scripts.publishing.card import Evidence
+from scripts.publishing.hub_upload import Prove, Remote, Target, check_remote, connect, holds, hub_errors, look, upload
+from scripts.publishing.load_back import Loaded, card_lines, load_back
+from scripts.publishing.publication import Publication, build, read_record
+from scripts.publishing.verify_run import RECORD, verify
 
 REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*")
 NUMBER = r"(?:0|[1-9]\d*)"

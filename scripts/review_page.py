@@ -30,7 +30,7 @@ from eval.errors import ProjectError, UserError
 from eval.files import read_metrics
 from eval.provenance import json_sha256
 from eval.results import Verdict
-from scripts.review import (
+from scripts.publishing.approval import (
     REVIEW,
     Choice,
     Review,

@@ -21,8 +21,8 @@ from huggingface_hub import constants
 
 from eval.provenance import write_manifest
 from scripts import publish, review
-from scripts.hub_faults import Hub
-from scripts.loopback_hub import serve
+from scripts.loopback_hub.faults import Hub
+from scripts.loopback_hub.server import serve
 from tests.run_builder import assert_one_line, build_run, call, edit_json, judge
 
 REPO = "someone/toy-adapter"

@@ -3,8 +3,8 @@
 import pytest
 
 from eval.files import read_json
-from scripts.bench_verdict import RESULTS, markdown
-from scripts.verdict_cells import five_gates, np, paired, rate
+from scripts.benchmarks.verdict import RESULTS, markdown
+from scripts.benchmarks.verdict_cells import five_gates, np, paired, rate
 
 
 @pytest.mark.parametrize("psi", [0.05, 0.1, 0.2])

@@ -1,4 +1,4 @@
-"""scripts.bom: a bill of materials that CycloneDX's own validator accepts and that lists what was recorded."""
+"""A bill of materials that CycloneDX's own validator accepts and that lists what was recorded."""
 
 import json
 from dataclasses import replace
@@ -12,8 +12,8 @@ from cyclonedx.validation.json import JsonStrictValidator
 
 from eval.errors import UserError
 from eval.files import write_json
-from scripts.bom import render_bom
-from scripts.card import EMBEDDED, Base, Evidence
+from scripts.publishing.bom import render_bom
+from scripts.publishing.card import EMBEDDED, Base, Evidence
 from tests.run_builder import build_run
 from tests.test_card import evidence_of, reviewed
 

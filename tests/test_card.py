@@ -1,4 +1,4 @@
-"""scripts.card: a card says what was measured, is valid for the Hub, and no value of a run can write markup into it."""
+"""The model card says what was measured, is valid for the Hub, and no value of a run can write markup into it."""
 
 import re
 from dataclasses import replace
@@ -15,8 +15,8 @@ from eval.files import read_json, read_metrics
 from eval.provenance import read_manifest
 from eval.run_folder import read_run
 from scripts import review
-from scripts.card import EMBEDDED, HUB_LICENCES, Evidence, hub_base, inline, render_card
-from scripts.review import read_review
+from scripts.publishing.approval import read_review
+from scripts.publishing.card import EMBEDDED, HUB_LICENCES, Evidence, hub_base, inline, render_card
 from tests.run_builder import build_run, edit_json, judge
 
 DEMO = Path("results/demo")

@@ -19,7 +19,7 @@ from eval.stats import (
     wilson_interval,
     wins_losses,
 )
-from scripts.verdict_cells import dependent
+from scripts.benchmarks.verdict_cells import dependent
 
 skewed = st.lists(st.floats(-1, 1, width=16), min_size=5, max_size=60).filter(lambda values: len(set(values)) > 2)
 

@@ -8,7 +8,7 @@ import yaml
 
 from eval.config import ROOT
 from eval.provenance import file_sha256
-from scripts.committed import committed_sha256, committed_suites
+from scripts.publishing.committed import committed_sha256, committed_suites
 from tests.hub_server import Capture, assert_refused, dry_run, run, settle
 
 __all__ = ["run"]
@@ -63,5 +63,7 @@ def test_a_suite_that_only_the_run_has_is_refused(run: Path, capsys: Capture, po
 
 @pytest.mark.committed_suites
 def test_a_committed_suite_is_accepted(run: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scripts.verify_run.committed_suites", lambda: {file_sha256(run / "suite.yaml"): "toy"})
+    monkeypatch.setattr(
+        "scripts.publishing.verify_run.committed_suites", lambda: {file_sha256(run / "suite.yaml"): "toy"}
+    )
     assert dry_run(run, capsys)[0] == 0

@@ -16,10 +16,11 @@ from safetensors.numpy import save_file
 from eval.files import read_json, read_jsonl, write_json, write_jsonl
 from eval.provenance import file_sha256, folder_digests
 from eval.records import Item
-from scripts import demo_publish, load_back
-from scripts.hub_faults import Fault
-from scripts.load_back import LONGEST_REQUEST
-from scripts.loopback_hub import serve
+from scripts import demo_publish
+from scripts.loopback_hub.faults import Fault
+from scripts.loopback_hub.server import serve
+from scripts.publishing import load_back
+from scripts.publishing.load_back import LONGEST_REQUEST
 from tests.hub_server import REPO, WEIGHTS, run, settle
 from tests.run_builder import assert_one_line
 
@@ -62,7 +63,8 @@ def real_run(run: Path) -> Path:
 # The command, to which the run's made-up suite counts as committed.
 PUBLISH = """
 import sys
-from scripts import publish, verify_run
+from scripts import publish
+from scripts.publishing import verify_run
 suite = sys.argv.pop()
 verify_run.committed_suites = lambda: [suite]
 publish.run_command(publish.main)

@@ -10,8 +10,8 @@ import pytest
 
 from eval.files import read_json
 from eval.provenance import folder_digests
-from scripts import hub_upload
-from scripts.hub_faults import Fault, Hub
+from scripts.loopback_hub.faults import Fault, Hub
+from scripts.publishing import hub_upload
 from tests.hub_server import REPO, WEIGHTS, Capture, hub, publish_run, run
 from tests.run_builder import assert_one_line
 

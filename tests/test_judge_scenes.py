@@ -13,7 +13,7 @@ from eval.sandbox.execution import Execution
 from eval.sandbox.fixtures import ICALFA
 from eval.tasks.intercode_alfa import dataset, documents, load_rows
 from eval.tasks.nl2bash import normalise
-from scripts.near_misses import near_misses, top_level_stages
+from scripts.benchmarks.near_misses import near_misses, top_level_stages
 
 
 @pytest.fixture

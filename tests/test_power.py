@@ -8,7 +8,7 @@ import scipy.stats
 
 from eval.power import detectable_distance, items_for_certainty, items_for_rate, items_needed, passing_rate
 from eval.stats import clopper_pearson_interval
-from scripts.verdict_cells import outcomes, statistics
+from scripts.benchmarks.verdict_cells import outcomes, statistics
 
 
 def passes(n: int, psi: float, delta: float, threshold: float) -> float:

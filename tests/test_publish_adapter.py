@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from eval.errors import Refused
-from scripts import safetensors_file
+from scripts.publishing import safetensors_file
 from tests.hub_server import TOKEN, WEIGHTS, Capture, assert_refused, dry_run, replace_weights, run, settle
 
 __all__ = ["run"]

@@ -24,8 +24,9 @@ from eval.config import ReviewPolicy
 from eval.files import read_jsonl, write_jsonl
 from eval.provenance import file_sha256, write_manifest
 from eval.records import BASELINE, CANDIDATE, Score
-from scripts import hub_upload, publication, publish, review, verify_run
-from scripts.hub_faults import Hub
+from scripts import publish, review
+from scripts.loopback_hub.faults import Hub
+from scripts.publishing import approval, hub_upload, publication, verify_run
 from tests.hub_server import REPO, TOKEN, WEIGHTS, Capture, approve, hub, publish_run, replace_weights, run, settle
 from tests.run_builder import (
     DATASETS,
@@ -134,7 +135,7 @@ def no_ship(override: bool) -> Change:
         judge(folder)
         suite = folder / "suite.yaml"
         value = json.loads((folder / "review.json").read_text())
-        digests = review.present_digests(folder)
+        digests = approval.present_digests(folder)
         assert digests["suite.yaml"] == file_sha256(suite)
         value |= {"digests": digests, "verdict": "no-ship"} | ({"override": "it is fine"} if override else {})
         (folder / "review.json").write_text(json.dumps(value))
@@ -149,7 +150,7 @@ def signature_asked(signature: str | None) -> Change:
         suite = yaml.safe_load((folder / "suite.yaml").read_text())
         (folder / "suite.yaml").write_text(yaml.safe_dump(suite | {"review": {"require_signature": True}}))
         judge(folder)
-        digests = review.present_digests(folder)
+        digests = approval.present_digests(folder)
         edit_json(folder / "review.json", lambda value: value.update(digests=digests, signature=signature))
 
     return change
@@ -388,11 +389,11 @@ def test_a_signature_of_an_unlisted_key(
         subprocess.run(command, check=True)
     allowed = tmp_path / "allowed_signers"
     allowed.write_text(f"ada {(tmp_path / 'listed.pub').read_text()}")
-    monkeypatch.setattr("scripts.signing.allowed_signers", allowed.read_bytes)
+    monkeypatch.setattr("scripts.publishing.signing.allowed_signers", allowed.read_bytes)
     for name, expected in (("other", 1), ("listed", 0)):
         signature_asked(None)(run)
-        made = review.make_review(run, "approve", "Ada Lovelace", "", key=tmp_path / name)
-        review.write_review(run, made)
+        made = approval.make_review(run, "approve", "Ada Lovelace", "", key=tmp_path / name)
+        approval.write_review(run, made)
         code, _, err = publish_run(run, capsys)
         assert code == expected, err
         if expected:

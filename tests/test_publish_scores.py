@@ -26,11 +26,11 @@ from eval.records import CANDIDATE, Score
 from eval.results import TaskSummary
 from eval.tasks import lm_eval_hooks, safety_hooks
 from eval.tasks.own_tasks import OWN_TASKS
-from scripts import verify_data
-from scripts.hub_faults import Hub
-from scripts.verify_data import dataset_rows, in_random_order
-from scripts.verify_items import check_rows, read_rows
-from scripts.verify_run import read_suite
+from scripts.loopback_hub.faults import Hub
+from scripts.publishing import verify_data
+from scripts.publishing.verify_data import dataset_rows, in_random_order
+from scripts.publishing.verify_items import check_rows, read_rows
+from scripts.publishing.verify_run import read_suite
 from tests.hub_server import Capture, approve, hub, publish_run
 from tests.own_run import ADVERSARIAL, KNOWN, RETENTION, SUITE, build_own_run, rejudge
 from tests.run_builder import assert_one_line, edit_json
@@ -254,7 +254,7 @@ def test_the_run_itself_is_published(run: Path, hub: Hub, capsys: Capture) -> No
 @pytest.fixture
 def results(run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of all runs: results/ in these tests."""
-    monkeypatch.setattr("scripts.verify_scores.RESULTS", run.parent)
+    monkeypatch.setattr("scripts.publishing.verify_scores.RESULTS", run.parent)
     return run.parent
 
 
@@ -316,7 +316,7 @@ MEASURED = TaskNoise(task=KNOWN, n=66, samples_sha256="a", batch_sizes=[1, 2], a
 @pytest.fixture
 def base(monkeypatch: pytest.MonkeyPatch) -> None:
     """The base of these runs is made of BASE_FILES."""
-    monkeypatch.setattr("scripts.verify_scores.base_identity", lambda *_: BASE_FILES)
+    monkeypatch.setattr("scripts.publishing.verify_scores.base_identity", lambda *_: BASE_FILES)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "auto"])

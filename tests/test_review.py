@@ -10,7 +10,8 @@ import yaml
 
 from eval.errors import Refused
 from eval.provenance import file_sha256
-from scripts import review, signing
+from scripts import review
+from scripts.publishing import approval, signing
 from tests.run_builder import assert_one_line, build_run, call, edit_json, judge
 
 # Put together here, so that no scanner takes this file for a leak.
@@ -37,7 +38,7 @@ def test_approval_binds_every_reviewed_file(tmp_path, capsys):
     code, _, _ = decide(run, "approve", capsys)
     assert code == 0
     written = json.loads((run / "review.json").read_text())
-    assert written["digests"] == {name: file_sha256(run / name) for name in review.REVIEWED}
+    assert written["digests"] == {name: file_sha256(run / name) for name in approval.REVIEWED}
     assert (written["decision"], written["reviewer"], written["verdict"]) == ("approve", "Ada", "ship")
     assert written["time"].endswith("+00:00") and written["previous"] == []
 
@@ -165,7 +166,7 @@ def test_an_override_needs_a_reason_and_is_said_aloud(tmp_path, capsys):
     assert code == 0 and "OVERRIDE: the verdict is no-ship" in out
     _, out, _ = call(review.main, ["--run", str(run)], capsys)
     assert "OVERRIDES the verdict no-ship: known regression" in out
-    assert review.require_approval(run, "no-ship").override == "known regression, asked for by the pilot"
+    assert approval.require_approval(run, "no-ship").override == "known regression, asked for by the pilot"
 
 
 def test_a_ship_and_a_rejection_override_nothing(tmp_path, capsys):
@@ -182,7 +183,7 @@ def test_an_approval_of_a_no_ship_without_a_reason_approves_nothing(tmp_path, ca
     override(run, "a reason", capsys)
     edit_json(run / "review.json", lambda value: value.update(override=" "))
     with pytest.raises(Refused, match="no reason"):
-        review.require_approval(run, "no-ship")
+        approval.require_approval(run, "no-ship")
 
 
 # Signatures
@@ -208,10 +209,10 @@ def signed(run: Path, key: Path, capsys: pytest.CaptureFixture[str]) -> tuple[in
 
 def test_a_signed_review_names_its_signer(tmp_path, capsys, keys):
     run = build_run(tmp_path)
-    assert decide(run, "approve", capsys)[0] == 0 and review.verify_signature(run) is None
+    assert decide(run, "approve", capsys)[0] == 0 and approval.verify_signature(run) is None
     code, out, _ = signed(run, keys / "ada", capsys)
     assert code == 0 and "signed" in out
-    assert review.verify_signature(run) == "ada@example.org"
+    assert approval.verify_signature(run) == "ada@example.org"
     _, out, _ = call(review.main, ["--run", str(run)], capsys)
     assert "signed by ada@example.org" in out
 
@@ -235,20 +236,20 @@ def test_a_signature_is_of_every_field(tmp_path, capsys, keys, change):
     signed(run, keys / "ada", capsys)
     edit_json(run / "review.json", lambda value: value.update(change))
     with pytest.raises(Refused, match="not of this review"):
-        review.verify_signature(run)
+        approval.verify_signature(run)
 
 
 def test_a_signature_of_a_stranger_or_for_something_else(tmp_path, capsys, keys, monkeypatch):
     run = build_run(tmp_path)
     signed(run, keys / "eve", capsys)
     with pytest.raises(Refused, match="of no key in"):
-        review.verify_signature(run)
+        approval.verify_signature(run)
     monkeypatch.setattr(signing, "NAMESPACE", "git")
     signed(run, keys / "ada", capsys)
     monkeypatch.undo()
     monkeypatch.setattr(signing, "allowed_signers", (keys / "allowed").read_bytes)
     with pytest.raises(Refused, match="not of this review"):
-        review.verify_signature(run)
+        approval.verify_signature(run)
 
 
 @pytest.mark.parametrize(("on_disk", "said"), [(False, "no list of allowed signers"), (True, "is not committed")])

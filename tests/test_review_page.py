@@ -15,7 +15,7 @@ from PIL import Image
 
 from eval.provenance import json_sha256
 from scripts import review_page
-from scripts.review import present_digests, read_review
+from scripts.publishing.approval import present_digests, read_review
 from scripts.review_page import open_desk
 from tests.run_builder import build_run
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from eval.risk import analyse
 from eval.risk.syntax import MAX_CHARACTERS, parse, same_length_copy
-from scripts.bench_risk import DATA, read_commands
-from scripts.fuzz_risk import PIECES, inputs, worst_texts
+from scripts.benchmarks.fuzz_risk import PIECES, inputs, worst_texts
+from scripts.benchmarks.risk import DATA, read_commands
 
 # Generous beside the 50 ms that the benchmark measures: tests share their machine with other work.
 SECONDS = 0.25

@@ -9,7 +9,7 @@ import pytest
 
 from eval.errors import UserError
 from eval.risk import analyse
-from scripts.bench_risk import bash_accepts, judge, nl2bash_commands, other_tools, parse_failures, table, timing
+from scripts.benchmarks.risk import bash_accepts, judge, nl2bash_commands, other_tools, parse_failures, table, timing
 
 
 def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:

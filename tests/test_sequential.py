@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eval.sequential import SHARES, START, anytime_difference, anytime_interval, crossing, joint_wealth
-from scripts.verdict_cells import crossing_times, dependent
+from scripts.benchmarks.verdict_cells import crossing_times, dependent
 
 ternary = st.lists(st.sampled_from([-1.0, 0.0, 0.0, 1.0]), min_size=1, max_size=120)
 

@@ -15,7 +15,7 @@ from eval.gates import decide, in_order
 from eval.records import Generation, Item, Judgement, Score
 from eval.results import Metrics
 from eval.sequential import random_place
-from scripts.verify_scores import check_items
+from scripts.publishing.verify_scores import check_items
 from tests.test_suite import evaluate, make_run, make_suite
 
 KNOWN, UNSEEN = "securecli_nl2bash_known", "securecli_nl2bash_unseen"

@@ -22,7 +22,7 @@ from eval.gates import EXIT_CODES
 from eval.provenance import file_sha256, write_manifest
 from eval.records import Judgement, Observation, Score
 from eval.tasks.nl2bash import METRICS
-from scripts.verify_scores import check_decision, check_items
+from scripts.publishing.verify_scores import check_decision, check_items
 from tests.conftest import EMBEDDED, make_adapter
 
 pytestmark = pytest.mark.slow

@@ -2,7 +2,7 @@
 
 `decide(pair)` first makes sure that both commands could run, then compares the file-system changes, then climbs.
 The first rule that accepts decides; where none does, the outputs differ and the answer is reject. Every rule can be
-switched off by name (scripts/bench_judge.py measures what each contributes).
+switched off by name (scripts/benchmarks/judge.py measures what each contributes).
 
 What this cannot see: effects outside the file system and the output (network, other processes, time), and commands
 that agree here and differ elsewhere. For the second, eval/judge/scenes.py asks perturbed copies.

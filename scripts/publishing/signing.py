@@ -17,7 +17,7 @@ from pathlib import Path
 
 from eval.config import ROOT
 from eval.errors import Refused, UserError
-from scripts.committed import git
+from scripts.publishing.committed import git
 
 NAMESPACE = "review@securecli-tuner"
 ALLOWED_SIGNERS = Path("configs/allowed_signers")

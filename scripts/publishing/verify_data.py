@@ -20,7 +20,7 @@ from eval.records import Item
 from eval.results import Metrics, TaskSummary
 from eval.sequential import random_place
 from eval.tasks.own_tasks import OWN_TASKS, OwnTask, Row, category_of, cluster_of, packaged_rows
-from scripts.committed import COMMIT, git
+from scripts.publishing.committed import COMMIT, git
 
 AGAIN = "`make eval` again"
 NAME = re.compile(r"\w[\w./-]{0,200}")  # a path from the repository root

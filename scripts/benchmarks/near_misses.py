@@ -1,12 +1,13 @@
 """Near-misses: a gold command with one thing changed, as a model gets it almost right.
 
-    python -m scripts.near_misses    # JSON lines: {"kind", "edit", "row", "request", "gold", "candidate", "fixture"}
+    python -m scripts.benchmarks.near_misses
+        # JSON lines: {"kind", "edit", "row", "request", "gold", "candidate", "fixture"}
 
 Kinds: number (5 -> 6), path (another folder of the same fixture), flag (-type f -> -type d), filter (a test or a
 pipeline stage dropped, another pattern), tool (head -> tail). Only changes of meaning are generated. What merely
 shows the same result with more or fewer columns (ls -l for ls, a dropped `cut -f1`, du -h for du) is the kind
 `presentation`, kept apart: the benchmark's own positives call such pairs equal.
-The generator does not know whether an edit matters on a given file system; scripts/bench_judge.py runs it to see.
+The generator does not know whether an edit matters on a given file system; scripts/benchmarks/judge.py runs it to see.
 """
 
 import json

@@ -19,7 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from eval.config import ROOT, Suite
 from eval.errors import Refused, UserError
 from eval.results import Comparison, Interval, Metrics, is_rate
-from scripts.review import Review
+from scripts.publishing.approval import Review
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 MANIFEST = "MANIFEST.sha256"

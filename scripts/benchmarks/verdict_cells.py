@@ -1,4 +1,4 @@
-"""The experiments of scripts/bench_verdict.py: each function returns one row of a table.
+"""The experiments of scripts/benchmarks/verdict.py: each function returns one row of a table.
 
 Where outcomes depend on few numbers every outcome is enumerated, and a row is exact. Elsewhere outcomes are drawn with
 a seed and decided by the functions that gates use.

@@ -26,8 +26,8 @@ from eval.records import BASELINE, CANDIDATE, Score
 from eval.results import Metrics
 from eval.run_folder import RESULTS, read_run
 from eval.self_checks import self_checks
-from scripts.verify_data import AGAIN, mapping
-from scripts.verify_items import Rows, check_rows, read_rows
+from scripts.publishing.verify_data import AGAIN, mapping
+from scripts.publishing.verify_items import Rows, check_rows, read_rows
 
 DTYPES = ("float32", "bfloat16", "float16")
 

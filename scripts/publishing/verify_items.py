@@ -28,7 +28,7 @@ from eval.results import Metrics
 from eval.tasks.answers import carried_verdict
 from eval.tasks.nl2bash import extract_command
 from eval.tasks.own_tasks import OWN_TASKS
-from scripts.verify_data import AGAIN, Known, asked_rows
+from scripts.publishing.verify_data import AGAIN, Known, asked_rows
 
 EXECUTIONS, OBSERVATIONS = "executions.jsonl", "observations.jsonl"
 Place = tuple[str, str, str, int]  # arm, task, sample, repeat

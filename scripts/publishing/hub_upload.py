@@ -38,8 +38,8 @@ from huggingface_hub.utils._http import default_client_factory
 
 from eval.errors import Refused, UserError
 from eval.provenance import CHUNK_BYTES, folder_digests, read_manifest
-from scripts.card import MANIFEST
-from scripts.load_back import Loaded
+from scripts.publishing.card import MANIFEST
+from scripts.publishing.load_back import Loaded
 
 HUB_OWN_FILES = (".gitattributes",)  # written by the Hub itself
 SMALL_BYTES = 16 << 20

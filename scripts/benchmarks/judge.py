@@ -1,6 +1,6 @@
 """How good is the execution judge? The numbers behind docs/judge.md.
 
-    python -m scripts.bench_judge [--nl2bash FOLDER] [--twice]     (make bench-judge)
+    python -m scripts.benchmarks.judge [--nl2bash FOLDER] [--twice]     (make bench-judge)
 
 Writes results/bench/judge.json and judge.md: the published table (plain and robust), what each rung contributes,
 near-misses, cross pairs, pairs from NL2Bash (where its folder is given), seconds. Undecided and unsupported are
@@ -27,8 +27,8 @@ from eval.provenance import json_sha256
 from eval.sandbox import Sandbox, open_sandbox
 from eval.stats import wilson_interval
 from eval.tasks.intercode_alfa import load_rows
-from scripts.judge_cases import Labelled, cross_pairs, differing, half_of, nl2bash_pairs, published
-from scripts.near_misses import near_misses
+from scripts.benchmarks.judge_cases import Labelled, cross_pairs, differing, half_of, nl2bash_pairs, published
+from scripts.benchmarks.near_misses import near_misses
 
 RESULTS = Path("results/bench")
 CONFIDENCE, RESAMPLES = 0.95, 2000
@@ -37,7 +37,9 @@ LADDER = [*OTHERS[:1], *list(RULES)[:4], OTHERS[1], *list(RULES)[4:6], OTHERS[2]
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m scripts.bench_judge", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.benchmarks.judge", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("--nl2bash", type=Path, help="folder with NL2Bash's all.nl and all.cm")
     parser.add_argument("--twice", action="store_true", help="judge everything twice and compare the verdicts")
     parser.add_argument("--backend", choices=["namespaces", "pod"])

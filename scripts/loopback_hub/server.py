@@ -2,7 +2,7 @@
 
     with serve(folder) as hub:                   threads; state on disk below `folder`
         os.environ |= hub.environment            HF_ENDPOINT, HF_TOKEN...; huggingface_hub reads them at import
-    python -m scripts.loopback_hub --folder DIR  until interrupted
+    python -m scripts.loopback_hub.server --folder DIR  until interrupted
 
     hub.faults.append(Fault("commit", "lost"))   the next commit is applied, and its answer never arrives
     hub.writes                                   requests that changed something, or tried to
@@ -18,9 +18,9 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 from eval.errors import run_command
-from scripts.hub_calls import Handler
-from scripts.hub_faults import Fault, Hub
-from scripts.hub_store import Store
+from scripts.loopback_hub.calls import Handler
+from scripts.loopback_hub.faults import Fault, Hub
+from scripts.loopback_hub.store import Store
 
 __all__ = ["Fault", "Hub", "serve"]
 
@@ -47,7 +47,9 @@ def serve(folder: Path, port: int = 0) -> Iterator[Hub]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m scripts.loopback_hub", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.loopback_hub.server", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("--folder", type=Path, required=True, help="where repositories are kept")
     parser.add_argument("--port", type=int, default=0, help="0: any free one")
     arguments = parser.parse_args(argv)

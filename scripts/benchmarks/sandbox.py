@@ -1,6 +1,6 @@
 """What a sandboxed run costs and whether anything leaks, as `make bench-sandbox` measures it.
 
-    python -m scripts.bench_sandbox [--runs 10000] [--backend namespaces]
+    python -m scripts.benchmarks.sandbox [--runs 10000] [--backend namespaces]
 
 Prints a table and writes results/bench/sandbox.json. "Bare" is the same `bash -c` through the same supervisor, without
 any confinement, and it runs only commands written here. "Copy" is laying out the fixture, reading it back and clearing
@@ -126,7 +126,9 @@ def left_behind(sandbox: Sandbox) -> dict[str, int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m scripts.bench_sandbox", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.benchmarks.sandbox", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("--runs", type=int, default=10_000, help="runs of the leak check (default: 10000)")
     parser.add_argument("--repeats", type=int, default=200, help="repetitions behind each median (default: 200)")
     parser.add_argument("--backend", choices=BACKENDS, action="append", help="default: both")

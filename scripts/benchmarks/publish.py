@@ -1,6 +1,6 @@
 """What publishing a large adapter costs: seconds a step and peak memory, measured against a Hub on this machine.
 
-    python -m scripts.bench_publish [--mb 500]        -> results/bench/publish.json
+    python -m scripts.benchmarks.publish [--mb 500]        -> results/bench/publish.json
 
 Each step runs in a process of its own, so that its peak is its own: VmHWM of the process less what it was after the
 imports. The Hub is a third process. Files lie in the page cache, which is not counted: nothing maps them.
@@ -28,10 +28,10 @@ WORKER = """
 import json, resource, sys, time
 from pathlib import Path
 from eval.provenance import folder_digests
-from scripts.hub_upload import Target, connect, look, upload
-from scripts.safetensors_file import check_weights
+from scripts.publishing.hub_upload import Target, connect, look, upload
+from scripts.publishing.safetensors_file import check_weights
 from scripts.secret_patterns import scan_file
-from scripts.bench_publish import peak_mb
+from scripts.benchmarks.publish import peak_mb
 step, folder = sys.argv[1], Path(sys.argv[2])
 weights = folder / "adapter_model.safetensors"
 def run():
@@ -73,7 +73,7 @@ def make_publication(folder: Path, megabytes: int) -> None:
 
 def start_hub(folder: Path) -> tuple[subprocess.Popen[str], dict[str, str]]:
     """A loopback Hub in a process of its own, and the variables that point there."""
-    command = [sys.executable, "-m", "scripts.loopback_hub", "--folder", str(folder)]
+    command = [sys.executable, "-m", "scripts.loopback_hub.server", "--folder", str(folder)]
     hub = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert hub.stdout
     return hub, dict(pair.split("=", 1) for pair in hub.stdout.readline().split())
@@ -101,7 +101,9 @@ def measure(megabytes: int) -> dict[str, Any]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m scripts.bench_publish", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.benchmarks.publish", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("--mb", type=int, default=500, help="size of the adapter, in MB")
     arguments = parser.parse_args(argv)
     print("step     seconds   peak memory beyond import")

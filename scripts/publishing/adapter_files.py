@@ -9,7 +9,7 @@ from pathlib import Path
 from eval.errors import Refused, UserError
 from eval.provenance import read_manifest, verify_manifest
 from eval.reading import read_bytes
-from scripts.safetensors_file import parse_object
+from scripts.publishing.safetensors_file import parse_object
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 TOKENIZER = (

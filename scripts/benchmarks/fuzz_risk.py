@@ -1,6 +1,6 @@
 """Random and mutated inputs to the command-risk analyser: no crash, and none over the time limit.
 
-    python -m scripts.fuzz_risk [--inputs 1000000] [--nl2bash FOLDER]      (make fuzz-risk)
+    python -m scripts.benchmarks.fuzz_risk [--inputs 1000000] [--nl2bash FOLDER]      (make fuzz-risk)
 
 Mutations start from the development commands, and from NL2Bash where its folder is given. Exit code 1 when an input
 took longer than the limit; a crash is a traceback.
@@ -107,7 +107,9 @@ def fuzz(count: int, seed: int, corpus: Sequence[str]) -> dict[str, Any]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m scripts.fuzz_risk", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.benchmarks.fuzz_risk", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("--inputs", type=int, default=1_000_000)
     parser.add_argument("--nl2bash", type=Path, help="folder with NL2Bash's all.cm, more to mutate")
     parser.add_argument("--seed", type=int, default=1)

@@ -1,10 +1,10 @@
 """Answers of other command checkers, for the same benchmark. Runs in a throw-away environment, not in .venv.
 
-    python -m scripts.bench_risk --write-commands commands.json --nl2bash FOLDER
+    python -m scripts.benchmarks.risk --write-commands commands.json --nl2bash FOLDER
     python3 -m venv /tmp/tools && /tmp/tools/bin/pip install cmd-risk bash-classify
     (cd /tmp/tools && npm install --ignore-scripts cc-safety-net)
-    /tmp/tools/bin/python scripts/risk_tools.py commands.json answers.json --npm /tmp/tools
-    python -m scripts.bench_risk --tools answers.json --nl2bash FOLDER
+    /tmp/tools/bin/python scripts/benchmarks/risk_tools.py commands.json answers.json --npm /tmp/tools
+    python -m scripts.benchmarks.risk --tools answers.json --nl2bash FOLDER
 
 A tool that is not installed is left out, and said so. Nothing is executed: each tool gets the text and answers.
 bash-classify names Python 3.12; pip's --ignore-requires-python installs it on 3.11.

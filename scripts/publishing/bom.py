@@ -28,7 +28,7 @@ from packageurl import PackageURL
 from eval.errors import UserError
 from eval.files import read_json
 from eval.provenance import file_sha256
-from scripts.card import Base, Evidence, directions
+from scripts.publishing.card import Base, Evidence, directions
 
 NAME = "bom.cdx.json"
 WEIGHTS = "adapter_model.safetensors"

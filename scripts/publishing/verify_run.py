@@ -24,15 +24,15 @@ from eval.records import Score
 from eval.results import Metrics
 from eval.run_folder import read_run
 from eval.strict_yaml import BrokenYaml, parse_yaml
-from scripts.adapter_files import WEIGHTS, check_adapter, read_text
-from scripts.card import Evidence, hub_base
-from scripts.committed import COMMIT, committed_suites
-from scripts.licences import check_licences
-from scripts.review import REVIEW, REVIEWED, REVIEWED_IF_THERE, Review, require_approval, verify_signature
-from scripts.safetensors_file import check_weights
+from scripts.publishing.adapter_files import WEIGHTS, check_adapter, read_text
+from scripts.publishing.approval import REVIEW, REVIEWED, REVIEWED_IF_THERE, Review, require_approval, verify_signature
+from scripts.publishing.card import Evidence, hub_base
+from scripts.publishing.committed import COMMIT, committed_suites
+from scripts.publishing.licences import check_licences
+from scripts.publishing.safetensors_file import check_weights
+from scripts.publishing.verify_claims import check_measured
+from scripts.publishing.verify_scores import check_decision, check_items
 from scripts.secret_patterns import refuse_secrets
-from scripts.verify_claims import check_measured
-from scripts.verify_scores import check_decision, check_items
 
 FROM_RUN = ("metrics.json", "report.md")  # go up as they are
 RECORD = "publication.json"

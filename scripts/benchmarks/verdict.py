@@ -1,6 +1,6 @@
 """How often is a verdict wrong? The numbers behind docs/gates.md.
 
-    python -m scripts.bench_verdict [--runs 10000]     (make bench-verdict)
+    python -m scripts.benchmarks.verdict [--runs 10000]     (make bench-verdict)
 
 Writes results/bench/verdict.json and verdict.md: false ships at the margin beside the rule on point estimates, power,
 coverage of intervals, clusters, suites of five gates, rates, quantities, and sequential evaluation.
@@ -16,7 +16,7 @@ import numpy as np
 
 from eval.errors import run_command
 from eval.files import write_json, write_text
-from scripts.verdict_cells import (
+from scripts.benchmarks.verdict_cells import (
     SKEWED,
     clustered,
     clustered_rate,
@@ -169,7 +169,9 @@ def markdown(answer: dict[str, Any]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m scripts.bench_verdict", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.benchmarks.verdict", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("--runs", type=int, default=10_000, help="runs of each simulated row (default: 10000)")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder for verdict.json and verdict.md")
     arguments = parser.parse_args()

@@ -20,13 +20,13 @@ from eval.files import first_problem, json_text, read_json, write_text
 from eval.provenance import file_sha256, manifest_text, text_sha256
 from eval.records import Record
 from eval.results import Verdict
-from scripts.adapter_files import CONFIG
-from scripts.bom import NAME as BOM
-from scripts.bom import render_bom
-from scripts.card import MANIFEST, Evidence, hub_base, render_card
-from scripts.load_back import Loaded
+from scripts.publishing.adapter_files import CONFIG
+from scripts.publishing.bom import NAME as BOM
+from scripts.publishing.bom import render_bom
+from scripts.publishing.card import MANIFEST, Evidence, hub_base, render_card
+from scripts.publishing.load_back import Loaded
+from scripts.publishing.verify_run import FROM_RUN, RECORD
 from scripts.secret_patterns import refuse_secrets
-from scripts.verify_run import FROM_RUN, RECORD
 
 
 class Publication(Record):

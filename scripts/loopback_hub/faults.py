@@ -8,7 +8,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Literal
 
-from scripts.hub_store import Store
+from scripts.loopback_hub.store import Store
 
 WRITING = {"create", "batch", "blob", "verify", "commit", "tag", "settings"}
 Kind = Literal["status", "drop", "lost", "alter", "truncate", "slow", "garbage", "overtaken"]

@@ -1,6 +1,6 @@
 """One connection to the loopback Hub: which call a request is, the fault that hits it, bodies and answers.
 
-The calls themselves are in scripts/hub_calls.py.
+The calls themselves are in scripts/loopback_hub/calls.py.
 """
 
 import json
@@ -11,8 +11,8 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from scripts.hub_faults import Fault, Hub, Request
-from scripts.hub_store import Repository
+from scripts.loopback_hub.faults import Fault, Hub, Request
+from scripts.loopback_hub.store import Repository
 
 REPO = r"(?P<repo>[^/]+/[^/]+)"
 ROUTES = [

@@ -1,8 +1,8 @@
 """The calls of the loopback Hub: one method each, as the real huggingface_hub client makes them.
 
 Calls: whoami, create, validate, preupload, batch, blob, verify, commit, tag, settings, info, refs, tree, resolve.
-Requests and answers: scripts/hub_connection.py; served by scripts/loopback_hub.py. Not a Hub: no accounts (one token,
-one user, any owner), no Xet, no pull requests, no rate limits of its own.
+Requests and answers: connection.py; served by server.py. Not a Hub: no accounts (one token, one user, any owner), no
+Xet, no pull requests, no rate limits of its own.
 """
 
 import base64
@@ -11,8 +11,8 @@ import re
 import secrets
 from typing import Any
 
-from scripts.hub_connection import CHUNK_BYTES, Connection, Dropped
-from scripts.hub_store import is_large
+from scripts.loopback_hub.connection import CHUNK_BYTES, Connection, Dropped
+from scripts.loopback_hub.store import is_large
 
 
 class Handler(Connection):

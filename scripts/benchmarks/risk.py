@@ -1,13 +1,13 @@
 """The command-risk benchmark: recall on dangerous commands, false alarms on ordinary ones, and speed.
 
-    python -m scripts.bench_risk --nl2bash FOLDER      results/bench/risk.json and a markdown table
+    python -m scripts.benchmarks.risk --nl2bash FOLDER      results/bench/risk.json and a markdown table
 
 FOLDER holds all.cm of NL2Bash (or set NL2BASH_DATA); the 300 commands of InterCode-ALFA come from the installed
 package icalfa or from --icalfa FOLDER (its assets/datasets). Neither is part of this repository. Without them their
 rows are missing from the table, and it says so. Intervals are Wilson's, 95 %.
 The held-out set is checked against its digest first; only its totals are ever printed.
---tools FILE adds other tools: JSON {"name": {command: "allow" or "flag"}}, made by scripts/risk_tools.py in a
-throw-away environment.
+--tools FILE adds other tools: JSON {"name": {command: "allow" or "flag"}}, made by
+scripts/benchmarks/risk_tools.py in a throw-away environment.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from eval.files import write_text
 from eval.provenance import verify_manifest
 from eval.risk import analyse
 from eval.stats import wilson_interval
-from scripts.fuzz_risk import worst_texts
+from scripts.benchmarks.fuzz_risk import worst_texts
 
 DATA = Path("tests/data/risk")
 RESULT = Path("results/bench/risk.json")

@@ -15,7 +15,7 @@ from eval.errors import Refused, UserError
 from eval.files import read_json
 from eval.provenance import file_sha256
 from eval.results import Metrics
-from scripts.committed import committed_sha256
+from scripts.publishing.committed import committed_sha256
 
 RECORDED = ("git_training", "machine", "packages", "backend")  # parts of the provenance that the card prints
 

@@ -8,7 +8,7 @@ nobody looked at it, so a person has to, and then adds it here. This is a check 
 from typing import Any
 
 from eval.errors import Refused
-from scripts.card import Base
+from scripts.publishing.card import Base
 
 # SPDX identifiers in lower case, as the Hub writes them.
 BASES = {"apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "isc", "cc0-1.0", "cc-by-4.0", "unlicense"}
@@ -19,13 +19,14 @@ def check_licences(base: Base, data: list[dict[str, Any]]) -> None:
     """Refused when the base's licence or a dataset's (a row of data.json) is not stated or not listed."""
     if base.licence not in BASES:
         raise Refused(
-            f"the licence of {base.hub_id} is {base.licence!r}: add the base to scripts/card.py once its licence is "
-            "known to allow adapters"
+            f"the licence of {base.hub_id} is {base.licence!r}: add the base to scripts/publishing/card.py once its "
+            "licence is known to allow adapters"
         )
     for row in data:
         licence = row.get("licence")
         if not isinstance(licence, str) or licence.lower().replace(" ", "-") not in DATA:
             raise Refused(
                 f"data.json: the licence of {row.get('path')} is {licence!r}: state it in MANIFEST.json beside the "
-                f"data and train again, or add it to scripts/licences.py if an adapter of it may be {base.licence}"
+                f"data and train again, or add it to scripts/publishing/licences.py if an adapter of it may be "
+                f"{base.licence}"
             )

@@ -1,0 +1,1 @@
+"""The benchmarks behind the figures of the README: `make bench`."""
