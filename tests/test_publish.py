@@ -1,7 +1,7 @@
 """scripts.publish up to the upload: what goes up is what was evaluated and approved, and nothing else.
 
-Ways to cheat are in test_publish_chain.py and test_publish_scores.py, the adapter's files in test_publish_adapter.py, the
-Hub in test_hub_faults.py and test_publish_hub_state.py.
+Ways to cheat are in test_publish_chain.py and test_publish_scores.py, the adapter's files in test_publish_adapter.py,
+the Hub in test_hub_faults.py and test_publish_hub_state.py.
 """
 
 import json
