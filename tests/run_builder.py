@@ -41,7 +41,7 @@ base_model: models/SmolLM2-135M-Instruct
 adapter: lora
 lora_r: 2
 {DATASETS}"""
-TRAINING = {"completed": True, "steps": 3, "seconds": 1.5, "curve": [1.0, 0.5]}
+TRAINING = {"completed": True, "steps": 3, "seconds": 1.5, "curve": [[1, 1.0], [2, 0.5]]}
 MACHINE = {"cpu": "a CPU", "cores": 2}
 PACKAGES = {"torch": "2.0.0", "peft": "0.1.0"}
 

@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 
 from eval.files import read_json, read_jsonl, write_json, write_jsonl
 from eval.provenance import file_sha256, folder_digests
-from eval.records import Item
+from eval.records import Generation, Item
 from scripts import demo_publish
 from scripts.loopback_hub.faults import Fault
 from scripts.loopback_hub.server import serve
@@ -55,7 +55,12 @@ def real_run(run: Path) -> Path:
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         shutil.copy(MODEL / name, adapter / name)
     first, *items = read_jsonl(run / "samples.jsonl", Item)
-    write_jsonl(run / "samples.jsonl", [first.model_copy(update={"request": LONG_REQUEST}), *items])
+    long = {"request": LONG_REQUEST}
+    write_jsonl(run / "samples.jsonl", [first.model_copy(update=long), *items])
+    answers = read_jsonl(run / "generations.jsonl", Generation)
+    same = [(row.task, row.sample) == (first.task, first.sample) for row in answers]
+    asked = [row.model_copy(update=long) if hit else row for row, hit in zip(answers, same, strict=True)]
+    write_jsonl(run / "generations.jsonl", asked)
     settle(run)
     return run
 
@@ -88,7 +93,7 @@ def test_published_and_loaded_by_the_lines_of_its_card(
         environment = {**os.environ, **hub.environment}
         done = subprocess.run(command(copy), cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         repository = hub.store.get(REPO)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert not done.stderr and done.returncode == 0, done.stderr
     record = read_json(copy / "publication.json")
     assert record["loaded"]["tensors"] == 2 and record["loaded"]["logit_change"] > 0
     assert repr(record["loaded"]["answer"]) in done.stdout
