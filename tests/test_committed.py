@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from eval.config import ROOT
+from eval.errors import UserError
 from eval.provenance import file_sha256
 from scripts.publishing.committed import committed_sha256, committed_suites
 from tests.hub_server import Capture, assert_refused, dry_run, run, settle
@@ -37,6 +38,21 @@ def test_only_what_is_committed_counts(repository: Path) -> None:
     strict = file_sha256(suites / "strict.yaml")
     (suites / "strict.yaml").write_text("name: edited\n")
     assert list(committed_suites(repository)) == [strict]
+
+
+def test_an_environment_cannot_name_another_repository(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = committed_suites(repository)
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "another"))
+    assert committed_suites(repository) == expected
+
+
+def test_a_repository_that_git_cannot_read_has_no_suites(repository: Path) -> None:
+    """The files on its disk are no stand-in: anybody may have put them there."""
+    (repository / ".git" / "HEAD").write_text("nothing\n")
+    with pytest.raises(UserError, match="git cannot read"):
+        committed_suites(repository)
 
 
 def test_an_unpacked_archive_has_the_suites_on_its_disk(tmp_path: Path) -> None:
