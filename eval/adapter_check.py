@@ -13,7 +13,15 @@ from eval.files import read_json
 
 # Where a tokenizer came from and how a batch is laid out; neither changes the tokens of a prompt.
 NO_MATTER = {"is_local", "local_files_only", "name_or_path", "padding", "padding_side", "truncation", "truncation_side"}
-TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+TOKENIZER = (
+    "added_tokens.json",
+    "chat_template.jinja",
+    "merges.txt",
+    "special_tokens_map.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+)
 
 
 def check_adapter(adapter: Path, base_model: str) -> None:

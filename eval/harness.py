@@ -97,11 +97,14 @@ def load_model(
     `adapter` is the candidate's, `baseline` that of the other arm; None is the base itself. `lm` is this base when an
     earlier comparison has loaded it.
     """
-    for folder in filter(None, (adapter, baseline)):
+    folders = [folder for folder in (adapter, baseline) if folder is not None]
+    for folder in folders:
         check_adapter(folder, base_model)  # before the base is loaded, which may take minutes
+    if folders:
         with tempfile.TemporaryDirectory() as saved, _readable(base_model):
             transformers.AutoTokenizer.from_pretrained(base_model, revision=revision).save_pretrained(saved)
-            check_tokenizer(folder, Path(saved))
+            for folder in folders:
+                check_tokenizer(folder, Path(saved))
     lm = load_base(suite, base_model, revision) if lm is None else lm
     return put_adapters(lm, suite.seed, adapter, baseline)
 

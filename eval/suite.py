@@ -159,9 +159,10 @@ def load(bench: Bench, candidate: Candidate, baseline: Baseline) -> "Model":
         bench.base = bench.lm = None  # freed before the next one is loaded
     model = harness.load_model(bench.suite, *base, candidate.adapter, baseline.adapter, bench.lm)
     if not loaded:
-        bench.base, bench.lm, bench.identity = base, model.lm, base_identity(*base, model.lm.commit)
-        if isinstance(bench.identity, dict):
-            check_base(Path(candidate.base_model), bench.identity)
+        identity = base_identity(*base, model.lm.commit)
+        if isinstance(identity, dict):
+            check_base(Path(candidate.base_model), identity)  # before it counts as loaded for the next candidate
+        bench.base, bench.lm, bench.identity = base, model.lm, identity
     return model
 
 

@@ -1,14 +1,19 @@
 """What lies beside an adapter's weights must be the base's: it is published, and would not have been measured."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from eval.adapter_check import check_adapter, check_tokenizer
-from eval.candidate import check_base
+from eval.baselines import Baseline
+from eval.candidate import Candidate, check_base
+from eval.config import load_suite
 from eval.errors import UserError
 from eval.provenance import folder_digests, write_manifest
+from eval.suite import Bench, load
+from tests.test_suite import make_suite
 
 
 @pytest.fixture
@@ -40,6 +45,9 @@ def test_an_adapter_without_a_tokenizer_uses_the_bases(folders: tuple[Path, Path
         ("tokenizer.json", '{"model": {"vocab": {"b": 0}}}'),
         ("tokenizer_config.json", '{"eos_token": "<other>"}'),
         ("special_tokens_map.json", '{"eos_token": "</s>"}'),  # the base has none
+        ("added_tokens.json", '{"<new>": 1}'),
+        ("merges.txt", "a b"),
+        ("vocab.json", '{"b": 0}'),
     ],
 )
 def test_another_tokenizer_is_refused(folders: tuple[Path, Path], name: str, text: str) -> None:
@@ -63,3 +71,15 @@ def test_a_base_is_what_its_own_manifest_lists(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"others")
     with pytest.raises(UserError, match=r"model.safetensors is not what MANIFEST.sha256 lists.*make model"):
         check_base(tmp_path, folder_digests(tmp_path))
+
+
+def test_a_bad_base_is_refused_for_every_candidate(tiny_model: Path, tmp_path: Path) -> None:
+    base = shutil.copytree(tiny_model, tmp_path / "base")
+    write_manifest(base, base / "MANIFEST.sha256")
+    (base / "generation_config.json").write_text('{"temperature": 0.5}')
+    suite = make_suite(tmp_path / "suite.yaml")
+    bench = Bench(suite, load_suite(suite), sandbox=None, cache=None)
+    nothing = Candidate(tmp_path, str(base), None, None)
+    for _ in range(2):  # what the first candidate loaded must not be taken for checked by the second
+        with pytest.raises(UserError, match=r"generation_config.json is not what MANIFEST.sha256 lists"):
+            load(bench, nothing, Baseline("base", None, None))

@@ -6,21 +6,13 @@ Not protected against: weights that are valid and bad; what a later library does
 import stat
 from pathlib import Path
 
+from eval.adapter_check import TOKENIZER
 from eval.errors import Refused, UserError
 from eval.provenance import read_manifest, verify_manifest
 from eval.reading import read_bytes
 from scripts.publishing.safetensors_file import parse_object
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
-TOKENIZER = (
-    "added_tokens.json",
-    "chat_template.jinja",
-    "merges.txt",
-    "special_tokens_map.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "vocab.json",
-)
 LEFT_BEHIND = ("README.md", "config.json")  # PEFT's card and the base's settings: harmless, and not ours to send
 CODE_KEYS = ("auto_map", "auto_mapping", "custom_pipelines")  # name Python to import when the file is loaded
 
