@@ -105,16 +105,17 @@ def shown(run: Execution) -> str:
 def effects(runs: tuple[Execution, ...]) -> dict[str, str]:
     """Path -> what became of it. Between two runs of one command, names and contents that differ are volatile: the
     names of new files are masked, the contents left out."""
-    tables = [named({change.path: effect(change) for change in run.changes}, runs) for run in runs]
+    tables = [{change.path: effect(change) for change in run.changes} for run in runs]
+    common = set.intersection(*(set(table) for table in tables))
+    tables = [named(table, common) for table in tables]
     return {
         path: text if tables[-1].get(path) == text else text.split(" ")[0] + " volatile"
         for path, text in tables[0].items()
     }
 
 
-def named(table: dict[str, str], runs: tuple[Execution, ...]) -> dict[str, str]:
-    """The table with the names masked that not every run drew alike (mktemp), numbered in the order of effects."""
-    common = set.intersection(*({change.path for change in run.changes} for run in runs))
+def named(table: dict[str, str], common: set[str]) -> dict[str, str]:
+    """The table with the paths masked that are not common to all runs (mktemp), numbered in the order of effects."""
     drawn = table.keys() - common
     hidden = sorted((without_drawn(path, drawn), table[path]) for path in drawn)
     kept = {path: text for path, text in table.items() if path in common}
