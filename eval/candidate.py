@@ -7,8 +7,7 @@ from eval.environment import git_state
 from eval.errors import UserError
 from eval.files import read_json
 from eval.provenance import file_sha256, read_manifest, verify_manifest
-from eval.run_folder import new_run, read_run
-from eval.strict_yaml import parse_yaml
+from eval.run_folder import new_run, read_recipe, read_run
 
 
 @dataclass(frozen=True)
@@ -28,9 +27,7 @@ class Candidate:
 def candidate_of(run: Path) -> Candidate:
     """The finished adapter of a run. UserError when training is incomplete or the adapter was changed."""
     state = read_run(run)
-    recipe_file = run / "recipe.yaml"
-    if not recipe_file.is_file():
-        raise UserError(f"{run.name} has no recipe.yaml: it was not made by `make train`")
+    recipe = read_recipe(run)
     if not (run / "train.json").is_file() or not read_json(run / "train.json").get("completed"):
         raise UserError(
             f"{run.name} is not fully trained: run `make train RECIPE={state.get('recipe')}` to continue it"
@@ -38,12 +35,6 @@ def candidate_of(run: Path) -> Candidate:
     problems = verify_manifest(run / "adapter", run / "adapter.sha256")
     if problems:
         raise UserError(f"{run.name}/adapter is not what was trained: {problems[0]}")
-    try:
-        recipe = parse_yaml(recipe_file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{recipe_file}: broken YAML: {error}") from None
-    if not isinstance(recipe, dict) or not isinstance(recipe.get("base_model"), str):
-        raise UserError(f"{recipe_file} is not a recipe: it names no base_model")
     return Candidate(run, recipe["base_model"], recipe.get("revision_of_model"), run / "adapter")
 
 

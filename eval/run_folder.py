@@ -7,6 +7,8 @@ from typing import Any
 
 from eval.errors import UserError
 from eval.files import read_json, write_json
+from eval.reading import read_bytes
+from eval.strict_yaml import BrokenYaml, parse_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
@@ -55,6 +57,22 @@ def read_run(folder: Path) -> dict[str, Any]:
     if not known or not isinstance(state.get("recipe") or "", str) or not isinstance(state.get("git") or {}, dict):
         raise UserError(f"{folder / 'run.json'} is not a run's description: restore it or train again")
     return state
+
+
+def read_recipe(folder: Path) -> dict[str, Any]:
+    """recipe.yaml, what a run was trained by. UserError when it is missing, broken or names no base model."""
+    path = folder / "recipe.yaml"
+    try:
+        recipe = parse_yaml(read_bytes(path).decode("utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{folder.name} has no recipe.yaml: it was not made by `make train`") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not a text file: {error}") from None
+    except BrokenYaml as error:
+        raise UserError(f"{path}: broken YAML: {error}") from None
+    if not isinstance(recipe, dict) or not isinstance(recipe.get("base_model"), str):
+        raise UserError(f"{path} is not a recipe: it names no base_model")
+    return recipe
 
 
 def update_run(folder: Path, **fields: Any) -> None:

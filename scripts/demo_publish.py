@@ -16,12 +16,11 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-import yaml
 from huggingface_hub import snapshot_download
 
 from eval.errors import UserError, run_command
 from eval.files import read_json, read_metrics
-from eval.run_folder import ROOT, list_runs, resolve_run
+from eval.run_folder import ROOT, list_runs, read_recipe, resolve_run
 from scripts.loopback_hub.faults import Hub
 from scripts.loopback_hub.server import serve
 from scripts.publishing.adapter_files import WEIGHTS
@@ -58,7 +57,7 @@ def copy_run(run: Path, reviewer: str) -> Path:
 
 def serve_base(hub: Hub, run: Path) -> None:
     """Put the base of the run on the Hub, under the id and revision that the card names."""
-    recipe = yaml.safe_load((run / "recipe.yaml").read_text(encoding="utf-8"))
+    recipe = read_recipe(run)
     base, folder = hub_base(recipe), ROOT / str(recipe["base_model"])
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} is no model folder: this demonstration needs the base on this machine")

@@ -2,7 +2,7 @@
 
     committed_suites()                  digest of every suite in configs/eval at HEAD, with its name; UserError
                                         when git cannot say
-    committed_sha256(commit, path)      digest of a file of the repository at a commit; None when git does not have it
+    committed_bytes(commit, path)       a file of the repository at a commit; None when git does not have it
 
 Without a git repository (an unpacked archive) the files on the disk are taken.
 Not protected against: whoever may commit on this machine. What they commit stands in the history.
@@ -34,11 +34,16 @@ def committed_suites(root: Path = ROOT) -> dict[str, str]:
     return {hashlib.sha256(text).hexdigest(): Path(name).stem for name, text in contents.items() if text is not None}
 
 
-def committed_sha256(commit: str, path: Path) -> str | None:
-    """SHA-256 of a file of this repository at a commit; None when git does not have it."""
+def committed_bytes(commit: str, path: Path) -> bytes | None:
+    """A file of this repository as it was at a commit; None when git does not have it."""
     if not COMMIT.fullmatch(commit) or not path.resolve().is_relative_to(ROOT):
         return None
-    content = git(ROOT, "show", f"{commit}:{path.resolve().relative_to(ROOT).as_posix()}")
+    return git(ROOT, "show", f"{commit}:{path.resolve().relative_to(ROOT).as_posix()}")
+
+
+def committed_sha256(commit: str, path: Path) -> str | None:
+    """SHA-256 of a file of this repository at a commit; None when git does not have it."""
+    content = committed_bytes(commit, path)
     return None if content is None else hashlib.sha256(content).hexdigest()
 
 
@@ -49,9 +54,7 @@ def git(root: Path, *arguments: str) -> bytes | None:
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
-        done = subprocess.run(
-            ["git", "-C", str(root), *arguments], env=environment, capture_output=True, check=False
-        )
+        done = subprocess.run(["git", "-C", str(root), *arguments], env=environment, capture_output=True, check=False)
     except FileNotFoundError:
         return None
     return done.stdout if done.returncode == 0 else None

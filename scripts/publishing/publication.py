@@ -59,13 +59,11 @@ def build(repo: str, evidence: Evidence, tag: str) -> tuple[Path, dict[str, str]
     # A name of its own: another publish of the same run, or a left-over of a killed one, is not in the way.
     partial = Path(tempfile.mkdtemp(prefix="publication.", suffix=".partial", dir=evidence.folder))
     try:
-        copied, written = contents(repo, evidence, tag)
-        for name, (source, digest) in copied.items():
-            copy_verified(source, partial / name, digest)
+        copied, written, digests = contents(repo, evidence, tag)
+        for name, source in copied.items():
+            shutil.copyfile(source, partial / name, follow_symlinks=False)
         for name, text in written.items():
             write_text(partial / name, text)
-        digests = {name: digest for name, (_, digest) in copied.items()}
-        digests |= {name: text_sha256(text) for name, text in written.items()}
         check_folder(partial, digests)
         refuse_secrets(sorted(partial.iterdir()), partial)
         shutil.rmtree(target, ignore_errors=True)
@@ -75,11 +73,14 @@ def build(repo: str, evidence: Evidence, tag: str) -> tuple[Path, dict[str, str]
     return target, dict(sorted(digests.items()))
 
 
-def contents(repo: str, evidence: Evidence, tag: str) -> tuple[dict[str, tuple[Path, str]], dict[str, str]]:
-    """What goes up: files by name, each with its verified digest, and texts by name."""
+def contents(repo: str, evidence: Evidence, tag: str) -> tuple[dict[str, Path], dict[str, str], dict[str, str]]:
+    """What goes up: files to copy, texts to write, and the digests of both, by name.
+
+    A file's digest is the one that was verified, not that of what stands on the disk by now.
+    """
     base, adapter = hub_base(evidence.recipe), evidence.folder / "adapter"
-    copied = {name: (adapter / name, digest) for name, digest in evidence.adapter_digests.items() if name != CONFIG}
-    copied |= {name: (evidence.folder / name, evidence.review.digests[name]) for name in FROM_RUN}
+    digests = {name: digest for name, digest in evidence.adapter_digests.items() if name != CONFIG}
+    copied = {name: adapter / name for name in digests} | {name: evidence.folder / name for name in FROM_RUN}
     config = read_json(adapter / CONFIG)
     named = Path(str(config.get("base_model_name_or_path"))).name
     if named != Path(str(evidence.recipe["base_model"])).name:
@@ -89,26 +90,19 @@ def contents(repo: str, evidence: Evidence, tag: str) -> tuple[dict[str, tuple[P
         "README.md": render_card(repo, base, evidence, tag),
         BOM: render_bom(repo, base, evidence, tag),
     }
-    listed = {name: digest for name, (_, digest) in copied.items()}
-    listed |= {name: text_sha256(text) for name, text in written.items()}
-    written[MANIFEST] = manifest_text(listed)
-    return copied, written
-
-
-def copy_verified(source: Path, target: Path, digest: str) -> None:
-    """Copy the bytes that were verified. Refused when they are other bytes by now."""
-    shutil.copyfile(source, target, follow_symlinks=False)
-    if target.is_symlink() or file_sha256(target) != digest:
-        raise Refused(f"{source} changed while it was being published")
+    digests |= {name: evidence.review.digests[name] for name in FROM_RUN}
+    digests |= {name: text_sha256(text) for name, text in written.items()}
+    written[MANIFEST] = manifest_text(digests)
+    return copied, written, digests | {MANIFEST: text_sha256(written[MANIFEST])}
 
 
 def check_folder(folder: Path, digests: dict[str, str]) -> None:
     """Refused unless a folder holds exactly these plain files with exactly these bytes."""
     for path in sorted(folder.iterdir()):
         if path.is_symlink() or not path.is_file() or digests.get(path.name) != file_sha256(path):
-            raise Refused(f"{path} is not what was verified: somebody writes there; publish again")
+            raise Refused(f"{path} is not what was verified, it changed while it was being published: publish again")
     if missing := sorted(digests.keys() - {path.name for path in folder.iterdir()}):
-        raise Refused(f"{folder / missing[0]} is gone: somebody writes there; publish again")
+        raise Refused(f"{folder / missing[0]} is gone, it changed while it was being published: publish again")
 
 
 def read_record(run: Path) -> Publication | None:

@@ -20,7 +20,7 @@ from eval.records import Item
 from eval.results import Metrics, TaskSummary
 from eval.sequential import random_place
 from eval.tasks.own_tasks import OWN_TASKS, OwnTask, Row, category_of, cluster_of, packaged_rows
-from scripts.publishing.committed import COMMIT, git
+from scripts.publishing.committed import committed_bytes
 
 AGAIN = "`make eval` again"
 NAME = re.compile(r"\w[\w./-]{0,200}")  # a path from the repository root
@@ -100,9 +100,7 @@ def _versions(names: list[str], commit: str) -> Iterator[list[bytes]]:
         return
     if all((ROOT / name).is_file() for name in names):
         yield [(ROOT / name).read_bytes() for name in names]
-    if not COMMIT.fullmatch(commit):
-        return
-    old = [git(ROOT, "show", f"{commit}:{name}") for name in names]
+    old = [committed_bytes(commit, ROOT / name) for name in names]
     contents = [content for content in old if content is not None]
     if len(contents) == len(names):
         yield contents

@@ -22,8 +22,7 @@ from eval.files import read_json, read_jsonl, read_metrics
 from eval.provenance import file_sha256
 from eval.records import Score
 from eval.results import Metrics
-from eval.run_folder import read_run
-from eval.strict_yaml import BrokenYaml, parse_yaml
+from eval.run_folder import read_recipe, read_run
 from scripts.publishing.adapter_files import WEIGHTS, check_adapter, read_text
 from scripts.publishing.approval import REVIEW, REVIEWED, REVIEWED_IF_THERE, Review, require_approval, verify_signature
 from scripts.publishing.card import Evidence, hub_base
@@ -45,8 +44,7 @@ def verify(folder: Path) -> Evidence:
     state = check_complete(folder)
     suite, metrics = read_suite(folder)
     check_suite(folder)
-    recipe_text = read_text(folder / "recipe.yaml")
-    recipe = parse_recipe(folder, recipe_text)
+    recipe = read_recipe(folder)
     data = check_measured(folder, state, recipe, suite, metrics)
     adapter = check_adapter(folder)
     tensors = check_weights(folder / "adapter" / WEIGHTS)
@@ -69,7 +67,7 @@ def verify(folder: Path) -> Evidence:
         folder=folder,
         state=state,
         recipe=recipe,
-        recipe_text=recipe_text,
+        recipe_text=read_text(folder / "recipe.yaml"),
         data=data,
         suite=suite,
         metrics=metrics,
@@ -153,13 +151,3 @@ def check_signature(folder: Path, policy: ReviewPolicy) -> str | None:
     if signer is None:
         raise Refused(f"{folder / REVIEW} is not signed, and the suite asks for it: review again with SIGN=1")
     return signer
-
-
-def parse_recipe(folder: Path, text: str) -> dict[str, Any]:
-    try:
-        recipe = parse_yaml(text)
-    except BrokenYaml as error:
-        raise UserError(f"{folder / 'recipe.yaml'}: broken YAML: {error}") from None
-    if not isinstance(recipe, dict):
-        raise UserError(f"{folder / 'recipe.yaml'} is not a recipe")
-    return recipe

@@ -14,14 +14,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from eval.errors import Refused, UserError
 from eval.files import first_problem, read_json, read_metrics
 from eval.provenance import json_sha256
 from eval.results import Interval, Metrics
-from eval.run_folder import read_run
+from eval.run_folder import read_recipe, read_run
 from scripts.secret_patterns import find_secrets, scan_file
 
 PROJECT = "securecli-tuner"
@@ -98,9 +97,7 @@ def read_finished_run(run: Path) -> TrackedRun:
 
 
 def training_part(run: Path, state: Mapping[str, Any], train: Mapping[str, Any]) -> Part:
-    recipe = (
-        yaml.safe_load((run / "recipe.yaml").read_text(encoding="utf-8")) if (run / "recipe.yaml").is_file() else {}
-    )
+    recipe = read_recipe(run) if (run / "recipe.yaml").is_file() else {}
     named = {name: state.get(name) for name in ("recipe", "base_model", "base_revision", "seed", "git")}
     curves = {"loss": train.get("curve") or [], **(train.get("series") or {})}
     system = train.get("system") or {"columns": ["seconds"], "rows": [], "mean": {}, "peak": {}}
