@@ -58,6 +58,8 @@ REVIEWED = {
     'eval "$line"': "dynamic-code",
     "python3 -c 'print(1)'": "inline-code",
     "if then fi (": "unparsable",
+    "grep x <file>": "placeholder",
+    "ls !(*.c)": "extended-pattern",
     'rm -rf "$DIR"': "dynamic-target",
     "rm -rf *": "delete-everything",
     "echo x > /etc/motd": "system-write",

@@ -2,6 +2,7 @@
 
 import json
 import random
+import shlex
 from pathlib import Path
 from time import thread_time
 
@@ -104,6 +105,35 @@ def test_the_parsers_copy_has_the_same_length_and_is_ascii() -> None:
         ) + "\\" * chance.randint(0, 3)
         copy = same_length_copy(text)
         assert copy.isascii() and len(copy) == len(text)
+
+
+# Bash takes all of these and the grammar none as it stands.
+MENDED = (
+    "g=`date` > x",
+    "while true; do if true; then ls; fi done",
+    "grep -E a$.b f",
+    "wc `find . | grep c$`",
+    "cat <<EOF",
+    "for f do ls; done",
+)
+
+
+@pytest.mark.parametrize("text", MENDED)
+def test_bash_that_the_grammar_does_not_know_is_read_all_the_same(text: str) -> None:
+    assert "unparsable" not in {finding.rule for finding in analyse(text).findings}
+
+
+@pytest.mark.parametrize("text", [*MENDED, "grep x <file>", "ls !(*.c)"])
+@pytest.mark.parametrize("dangerous", ["rm -rf /", "true && !(rm -rf ~)", "echo x > /etc/passwd", "bash -c 'rm -rf /'"])
+def test_a_mend_hides_nothing_dangerous(text: str, dangerous: str) -> None:
+    for whole in (f"{dangerous}; {text}", f"({dangerous}); {text}", f"x=$({dangerous}) y; {text}"):
+        assert analyse(whole).verdict == "block", whole
+    assert analyse(f"bash -c {shlex.quote(f'{dangerous}; {text}')}").verdict == "block"
+
+
+def test_what_a_template_does_is_judged_with_its_names_in_place() -> None:
+    rules = {finding.rule for finding in analyse("rm -rf /etc <folder>").findings}
+    assert {"placeholder", "delete-critical"} <= rules
 
 
 @pytest.mark.parametrize("letter", ["\u00e9", "\u0434", "\u4e2d", "\u0130", "\U0001f600", "\ud800", "\x00"])

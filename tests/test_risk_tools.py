@@ -61,7 +61,7 @@ def test_rates_have_counts_and_intervals() -> None:
 
 def test_parse_failures_are_split_by_bash_itself() -> None:
     assert bash_accepts("ls | wc") and not bash_accepts("ls | | wc")
-    failures = parse_failures(["ls", "if (", "grep <file> | wc"])
+    failures = parse_failures(["ls", "if (", "find . ( -name x )"])
     assert failures["all"]["count"] == 2 and failures["valid_bash"]["count"] == 0
 
 

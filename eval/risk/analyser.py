@@ -21,14 +21,16 @@ def analyse(command: str) -> Assessment:
     findings: list[Finding] = []
     if not command.isprintable() and (hidden := HIDDEN.search(command)):
         findings.append(make_finding("hidden-characters", hidden.start(), hidden.end()))
-    root = parse(command)
-    if root is None:
+    syntax = parse(command)
+    if syntax is None:
         return assess([*findings, make_finding("too-large", 0, len(command))])
-    if root.has_error:
-        findings.append(make_finding("unparsable", 0, len(command)))
-    shell = Shell(command)
-    try:
-        shell.run(root)
-    except TooMuch:
-        findings.append(make_finding("too-large", 0, len(command)))
-    return assess([*findings, *shell.findings])
+    if syntax.problem:
+        findings.append(make_finding(syntax.problem, 0, len(command)))
+    for root in syntax.roots:
+        shell = Shell(command)
+        try:
+            shell.run(root)
+        except TooMuch:
+            findings.append(make_finding("too-large", 0, len(command)))
+        findings += shell.findings
+    return assess(findings)

@@ -66,11 +66,16 @@ class Shell:
     def run_text(self, code: str, word: Word, stdin: Output = NOTHING) -> Output:
         """Judge a script that is the text of a word: `bash -c`, eval, a here-document, a decoded pipeline."""
         self.characters -= len(code) + 50
-        root = parse(code) if self.characters > 0 else None
-        if root is None:
+        syntax = parse(code) if self.characters > 0 else None
+        if syntax is None:
             raise TooMuch
-        if root.has_error:
-            self.find("unparsable", word, code)
+        if syntax.problem:
+            self.find(syntax.problem, word, code)
+        *as_it_stands, root = syntax.roots
+        for tree in as_it_stands:
+            state = self.snapshot()
+            self.run_node(code, tree, word, stdin)
+            self.restore(state)
         return self.run_node(code, root, word, stdin)
 
     def run_node(self, text: str, node: Node, word: Word, stdin: Output) -> Output:

@@ -31,8 +31,8 @@ def _command(shell: Context, node: Node, stdin: Output) -> Output:
         if child.start_byte > end + 1 and SKIPPED.search(shell.text, end, child.start_byte):
             shell.find_at("unparsable", end, child.start_byte, shell.text[end : child.start_byte])
         end = child.end_byte
-        if kind == "command_name":
-            for inner in child.children:
+        if kind == "command_name":  # without a character where only a variable is set
+            for inner in child.children if child.text else ():
                 argv += expand(shell, inner)
         elif kind == "word":
             argv += expand(shell, child)

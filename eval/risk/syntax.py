@@ -9,11 +9,15 @@ offset in the command itself; texts are always cut from the original. The copy d
 - `<>`, a brace list in the place of a command, `[ -d / ]` and a backslash at the very end are written in a way it
   accepts.
 
+A text in which the grammar still finds errors is tried again, mended (`MENDS`): as Bash reads it, as the template it
+is (`<file>`), or as a pattern of `shopt -s extglob`. Both trees are then walked, so that a mend can only add findings.
+
 Parsing of text that is not Bash takes quadratic time, so a long text has a budget of processor time (not of wall
 time: a busy machine does not change a verdict).
 """
 
 import re
+from dataclasses import dataclass
 from functools import cache
 from time import thread_time
 
@@ -23,6 +27,7 @@ from tree_sitter import Language, Node, Parser
 MAX_CHARACTERS = 10_240
 SHORT_CHARACTERS = 400  # below this the worst text takes a few milliseconds: no need to watch
 PARSE_SECONDS = 0.015
+MENDED_CHARACTERS = 1000
 MAX_PIPES = 256  # a long pipeline takes quadratic time, in steps too long for the parser to look at its budget
 CHUNK = 2048
 
@@ -31,17 +36,85 @@ HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u00ad\u200b-\u200f\u202a-\u202e\u2
 BRACE_COMMAND = re.compile(r"(?:^|(?<=[;&|(\n`]))(\s*)\{(?=[^\s{}]*,[^\s{}]*\})")
 
 LINE_START_ESCAPE = re.compile(r"(?<=\n)\\(?=\S)")
+
 TEST_OF_ROOT = re.compile(r"(?<=\s-[a-zA-Z]\s)/(?=\s+\])")
 
 
-def parse(command: str) -> Node | None:
-    """The syntax tree's root; None when the text or its pipelines are too long, or its parse would take too long.
+LONE_DOLLAR = re.compile(r"(?<![\\$])\$(?=[./,:%+=)`])")
+FOR_ARGUMENTS = re.compile(r"\b(for[ \t]+\w+)[ \t](?=do\s)")
+TWO_ENDS = re.compile(r"\b(fi|done|esac)[ \t](?=(?:fi|done|esac)\b)")
+ENDLESS_HEREDOC = re.compile(r"<<-?[ \t]*\\?(['\"]?)\w+\1[ \t]*\Z")
+PLACEHOLDER = re.compile(r"(?<!<)<[A-Za-z][\w .:-]{0,40}>")
+EXTENDED_PATTERN = re.compile(r"[!@?*+]\((?:[^()\n]|\([^()\n]*\))*\)")
 
-    The root's `has_error` says that the text is not Bash for the grammar; the rest of the tree is still there.
+
+@dataclass(frozen=True)
+class Syntax:
+    """What the parser makes of a text: the tree of it as it stands, then that of it mended, if it needed that.
+
+    `problem` is the rule that says what is wrong with it, if anything is.
     """
+
+    roots: tuple[Node, ...]
+    problem: str | None
+
+
+def parse(command: str) -> Syntax | None:
+    """The syntax of a text; None when it or its pipelines are too long, or its parse would take too long."""
     if len(command) > MAX_CHARACTERS or command.count("|") > MAX_PIPES:
         return None
-    source = same_length_copy(command).encode()
+    copy = same_length_copy(command)
+    root = _tree(copy)
+    if root is None or accepted(root):
+        return None if root is None else Syntax((root,), None)
+    if len(command) <= MENDED_CHARACTERS:
+        for mend, problem in MENDS:
+            before, copy = copy, mend(copy)
+            mended = _tree(copy) if copy != before else None
+            if mended is not None and accepted(mended):
+                return Syntax((root, mended), problem)
+    return Syntax((root,), "unparsable")
+
+
+def _as_bash_reads_it(copy: str) -> str:
+    """A dollar sign before a character that names nothing; a loop over the arguments; `fi done`; an empty heredoc."""
+    copy = ENDLESS_HEREDOC.sub(lambda found: " " * len(found[0]), copy)
+    return TWO_ENDS.sub(r"\1;", FOR_ARGUMENTS.sub(r"\1;", LONE_DOLLAR.sub("U", copy)))
+
+
+def _without_placeholders(copy: str) -> str:
+    return PLACEHOLDER.sub(lambda found: "U" * len(found[0]), copy)
+
+
+def _without_extended_patterns(copy: str) -> str:
+    return EXTENDED_PATTERN.sub(lambda found: "U" * len(found[0]), copy)
+
+
+# What is tried on a text with errors, each on top of the last, and the rule that then holds. No mend changes lengths.
+MENDS = (
+    (_as_bash_reads_it, None),
+    (_without_placeholders, "placeholder"),
+    (_without_extended_patterns, "extended-pattern"),
+)
+
+
+def accepted(root: Node) -> bool:
+    """Whether a tree has no error. `name=value >file` without a command, which is Bash, is none."""
+    if not root.has_error:
+        return True
+    nodes = [root]
+    while nodes:
+        node = nodes.pop()
+        if node.is_error or node.is_missing:
+            return False
+        assigns = node.type == "command" and node.children[0].type == "variable_assignment"
+        nodes += [one for one in node.children if one.has_error and (one.text or not assigns)]
+    return True
+
+
+def _tree(copy: str) -> Node | None:
+    """The root of a copy's tree; None when the parse would take too long."""
+    source = copy.encode()
     parser = _parser()
     if len(source) <= SHORT_CHARACTERS:
         return parser.parse(source).root_node
