@@ -70,6 +70,7 @@ class Shell:
         if syntax is None:
             raise TooMuch
         if syntax.problem:
+            self.characters -= 2 * (len(code) + 50)  # it was tried mended, too
             self.find(syntax.problem, word, code)
         *as_it_stands, root = syntax.roots
         for tree in as_it_stands:
