@@ -10,7 +10,7 @@ offset in the command itself; texts are always cut from the original. The copy d
   accepts.
 
 A text in which the grammar still finds errors is tried again, mended (`MENDS`): as Bash reads it, as the template it
-is (`<file>`), or as a pattern of `shopt -s extglob`. Both trees are then walked, so that a mend can only add findings.
+is (`<file>`), or as a pattern of `shopt -s extglob`. Both trees are then walked: what either does counts.
 
 Parsing of text that is not Bash takes quadratic time, so a long text has a budget of processor time (not of wall
 time: a busy machine does not change a verdict).
@@ -27,7 +27,7 @@ from tree_sitter import Language, Node, Parser
 MAX_CHARACTERS = 10_240
 SHORT_CHARACTERS = 400  # below this the worst text takes a few milliseconds: no need to watch
 PARSE_SECONDS = 0.015
-MENDED_CHARACTERS = 1000
+MENDED_CHARACTERS = 1000  # a longer text with errors is not parsed again: that would double the worst case
 MAX_PIPES = 256  # a long pipeline takes quadratic time, in steps too long for the parser to look at its budget
 CHUNK = 2048
 
@@ -36,9 +36,7 @@ HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u00ad\u200b-\u200f\u202a-\u202e\u2
 BRACE_COMMAND = re.compile(r"(?:^|(?<=[;&|(\n`]))(\s*)\{(?=[^\s{}]*,[^\s{}]*\})")
 
 LINE_START_ESCAPE = re.compile(r"(?<=\n)\\(?=\S)")
-
 TEST_OF_ROOT = re.compile(r"(?<=\s-[a-zA-Z]\s)/(?=\s+\])")
-
 
 LONE_DOLLAR = re.compile(r"(?<![\\$])\$(?=[./,:%+=)`])")
 FOR_ARGUMENTS = re.compile(r"\b(for[ \t]+\w+)[ \t](?=do\s)")
@@ -83,11 +81,15 @@ def _as_bash_reads_it(copy: str) -> str:
 
 
 def _without_placeholders(copy: str) -> str:
-    return PLACEHOLDER.sub(lambda found: "U" * len(found[0]), copy)
+    return PLACEHOLDER.sub(_as_word, copy)
 
 
 def _without_extended_patterns(copy: str) -> str:
-    return EXTENDED_PATTERN.sub(lambda found: "U" * len(found[0]), copy)
+    return EXTENDED_PATTERN.sub(_as_word, copy)
+
+
+def _as_word(found: re.Match[str]) -> str:
+    return "U" * len(found[0])
 
 
 # What is tried on a text with errors, each on top of the last, and the rule that then holds. No mend changes lengths.
