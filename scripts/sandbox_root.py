@@ -3,10 +3,11 @@
     python -m scripts.sandbox_root            build it into .cache/sandbox-root, if the recipe changed
     python -m scripts.sandbox_root --force    build it again
 
-Needs root, the network and Debian (or Ubuntu); installs mmdebstrap and bubblewrap when they are missing. The recipe is
-eval/fixtures/packages.txt, fixed_clock.c and root_setup.sh. root.json records every installed version; its digest is
-part of the identity under which executions are cached. Where it cannot be built, the host's own /usr stands in,
-read-only and recorded as such (`--host` asks for that at once): results then depend on the host and on its clock.
+Needs the network and Debian (or Ubuntu). Root installs mmdebstrap and bubblewrap where they are missing; an ordinary
+user is told to, and builds as root of a user namespace: the same bytes. The recipe is eval/fixtures/packages.txt,
+fixed_clock.c and root_setup.sh. root.json records every installed version; its digest is part of the identity under
+which executions are cached. Where it cannot be built, the host's own /usr stands in, read-only and recorded as such
+(`--host` asks for that at once): results then depend on the host and on its clock.
 """
 
 import argparse
@@ -19,10 +20,13 @@ from pathlib import Path
 
 from eval.errors import UserError, run_command
 from eval.files import write_json
+from eval.sandbox.as_root import NAMESPACE, require_root
+from eval.sandbox.execution import SandboxError
 from eval.sandbox.root import FOLDER, RECIPE, recipe_digest
 
 SUITE = "bookworm"
 TOOLS = {"mmdebstrap": "mmdebstrap", "bwrap": "bubblewrap"}
+USER_TOOLS = {"newuidmap": "uidmap"}  # an ordinary user needs it too
 BUILD_ONLY = ("tcc",)
 LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/lintian/*")
 HOST_FILES = {
@@ -38,9 +42,15 @@ HOST_FILES = {
 }
 
 
+def missing_tools() -> list[str]:
+    """Debian's names of the programs that are not installed."""
+    tools = TOOLS if os.geteuid() == 0 else TOOLS | USER_TOOLS
+    return [package for program, package in tools.items() if not shutil.which(program)]
+
+
 def install_tools() -> None:
     """Install what is missing through apt. UserError where that is not possible."""
-    missing = [package for program, package in TOOLS.items() if not shutil.which(program)]
+    missing = missing_tools()
     if not missing:
         return
     names = " ".join(missing)
@@ -68,6 +78,8 @@ def build(folder: Path) -> None:
     command = [
         "mmdebstrap", "--variant=minbase", "--mode=root", f"--include={','.join([*wanted_packages(), *BUILD_ONLY])}",
         *[f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT],
+        # root_setup.sh cleans, apt's settings in /tmp included; without them mmdebstrap would empty the host's lists.
+        "--skip=cleanup/apt",
         f"--customize-hook=copy-in {RECIPE[1]} {RECIPE[2]} /tmp",
         '--customize-hook=chroot "$1" sh /tmp/root_setup.sh',
         SUITE, str(fresh),
@@ -135,15 +147,20 @@ def main() -> None:
     arguments = parser.parse_args()
     if sys.platform != "linux" or os.uname().machine != "x86_64":
         raise UserError("the sandbox needs Linux on x86-64")
-    if os.geteuid() != 0:
-        raise UserError("building the sandbox root needs root: sudo make sandbox-root")
-    install_tools()
     about = FOLDER / "root.json"
+    built = about.exists() and recipe_digest() in about.read_text(encoding="utf-8")
+    if built and not (arguments.force or arguments.host or missing_tools()):
+        print(f"sandbox-root: up to date in {FOLDER}")
+        return
+    install_tools()
+    if os.geteuid() != 0:
+        try:
+            require_root()
+        except SandboxError as error:
+            raise UserError(str(error)) from None
+        os.execvp(NAMESPACE[0], [*NAMESPACE, sys.executable, "-m", "scripts.sandbox_root", *sys.argv[1:]])
     if arguments.host:
         use_host(FOLDER)
-        return
-    if not arguments.force and about.exists() and recipe_digest() in about.read_text(encoding="utf-8"):
-        print(f"sandbox-root: up to date in {FOLDER}")
         return
     try:
         build(FOLDER)

@@ -13,6 +13,7 @@ import resource
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,11 +92,12 @@ def main(run: Path, prepared: Path) -> int:
 
 
 def pack_for_epoch(loader: Any, epoch: int) -> None:
-    """Let Axolotl's packing sampler pack anew for this epoch, so that a resumed run sees what is left of it.
+    """Let Axolotl's packing sampler pack anew for this epoch, into as many batches as were planned.
 
     The order below it is a function of (seed, epoch), but packed batches are cached, and Accelerate's skipping of
     finished batches does not tell the packing sampler the epoch: resumed, a run would use the packing that was made
-    to count the batches, repeat some examples and never show others.
+    to count the batches, repeat some examples and never show others. Those counts are a sample too: another order may
+    pack into fewer batches, and training would end before its last planned step, each time it is continued.
     """
     from axolotl.utils.samplers.multipack import MultipackBatchSampler
 
@@ -104,6 +106,21 @@ def pack_for_epoch(loader: Any, epoch: int) -> None:
         sampler = getattr(sampler, "batch_sampler", None)
     if sampler is not None:
         sampler.set_epoch(epoch)
+        sampler.generate_batches = partial(planned_batches, sampler)
+
+
+def planned_batches(sampler: Any, set_stats: bool = False) -> list[list[list[int]]]:
+    """The sampler's batches (lists of bins, lists of examples), the fullest bins halved until none is missing."""
+    batches = type(sampler).generate_batches(sampler, set_stats)
+    bins = [one for batch in batches for one in batch]
+    while len(bins) < (sampler._len_across_ranks or 0) * sampler.batch_size:
+        fullest = max(range(len(bins)), key=lambda k: len(bins[k]))
+        half = len(bins[fullest]) // 2
+        if half == 0:
+            break
+        bins[fullest : fullest + 1] = [bins[fullest][:half], bins[fullest][half:]]
+    sampler._batches = [bins[k : k + sampler.batch_size] for k in range(0, len(bins), sampler.batch_size)]
+    return sampler._batches
 
 
 def peak_memory_gb() -> float:

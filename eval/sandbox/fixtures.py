@@ -74,7 +74,7 @@ def _built(name: str, cwd: str, script: str, sandbox: Sandbox | None) -> Fixture
     execution, tree = sandbox.run_script(script, empty, BUILDING)
     if execution.exit is None:
         raise UserError(f"fixture {name}: its script ran into the limit {', '.join(execution.limits_hit)}")
-    fixture = store(name, cwd, lambda top: lay_out(tree, str(top), 0), HOME, ICALFA_VARIABLES.get(name, ()))
+    fixture = store(name, cwd, lambda top: lay_out(tree, str(top)), HOME, ICALFA_VARIABLES.get(name, ()))
     remembered.write_text(fixture.digest + "\n", encoding="utf-8")
     return fixture
 

@@ -1,4 +1,4 @@
-"""Backend `namespaces`: a dedicated user id plus bubblewrap with every namespace. For a VM or a CI machine, as root.
+"""Backend `namespaces`: a dedicated user id plus bubblewrap with every namespace. For a laptop, a VM or a CI machine.
 
 The command sees a fresh tmpfs as `/`, the sandbox root's /usr, /etc and /var read-only, its own /proc, /dev, process
 ids, host name, IPC and an empty network. bubblewrap runs as an unprivileged user of its own in a user namespace with

@@ -3,6 +3,7 @@
 import os
 import sys
 
+from eval.sandbox.as_root import require_root
 from eval.sandbox.execution import SandboxError
 from eval.sandbox.pool import Sandbox
 from eval.sandbox.probes import require
@@ -40,5 +41,4 @@ def fit_machine() -> None:
     """SandboxError on a machine where no backend can work."""
     if sys.platform != "linux" or os.uname().machine != "x86_64":
         raise SandboxError("the sandbox needs Linux on x86-64")
-    if os.geteuid() != 0:
-        raise SandboxError("the sandbox needs root, to give commands a user id of their own: use sudo")
+    require_root()

@@ -20,13 +20,13 @@ from queue import SimpleQueue
 from tempfile import NamedTemporaryFile
 from typing import IO, Any
 
+from eval.sandbox.as_root import as_root, state_folder
 from eval.sandbox.execution import Execution, Limits, SandboxError
 from eval.sandbox.root import Root
 from eval.sandbox.stored import Fixture
 from eval.sandbox.trees import Tree
 from eval.sandbox.worker import receive, send
 
-STATE = Path("/run/securecli-tuner")
 FIRST_UID, LAST_UID = 62100, 62199  # nobody's; the same plus supervise.KEEPER too
 DEFAULT = Limits()
 # In every worker's environment, so that the probes can prove that no command gets to see it.
@@ -37,6 +37,9 @@ class Sandbox:
     """Runs commands in fixtures. One for a process is enough; it may be used from several threads."""
 
     def __init__(self, backend: str, root: Root, workers: int) -> None:
+        """Start `workers` processes. SandboxError when the backend does not work here."""
+        if backend == "pod" and os.geteuid() != 0:
+            raise SandboxError("the pod backend needs root")
         self.backend, self.root = backend, root
         self.identity = f"{backend}-{root.kind}-{root.digest[:16]}"
         self._idle: SimpleQueue[_Worker] = SimpleQueue()
@@ -153,11 +156,11 @@ class _Worker:
         environment = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": str(Path(__file__).parents[2])}
         environment["SANDBOX_PLANTED"] = PLANTED
         self._process = subprocess.Popen(
-            [sys.executable, "-S", "-m", "eval.sandbox.worker"],
+            [*as_root(), sys.executable, "-S", "-m", "eval.sandbox.worker"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, start_new_session=True,
         )  # fmt: skip
         backend, root = self._settings
-        self._exchange((backend, root, self.uid, STATE / str(self.uid)))
+        self._exchange((backend, root, self.uid, state_folder() / str(self.uid)))
 
     @property
     def process_id(self) -> int | None:
@@ -202,10 +205,10 @@ class _Worker:
 
 
 def _claim_uid() -> tuple[int, IO[str]]:
-    """A user id that no other sandbox on this machine holds, and the locked file that says so."""
-    STATE.mkdir(mode=0o711, parents=True, exist_ok=True)
+    """A user id that no other sandbox holds, and the locked file that says so. Each ordinary user has a set of ids."""
+    folder = state_folder()
     for uid in range(FIRST_UID, LAST_UID + 1):
-        lock = (STATE / f"{uid}.lock").open("w")
+        lock = (folder / f"{uid}.lock").open("w")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -42,7 +42,7 @@ def derive(fixture: Fixture, name: str, edit: Callable[[Path], None]) -> Fixture
     """
 
     def make(top: Path) -> None:
-        lay_out(tree_of(fixture), str(top), os.getuid())
+        lay_out(tree_of(fixture), str(top))
         edit(top)
 
     return store(name, fixture.cwd, make, fixture.home, fixture.variables)

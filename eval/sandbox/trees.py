@@ -129,8 +129,10 @@ def load_tree(top: Path) -> Tree:
     }
 
 
-def lay_out(tree: Tree, top: str, owner: int, own: Container[str] = frozenset()) -> None:
-    """Create every path of `tree` below the existing folder `top`, owned by `owner`, with its mode and time.
+def lay_out(tree: Tree, top: str, owner: int | None = None, own: Container[str] = frozenset()) -> None:
+    """Create every path of `tree` below the existing folder `top`, with its mode and time.
+
+    `owner` gets all of it, as user and group; None: whoever calls, as when a tree is kept.
 
     A folder in `own` may exist already, empty. Any other that exists is the sandbox root's: it becomes sticky and
     writable for all, so that the owner cannot remove what is not his. Times of folders are set last, since filling a
@@ -155,7 +157,8 @@ def lay_out(tree: Tree, top: str, owner: int, own: Container[str] = frozenset())
             os.mkfifo(where)
         else:
             _write_file(where, node)
-        os.lchown(where, owner, owner)
+        if owner is not None:
+            os.lchown(where, owner, owner)
         if entry.type != "link":
             os.chmod(where, entry.mode)
         os.utime(where, ns=(node.modified, node.modified), follow_symlinks=False)

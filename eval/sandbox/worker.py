@@ -1,8 +1,9 @@
 """One worker process: takes (command, fixture, limits) from its standard input, answers with an Execution.
 
-Started by pool.py, one for each core, as root. It keeps fixtures in memory, nothing else: every run gets a tree of
-its own, and every process of a run is dead before its answer leaves. A worker that finds its sandbox broken says so
-and ends; the pool starts another. When the pool goes away, standard input ends, and so does the worker.
+Started by pool.py, one for each core, as root (an ordinary user's is root of a user namespace: as_root.py). It keeps
+fixtures in memory, nothing else: every run gets a tree of its own, and every process of a run is dead before its answer
+leaves. A worker that finds its sandbox broken says so and ends; the pool starts another. When the pool goes away,
+standard input ends, and so does the worker.
 
 Messages are pickles with a length in front. They come from the pool alone: no sandboxed process has these pipes.
 """

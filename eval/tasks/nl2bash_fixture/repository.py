@@ -34,7 +34,7 @@ def base_repository(sandbox: Sandbox, dirty: bool, variant: int) -> Fixture:
     if execution.exit != 0:
         said = execution.stderr.decode(errors="replace").strip().splitlines() or [f"exit {execution.exit}"]
         raise UserError(f"the repository of the git rows could not be built: {said[-1]}")
-    fixture = store("nl2bash-git", CWD, lambda top: lay_out(tree, str(top), 0), HOME)
+    fixture = store("nl2bash-git", CWD, lambda top: lay_out(tree, str(top)), HOME)
     remembered.write_text(fixture.digest + "\n", encoding="utf-8")
     return fixture
 
