@@ -21,10 +21,11 @@ import psutil
 from eval.environment import machine
 from eval.errors import run_command
 from eval.files import write_json
+from eval.sandbox.as_root import state_folder
 from eval.sandbox.execution import Limits
 from eval.sandbox.fixtures import load_fixture
 from eval.sandbox.opening import BACKENDS, open_sandbox
-from eval.sandbox.pool import STATE, Sandbox
+from eval.sandbox.pool import Sandbox
 
 OUTPUT = Path("results/bench/sandbox.json")
 COMMAND = "true"
@@ -119,7 +120,7 @@ def left_behind(sandbox: Sandbox) -> dict[str, int]:
         with suppress(psutil.NoSuchProcess):
             processes += process.uids().real in users
     descriptors = sum(psutil.Process(worker).num_fds() for worker in sandbox.processes() if worker)
-    files = sum(1 for user in users for _ in (STATE / str(user)).rglob("*"))
+    files = sum(1 for user in users for _ in (state_folder() / str(user)).rglob("*"))
     mounts = len(Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines())
     accounts = len(Path("/etc/passwd").read_text(encoding="utf-8").splitlines())
     return {"processes": processes, "mounts": mounts, "files": files, "accounts": accounts, "descriptors": descriptors}
