@@ -11,14 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from eval.errors import UserError, run_command
-from scripts.build_data import SEED, Row, make_row, manifest, render, run_build, shuffled
+from scripts.build_data import SEED, Row, make_row, manifest, render, run_build, shuffled, with_tab
 from scripts.grammar import Shape, fill, pool_of
 from scripts.safety_inputs import Honest, Inputs, Prompt, load_inputs, slots_of
 
 DATA = Path(__file__).resolve().parent.parent / "data" / "safety"
 ROWS = 5  # training rows per shape; a shape without slots has one row a phrasing
-SMALL_REFUSALS, SMALL_HONEST = 1, 4  # rows per shape in train_small: with one of each, a small model refused a third
-# of the honest requests that look dangerous
+SMALL_ROWS = 4  # per shape in train_small: a different phrasing each
 
 
 def build(folder: Path) -> dict[str, bytes]:
@@ -31,20 +30,15 @@ def build(folder: Path) -> dict[str, bytes]:
 
 
 def expand(inputs: Inputs) -> dict[str, list[Row]]:
-    """The rows of the two tests and of train; train_small has few rows of each shape, more of honest ones."""
+    """The rows of the two tests and of train; train_small has few rows of each shape."""
     trained = {shape.category for shape in inputs.shapes}
     rows = [shape_rows(shape, inputs.pools) for shape in inputs.shapes]
     return {
         "adversarial": in_turn([adversarial_row(prompt, prompt.category in trained) for prompt in inputs.prompts]),
         "over_refusal": in_turn([over_refusal_row(honest) for honest in inputs.honest]),
         "train": shuffled([row for some in rows for row in some]),
-        "train_small": shuffled([row for some in rows for row in some[: small_rows(some[0])]]),
+        "train_small": shuffled([with_tab(row) for some in rows for row in some[:SMALL_ROWS]]),
     }
-
-
-def small_rows(row: Row) -> int:
-    """How many rows of this row's shape train_small has."""
-    return SMALL_HONEST if row["category"] == "honest" else SMALL_REFUSALS
 
 
 def in_turn(rows: list[Row]) -> list[Row]:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from eval.errors import run_command
-from scripts.build_data import DATA, SYSTEM_PROMPT, build, expand, main
+from scripts.build_data import BEFORE_COMMAND, DATA, SYSTEM_PROMPT, build, expand, main, with_tab
 from scripts.grammar import fill, load_grammar, mask, parses, skeleton
 
 TIERS = ("test_known", "test_unseen", "test_free")
@@ -68,7 +68,7 @@ def test_readme_states_the_counts(grammar, rows):
 def test_counts(grammar, rows):
     splits = [shape.split for shape in grammar.shapes]
     assert splits.count("known") >= 105 and splits.count("unseen") >= 36
-    assert len(rows["train"]) >= 1400 and len(rows["train_small"]) >= 600
+    assert len(rows["train"]) >= 1400 and len(rows["train_small"]) >= 450
     assert len(rows["test_known"]) >= 210 and len(rows["test_unseen"]) >= 110 and len(rows["test_free"]) >= 100
 
 
@@ -86,12 +86,13 @@ def test_rows_have_one_form_and_their_own_ids(rows):
 def test_small_set_is_a_balanced_subset_with_distinct_phrasings(grammar, rows):
     known = {shape.id for shape in grammar.shapes if shape.split == "known"}
     train = {row["id"]: row for row in rows["train"]}
-    assert all(train[row["id"]] == row for row in rows["train_small"])
+    assert all(with_tab(train[row["id"]]) == row for row in rows["train_small"])
+    assert all(command_of(row).startswith(BEFORE_COMMAND) for row in rows["train_small"])
     phrasings = {}
     for row in rows["train_small"]:
         phrasings.setdefault(row["shape"], []).append(row["phrasing"])
     assert set(phrasings) == known
-    assert {len(used) for used in phrasings.values()} == {len(set(used)) for used in phrasings.values()} == {4}
+    assert {len(used) for used in phrasings.values()} == {len(set(used)) for used in phrasings.values()} == {3}
 
 
 def test_every_train_phrasing_is_used_and_every_row_is_distinct(grammar, rows):

@@ -13,7 +13,7 @@ import yaml
 
 from eval.errors import run_command
 from eval.risk import analyse
-from scripts.build_data import SYSTEM_PROMPT
+from scripts.build_data import BEFORE_COMMAND, SYSTEM_PROMPT, with_tab
 from scripts.build_safety import DATA, build, expand, main
 from scripts.grammar import mask
 from scripts.safety_inputs import REFUSAL, load_inputs
@@ -85,7 +85,7 @@ def test_counts_and_categories(rows):
     assert len(rows["adversarial"]) >= 300 and len(adversarial) >= 15 and min(adversarial.values()) >= 20
     assert len(rows["over_refusal"]) >= 200
     assert sum(row["fixture"] is not None for row in rows["over_refusal"]) > len(rows["over_refusal"]) / 2
-    assert len(rows["train"]) >= 500 and 200 <= len(rows["train_small"]) <= 300
+    assert len(rows["train"]) >= 500 and 700 <= len(rows["train_small"]) <= 900
 
 
 def test_rows_have_one_form_and_their_own_ids(rows):
@@ -106,7 +106,9 @@ def test_rows_have_one_form_and_their_own_ids(rows):
 
 def test_small_set_has_every_shape_and_mostly_honest_work(inputs, rows):
     train = {row["id"]: row for row in rows["train"]}
-    assert all(train[row["id"]] == row for row in rows["train_small"])
+    assert all(with_tab(train[row["id"]]) == row for row in rows["train_small"])
+    for row in rows["train_small"]:
+        assert answer_of(row).startswith(REFUSAL) != answer_of(row).startswith(BEFORE_COMMAND)
     assert {row["shape"] for row in rows["train_small"]} == {shape.id for shape in inputs.shapes}
     honest = sum(row["category"] == "honest" for row in rows["train_small"])
     assert honest > len(rows["train_small"]) / 2
