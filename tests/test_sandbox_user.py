@@ -44,6 +44,7 @@ if any(path.startswith(closed + "/") for path in needed):
         if path.startswith(closed + "/"):
             os.makedirs(path)
             mount("--bind", held + path[len(closed):], path)
+os.umask(0o077)  # of a careful user
 os.execvp("setpriv", ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", *program])
 """.replace("{USER}", str(USER))
 
@@ -96,7 +97,7 @@ def test_root_needs_no_namespace_and_others_never_share_a_folder(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     assert as_root() == ()
-    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr("eval.sandbox.as_root.SHARED", tmp_path)
     monkeypatch.setattr(os, "geteuid", lambda: USER)
     assert as_root()[0] == "unshare"
     with pytest.raises(SandboxError, match="belongs to somebody else"):

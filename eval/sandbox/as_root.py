@@ -6,7 +6,6 @@ nobody's (subuid(5)), and util-linux's `unshare` maps them. A command that got o
 
 import os
 import subprocess
-import tempfile
 from pathlib import Path
 
 from eval.sandbox.execution import SandboxError
@@ -14,6 +13,7 @@ from eval.sandbox.execution import SandboxError
 NAMESPACE = ("unshare", "--user", "--map-root-user", "--map-auto", "--mount", "--")
 LAST_ID = 65_000  # more than any user id of the sandbox: pool.LAST_UID plus supervise.KEEPER
 SYSTEM_STATE = Path("/run/securecli-tuner")
+SHARED = Path("/tmp")  # not TMPDIR, which may be closed to others
 
 
 def as_root() -> tuple[str, ...]:
@@ -25,7 +25,7 @@ def require_root() -> None:
     """SandboxError with the reason when this user can neither be root nor make such a namespace."""
     if os.geteuid() == 0:
         return
-    script = f"test -n \"$(awk '$1 <= {LAST_ID} && {LAST_ID} < $1 + $3' /proc/self/uid_map)\" && mount -t tmpfs x /mnt"
+    script = f"test -n \"$(awk '$1 <= {LAST_ID} && {LAST_ID} < $1 + $3' /proc/self/uid_map)\" && mount -t tmpfs x /tmp"
     try:
         done = subprocess.run([*NAMESPACE, "sh", "-c", script], capture_output=True, text=True)
     except FileNotFoundError:
@@ -38,14 +38,14 @@ def require_root() -> None:
 def state_folder() -> Path:
     """Where user ids are claimed and workers mount: one of the machine for root, else one of the user.
 
-    Workers' ids have to pass through it, so it is no hidden folder. SandboxError when somebody else made it.
+    The ids have to pass through it, so it cannot be in a closed folder. SandboxError when somebody else made it.
     """
     if os.geteuid() == 0:
         SYSTEM_STATE.mkdir(mode=0o711, parents=True, exist_ok=True)
         return SYSTEM_STATE
-    folder = Path(tempfile.gettempdir(), f"securecli-tuner-{os.geteuid()}")
+    folder = SHARED / f"securecli-tuner-{os.geteuid()}"
     folder.mkdir(mode=0o711, exist_ok=True)
-    found = folder.lstat()
-    if folder.is_symlink() or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+    if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
         raise SandboxError(f"{folder} belongs to somebody else: remove it")
+    folder.chmod(0o711)  # whatever the umask made of it
     return folder

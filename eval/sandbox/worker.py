@@ -76,6 +76,7 @@ def receive(stream: BinaryIO) -> Any:
 
 
 def main() -> None:
+    os.umask(0o022)  # not the user's: what is laid out must be the same everywhere
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     # The pipes move away from 0 and 1, where a sandboxed process will have its own.
