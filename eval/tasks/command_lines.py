@@ -8,7 +8,9 @@ from eval.tasks.nl2bash import PROSE_END, known_utilities
 
 FIRST_WORD = re.compile(r"(?:[A-Za-z_]\w*=\S*\s+)*([\w./~+-]+)")
 OPTION = re.compile(r"\s-{1,2}[A-Za-z]")
-SHELL_SYNTAX = re.compile(r"[|;&<>*$`{}=%:]\S|[|;&<>*$`{}=]$|\s\|\s|(?:^|\s)[~.]{0,2}/|(?:^|\s)['\"]\S|\w[./]\w|\s[+\d]\S*")
+SHELL_SYNTAX = re.compile(
+    r"[|;&<>*$`{}=%:]\S|[|;&<>*$`{}=]$|\s\|\s|(?:^|\s)[~.]{0,2}/|(?:^|\s)['\"]\S|\w[./]\w|\s[+\d]\S*"
+)
 SHELL_START = re.compile(r":\s*\(\)|\{\s|>\s*\S|\[\[? |\$\(|(?:for|while|until|if|case|function|time)\s[^\n]*[;{(]")
 
 # Utilities that a sentence may start with.
