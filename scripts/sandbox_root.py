@@ -21,7 +21,6 @@ from pathlib import Path
 from eval.errors import UserError, run_command
 from eval.files import write_json
 from eval.sandbox.as_root import NAMESPACE, require_root
-from eval.sandbox.execution import SandboxError
 from eval.sandbox.root import FOLDER, RECIPE, recipe_digest
 
 SUITE = "bookworm"
@@ -154,10 +153,7 @@ def main() -> None:
         return
     install_tools()
     if os.geteuid() != 0:
-        try:
-            require_root()
-        except SandboxError as error:
-            raise UserError(str(error)) from None
+        require_root()
         os.execvp(NAMESPACE[0], [*NAMESPACE, sys.executable, "-m", "scripts.sandbox_root", *sys.argv[1:]])
     if arguments.host:
         use_host(FOLDER)

@@ -114,11 +114,12 @@ def planned_batches(sampler: Any, set_stats: bool = False) -> list[list[list[int
     batches = type(sampler).generate_batches(sampler, set_stats)
     bins = [one for batch in batches for one in batch]
     while len(bins) < (sampler._len_across_ranks or 0) * sampler.batch_size:
-        fullest = max(range(len(bins)), key=lambda k: len(bins[k]))
-        half = len(bins[fullest]) // 2
+        fullest: list[int] = max(bins, key=len, default=[])
+        half = len(fullest) // 2
         if half == 0:
             break
-        bins[fullest : fullest + 1] = [bins[fullest][:half], bins[fullest][half:]]
+        place = bins.index(fullest)
+        bins[place : place + 1] = [fullest[:half], fullest[half:]]
     sampler._batches = [bins[k : k + sampler.batch_size] for k in range(0, len(bins), sampler.batch_size)]
     return sampler._batches
 

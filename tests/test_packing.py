@@ -13,9 +13,9 @@ from scripts.train_worker import pack_for_epoch
 LENGTHS = np.random.default_rng(7).integers(20, 120, size=90)
 
 
-def sampler_of(seed, batch_size=1, drop_last=True):
+def sampler_of(seed, batch_size=1):
     order = RandomSampler(LENGTHS, generator=torch.Generator().manual_seed(seed))
-    return MultipackBatchSampler(order, batch_size, 256, LENGTHS, bin_size=200, drop_last=drop_last, num_processes=1)
+    return MultipackBatchSampler(order, batch_size, 256, LENGTHS, bin_size=200, drop_last=True, num_processes=1)
 
 
 def epoch_of(sampler, epoch=0):
