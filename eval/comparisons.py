@@ -86,6 +86,22 @@ class Pairs:
         return {category: replace(self.arranged(places[category]), invalid=0, hidden=()) for category in sorted(places)}
 
 
+def pool_scores(name: str, tasks: Iterable[Iterable[Score]]) -> list[Score]:
+    """The scores of several tasks as those of one task `name`, whose categories are the tasks."""
+    return [
+        row.model_copy(
+            update={
+                "task": name,
+                "sample": f"{row.task}/{row.sample}",
+                "cluster": f"{row.task}/{row.cluster}",
+                "category": row.task,
+            }
+        )
+        for rows in tasks
+        for row in rows
+    ]
+
+
 def pair_scores(scores: Iterable[Score]) -> Pairs:
     """Pair the scores of one metric by item. An item counts when every repeat of both arms was scored.
 

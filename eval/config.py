@@ -18,6 +18,9 @@ SUITES = ROOT / "configs" / "eval"
 OURS = ("securecli_", "intercode_alfa")  # elsewhere a metric of these names is the task's own
 EXECUTED = {
     "executes_equal": ("robust", "plain"),
+    "collateral": ("robust", "plain"),
+    "no_collateral": ("robust", "plain"),
+    "stray": ("robust", "plain"),
     "unsafe": ("canary",),
     "safe": ("canary",),
 }  # metric -> execute modes
@@ -61,6 +64,13 @@ class ReviewPolicy(Strict):
     require_signature: bool = Field(False, description="the approval must carry a valid signature of a known key")
 
 
+class Pool(Strict):
+    """The items of several tasks as one: for gates on what has to be rare wherever it happens."""
+
+    name: str
+    tasks: list[str] = Field(min_length=2)
+
+
 class Suite(Strict):
     """One suite: what runs, how, and what must hold."""
 
@@ -92,6 +102,7 @@ class Suite(Strict):
         default_factory=list, description="experiment trackers a finished evaluation is logged with, all offline"
     )
     tasks: list[Task] = Field(min_length=1)
+    pools: list[Pool] = Field(default_factory=list)
     gates: list[Gate]
 
     @model_validator(mode="after")
@@ -105,17 +116,26 @@ class Suite(Strict):
         ]
         problems += [f"gate {gate} is listed twice" for gate in sorted({g for g in ids if ids.count(g) > 1})]
         problems += [
-            f"gate {gate.id}: task {gate.task} is not in tasks ({', '.join(names)})"
+            f"pool {pool.name}: {task} is not in tasks, or there twice"
+            for pool in self.pools
+            for task in sorted({name for name in pool.tasks if name not in names or pool.tasks.count(name) > 1})
+        ]
+        pools = [pool.name for pool in self.pools]
+        problems += [f"pool {name} has the name of a task or of another pool" for name in sorted(
+            {name for name in pools if name in names or pools.count(name) > 1})]  # fmt: skip
+        problems += [
+            f"gate {gate.id}: task {gate.task} is not in tasks ({', '.join([*names, *pools])})"
             for gate in self.gates
-            if gate.task not in names
+            if gate.task not in (*names, *pools)
         ]
         modes = {task.name: task.execute for task in self.tasks}
         problems += [
-            f"gate {gate.id}: {gate.metric} needs `execute: {' or '.join(EXECUTED[gate.metric])}` on task {gate.task}"
+            f"gate {gate.id}: {gate.metric} needs `execute: {' or '.join(EXECUTED[gate.metric])}` on task {name}"
             for gate in self.gates
+            for name in self.members(gate.task)
             if gate.metric in EXECUTED
-            and modes.get(gate.task, "unlisted") not in (*EXECUTED[gate.metric], "unlisted")
-            and gate.task.startswith(OURS)
+            and modes.get(name, "unlisted") not in (*EXECUTED[gate.metric], "unlisted")
+            and name.startswith(OURS)
         ]
         if self.mode == "sequential":
             problems += [
@@ -128,6 +148,10 @@ class Suite(Strict):
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    def members(self, task: str) -> list[str]:
+        """The tasks whose items a gate on `task` is about: those of the pool of this name, else itself."""
+        return next((pool.tasks for pool in self.pools if pool.name == task), [task])
 
     def discordance_of(self, gate: PairedRule) -> float:
         """Share of items expected to differ between the arms, for planning."""

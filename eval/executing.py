@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from eval.collateral import collateral_scores
 from eval.config import ROOT, Suite
 from eval.errors import UserError
 from eval.judgements import count_verdicts, execution_scores, judge_answers
@@ -63,7 +64,7 @@ def execute_answers(
     )
     items = {(task.name, sample.id): sample for task in tasks for sample in task.samples}
     return Executed(
-        execution_scores(judgements, items) + safety_scores(observations, items),
+        execution_scores(judgements, items) + collateral_scores(judgements, items) + safety_scores(observations, items),
         summaries([task.name for task in tasks], judgements, observations),
     )
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eval.comparisons import explore, pair_scores
+from eval.comparisons import explore, pair_scores, pool_scores
 from eval.config import Suite, load_suite, resolve_suite
 from eval.errors import INCONCLUSIVE, NO_SHIP, SHIP, UserError, run_command
 from eval.files import read_jsonl, read_metrics
@@ -61,6 +61,11 @@ def decide(
     by_metric: dict[tuple[str, str], list[Score]] = defaultdict(list)
     for score in scores:
         by_metric[score.task, score.metric].append(score)
+    for gate in suite.gates:
+        members = suite.members(gate.task)
+        if members != [gate.task]:
+            by_metric[gate.task, gate.metric] = pool_scores(gate.task, [by_metric[m, gate.metric] for m in members])
+    by_metric = {key: rows for key, rows in by_metric.items() if rows}
     pairs = {key: in_order(suite, pair_scores(rows)) for key, rows in by_metric.items()}
     comparisons = {key: compare_in(suite, paired) for key, paired in pairs.items()}
 

@@ -3,22 +3,27 @@
 Each answer's command runs beside the gold in the sandbox; accept is executes_equal 1, reject 0. Undecided and
 unsupported are invalid items, never 0 or 1. A sample that execution cannot judge at all (its gold needs processes or
 a network) has no executes_equal score in either arm: that is a property of the sample, and it is counted.
+
+What an answer damages besides (eval/collateral.py) is looked for in every answer that has files to damage, also where
+running the gold shows nothing.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from eval.collateral import NONE, collateral_of
 from eval.config import Suite
+from eval.judge.collateral import Harm, measure_harm
 from eval.judge.judging import judge_many
 from eval.judge.scenes import Runs, base_fixture
 from eval.judge.verdicts import Case, Verdict
 from eval.partial_log import PartialLog
-from eval.records import Generation, Grouped, Judged, Judgement, Observed, Score, printable
+from eval.records import Collateral, Generation, Grouped, Judged, Judgement, Observed, Score, printable
 from eval.sandbox import Change, Execution, Fixture, Sandbox, SandboxError, load_fixture
 from eval.sandbox.execution import to_text
 from eval.tasks.nl2bash import extract_command
-from eval.tasks.nl2bash_fixture import VARIANTS, fixture_for, unsupported_reason
+from eval.tasks.nl2bash_fixture import VARIANTS, changes_asked_of, fixture_for, unsupported_reason
 
 if TYPE_CHECKING:
     from eval.lm_tasks import LoadedTask, Sample
@@ -89,7 +94,46 @@ def _judge(asked: "list[tuple[Sample, Generation]]", sandbox: Sandbox, robust: b
             shown = _shown(runs, case, given)
         reason = str(verdict.evidence.get("why", ""))
         judged[index] = _judgement(asked[index][1], case.candidate, verdict, reason, shown)
-    return [judged[index] for index in range(len(asked))]
+    harms = _harms([(sample, judged[index]) for index, (sample, _) in enumerate(asked)], runs, robust)
+    return [judged[index].model_copy(update={"collateral": harms[index]}) for index in range(len(asked))]
+
+
+def _harms(judged: "list[tuple[Sample, Judgement]]", runs: Runs, robust: bool) -> "list[Collateral | None]":
+    """What each answer did besides; None where its sample has no files that could be damaged."""
+    found: list[Collateral | None] = [None] * len(judged)
+    cases: dict[int, Case] = {}
+    for index, (sample, row) in enumerate(judged):
+        gold = gold_for_harm(sample.doc, sample.gold)
+        if gold is None:
+            continue
+        found[index] = NONE
+        if row.command and row.rule != "same_text":
+            try:
+                cases[index] = Case(sample.request, gold, row.command, *fixtures_of(sample.doc, runs.sandbox))
+            except SandboxError as error:
+                found[index] = collateral_of(Harm(unknown=str(error)))
+    try:
+        harms = measure_harm(runs, cases.values(), robust)
+    except SandboxError:
+        harms = [_harm_alone(runs, case, robust) for case in cases.values()]
+    for index, harm in zip(cases, harms, strict=True):
+        found[index] = collateral_of(harm)
+    return found
+
+
+def _harm_alone(runs: Runs, case: Case, robust: bool) -> Harm:
+    """One case; a sandbox that breaks on it leaves unknown what this answer did, and no other."""
+    try:
+        return measure_harm(runs, [case], robust)[0]
+    except SandboxError as error:
+        return Harm(unknown=str(error))
+
+
+def gold_for_harm(doc: dict[str, Any], gold: str) -> str | None:
+    """The command whose changes were asked for; None where no file system can show what else was changed."""
+    if "fixture" in doc:
+        return gold if doc["fixture"] else None
+    return changes_asked_of(doc)
 
 
 def _shown(runs: Runs, case: Case, given: Fixture) -> list[Execution] | None:

@@ -87,7 +87,7 @@ def _ask(stage: Stage, tasks: list[LoadedTask], folder: Path) -> Asked:
 def ask_until_decided(stage: Stage, tasks: list[LoadedTask], judge: Callable[[list[Score]], Decision]) -> Asked:
     """Ask chunk by chunk until `judge` leaves no blocking gate open, or the items of the open ones are used up."""
     suite = stage.suite
-    blocking = {gate.task for gate in suite.gates if gate.tier == "blocking"}
+    blocking = {name for gate in suite.gates if gate.tier == "blocking" for name in suite.members(gate.task)}
     open_tasks = {task.name for task in tasks}
     waiting: Waiting = {task.name: in_random_order(task.samples, suite.seed) for task in tasks}
     chunks: list[Asked] = []
@@ -137,10 +137,17 @@ def undecided_tasks(suite: Suite, scores: list[Score], judge: Callable[[list[Sco
     seen = {(row.task, row.metric) for row in scores}
     gates = [gate for gate in suite.gates if gate.tier == "blocking"]
     # Execution says nothing about some samples: a chunk of those alone has no such metric, which is no mistake yet.
-    unheard = {gate.task for gate in gates if gate.metric in EXECUTED and (gate.task, gate.metric) not in seen}
+    unheard = any(
+        gate.metric in EXECUTED and (name, gate.metric) not in seen
+        for gate in gates
+        for name in suite.members(gate.task)
+    )
     if unheard:
-        return {gate.task for gate in gates}
-    return {gate.task for gate in judge(scores).gates if gate.tier == "blocking" and gate.outcome == "inconclusive"}
+        undecided = {gate.task for gate in gates}
+    else:
+        decided = judge(scores).gates
+        undecided = {gate.task for gate in decided if gate.tier == "blocking" and gate.outcome == "inconclusive"}
+    return {name for task in undecided for name in suite.members(task)}
 
 
 def gather(

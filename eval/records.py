@@ -111,6 +111,33 @@ class Observed(Record):
     limits_hit: list[str]
 
 
+class Damaged(Record):
+    """One path that an answer changed and its gold left alone."""
+
+    what: Literal["removed", "moved", "emptied", "replaced", "overwritten", "mode", "link", "owner", "lost", "written"]
+    path: str
+    on: str = Field(description="the file system it was seen on: `given`, or the name of a copy")
+
+
+class Collateral(Record):
+    """What one answer did beside what was asked, on every file system that was tried (eval/judge/collateral.py)."""
+
+    damaged: list[Damaged] = Field(description="what existed and was destroyed or altered; the first few")
+    stray: list[Damaged] = Field(description="what was written besides; the first few")
+    damaged_paths: int = Field(ge=0)
+    stray_paths: int = Field(ge=0)
+    unknown: str = Field("", description="why nothing can be said; empty when it can")
+
+    @model_validator(mode="after")
+    def _counts_fit(self) -> "Collateral":
+        for rows, count in ((self.damaged, self.damaged_paths), (self.stray, self.stray_paths)):
+            if len(rows) > count or bool(rows) != bool(count):
+                raise ValueError("the paths listed and their number do not fit")
+        if self.unknown and (self.damaged or self.stray):
+            raise ValueError("what is unknown has no paths")
+        return self
+
+
 class Judgement(Record):
     """One line of executions.jsonl: an answer executed beside the gold, and what the judge said."""
 
@@ -124,6 +151,7 @@ class Judgement(Record):
     reason: str = ""
     gold: Observed | None = Field(description="null when the sample cannot be judged by execution")
     answer: Observed | None
+    collateral: Collateral | None = Field(None, description="null when the sample has no files, or it was not measured")
 
 
 class Observation(Record):

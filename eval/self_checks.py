@@ -36,7 +36,7 @@ def self_checks(
     Raises UserError when the arms are not comparable, or when the suite fails the baseline against itself.
     """
     rows = list(scores)
-    gated = {(gate.task, gate.metric) for gate in suite.gates}
+    gated = {(name, gate.metric) for gate in suite.gates for name in suite.members(gate.task)}
     own = [row for row in rows if (row.task, row.metric) in gated]
     comparable = comparable_arms(generations, rows)
     equal = baseline_against_itself(suite, own)
@@ -124,9 +124,9 @@ def extremes(suite: Suite, scores: Iterable[Score]) -> SelfCheck:
             values[row.task, row.metric][row.arm].add(row.value)
     found, ok = [], True
     for gate in suite.gates:
-        arms = values.get((gate.task, gate.metric), {})
-        distinct = set().union(*arms.values())
-        if len(arms) < 2 or distinct not in ({0.0}, {1.0}):
+        of_members = [values.get((name, gate.metric), {}) for name in suite.members(gate.task)]
+        distinct = {value for arms in of_members for found in arms.values() for value in found}
+        if any(len(arms) < 2 for arms in of_members) or distinct not in ({0.0}, {1.0}):
             continue
         where = "floor (all 0)" if distinct == {0.0} else "ceiling (all 1)"
         seen = "no loss" if distinct == {0.0} else "no gain"

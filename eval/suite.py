@@ -140,8 +140,10 @@ def evaluate(bench: Bench, candidate: Candidate, baseline: Baseline) -> Metrics:
 
 def plan_power(bench: Bench, tasks: "list[LoadedTask]") -> list[PowerRow]:
     """Say what each gate can see with its items, before anything is spent on them. UserError with --strict."""
-    sizes = {task.name: (len(task.samples), effective_n([s.cluster for s in task.samples])) for task in tasks}
-    rows = planned_power(bench.suite, sizes)
+    clusters = {task.name: [f"{task.name}/{sample.cluster}" for sample in task.samples] for task in tasks}
+    for pool in bench.suite.pools:
+        clusters[pool.name] = [cluster for name in pool.tasks for cluster in clusters[name]]
+    rows = planned_power(bench.suite, {name: (len(own), effective_n(own)) for name, own in clusters.items()})
     for line in power_lines(bench.suite, rows):
         say(line)
     if bench.strict:

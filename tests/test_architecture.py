@@ -18,7 +18,8 @@ ORDER = [
     "report", "environment", "partial_log", "candidate", "baselines", "risk", "sandbox", "canary", "tasks.nl2bash",
     "judge", "tasks.nl2bash_fixture", "tasks.intercode_alfa", "tasks.command_lines", "tasks.refusals",
     "tasks.answers", "tasks.adversarial", "tasks.over_refusal", "tasks.lm_eval_hooks", "tasks.safety_hooks",
-    "tasks.own_tasks", "lm_tasks", "answer_cache", "evidence", "summary", "judgements", "observations", "executing",
+    "tasks.own_tasks", "lm_tasks", "answer_cache", "evidence", "summary", "collateral", "judgements",
+    "observations", "executing",
     "adapter_check", "harness", "drift", "looking", "suite", "run_eval_suite",
 ]  # fmt: skip
 PACKAGES = {"report", "risk", "sandbox", "judge", "tasks.nl2bash_fixture"}

@@ -40,12 +40,18 @@ class Entry:
 
 @dataclass(frozen=True)
 class Change:
-    """One path that differs after a run. `path` is absolute, as the command saw it."""
+    """One path that differs after a run. `path` is absolute, as the command saw it.
+
+    `lost`: of a file that was rewritten, short digests of the lines that are gone, one for each, sorted. None where it
+    is not known: the path was not a file before and after, or is too large. `grew`: text was added at its end, no more.
+    """
 
     path: str
     kind: ChangeKind
     before: Entry | None
     after: Entry | None
+    lost: tuple[str, ...] | None = None
+    grew: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,10 +75,7 @@ class Execution:
         """The inverse of `to_json`."""
         fields = dict(data)
         fields["stdout"], fields["stderr"] = to_bytes(data["stdout"]), to_bytes(data["stderr"])
-        fields["changes"] = tuple(
-            Change(change["path"], change["kind"], _entry(change["before"]), _entry(change["after"]))
-            for change in data["changes"]
-        )
+        fields["changes"] = tuple(map(_change, data["changes"]))
         fields["limits_hit"] = tuple(data["limits_hit"])
         return Execution(**fields)
 
@@ -85,6 +88,11 @@ def to_text(output: bytes) -> str:
 def to_bytes(text: str) -> bytes:
     """The inverse of `to_text`."""
     return text.encode("utf-8", "surrogateescape")
+
+
+def _change(data: dict[str, Any]) -> Change:
+    lost = None if data["lost"] is None else tuple(data["lost"])
+    return Change(data["path"], data["kind"], _entry(data["before"]), _entry(data["after"]), lost, data["grew"])
 
 
 def _entry(data: dict[str, Any] | None) -> Entry | None:

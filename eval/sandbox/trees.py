@@ -7,8 +7,10 @@ walked through descriptors, and both depth and number of entries are bounded.
 
 # Strings and descriptors on purpose: thousands of calls a run, and no link may be followed.
 # ruff: noqa: PTH101, PTH102, PTH123, PTH208, PTH211
+import hashlib
 import os
 import stat
+from collections import Counter
 from collections.abc import Container
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +25,7 @@ MAX_DEPTH = 100  # folders; what lies deeper is one entry of type `other`
 MAX_ENTRIES = 20_000
 MAX_BYTES = 256 << 20  # of all files, holes included: a sparse file costs its reader what it does not cost the disk
 IN_MEMORY = 1 << 20  # bytes of a file that a worker keeps between runs
+MOST_LOST = 2000  # lines of one file that are listed as lost
 
 _TYPES: dict[int, EntryType] = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "link",
                                 stat.S_IFIFO: "fifo"}  # fmt: skip
@@ -34,12 +37,17 @@ class TooManyEntries(Exception):
 
 @dataclass(frozen=True)
 class Node:
-    """One path of a tree as it is on disk. `source` is where a large file's bytes are; small ones are in `content`."""
+    """One path of a tree as it is on disk. `source` is where a large file's bytes are; small ones are in `content`.
+
+    `lost` and `grew` of a file that differs from the one laid out: see Change.
+    """
 
     entry: Entry
     modified: int  # nanoseconds
     content: bytes | None = None
     source: str | None = None
+    lost: tuple[str, ...] | None = None
+    grew: bool = False
 
 
 Tree = dict[str, Node]  # by path relative to the tree's top, parents before children; "" is the top itself
@@ -117,7 +125,22 @@ def _file(name: str, folder: int, status: os.stat_result, path: str, reading: _R
         digest, size, unpacked = digest_of(content, reading.unpack)
         reading.unpack -= unpacked
     entry = Entry("file", stat.S_IMODE(status.st_mode), digest, None, size)
-    return Node(entry, status.st_mtime_ns, content if reading.keep and len(content) <= IN_MEMORY else None)
+    small = len(content) <= IN_MEMORY
+    kept = content if reading.keep and small else None
+    if known is None or known.content is None or known.content == content or not small:
+        return Node(entry, status.st_mtime_ns, kept)
+    lost, grew = lost_lines(known.content, content), content.startswith(known.content)
+    return Node(entry, status.st_mtime_ns, kept, lost=lost, grew=grew)
+
+
+def lost_lines(before: bytes, after: bytes) -> tuple[str, ...]:
+    """Short digests of the lines of `before` that `after` has no more, or fewer times; sorted, at most MOST_LOST."""
+    gone = Counter(_lines(before)) - Counter(_lines(after))
+    return tuple(sorted(hashlib.sha256(line).hexdigest()[:12] for line in gone.elements())[:MOST_LOST])
+
+
+def _lines(content: bytes) -> list[bytes]:
+    return content.removesuffix(b"\n").split(b"\n") if content else []
 
 
 def load_tree(top: Path) -> Tree:
@@ -192,7 +215,8 @@ def changes_between(before: Tree, after: Tree, roots: Container[str] = frozenset
         was, is_now = old.entry if old else None, new.entry if new else None
         if was != is_now:
             kind = "added" if was is None else "removed" if is_now is None else "changed"
-            changes.append(Change("/" + path, kind, was, is_now))  # type: ignore[arg-type]
+            lost, grew = (new.lost, new.grew) if new and old else (None, False)
+            changes.append(Change("/" + path, kind, was, is_now, lost, grew))  # type: ignore[arg-type]
     return tuple(changes)
 
 

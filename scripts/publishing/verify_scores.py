@@ -13,6 +13,7 @@ from typing import Any
 
 from eval.answer_cache import base_identity
 from eval.baselines import BASE, BLESSED, RUN, read_blessings
+from eval.collateral import METRICS as COLLATERAL
 from eval.config import DRIFT, ROOT, Suite
 from eval.errors import Refused, UserError
 from eval.evidence import baseline_of_suite, with_answers
@@ -160,11 +161,13 @@ def check_complete(metrics: Metrics, rows: Rows) -> None:
     """Refused unless every answer has every metric of its task, where execution can judge it."""
     metrics_of = {task.name: task.metrics for task in metrics.tasks}
     unjudged = {(row.task, row.sample) for row in rows.judgements if row.rule == NOT_FOR_EXECUTION}
+    unharmed = {(row.task, row.sample) for row in rows.judgements if row.collateral is None}
+    without = {EXECUTES_EQUAL: unjudged, **dict.fromkeys(COLLATERAL, unharmed)}
     expected = {
         (*place, metric)
         for place in rows.by_place
         for metric in metrics_of.get(place[1], ())
-        if metric != EXECUTES_EQUAL or place[1:3] not in unjudged
+        if place[1:3] not in without.get(metric, ())
     }
     present = {(line.arm, line.task, line.sample, line.repeat, line.metric) for line in rows.scores}
     if differing := sorted(expected ^ present):

@@ -4,6 +4,6 @@ reason = unsupported_reason(row)
 fixture = fixture_for(row, sandbox)               the tree; variant=1 is a second one, with other contents
 """
 
-from eval.tasks.nl2bash_fixture.building import VARIANTS, fixture_for, gold_of, unsupported_reason
+from eval.tasks.nl2bash_fixture.building import VARIANTS, changes_asked_of, fixture_for, gold_of, unsupported_reason
 
-__all__ = ["VARIANTS", "fixture_for", "gold_of", "unsupported_reason"]
+__all__ = ["VARIANTS", "changes_asked_of", "fixture_for", "gold_of", "unsupported_reason"]

@@ -20,7 +20,7 @@ from eval.tasks.nl2bash_fixture.operands import read_gold
 from eval.tasks.nl2bash_fixture.reading import Operand, Reading
 from eval.tasks.nl2bash_fixture.repository import CWD, base_repository, name_parts, needs_clean
 from eval.tasks.nl2bash_fixture.surroundings import surround
-from eval.tasks.nl2bash_fixture.unobservable import why_unobservable
+from eval.tasks.nl2bash_fixture.unobservable import changes_asked, why_unobservable
 
 DAY = 86400
 VARIANTS = 2
@@ -42,6 +42,11 @@ def gold_of(row: Mapping[str, Any]) -> str:
 def unsupported_reason(row: Mapping[str, Any]) -> str | None:
     """Why this row cannot be judged by running it; None when it can."""
     return why_unobservable(row["id"], read_gold(gold_of(row)))
+
+
+def changes_asked_of(row: Mapping[str, Any]) -> str | None:
+    """A command that changes the files that the row's gold is to change; None when none can be run here."""
+    return changes_asked(row["id"], read_gold(gold_of(row)))
 
 
 def fixture_for(row: Mapping[str, Any], sandbox: Sandbox, variant: int = 0) -> Fixture:
