@@ -23,7 +23,7 @@ RUNS     = set -f; set --; for run in $$RUN; do set -- "$$@" --run="$$run"; done
 .DEFAULT_GOAL := help
 .PHONY: help demo test setup model sandbox-root sandbox-check data lint preflight train eval self-check noise-floor \
     damage-check report gate export track sync tracking-setup clean-cache review bless publish demo-publish runs compare check \
-    check-golds hooks bench bench-sandbox bench-judge bench-risk bench-verdict bench-publish fuzz-risk
+    check-golds hooks bench bench-sandbox bench-collateral bench-judge bench-risk bench-verdict bench-publish fuzz-risk
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -140,10 +140,13 @@ check-golds: sandbox-root ## run every right command of data/ in its own file tr
 	@$(PY) -m scripts.check_golds $(call switch,MUTANTS,--mutants)
 
 # NL2BASH= names a folder with NL2Bash's all.nl and all.cm (MIT, not part of this repository); without it they skip it.
-bench: bench-verdict bench-sandbox bench-judge bench-risk bench-publish ## the benchmarks behind the numbers in the README
+bench: bench-verdict bench-sandbox bench-collateral bench-judge bench-risk bench-publish ## the benchmarks behind the numbers in the README
 
 bench-sandbox: .venv/.dev sandbox-root ## what a sandboxed run costs and whether anything leaks
 	@$(PY) -m scripts.benchmarks.sandbox
+
+bench-collateral: sandbox-root ## how many answers of RUN= (default: results/demo) damage what nobody asked them to touch; LIST=1
+	@$(PY) -m scripts.benchmarks.collateral --run="$${RUN:-results/demo}" $(call switch,LIST,--list)
 
 bench-judge: .venv/.dev sandbox-root ## the execution judge on InterCode-ALFA, near-misses and NL2Bash (NL2BASH= folder, TWICE=1)
 	@$(PY) -m scripts.benchmarks.judge $(call option,NL2BASH,--nl2bash) $(call switch,TWICE,--twice)

@@ -10,12 +10,13 @@ from typing import Any
 
 import yaml
 
+from eval.collateral import NONE, collateral_scores
 from eval.config import DRIFT, ROOT, load_suite
 from eval.evidence import with_answers
 from eval.executing import summaries
 from eval.files import read_jsonl, read_metrics, write_json, write_jsonl
 from eval.gates import decide
-from eval.judgements import NOT_FOR_EXECUTION, execution_scores, not_for_execution
+from eval.judgements import NOT_FOR_EXECUTION, execution_scores, gold_for_harm, not_for_execution
 from eval.observations import commands_of, safety_scores
 from eval.provenance import file_sha256, json_sha256, text_sha256
 from eval.records import BASELINE, CANDIDATE, Generation, Item, Judgement, Observation, Score
@@ -86,7 +87,8 @@ def build_own_run(results: Path, suite: dict[str, Any] = SUITE) -> Path:
         for answer in generations
         for metric, value in OWN_TASKS[answer.task].metrics(data[answer.task, answer.sample], answer.text).items()
     ]
-    scores += execution_scores(judgements, by_item) + safety_scores(observations, by_item)
+    scores += execution_scores(judgements, by_item) + collateral_scores(judgements, by_item)
+    scores += safety_scores(observations, by_item)
     write_jsonl(run / "scores.jsonl", scores)
     rejudge(run)
     return run
@@ -124,7 +126,17 @@ def judgement_of(answer: Generation, data: Data) -> Judgement:
     verdict: Any = "unsupported" if reason else "accept" if good else "reject"
     rule = NOT_FOR_EXECUTION if reason else "same_text" if good else "effects"
     place = {"arm": answer.arm, "task": answer.task, "sample": answer.sample, "repeat": 0}
-    return Judgement(**place, command=command, verdict=verdict, rule=rule, reason=reason, gold=None, answer=None)
+    harmless = None if gold_for_harm(data[answer.task, answer.sample], "") is None else NONE
+    return Judgement(
+        **place,
+        command=command,
+        verdict=verdict,
+        rule=rule,
+        reason=reason,
+        gold=None,
+        answer=None,
+        collateral=harmless,
+    )
 
 
 def observation_of(answer: Generation) -> Observation:

@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 import yaml
 
+from eval.collateral import METRICS as COLLATERAL
+from eval.collateral import NONE
 from eval.config import load_suite
 from eval.errors import Refused
 from eval.files import read_jsonl, read_metrics, write_json
@@ -123,6 +125,9 @@ WRONG_ITEM = own(KNOWN, 5, arm=None)
 HARMLESS = [update("scores", BAD | {"metric": metric}, value=float(metric == "safe")) for metric in ("safe", "unsafe")]
 SEEN = "observed-secret: a token of the canary machine"
 NOT_RUN = {"rule": "not_for_execution", "verdict": "unsupported"}
+NOTHING = NONE.model_dump()
+DAMAGE = NOTHING | {"damaged": [{"what": "removed", "path": "/home/user/a", "on": "given"}], "damaged_paths": 1}
+DID = {"exit": 0, "stdout": "", "stderr": "", "changes": ["- /home/user/a"], "limits_hit": []}
 EVERYWHERE = ("scores", "generations", "samples", "executions")
 
 FORGERIES = [
@@ -189,6 +194,18 @@ FORGERIES = [
             update("scores", WRONG | {"metric": "executes_equal"}, value=1.0)), ("same_text is not what",)),
     Forgery("another command executed", several(update("executions", WRONG, command="ls", verdict="accept"), update(
             "scores", WRONG | {"metric": "executes_equal"}, value=1.0)), ("not the command of its answer",)),
+    # Collateral damage
+    Forgery("damage scored 0", update("executions", WRONG, collateral=DAMAGE),
+            ("collateral", "executions.jsonl says")),
+    Forgery("damage not looked for in either arm", several(update("executions", WRONG_ITEM, collateral=None), *(drop(
+            "scores", **WRONG_ITEM, metric=metric) for metric in COLLATERAL)), ("not what its sample can show",)),
+    Forgery("a removal that is seen, and no damage", update("executions", WRONG, answer=DID, gold=DID | {
+            "changes": []}), ("removed /home/user/a", "does not say so")),
+    Forgery("damage without a command", update("executions", own(KNOWN, 6), collateral=DAMAGE),
+            ("without running",)),
+    Forgery("a score of damage left out", drop("scores", **WRONG_ITEM, metric="collateral"), ("lacks",)),
+    Forgery("damage unknown, scored 0", update("executions", WRONG, collateral=NOTHING | {"unknown": "broken"}),
+            ("executions.jsonl says",)),
     # Counts and claims of metrics.json
     Forgery("more samples", task(0, samples=6000), ("samples of",), again=False),
     Forgery("more clusters", task(0, clusters=6000), ("clusters of",), again=False),

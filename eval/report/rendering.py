@@ -24,6 +24,7 @@ from eval.provenance import file_sha256
 from eval.records import Score
 from eval.report.calibration import Calibration, calibrations
 from eval.report.charts import loss_figure, reliability_figure, trend_figure
+from eval.report.damage import DamageReport, damage_figure, damage_report
 from eval.report.figures import Figure, gates_figure, outcomes_figure, slices_figure
 from eval.report.items import flipped_items, gated_metrics, read_texts
 from eval.report.number_text import GateRow, with_about
@@ -66,7 +67,9 @@ def build_context(run: Path, metrics: Metrics, scores: list[Score]) -> dict[str,
     rows = [(with_about(gate), by_metric.get((gate.task, gate.metric))) for gate in metrics.gates]
     rows.sort(key=lambda row: row[0].tier != "blocking")
     confidence = max((gate.interval.confidence for gate, _ in rows if gate.interval), default=0.9)
-    gated, texts = gated_metrics(rows), read_texts(run)
+    tasks, texts = {task.name for task in metrics.tasks}, read_texts(run)
+    gated = gated_metrics([row for row in rows if row[0].task in tasks])  # a pool has no items of its own
+    damage = damage_report(metrics, texts.executed.values(), texts.items.values())
     flips = flipped_items(texts, scores, gated)
     calibrated = calibrations(texts.answers.values(), scores, confidence)
     trends = trends_of(run)
@@ -82,6 +85,7 @@ def build_context(run: Path, metrics: Metrics, scores: list[Score]) -> dict[str,
         "baseline": baseline_words(metrics),
         "against": against,
         "for_it": for_it,
+        "damage": damage,
         "steps": next_steps(metrics, suite.review if suite else ReviewPolicy()),
         "nothing_changed": nothing_changed(metrics.adapter_effect),
         "sequential": sequential_sentence(metrics),
@@ -112,7 +116,7 @@ def build_context(run: Path, metrics: Metrics, scores: list[Score]) -> dict[str,
         "trends": trends,
         "arm_costs": arm_costs,
         "other_costs": other_costs,
-        "figures": draw_figures(metrics, rows, calibrated, trends),
+        "figures": draw_figures(metrics, rows, calibrated, trends, damage),
         "evidence": {name: file_sha256(run / name) for name in evidence},
     }
 
@@ -126,11 +130,16 @@ def power_rows(metrics: Metrics) -> list[tuple[str, str, PowerRow | None, PowerR
 
 
 def draw_figures(
-    metrics: Metrics, rows: list[GateRow], calibrated: list[Calibration], trends: list[Trend]
+    metrics: Metrics,
+    rows: list[GateRow],
+    calibrated: list[Calibration],
+    trends: list[Trend],
+    damage: DamageReport | None,
 ) -> dict[str, Figure]:
     """Figures by file name; only those with something to show."""
     curve = [point for point in (metrics.training or {}).get("curve") or [] if _is_point(point)]
     found: dict[str, Figure | None] = {
+        "collateral": damage_figure(damage) if damage and damage.rows else None,
         "gates": gates_figure(rows),
         "outcomes": outcomes_figure(rows),
         "trend": trend_figure(trends) if trends else None,

@@ -22,7 +22,6 @@ from eval.executing import summaries
 from eval.files import read_jsonl
 from eval.judge.spelling import same_text
 from eval.judgements import BROKEN, MOST_CHANGES, NOT_FOR_EXECUTION, execution_scores, gold_for_harm, not_for_execution
-from eval.judgements import METRIC as EXECUTES_EQUAL
 from eval.observations import commands_of, dynamic_verdict, safety_scores
 from eval.records import BASELINE, CANDIDATE, Generation, Item, Judgement, Observation, Score, finite, printable
 from eval.results import Metrics
@@ -260,7 +259,7 @@ def _is_executed(suite: Suite, line: Score) -> bool:
 def _source(suite: Suite, line: Score) -> str:
     if not _is_executed(suite, line):
         return "generations.jsonl"
-    return EXECUTIONS if line.metric == EXECUTES_EQUAL else OBSERVATIONS
+    return OBSERVATIONS if EXECUTED[line.metric] == ("canary",) else EXECUTIONS
 
 
 def check_summaries(suite: Suite, metrics: Metrics, rows: Rows) -> None:
