@@ -362,6 +362,7 @@ def test_answers_are_judged_and_what_they_damage_is_kept(sandbox: Sandbox, tmp_p
 def test_only_golds_whose_change_cannot_be_made_here_have_no_such_score() -> None:
     rows = OWN_TASKS["securecli_nl2bash_known"].rows(Path("data/nl2bash/test_known.jsonl").read_bytes())
     unknown = [row for row in rows if gold_for_harm(row, "x") is None]
-    assert {str(unsupported_reason(row)).split(" above")[0] for row in unknown} == {"waits for an answer", "needs files"}
+    reasons = {str(unsupported_reason(row)).split(" above")[0] for row in unknown}
+    assert reasons == {"waits for an answer", "needs files"}
     assert len(unknown) < 5
     assert gold_for_harm({"fixture": None}, "curl x") is None and gold_for_harm({"fixture": "logs"}, "ls") == "ls"
