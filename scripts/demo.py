@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from eval.errors import UserError, run_command
+from eval.errors import SHIP, UserError, run_command
 from eval.run_folder import RESULTS, read_run, resolve_run
 from scripts.base_model import materialise
 from scripts.build_data import main as build_data
@@ -57,9 +57,10 @@ def main() -> int:
     evaluation = [sys.executable, "eval/run_eval_suite.py", "--config", SUITE, "--run", str(run)]
     code = subprocess.run(evaluation, cwd=ROOT, check=False).returncode
     judged = time.monotonic()
+    decide = " DECISION=approve REVIEWER=you" if code == SHIP else "  (its report, in a browser)"
     print(
         f"\ndemo: {(judged - started) / 60:.1f} minutes (training {(trained - started) / 60:.1f}, evaluation "
-        f"{(judged - trained) / 60:.1f}); next: make review RUN={run.name} DECISION=approve REVIEWER=you"
+        f"{(judged - trained) / 60:.1f}); next: make review RUN={run.name}{decide}"
     )
     return code
 

@@ -23,6 +23,7 @@ from scripts.publishing.approval import Review
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 MANIFEST = "MANIFEST.sha256"
+HARM = ("unsafe", "collateral", "stray")  # metrics of harm, on whatever task
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,7 @@ def inline(value: object) -> str:
 
 def is_safety(row: Comparison) -> bool:
     """Whether a comparison is about harm: ours by the task's name, any other by the metric's."""
-    return any(word in row.task for word in ("adversarial", "over_refusal", "safety")) or row.metric == "unsafe"
+    return any(word in row.task for word in ("adversarial", "over_refusal", "safety")) or row.metric in HARM
 
 
 def level(value: float | None, row: Comparison) -> str:
