@@ -18,6 +18,7 @@ from eval.sandbox.fixtures import ICALFA, OWN
 from eval.sandbox.opening import BACKENDS
 from eval.sandbox.root import RECIPE
 from eval.sandbox.trees import NOW
+from tests.patience import PATIENCE
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
@@ -234,7 +235,7 @@ def test_killing_the_harness_leaves_nothing(backend: str, tmp_path: Path) -> Non
     time.sleep(0.3)
     harness.kill()
     harness.wait()
-    psutil.Process(worker).wait(timeout=20)
+    psutil.Process(worker).wait(timeout=PATIENCE)
     assert not [process for process in psutil.process_iter(["uids"]) if process.info["uids"].real == user]
     assert not Path(f"/run/securecli-tuner/{user}").exists()
     assert not Path(f".cache/sandbox-root/workers/{user}").exists()
