@@ -2,7 +2,7 @@
 # RECIPE is a name in configs/train or a file; RUN a name in results/ or a folder (default: the newest).
 
 PY      := .venv/bin/python
-UV      := .venv/bin/uv pip install --quiet --python $(PY) --constraint constraints.txt
+UV      := .venv/bin/uv pip install --quiet --python $(PY) --constraint constraints.txt --override requirements-overrides.txt
 RECIPE  ?= smollm2-135m-cpu
 export RECIPE
 export PYTHONUNBUFFERED := 1
@@ -43,7 +43,7 @@ test-packages:
 setup: .venv/.runtime ## make .venv from the pinned requirements (idempotent)
 
 # torch by its exact version and before everything else: an open range would pull several GB of CUDA on a CPU box.
-.venv/.runtime: requirements.txt requirements-model.txt constraints.txt
+.venv/.runtime: requirements.txt requirements-model.txt requirements-overrides.txt constraints.txt
 	@test -x .venv/bin/pip || "$${PYTHON:-python3}" -m scripts.system_packages setup
 	@echo "setup: installing into .venv (1 to 3 minutes)"
 	@test -x .venv/bin/pip || "$${PYTHON:-python3}" -m venv .venv

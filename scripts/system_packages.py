@@ -18,7 +18,7 @@ import sys
 from eval.errors import UserError, run_command
 from eval.programs import CHROMIUM, how_to_install, missing, sandbox_need
 
-PYTHON = (3, 11)  # the pinned packages are those of this version
+PYTHONS = ((3, 11), (3, 13))  # oldest and newest for which the pinned packages can be installed without a compiler
 APT = ("apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=300")
 NO_BROWSER = (
     "no Chromium that runs, and apt has none here (Ubuntu's is a snap): install Google Chrome "
@@ -38,9 +38,11 @@ def missing_python() -> list[str]:
 
 def require_python(version: tuple[int, int] = sys.version_info[:2]) -> None:
     """UserError when this is not the Python whose packages are pinned."""
-    if version != PYTHON:
-        wanted, here = (".".join(map(str, pair)) for pair in (PYTHON, version))
-        raise UserError(f"the pinned packages are for Python {wanted}, and this is {here}: make PYTHON=python{wanted}")
+    oldest, newest, here = (".".join(map(str, pair)) for pair in (*PYTHONS, version))
+    if not PYTHONS[0] <= version <= PYTHONS[1]:
+        raise UserError(
+            f"Python {oldest} to {newest} is needed, and this is {here}: name another with PYTHON=python{oldest}"
+        )
 
 
 def install(packages: list[str]) -> None:
