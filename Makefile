@@ -2,7 +2,7 @@
 # RECIPE is a name in configs/train or a file; RUN a name in results/ or a folder (default: the newest).
 
 PY      := .venv/bin/python
-UV      := .venv/bin/uv pip install --quiet --python $(PY) --constraint constraints.txt
+UV      := .venv/bin/uv pip install --quiet --python $(PY) --constraint constraints.txt --override requirements-overrides.txt
 RECIPE  ?= smollm2-135m-cpu
 export RECIPE
 export PYTHONUNBUFFERED := 1
@@ -21,7 +21,7 @@ RUNS     = set -f; set --; for run in $$RUN; do set -- "$$@" --run="$$run"; done
 
 # Exit codes 1 (no-ship) and 3 (inconclusive) are answers; make calls them errors and says so after the verdict.
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup model sandbox-root sandbox-check data lint preflight train eval self-check noise-floor \
+.PHONY: help demo test test-packages setup model sandbox-root sandbox-check data lint preflight train eval self-check noise-floor \
     damage-check report gate export track sync tracking-setup clean-cache review bless publish demo-publish runs compare check \
     check-golds hooks bench bench-sandbox bench-collateral bench-judge bench-risk bench-verdict bench-publish fuzz-risk
 
@@ -31,17 +31,22 @@ help: ## list the commands
 demo: model sandbox-root ## the whole loop on the embedded model on this machine: train, evaluate, decide, report (CPU, offline)
 	@$(PY) -m scripts.demo
 
-test: .venv/.dev model sandbox-root ## every test that needs no GPU and no network
+test: test-packages .venv/.dev model sandbox-root ## every test that needs no GPU and no network; none may skip
 	@$(PY) -m ruff check --quiet . && $(PY) -m mypy --no-error-summary
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -m "not gpu" --numprocesses=2 --dist=loadfile --no-loadscope-reorder \
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -m "not gpu" --no-skips --numprocesses=2 --dist=loadfile --no-loadscope-reorder \
 	    --cov=eval --cov-report=term --cov-fail-under=85
+
+# What only tests need of the operating system (a browser, keys, an ordinary user's sandbox); at once when it is there.
+test-packages:
+	@"$${PYTHON:-python3}" -m scripts.system_packages tests
 
 setup: .venv/.runtime ## make .venv from the pinned requirements (idempotent)
 
 # torch by its exact version and before everything else: an open range would pull several GB of CUDA on a CPU box.
-.venv/.runtime: requirements.txt requirements-model.txt constraints.txt
+.venv/.runtime: requirements.txt requirements-model.txt requirements-overrides.txt constraints.txt
+	@test -x .venv/bin/pip || "$${PYTHON:-python3}" -m scripts.system_packages setup
 	@echo "setup: installing into .venv (1 to 3 minutes)"
-	@test -x $(PY) || "$${PYTHON:-python3}" -m venv .venv
+	@test -x .venv/bin/pip || "$${PYTHON:-python3}" -m venv .venv
 	@.venv/bin/pip install --quiet --disable-pip-version-check $$(sed -nE 's/^((torch|uv)==[^ ]+).*/\1/p' requirements.txt)
 	@$(UV) --requirements requirements.txt
 	@$(UV) --no-deps --requirements requirements-model.txt

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from eval.config import ROOT
 from eval.errors import NO_SHIP, UserError, run_command
+from eval.programs import how_to_install
 from scripts.lint_recipe import lint_recipe
 from scripts.secret_patterns import scan_file
 
@@ -94,8 +95,11 @@ def install(repository: Path) -> Path:
 
 
 def git(repository: Path, *arguments: str) -> str:
-    """Output of a git command. UserError outside a repository."""
-    done = subprocess.run(["git", "-C", str(repository), *arguments], capture_output=True, check=False)
+    """Output of a git command. UserError outside a repository, or without git."""
+    try:
+        done = subprocess.run(["git", "-C", str(repository), *arguments], capture_output=True, check=False)
+    except FileNotFoundError:
+        raise UserError(f"git is missing: {how_to_install(['git'])}") from None
     if done.returncode != 0:
         raise UserError(f"git {arguments[0]}: {done.stderr.decode(errors='replace').strip() or 'failed'}")
     return done.stdout.decode(errors="surrogateescape")

@@ -3,11 +3,11 @@
     python -m scripts.sandbox_root            build it into .cache/sandbox-root, if the recipe changed
     python -m scripts.sandbox_root --force    build it again
 
-Needs the network and Debian (or Ubuntu). Root installs mmdebstrap and bubblewrap where they are missing; an ordinary
-user is told to, and builds as root of a user namespace: the same bytes. The recipe is eval/fixtures/packages.txt,
-fixed_clock.c and root_setup.sh. root.json records every installed version; its digest is part of the identity under
-which executions are cached. Where it cannot be built, the host's own /usr stands in, read-only and recorded as such
-(`--host` asks for that at once): results then depend on the host and on its clock.
+Needs the network and Debian (or Ubuntu). Root installs mmdebstrap and bubblewrap where they are missing
+(scripts/system_packages.py); an ordinary user is told to, and builds as root of a user namespace: the same bytes. The
+recipe is eval/fixtures/packages.txt, fixed_clock.c and root_setup.sh. root.json records every installed version; its
+digest is part of the identity under which executions are cached. Where it cannot be built, the host's own /usr stands
+in, read-only and recorded as such (`--host` asks for that at once): results then depend on the host and on its clock.
 """
 
 import argparse
@@ -20,12 +20,12 @@ from pathlib import Path
 
 from eval.errors import UserError, run_command
 from eval.files import write_json
+from eval.programs import missing, sandbox_need
 from eval.sandbox.as_root import NAMESPACE, require_root
 from eval.sandbox.root import FOLDER, RECIPE, recipe_digest
+from scripts.system_packages import prepare
 
 SUITE = "bookworm"
-TOOLS = {"mmdebstrap": "mmdebstrap", "bwrap": "bubblewrap"}
-USER_TOOLS = {"newuidmap": "uidmap"}  # an ordinary user needs it too
 BUILD_ONLY = ("tcc",)
 LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/lintian/*")
 HOST_FILES = {
@@ -39,28 +39,6 @@ HOST_FILES = {
     "timezone": "Etc/UTC\n",
     "gitconfig": "[user]\n\tname = user\n\temail = user@sandbox\n[init]\n\tdefaultBranch = main\n",
 }
-
-
-def missing_tools() -> list[str]:
-    """Debian's names of the programs that are not installed."""
-    tools = TOOLS if os.geteuid() == 0 else TOOLS | USER_TOOLS
-    return [package for program, package in tools.items() if not shutil.which(program)]
-
-
-def install_tools() -> None:
-    """Install what is missing through apt. UserError where that is not possible."""
-    missing = missing_tools()
-    if not missing:
-        return
-    names = " ".join(missing)
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise UserError(f"{names} missing: install them (on Debian: apt-get install {names}), then run this again")
-    print(f"sandbox-root: installing {names}")
-    quiet = {"stdout": subprocess.DEVNULL, "env": os.environ | {"DEBIAN_FRONTEND": "noninteractive"}}
-    subprocess.run(["apt-get", "update", "-q"], check=False, **quiet)  # type: ignore[call-overload]
-    done = subprocess.run(["apt-get", "install", "-y", "-q", "--no-install-recommends", *missing], **quiet)  # type: ignore[call-overload]
-    if done.returncode != 0:
-        raise UserError(f"apt-get could not install {names}: see its message above")
 
 
 def wanted_packages() -> list[str]:
@@ -148,10 +126,10 @@ def main() -> None:
         raise UserError("the sandbox needs Linux on x86-64")
     about = FOLDER / "root.json"
     built = about.exists() and recipe_digest() in about.read_text(encoding="utf-8")
-    if built and not (arguments.force or arguments.host or missing_tools()):
+    if built and not (arguments.force or arguments.host or missing(sandbox_need())):
         print(f"sandbox-root: up to date in {FOLDER}")
         return
-    install_tools()
+    prepare("sandbox")
     if os.geteuid() != 0:
         require_root()
         os.execvp(NAMESPACE[0], [*NAMESPACE, sys.executable, "-m", "scripts.sandbox_root", *sys.argv[1:]])

@@ -8,10 +8,10 @@ No package is needed, and no port is opened. What a page logs as an error (a scr
 """
 
 import base64
+import functools
 import json
 import os
 import select
-import shutil
 import subprocess
 import tempfile
 import time
@@ -20,13 +20,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-SECONDS = 120.0  # a loaded machine starts a browser slowly
+from eval.programs import CHROMIUM
+from tests.patience import PATIENCE
 
 
+@functools.cache
 def browser_path() -> str | None:
-    """The browser of this machine, or None."""
-    return next((found for name in NAMES if (found := shutil.which(name))), None)
+    """The browser of this machine, one that starts, or None."""
+    return CHROMIUM.find()
 
 
 class Browser:
@@ -68,10 +69,15 @@ class Browser:
             self._read()
 
     def value(self, expression: str) -> Any:
-        """What a JavaScript expression gives, as JSON."""
-        found = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        """What a JavaScript expression gives, as JSON; a promise, once it is kept."""
+        found = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
+
+    def wait_for_error(self, words: str) -> None:
+        """Until the page has logged an error with these words."""
+        while not any(words in error for error in self.errors):
+            self._read()
 
     def screenshot(self) -> bytes:
         """The visible part of the page as PNG."""
@@ -79,10 +85,10 @@ class Browser:
 
     def _read(self) -> dict[str, Any]:
         """The next message; errors that the page logs are kept on the way."""
-        end = time.monotonic() + SECONDS
+        end = time.monotonic() + PATIENCE
         while b"\0" not in self._rest:
             ready, _, _ = select.select([self._back], [], [], max(0.0, end - time.monotonic()))
-            assert ready, f"the browser says nothing for {SECONDS:.0f} s"
+            assert ready, f"the browser says nothing for {PATIENCE:.0f} s"
             more = os.read(self._back, 1 << 20)
             assert more, "the browser has ended"
             self._rest += more
@@ -116,7 +122,7 @@ def open_browser() -> Iterator[Browser]:
         finally:
             process.terminate()
             try:
-                process.wait(10)
+                process.wait(30)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

@@ -1,9 +1,17 @@
-"""Shared by the slow tests: a real but tiny model of the embedded model's kind, and a LoRA adapter for it."""
+"""For every test: the order, what a skip means, patience. For the slow ones: a tiny model and a LoRA adapter for it."""
 
+from collections.abc import Generator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
+from hypothesis import settings
 
+# How long an example takes says something about the machine, not about the code.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
+
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 LONGEST_FIRST = (
     "test_train.py",
     "test_suite.py",
@@ -27,6 +35,34 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that take longest come first, so that two workers end together."""
     order = {name: place for place, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: order.get(item.path.name, len(order)))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--no-skips", action="store_true", help="a test that is skipped has failed, as in `make test`")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    return not_skipped(report, item.config)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    return not_skipped(report, collector.config)
+
+
+def not_skipped(report: Report, config: pytest.Config) -> Report:
+    """With --no-skips, a skip is a failure that says why the test could not run."""
+    if report.skipped and config.getoption("--no-skips"):
+        why = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome, report.longrepr = "failed", f"{why} (nothing may be skipped here: --no-skips)"
+    return report
 
 
 class Everything:

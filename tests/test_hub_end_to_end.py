@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from scripts.loopback_hub.server import serve
 from scripts.publishing import load_back
 from scripts.publishing.load_back import LONGEST_REQUEST
 from tests.hub_server import REPO, WEIGHTS, run, settle
+from tests.patience import PATIENCE, wait_until
 from tests.run_builder import assert_one_line
 
 __all__ = ["run"]
@@ -120,12 +120,10 @@ def test_any_text_can_be_asked(request_: str, tmp_path: Path, monkeypatch: pytes
 
 def test_a_kill_during_the_upload_is_continued(run: Path, tmp_path: Path) -> None:
     with serve(tmp_path / "hub") as hub:
-        hub.faults.append(Fault("blob", "slow", times=2, seconds=60))
+        hub.faults.append(Fault("blob", "slow", times=2, seconds=PATIENCE))
         environment = {**os.environ, **hub.environment}
         killed = subprocess.Popen(command(run, "--skip-load"), cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 120
-        while not any(not fault.times or fault.times < 2 for fault in hub.faults) and time.monotonic() < deadline:
-            time.sleep(0.05)
+        wait_until(lambda: any(fault.times < 2 for fault in hub.faults), killed)
         killed.send_signal(signal.SIGKILL)
         killed.wait()
         repository = hub.store.get(REPO)

@@ -90,7 +90,9 @@ def test_a_short_fault_is_not_noticed(call: str, run: Path, hub: Hub, capsys: Ca
     code, _, err = publish_run(run, capsys)
     assert (code, err) == (0, "")
     assert_published(run, hub)
-    assert [request.status for request in hub.log if request.call == call][:2] == [503, 503]
+    # In the order of arrival, in which faults are dealt out: two uploads at once may end in another.
+    first, second, *others = [request.status for request in hub.log if request.call == call]
+    assert (first, second) == (503, 503) and others and 503 not in others
 
 
 def test_a_second_run_sends_nothing_and_says_so(run: Path, hub: Hub, capsys: Capture) -> None:

@@ -12,6 +12,7 @@ import yaml
 
 from eval.errors import UserError
 from scripts import lint_recipe as lint
+from tests.patience import PATIENCE
 
 RECIPES = sorted((lint.ROOT / "configs" / "train").glob("*.yaml"))
 DEMO = lint.ROOT / "configs" / "train" / "smollm2-135m-cpu.yaml"
@@ -296,7 +297,7 @@ def test_only_the_demo_is_meant_for_a_cpu() -> None:
 
 def run_lint(*args: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "scripts.lint_recipe", *args]
-    return subprocess.run(command, cwd=lint.ROOT, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=lint.ROOT, capture_output=True, text=True, timeout=PATIENCE)
 
 
 @pytest.mark.skipif(not (lint.ROOT / "data/nl2bash/train_small.jsonl").exists(), reason="needs `make data`")

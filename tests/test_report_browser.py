@@ -153,7 +153,7 @@ def test_the_filters_leave_what_they_say(browser: Browser, pages: dict[str, Path
     assert choose(browser, category="", outcome="", words="PRINTF '%S %P\\N' | sort -rn | head -n 7") > 0
     assert choose(browser, words="no answer says this") == 0
     browser.value("document.querySelector('#filter button').click()")
-    browser.value("new Promise(done => setTimeout(done, 50))")
+    browser.value("new Promise(done => setTimeout(done))")  # after the page's own, which applies the filter
     assert browser.value("document.querySelector('#filter').elements.words.value") == ""
     assert choose(browser) == len(cards)
 
@@ -174,6 +174,5 @@ def test_a_hostile_answer_runs_nothing(browser: Browser, pages: dict[str, Path])
     assert browser.errors == []
     # Even where escaping failed, the policy would hold: a handler put into the page is blocked and said to be.
     browser.value("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"window.ran = true\">')")
-    browser.value("new Promise(done => setTimeout(done, 200))")
+    browser.wait_for_error("Content Security Policy")
     assert browser.value("window.ran") is None
-    assert any("Content Security Policy" in error for error in browser.errors)

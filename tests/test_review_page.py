@@ -2,7 +2,6 @@
 
 import http.client
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -17,10 +16,11 @@ from eval.provenance import json_sha256
 from scripts import review_page
 from scripts.publishing.approval import present_digests, read_review
 from scripts.review_page import open_desk
+from tests.browser import browser_path
+from tests.patience import PATIENCE
 from tests.run_builder import build_run
 
 ROOT = Path(review_page.__file__).parents[1]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 class Page:
@@ -35,7 +35,7 @@ class Page:
         self, method: str, path: str, body: str | None = None, **headers: str
     ) -> tuple[int, str, http.client.HTTPMessage]:
         host = headers.pop("Host", self.desk.host)
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.server_port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.server_port, timeout=PATIENCE)
         connection.putrequest(method, path, skip_host=True)
         if host:
             connection.putheader("Host", host)
@@ -96,7 +96,7 @@ def test_a_decision_is_recorded_with_digests_and_ends_the_session(page: Page) ->
     made = read_review(page.run)
     assert (made.decision, made.reviewer, made.comment, made.verdict) == ("approve", "Ada", "read", "ship")
     assert made.digests == present_digests(page.run) and "report.html" in made.digests
-    assert page.desk.decided.wait(5)
+    assert page.desk.decided.wait(PATIENCE)
 
 
 @pytest.mark.parametrize("host", ["evil.example", "localhost:{port}", "127.0.0.1", "127.0.0.1:1", ""])
@@ -200,29 +200,30 @@ def test_the_command_prints_the_address_and_ends_with_the_decision(tmp_path: Pat
         "decision": "reject",
         "reviewer": "Ada",
     }
-    connection = http.client.HTTPConnection(place.netloc, timeout=10)
+    connection = http.client.HTTPConnection(place.netloc, timeout=PATIENCE)
     headers = {"Origin": f"http://{place.netloc}", "Content-Type": "application/x-www-form-urlencoded"}
     connection.request("POST", f"{place.path}decide", urlencode(form), headers)
     assert connection.getresponse().status == 200
-    assert process.wait(10) == 0 and "reject by Ada recorded" in process.stdout.read()
+    assert process.wait(PATIENCE) == 0 and "reject by Ada recorded" in process.stdout.read()
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed (apt package `chromium`)")
+@pytest.mark.skipif(browser_path() is None, reason="no Chromium here: apt-get install chromium")
 def test_a_browser_draws_the_page_and_the_report_in_it(page: Page, tmp_path: Path) -> None:
     (page.run / "report.html").write_text("<!doctype html><body style='margin:0;background:#00f;height:100vh'></body>")
     target = tmp_path / "page.png"
     command = [
-        str(CHROMIUM),
+        str(browser_path()),
         "--headless",
         "--no-sandbox",
         "--disable-gpu",
+        "--disable-dev-shm-usage",
         "--hide-scrollbars",
         "--window-size=1280,800",
     ]
     done = subprocess.run(
         [*command, f"--user-data-dir={tmp_path / 'profile'}", f"--screenshot={target}", page.address],
         capture_output=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert target.is_file(), done.stderr[-500:]

@@ -9,6 +9,7 @@ from eval.errors import UserError
 from eval.results import Interval, SelfCheck
 from eval.self_checks import adapter_took_effect, baseline_against_itself, comparable_arms, extremes, self_checks
 from tests.gate_rows import EFFECT, counted, gate_by, generations, scores, suite
+from tests.patience import slowness
 
 LOSS = gate_by("noninferiority", "loss", margin=0.05)
 RATE = gate_by("max_rate", "rate", limit=0.05)
@@ -146,4 +147,4 @@ def test_ten_thousand_items_are_checked_within_a_second() -> None:
         started = time.process_time()
         self_checks(suite(LOSS, RATE), answers, rows, EFFECT)
         spent.append(time.process_time() - started)
-    assert min(spent) < 1.0
+    assert min(spent) < 1.0 * slowness()

@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from scripts.train import (
     remove_torn_checkpoints,
     start_run,
 )
+from tests.patience import PATIENCE, wait_until
 
 pytestmark = pytest.mark.slow
 STEPS, FIRST, SECOND = 10, "checkpoint-3", "checkpoint-6"
@@ -78,24 +78,22 @@ def test_a_finished_run_has_everything(reference: Path) -> None:
     assert json.loads((reference / "run.json").read_text())["stages"]["train"] == "completed"
 
 
-def interrupt(run: Path, after: str, number: signal.Signals) -> int:
-    """Start training in a process of its own and send a signal once a checkpoint exists."""
+def interrupt(run: Path, after: str, number: signal.Signals, reached: Path) -> int:
+    """Train in a process of its own, in which the worker waits after a checkpoint for the signal that is sent then."""
     code = (
-        "import sys, yaml; from pathlib import Path; from scripts.train import launch_worker; "
-        "from eval.errors import run_command; run = Path(sys.argv[1]); "
-        "run_command(lambda: launch_worker(run, yaml.safe_load((run / 'recipe.yaml').read_text())))"
+        "import sys, yaml; from pathlib import Path; from scripts import train; from eval.errors import run_command; "
+        "run, *held = Path(sys.argv[1]), '-m', 'tests.held_worker', *sys.argv[2:]; start = train.subprocess.Popen; "
+        "train.subprocess.Popen = lambda command, **more: start([sys.executable, *held, *command[3:]], **more); "
+        "run_command(lambda: train.launch_worker(run, yaml.safe_load((run / 'recipe.yaml').read_text())))"
     )
-    process = subprocess.Popen([sys.executable, "-c", code, str(run)], start_new_session=True)
-    deadline = time.monotonic() + 120
-    while not (run / "training" / after / "trainer_state.json").is_file():
-        assert process.poll() is None and time.monotonic() < deadline, "training ended before the signal"
-        time.sleep(0.005)
+    process = subprocess.Popen([sys.executable, "-c", code, str(run), after, str(reached)], start_new_session=True)
+    wait_until(reached.exists, process)
     if number == signal.SIGKILL:
         # As a power cut would: the worker has a session of its own, so both are killed by hand.
         for child in psutil.Process(process.pid).children(recursive=True):
             child.kill()
     process.send_signal(number)
-    return process.wait(timeout=60)
+    return process.wait(timeout=PATIENCE)
 
 
 def test_a_run_that_was_killed_and_terminated_ends_with_the_same_bytes(
@@ -103,13 +101,13 @@ def test_a_run_that_was_killed_and_terminated_ends_with_the_same_bytes(
 ) -> None:
     """Three processes do the work of one: the same recipe and seed give one adapter, interrupted or not."""
     run, recipe = new(recipe_path, tmp_path)
-    interrupt(run, FIRST, signal.SIGKILL)
+    interrupt(run, FIRST, signal.SIGKILL, tmp_path / "first")
     assert not is_trained(run)
-    assert interrupt(run, SECOND, signal.SIGTERM) == 2
+    assert interrupt(run, SECOND, signal.SIGTERM, tmp_path / "second") == 2
     assert not is_trained(run)
     assert matching_runs(recipe_path, describe_data(recipe), tmp_path) == [run]
-    if finished_checkpoint(run) is None:
-        launch_worker(run, recipe)
+    assert finished_checkpoint(run) is None
+    launch_worker(run, recipe)
     complete(run, recipe)
     done = json.loads((run / "train.json").read_text())
     assert done["steps"] == STEPS

@@ -11,10 +11,10 @@ sum over processes is looked at ten times a second, not enforced by the kernel.
 # Strings and descriptors on purpose: thousands of calls a run, and no link may be followed.
 # ruff: noqa: PTH102, PTH112, PTH114, PTH115, PTH211
 import os
-import shutil
 from pathlib import Path
 from typing import NoReturn
 
+from eval.programs import BUBBLEWRAP, how_to_install
 from eval.sandbox import confine, seccomp, trees
 from eval.sandbox.execution import Limits, SandboxError
 from eval.sandbox.root import Root, environment, visible
@@ -35,9 +35,9 @@ class Namespaces:
     def __init__(self, root: Root, uid: int, base: Path) -> None:
         """Prepare `base` (made if missing) for runs as `uid`. SandboxError when a part is missing or refused."""
         self.uid, self.root, self.base = uid, root, base
-        self.program = shutil.which("bwrap") or ""
+        self.program = BUBBLEWRAP.find() or ""
         if not self.program:
-            raise SandboxError("bubblewrap is missing: apt-get install bubblewrap")
+            raise SandboxError(f"bubblewrap is missing: {how_to_install([BUBBLEWRAP.package])}")
         base.mkdir(parents=True, exist_ok=True)
         self.tree, self.lower = f"{base}/tree", f"{base}/root"
         try:

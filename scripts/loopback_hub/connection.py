@@ -45,13 +45,12 @@ class Connection(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     hub: Hub
     current: Fault | None = None
-    status = 0
+    entry: Request
 
     def log_message(self, *arguments: object) -> None:
         """Requests are in hub.log."""
 
     def handle_any(self) -> None:
-        self.status, self.current = 0, None
         path = urlsplit(self.path).path
         call, match = next(
             (
@@ -61,17 +60,16 @@ class Connection(BaseHTTPRequestHandler):
             ),
             ("unknown", None),
         )
+        self.entry = Request(call, self.command, self.path)
+        self.current = self.hub.arrived(self.entry, path)
         if match is None:
             self.read_body()
             self.answer(404, {"error": f"no such call: {self.command} {path}"})
             return
-        self.current = self.hub.fault(call, path)
         try:
             self.run_call(call, {name: unquote(value) for name, value in match.groupdict().items() if value})
         except (Dropped, ConnectionError):
             self.close_connection = True
-        finally:
-            self.hub.log.append(Request(call, self.command, self.path, self.status))
 
     do_GET = do_HEAD = do_POST = do_PUT = handle_any
 
@@ -147,7 +145,7 @@ class Connection(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def begin(self, status: int, length: int, headers: dict[str, str]) -> None:
-        self.status = status
+        self.entry.status = status
         self.send_response(status)
         for name, value in {"Content-Length": str(length), **headers}.items():
             self.send_header(name, value)

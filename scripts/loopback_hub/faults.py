@@ -33,14 +33,14 @@ class Fault:
     path: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Request:
-    """One answered request, as the log keeps it; `status` 0 when it never got an answer."""
+    """One request, as the log keeps it; `status` is 0 until its answer begins, and stays so when it never gets one."""
 
     call: str
     method: str
     path: str
-    status: int
+    status: int = 0
 
 
 @dataclass
@@ -64,11 +64,16 @@ class Hub:
         """Requests that changed something, or tried to."""
         return [request for request in self.log if request.call in WRITING]
 
-    def fault(self, call: str, path: str) -> Fault | None:
-        """The fault that hits this request, counted."""
+    def arrived(self, request: Request, path: str) -> Fault | None:
+        """Log a request; the fault that hits it, counted.
+
+        Both at once and before the answer: the log is in the order in which faults were dealt out, and whoever has an
+        answer finds its request there.
+        """
         with self.store.lock:
+            self.log.append(request)
             for fault in self.faults:
-                if fault.call == call and fault.times and path.endswith(fault.path):
+                if fault.call == request.call and fault.times and path.endswith(fault.path):
                     if fault.skip:
                         fault.skip -= 1
                         return None

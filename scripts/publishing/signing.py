@@ -17,6 +17,7 @@ from pathlib import Path
 
 from eval.config import ROOT
 from eval.errors import Refused, UserError
+from eval.programs import SSH_KEYGEN, how_to_install
 from scripts.publishing.committed import git
 
 NAMESPACE = "review@securecli-tuner"
@@ -100,7 +101,8 @@ def run(*arguments: str, message: bytes = b"") -> subprocess.CompletedProcess[by
             ["ssh-keygen", *arguments], input=message, capture_output=True, timeout=SECONDS, check=False
         )
     except FileNotFoundError:
-        raise UserError("ssh-keygen is missing, and signatures need it: install openssh-client") from None
+        advice = how_to_install([SSH_KEYGEN.package])
+        raise UserError(f"ssh-keygen is missing, and {SSH_KEYGEN.use}: {advice}") from None
     except subprocess.TimeoutExpired:
         raise UserError(f"ssh-keygen gave no answer within {SECONDS} s") from None
 
