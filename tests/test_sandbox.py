@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from eval.errors import UserError
-from eval.sandbox import Execution, Limits, Sandbox, SandboxError, derive, load_fixture, open_sandbox
+from eval.sandbox import Execution, Limits, Sandbox, SandboxError, derive, load_fixture, open_sandbox, pool
 from eval.sandbox.execution import Change, Entry
 from eval.sandbox.fixtures import ICALFA, OWN
 from eval.sandbox.opening import BACKENDS
@@ -223,6 +223,26 @@ def test_nothing_is_left(sandbox: Sandbox) -> None:
     assert not [p for p in psutil.process_iter(["uids"]) if p.info["uids"].real in sandbox.users()]
     assert [psutil.Process(worker).num_fds() for worker in sandbox.processes() if worker] == descriptors
     assert Path("/proc/self/mounts").read_text() == mounts
+
+
+def test_machines_that_share_a_kernel_share_no_user_id(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A chroot or a container with a /run of its own sees no lock of the others."""
+    claims = []
+    for name in ("one", "one", "other"):
+        (tmp_path / name).mkdir(exist_ok=True)
+        monkeypatch.setattr(pool, "state_folder", lambda name=name: tmp_path / name)
+        claims.append(pool._claim_uid())
+    assert len({uid for uid, _ in claims}) == 3
+    # Whoever took every name cannot keep a sandbox from opening: the locks decide then.
+    first = claims[0][0]
+    monkeypatch.setattr(pool, "FIRST_UID", first)
+    monkeypatch.setattr(pool, "LAST_UID", first)
+    uid, held = pool._claim_uid()
+    assert uid == first
+    with pytest.raises(SandboxError, match="all 1 sandbox users are in use"):
+        pool._claim_uid()
+    for _, one in [*claims, (uid, held)]:
+        one.close()
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -8,17 +8,18 @@ import fcntl
 import hashlib
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
 from tempfile import NamedTemporaryFile
-from typing import IO, Any
+from typing import Any
 
 from eval.sandbox.as_root import as_root, state_folder
 from eval.sandbox.execution import Execution, Limits, SandboxError
@@ -204,15 +205,33 @@ class _Worker:
         self._lock.close()
 
 
-def _claim_uid() -> tuple[int, IO[str]]:
-    """A user id that no other sandbox holds, and the locked file that says so. Each ordinary user has a set of ids."""
-    folder = state_folder()
+def _claim_uid() -> tuple[int, ExitStack]:
+    """A user id that no other sandbox holds, and what says so until it is closed. Each ordinary user has a set of ids.
+
+    A locked file says it to whoever shares this folder, and a socket's name to a chroot or container that has a /run of
+    its own and the same network: the ids are the kernel's, and one sandbox would kill the processes of the other. An
+    id whose name somebody else took is used only when no other is left, so that nobody can use them all up.
+    """
+    folder, taken = state_folder(), []
     for uid in range(FIRST_UID, LAST_UID + 1):
-        lock = (folder / f"{uid}.lock").open("w")
+        held = ExitStack()
+        lock = held.enter_context((folder / f"{uid}.lock").open("w"))
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            lock.close()
+            held.close()
             continue
-        return uid, lock
-    raise SandboxError(f"all {LAST_UID - FIRST_UID + 1} sandbox users are in use")
+        name = held.enter_context(socket.socket(socket.AF_UNIX))
+        try:
+            name.bind(f"\0securecli-tuner-{os.geteuid()}-{uid}")
+        except OSError:
+            taken.append((uid, held))
+            continue
+        break
+    else:
+        if not taken:
+            raise SandboxError(f"all {LAST_UID - FIRST_UID + 1} sandbox users are in use")
+        uid, held = taken.pop(0)
+    for _, other in taken:
+        other.close()
+    return uid, held
