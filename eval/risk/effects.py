@@ -1,4 +1,19 @@
-"""The effect table (effects.yaml), and how a command's arguments are read by its row.
+"""The utilities (folder utilities/), and how a command's arguments are read by what is written there.
+
+An entry has
+    names         the utilities that share it
+    does          effects: none reads writes deletes network privileges executes persists system
+    operands      roles of the operands in order; `x*` repeats, and roles after it are taken from the end
+    options       one a line: `-o: value [ROLE]` takes a value, `-r: mark NAME` is remembered, `-x: finding RULE`
+    harmless      options without a value that mean nothing here
+    finding       rule of every use, or CHECK? (special.py)
+    looks         verbs (first operands) that only look
+    verbs         rule of a verb, one a line                other-verbs   rule of every verb that is not listed
+    output        where the output comes from: net secret endless
+    stdin         language of a program that it reads from a pipe
+    style         single: options are whole words (`-exec`)
+Roles: ignore read write delete move host pattern command (the rest is a command), code:LANG (a program in LANG;
+code:sh is analysed), rule:RULE (a finding), rule?:CHECK; the others are in roles.py and network.py.
 
 `read_arguments` sorts words into what they mean to the utility: operands by role, values of options by role,
 marks such as `recursive`, and options that are findings by themselves. What the roles then mean is in judge.py.
@@ -6,19 +21,17 @@ Options are read as getopt does: clusters (`-rf`), values attached or apart, `--
 abbreviations (`--recurs`).
 """
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
-from pathlib import Path
+from typing import Any
 
-import yaml
-
+from eval.risk.catalogue import sections
 from eval.risk.words import Word
 
 EFFECTS = {"none", "reads", "writes", "deletes", "network", "privileges", "executes", "persists", "system"}
 ENDS_CLUSTER = {"inplace", "attached"}  # what follows in the word is their value
-FLAG = re.compile(r"(-[^=:!\s]+)([=:!])(\S+)")
+KINDS = {"value", "mark", "finding"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +43,10 @@ class Row:
     lead: tuple[str, ...]
     many: str
     tail: tuple[str, ...]
-    flags: dict[str, tuple[str, str]]
+    options: dict[str, tuple[str, str]]
     rule: str = ""
-    sub: dict[str, str] = field(default_factory=dict)
-    sub_else: str = ""
+    verbs: dict[str, str] = field(default_factory=dict)
+    other_verbs: str = ""
     out: str = ""
     single: bool = False
     stdin: str = ""
@@ -55,46 +68,54 @@ class Use:
 
 @cache
 def table() -> dict[str, Row]:
-    """Every row by utility name."""
+    """Every utility by name. ValueError for a name listed twice or an entry that is not understood."""
     rows: dict[str, Row] = {}
-    for entry in yaml.load((Path(__file__).parent / "effects.yaml").read_text(), Loader=_loader()):
-        for name in entry["cmd"].split():
-            if name in rows:
-                raise ValueError(f"effects.yaml lists {name} twice")
-            rows[name] = _row(name, entry)
+    for section, entries in sections("utilities").items():
+        for entry in entries:
+            names = entry["names"].split()
+            first = _row(names[0], entry, section)
+            for name in names:
+                if name in rows:
+                    raise ValueError(f"utilities/{section}.yaml: {name} is listed twice")
+                rows[name] = replace(first, name=name)
     return rows
 
 
-def _loader() -> type:
-    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-def _row(name: str, entry: dict) -> Row:
+def _row(name: str, entry: dict[str, Any], section: str) -> Row:
     does = frozenset(entry["does"].split())
     if not does <= EFFECTS:
-        raise ValueError(f"effects.yaml: {name} does {sorted(does - EFFECTS)}, which is no effect")
-    roles = entry.get("args", "ignore*").split()
+        raise ValueError(f"utilities/{section}.yaml: {name} does {sorted(does - EFFECTS)}, which is not an effect")
+    roles = entry.get("operands", "ignore*").split()
     many = next((index for index, role in enumerate(roles) if role.endswith("*")), len(roles))
+    options = {option: _option(what, name) for option, what in entry.get("options", {}).items()}
+    options |= dict.fromkeys(entry.get("harmless", "").split(), ("mark", ""))
     return Row(
         name=name,
         does=does,
         lead=tuple(roles[:many]),
         many=roles[many][:-1] if many < len(roles) else "",
         tail=tuple(roles[many + 1 :]),
-        flags={flag: (kind, value) for flag, kind, value in FLAG.findall(entry.get("flags", ""))},
-        rule=entry.get("rule", ""),
-        sub={str(key): value for key, value in entry.get("sub", {}).items()},
-        sub_else=entry.get("sub-else", ""),
-        out=entry.get("out", ""),
+        options=options,
+        rule=entry.get("finding", ""),
+        verbs=dict.fromkeys(entry.get("looks", "").split(), "") | entry.get("verbs", {}),
+        other_verbs=entry.get("other-verbs", ""),
+        out=entry.get("output", ""),
         single=entry.get("style") == "single",
         stdin=entry.get("stdin", ""),
     )
 
 
+def _option(what: str, name: str) -> tuple[str, str]:
+    kind, _blank, rest = what.partition(" ")
+    if kind not in KINDS or not (rest or kind == "value"):
+        raise ValueError(f"utilities/: {name} has an option that is {what!r}, not one of {sorted(KINDS)}")
+    return kind, rest or "ignore"
+
+
 def read_arguments(row: Row, words: Sequence[Word]) -> Use:
     """What each word after the utility's name (words[0]) means."""
     use = Use(row, words[0], words=words)
-    flags, at, end = row.flags, 1, len(words)
+    options, at, end = row.options, 1, len(words)
     operands = use.operands
     commands = "command" in row.lead
     while at < end:
@@ -114,29 +135,29 @@ def read_arguments(row: Row, words: Sequence[Word]) -> Use:
                 return use
             operands.extend(words[at:])
             break
-        at = _read_option(use, flags, words, at, word)
+        at = _read_option(use, options, words, at, word)
     _assign_roles(use)
     return use
 
 
-def _read_option(use: Use, flags: dict[str, tuple[str, str]], words: Sequence[Word], at: int, word: Word) -> int:
+def _read_option(use: Use, options: dict[str, tuple[str, str]], words: Sequence[Word], at: int, word: Word) -> int:
     """One option word; returns the place of the next word to read."""
     text = word.text
-    if text in flags:
-        return _apply(use, flags[text], words, at, word, None)
+    if text in options:
+        return _apply(use, options[text], words, at, word, None)
     if text[:2] == "--" or use.row.single:
         name, equals, value = text.partition("=")
-        if name not in flags and len(name) > 3:
-            longer = [flag for flag in flags if flag.startswith(name) and flag[:2] == "--"]
+        if name not in options and len(name) > 3:
+            longer = [option for option in options if option.startswith(name) and option[:2] == "--"]
             name = longer[0] if len(longer) == 1 else name
-        if name in flags:
-            return _apply(use, flags[name], words, at, word, value if equals else None)
+        if name in options:
+            return _apply(use, options[name], words, at, word, value if equals else None)
         return at
     for index in range(1, len(text)):
-        action = flags.get("-" + text[index])
+        action = options.get("-" + text[index])
         if action is None:
             continue
-        if action[0] == "=":
+        if action[0] == "value":
             return _apply(use, action, words, at, word, text[index + 1 :] or None)
         _apply(use, action, words, at, word, None)
         if action[1] in ENDS_CLUSTER:
@@ -146,9 +167,9 @@ def _read_option(use: Use, flags: dict[str, tuple[str, str]], words: Sequence[Wo
 
 def _apply(use: Use, action: tuple[str, str], words: Sequence[Word], at: int, word: Word, value: str | None) -> int:
     kind, what = action
-    if kind == ":":
+    if kind == "mark":
         use.marks.add(what)
-    elif kind == "!":
+    elif kind == "finding":
         use.rules.append((what, word))
     else:
         if value is None and at < len(words):

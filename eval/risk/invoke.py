@@ -142,7 +142,7 @@ def _known(shell: Context, row: Row, argv: list[Word], stdin: Output) -> Output 
             rule = SPECIAL[rule[:-1]](use, stdin)
         if rule:
             shell.find(rule, word)
-    if row.sub_else or row.sub:
+    if row.other_verbs or row.verbs:
         _subcommand(shell, row, use, argv)
     taint = NET if row.out == "net" else SECRET if row.out == "secret" else 0
     sources = 0
@@ -193,12 +193,12 @@ def _subcommand(shell: Context, row: Row, use: Use, argv: list[Word]) -> None:
     first = next((word for word in use.operands), None)
     if first is None:
         first = argv[1] if len(argv) > 1 else use.name
-    rule = row.sub.get(first.text, row.sub_else)
+    rule = row.verbs.get(first.text, row.other_verbs)
     if first is use.name or first.text.startswith("-"):
-        rule = row.sub.get(first.text, "")
+        rule = row.verbs.get(first.text, "")
     if rule and rule[-1] == "?":
         rule = SPECIAL[rule[:-1]](use, NOTHING)
-    if rule and rule != "ok":
+    if rule:
         shell.find(rule, first)
 
 

@@ -1,4 +1,4 @@
-"""What an operand or an option's value means to its utility: one function a role of effects.yaml.
+"""What an operand or an option's value means to its utility: one function a role of utilities/.
 
 Each takes (walk, use, word, standard input) and records findings; a role that reads returns where its data
 comes from. Roles of network tools are in network.py.

@@ -1,4 +1,4 @@
-"""Rows of the effect table whose finding depends on more than one word: `rule: name?` in effects.yaml.
+"""Rows of the effect table whose finding depends on more than one word: `finding: name?` in utilities/.
 
 Each function sees the whole use and names a rule, or nothing.
 """
