@@ -67,7 +67,7 @@ class _Tar:
         elif kind == "read":
             self.lists.append(word)
         elif kind == "write":
-            write(self.shell, word)
+            write(self.shell, word, False, Output(None))
         elif kind == "runs" and not COMPRESSORS.fullmatch(word.text) and not word.text.isdigit():
             if not re.match(r"(?:echo|dot|bell|ttyout|sleep)\b", word.text):
                 self.shell.find("shell-escape", word)
@@ -167,7 +167,7 @@ def _unpack(shell: Context, use: Use, word: Word, _stdin: Output) -> Output:
 def _seven(shell: Context, use: Use, word: Word, _stdin: Output) -> Output | None:
     verb = use.operands[0].text
     if verb in ("a", "u", "d", "rn", "m", "mf"):
-        write(shell, word)
+        write(shell, word, False, Output(None))
         if verb in ("d", "m", "mf"):
             shell.find("data-loss", word)
         return None

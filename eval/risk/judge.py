@@ -103,7 +103,7 @@ def write(shell: Context, word: Word, append: bool = False, content: Output = NO
         shell.find(rule, word)
         if rule == "startup-file" and content.text:
             shell.suspect_text(content.text, word)
-    elif not append and path not in shell.files and is_below_home(path) and (content.text or "x").strip() == "":
+    elif not append and path not in shell.files and is_below_home(path) and content.text is not None and not content.text.strip():
         shell.find("home-loss", word)
     elif not append and GLOB.search(path) and is_below_home(path):  # all the files that the pattern means
         shell.find("home-loss", word)

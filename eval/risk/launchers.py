@@ -28,7 +28,7 @@ PLAIN = {
     "-help", "--help", "--version", "-version", "-L", "-P", "-H", "-E", "-X", "-s", "-O1", "-O2", "-O3", "-sparse", "-acl",
     "-noxdev", "-local", "-nolocal", "-xattr",
 }  # fmt: skip
-VALUE = {"-regextype", "-f", "-type", "-maxdepth", "-mindepth", "-printf", "-fprintf", "-fls", "-fprint", "-fprint0", "-D", "-files0-from"}
+VALUE = {"-regextype", "-type", "-maxdepth", "-mindepth", "-printf", "-fprintf", "-fls", "-fprint", "-fprint0", "-D", "-files0-from"}
 RUNS = {"-exec", "-execdir", "-ok", "-okdir"}
 CREDENTIAL_NAMES = ("id_rsa", "id_dsa", "id_ed25519", "id_ecdsa", "id_*", ".ssh", "shadow", "*.pem", "*.kdbx", "*.key",
                     ".netrc", ".pgpass", "wp-config.php", "*password*", "*passwd*", "credentials", "*.ovpn", "*.pfx",

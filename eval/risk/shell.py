@@ -270,7 +270,7 @@ class Shell:
     def write_targets(self, targets: Targets, output: Output) -> Output:
         """Judge the files an output goes to; what is left goes on to the pipeline."""
         for word, append, standard in targets:
-            write(self, word, append, output if standard else NOTHING)
+            write(self, word, append, output if standard else UNKNOWN_OUTPUT)
             if standard and word.text not in ("/dev/stdout", "/dev/stderr", "/dev/tty"):
                 output = NOTHING
         return output
