@@ -30,6 +30,7 @@ def analyse(command: str) -> Assessment:
         shell = Shell(command)
         try:
             shell.run(root)
+            shell.finish()
         except TooMuch:
             findings.append(make_finding("too-large", 0, len(command)))
         findings += shell.findings

@@ -6,7 +6,8 @@ from fnmatch import fnmatchcase
 BACKSLASH = re.compile(r"\\(\n?)(.?)", re.DOTALL)
 IN_QUOTES = re.compile(r"\\([$`\"\\])|\\\n")
 BRACES = re.compile(r"\{([^{}\s]*,[^{}\s]*|-?\w+\.\.-?\w+)\}")
-MAX_WORDS = 64
+MAX_WORDS = 256
+SEQUENCE = 64  # of `{1..1000}` so many stand for all
 
 
 def unquote(text: str) -> str:
@@ -20,7 +21,7 @@ def in_quotes(text: str) -> str:
 
 
 def expand_braces(text: str) -> list[str]:
-    """`a{b,c}` as `ab ac` and `{1..3}` as `1 2 3`; at most MAX_WORDS words."""
+    """`a{b,c}` as `ab ac` and `{1..3}` as `1 2 3`; little more than MAX_WORDS words say that there are more."""
     ready: list[str] = []
     waiting = [text]
     while waiting and len(ready) + len(waiting) < MAX_WORDS:
@@ -31,19 +32,19 @@ def expand_braces(text: str) -> list[str]:
             continue
         before, after = current[: found.start()], current[found.end() :]
         waiting = [before + choice + after for choice in _choices(found.group(1))] + waiting
-    return (ready + waiting)[:MAX_WORDS]
+    return ready + waiting
 
 
 def _choices(text: str) -> list[str]:
     if "," in text:
-        return text.split(",")[:MAX_WORDS]
+        return text.split(",")
     first, _dots, last = text.partition("..")
     if first.lstrip("-").isdigit() and last.lstrip("-").isdigit() and len(first + last) < 12:
         low, high = int(first), int(last)
         step = 1 if high >= low else -1
-        return [str(number) for number in range(low, high + step, step)[:MAX_WORDS]]
+        return [str(number) for number in range(low, high + step, step)[:SEQUENCE]]
     if len(first) == len(last) == 1:
-        return [chr(code) for code in range(ord(first), ord(last) + 1)][:MAX_WORDS]
+        return [chr(code) for code in range(ord(first), ord(last) + 1)][:SEQUENCE]
     return [first]
 
 
