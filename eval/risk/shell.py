@@ -40,6 +40,7 @@ class Shell:
     def __init__(self, text: str) -> None:
         self.text = text
         self.span: tuple[int, int] | None = None
+        self.places: tuple[int, ...] | None = None  # of the text's characters in the text as given
         self.variables: dict[str, tuple[str, int]] = {"HOME": ("~", 0), "IFS": (" ", 0), "UID": ("1000", 0)}
         self.arrays: dict[str, list[Word]] = {}
         self.functions: dict[str, tuple[str, Node]] = {}
@@ -69,6 +70,8 @@ class Shell:
         """Record a finding at a place of the current text."""
         if self.span:
             start, end = self.span
+        if self.places:
+            start, end = self.places[start], self.places[end]
         self.findings.append(make_finding(rule, start, end, detail.replace(UNKNOWN, "…")))
 
     # --- scripts inside words ---
@@ -82,12 +85,12 @@ class Shell:
         if syntax.problem:
             self.characters -= 2 * (len(code) + 50)  # it was tried mended, too
             self.find(syntax.problem, word, code)
-        *as_it_stands, root = syntax.roots
-        for tree in as_it_stands:
+        *others, best = syntax.readings
+        for reading in others:
             state = self.snapshot()
-            self.run_node(code, tree, word, stdin)
+            self.run_node(reading.text, reading.root, word, stdin)
             self.restore(state)
-        return self.run_node(code, root, word, stdin)
+        return self.run_node(best.text, best.root, word, stdin)
 
     def run_node(self, text: str, node: Node, word: Word, stdin: Output) -> Output:
         """Run a node of another text; findings point to `word`."""

@@ -14,7 +14,7 @@ from eval.risk.arithmetic import evaluate, subscript
 from eval.risk.catalogue import sections
 from eval.risk.context import Context
 from eval.risk.paths import UNKNOWN
-from eval.risk.words import FILE, MAX_TEXT, NET, NOTHING, RUN, UNKNOWN_OUTPUT, Word
+from eval.risk.words import FILE, MAX_TEXT, NET, NOTHING, UNKNOWN_OUTPUT, Word
 
 HIST_OFF = {"HISTFILE", "HISTSIZE", "HISTFILESIZE", "HISTCONTROL", "HISTIGNORE", "HISTCMD"}
 HISTORY_OFF = ("/dev/null", "0", "")
@@ -24,6 +24,7 @@ ANYBODYS = re.compile(r"/tmp\b|/var/tmp\b|/dev/shm\b|\.{0,2}$|\./?$")
 PROJECT_PROGRAMS = re.compile(r"(?:\./)?(?:[\w.-]+/)*(?:node_modules/\.bin|\.?v?env/bin|vendor/bin)/?$")
 PLACES = {"HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "GIT_DIR", "GIT_COMMON_DIR", "GIT_WORK_TREE", "KUBECONFIG",
           "DOCKER_CONFIG", "CARGO_TARGET_DIR", "GOPATH", "GOBIN", "GOMODCACHE"}  # fmt: skip
+PROMPTS = {"PS0", "PS1", "PS2", "PS4"}  # expanded when they are shown; PS4 by `set -x`
 SUBSCRIPTED = re.compile(r"([A-Za-z_]\w*)\[(.*)\]$", re.DOTALL)
 NAME = re.compile(r"[A-Za-z_]\w*")
 
@@ -81,9 +82,11 @@ def assigned(shell: Context, name: str, word: Word) -> None:
             shell.find("library-injection", word, f"{name}={text}")
         return
     meaning = meaning_of(name)
-    if meaning is None:
+    if name in PROMPTS:
+        shell.expand_text(text, word)
+    elif meaning is None:
         return
-    if meaning.kind == "code":
+    elif meaning.kind == "code":
         shell.find("library-injection", word, f"{name}={text}")
     elif meaning.kind == "options":
         if re.search(meaning.detail, text):
@@ -100,7 +103,7 @@ def assigned(shell: Context, name: str, word: Word) -> None:
 def _is_risky_path(word: Word) -> bool:
     """Whether programs would be found where anybody may put them, or at a place that nobody can tell."""
     if word.text == UNKNOWN:
-        return bool(word.taint & (NET | RUN | FILE))
+        return bool(word.taint & (NET | FILE))
     return any(
         ANYBODYS.match(one) or (one[:1] not in ("/", "~", "$", UNKNOWN) and not PROJECT_PROGRAMS.match(one))
         for one in word.text.split(":")

@@ -198,15 +198,17 @@ def evaluated(shell: Shell, node: Node) -> int:
             taint |= more
             shell.subscript(text, word._replace(text=text, taint=more))
     else:
-        text, taint = flattened(shell, node)
+        text, taint = flattened(shell, node, whole=False)
         shell.evaluate(text.strip("$[]()"), word._replace(text=text, taint=taint))
     shell.leave()
     return taint
 
 
-def flattened(shell: Shell, node: Node) -> tuple[str, int]:
-    """The text of a node with every expansion in it done, at any depth, and where the text comes from."""
-    if node.type in EXPANDED:
+def flattened(shell: Shell, node: Node, whole: bool = True) -> tuple[str, int]:
+    """The text of a node with every expansion in it done, at any depth, and where the text comes from.
+
+    With `whole` the node itself may be one, else only what is in it."""
+    if whole and node.type in EXPANDED:
         text, taint, _split = part(shell, node)
         return text, taint
     if node.type == "subscript":
