@@ -25,7 +25,7 @@ def evaluate(shell: Context, text: str, word: Word) -> None:
         if current in seen or not current:
             continue
         seen.add(current)
-        if taint & NET and current == UNKNOWN:
+        if taint & NET and UNKNOWN in current:
             shell.find("dynamic-code", word, "arithmetic on a text from the network")
         expand_text(shell, current, word)
         for name in NAMES.findall(current):

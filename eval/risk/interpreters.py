@@ -18,6 +18,7 @@ from eval.risk.words import DECODED, FILE, NET, NOTHING, SECRET, SHELL, UNKNOWN_
 
 Result = Output | list[Word]
 MAX_LINES = 64
+OWN_STARTUP = re.compile(r"~/\.(?:bashrc|bash_profile|bash_login|bash_aliases|profile|zshrc|zprofile|zshenv)|/etc/(?:profile|bash\.bashrc)")
 
 
 def run_shell(shell: Context, argv: list[Word], stdin: Output) -> Output:
@@ -60,6 +61,8 @@ def run_shell(shell: Context, argv: list[Word], stdin: Output) -> Output:
     if stdin.taint & NET:
         shell.find("remote-code", argv[0])
     elif stdin.text is not None and UNKNOWN not in stdin.text:
+        if stdin.taint & DECODED:
+            shell.find("encoded-code", argv[0])
         state = shell.snapshot()
         output = shell.run_text(stdin.text, argv[0])
         shell.restore(state)
@@ -75,6 +78,8 @@ def run_shell(shell: Context, argv: list[Word], stdin: Output) -> Output:
 
 def _script(shell: Context, word: Word, stdin: Output) -> Output:
     """The text of `-c` or eval. What is unknown in it matters where a command's name would be."""
+    if word.taint & DECODED:
+        shell.find("encoded-code", word)
     if word.taint & NET:
         shell.find("remote-code", word)
         return UNKNOWN_OUTPUT
@@ -95,6 +100,8 @@ def script_file(shell: Context, word: Word, arguments: list[Word], stdin: Output
     if (content.taint | word.taint) & NET:
         shell.find("remote-code", word)
     elif content.text and UNKNOWN not in content.text:
+        if content.taint & DECODED:
+            shell.find("encoded-code", word)
         shell.set_arguments(arguments)
         return shell.run_text(content.text, word)
     elif content.taint & DECODED:
@@ -115,6 +122,8 @@ def _eval(shell: Context, argv: list[Word], stdin: Output) -> Result:
 
 
 def _source(shell: Context, argv: list[Word], stdin: Output) -> Result:
+    if len(argv) == 2 and OWN_STARTUP.fullmatch(argv[1].text) and place(shell, argv[1]) not in shell.files:
+        return UNKNOWN_OUTPUT  # what every shell of this person reads anyway
     return script_file(shell, argv[1], argv[2:], stdin) if len(argv) > 1 else []
 
 
@@ -142,6 +151,11 @@ def _trap(shell: Context, argv: list[Word], _stdin: Output) -> Result:
 
 def _cd(shell: Context, argv: list[Word], _stdin: Output) -> Result:
     targets = [word for word in argv[1:] if word.text[:1] not in ("-", "+") or len(word.text) == 1]
+    before = shell.directory
+    if before is None and (not targets or targets[0].text[:1] != "/"):
+        for name, content in shell.files.items():  # the same names mean other files there
+            if name[:1] not in ("/", "~"):
+                shell.files[name] = Output(None, content.taint)
     if argv[0].text == "popd":
         shell.directory = None
         return NOTHING
@@ -244,7 +258,7 @@ def _test(shell: Context, argv: list[Word], _stdin: Output) -> Result:
     for before, word in pairwise(argv):
         if before.text in ("-v", "-R") and "[" in word.text:
             shell.subscript(word.text.partition("[")[2].rstrip("]"), word)
-    return UNKNOWN_OUTPUT
+    return NOTHING
 
 
 def _compgen(shell: Context, argv: list[Word], _stdin: Output) -> Result:

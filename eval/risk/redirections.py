@@ -30,6 +30,7 @@ def words_after(nodes: Iterable[Node]) -> list[Node]:
             found += values if _closes(node) else values[1:]
         elif node.type == "heredoc_redirect":
             found += [child for child in node.named_children if child.type in WORDS]
+            found += words_after(child for child in node.named_children if child.type == "file_redirect")
     return found
 
 

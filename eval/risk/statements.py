@@ -36,7 +36,8 @@ def _command(shell: Context, node: Node, stdin: Output) -> Output:
         kind = child.type
         if child.start_byte > end + 1 and SKIPPED.search(shell.text, end, child.start_byte):
             shell.find_at("unparsable", end, child.start_byte, shell.text[end : child.start_byte])
-        end = child.end_byte
+        glued, end = child.start_byte == end and child.start_byte > node.start_byte, child.end_byte
+        before = len(argv)
         if kind == "command_name":  # without a character where only a variable is set
             for inner in child.children if child.text else ():
                 argv += expand(shell, inner)
@@ -48,6 +49,8 @@ def _command(shell: Context, node: Node, stdin: Output) -> Output:
             found.append(child)
         elif kind != "comment" and kind != "ERROR":
             argv += expand(shell, child)
+        if glued and 0 < before < len(argv):  # one word that the grammar cut in two: r`:`m
+            argv[before - 1 : before + 1] = [_glued(argv[before - 1], argv[before])]
     for child in (*words_after(found), *shell.arguments.pop(node.id, ())):
         argv += expand(shell, child)
     if stdin is NOTHING:
@@ -57,12 +60,17 @@ def _command(shell: Context, node: Node, stdin: Output) -> Output:
         stdin, targets = redirects(shell, found, stdin)
     privileged = shell.privileged
     if assignments:
-        before = dict(shell.variables)
+        names = [shell.text[one.start_byte : one.end_byte].split("=")[0].rstrip("+") for one in assignments]
+        outer = {name: shell.variables.get(name) for name in names}
         for one in assignments:
             _assign(shell, one, NOTHING)
         output = invoke(shell, argv, stdin) if argv else NOTHING
-        if argv:
-            shell.variables = before
+        if argv:  # for that command only
+            for name, value in outer.items():
+                if value is None:
+                    shell.variables.pop(name, None)
+                else:
+                    shell.variables[name] = value
     else:
         output = invoke(shell, argv, stdin) if argv else NOTHING
     shell.privileged = privileged
@@ -71,6 +79,10 @@ def _command(shell: Context, node: Node, stdin: Output) -> Output:
     if len(shell.readers) > first:
         run_readers(shell, first)
     return output
+
+
+def _glued(one: Word, two: Word) -> Word:
+    return Word(one.text + two.text, one.taint | two.taint, one.start, two.end)
 
 
 def _redirected(shell: Context, node: Node, stdin: Output) -> Output:
