@@ -18,7 +18,9 @@ from eval.risk.words import DECODED, FILE, NET, NOTHING, SECRET, SHELL, UNKNOWN_
 
 Result = Output | list[Word]
 MAX_LINES = 64
-OWN_STARTUP = re.compile(r"~/\.(?:bashrc|bash_profile|bash_login|bash_aliases|profile|zshrc|zprofile|zshenv)|/etc/(?:profile|bash\.bashrc)")
+OWN_STARTUP = re.compile(
+    r"~/\.(?:bashrc|bash_profile|bash_login|bash_aliases|profile|zshrc|zprofile|zshenv)|/etc/(?:profile|bash\.bashrc)"
+)
 
 
 def run_shell(shell: Context, argv: list[Word], stdin: Output) -> Output:
