@@ -12,7 +12,7 @@ from eval.risk.paths import UNKNOWN
 from eval.risk.words import NET, Word
 
 NAMES = re.compile(r"(?<![\w$])[A-Za-z_]\w*")
-CODE = re.compile(r"\$\(|`|\$\{")
+CODE = re.compile(r"(?<!\\)(?:\\\\)*(?:\$[({]|`)")
 MAX_NAMES = 16
 
 

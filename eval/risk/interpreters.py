@@ -18,6 +18,7 @@ from eval.risk.words import DECODED, FILE, NET, NOTHING, SECRET, SHELL, UNKNOWN_
 
 Result = Output | list[Word]
 MAX_LINES = 64
+STANDARD_INPUT = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 OWN_STARTUP = re.compile(
     r"~/\.(?:bashrc|bash_profile|bash_login|bash_aliases|profile|zshrc|zprofile|zshenv)|/etc/(?:profile|bash\.bashrc)"
 )
@@ -32,7 +33,10 @@ def run_shell(shell: Context, argv: list[Word], stdin: Output) -> Output:
         if text == "--":
             break
         if text[:2] == "--":
-            at += text in ("--rcfile", "--init-file")
+            if text in ("--rcfile", "--init-file") and at < len(argv):  # an interactive shell reads it first
+                if argv[at].text != "/dev/null":
+                    script_file(shell, argv[at], [], NOTHING)
+                at += 1
             continue
         letters = text[1:]
         command = command or "c" in letters
@@ -50,7 +54,7 @@ def run_shell(shell: Context, argv: list[Word], stdin: Output) -> Output:
         output = _script(shell, argv[at], stdin)
         shell.restore(state)
         return output
-    if at < len(argv) and argv[at].text not in ("-", "/dev/stdin") and not from_input:
+    if at < len(argv) and argv[at].text not in ("-", *STANDARD_INPUT) and not from_input:
         state = shell.snapshot()
         output = script_file(shell, argv[at], argv[at + 1 :], stdin)
         shell.restore(state)
@@ -95,10 +99,12 @@ def script_file(shell: Context, word: Word, arguments: list[Word], stdin: Output
     """A script is run or sourced."""
     path = place(shell, word)
     content = shell.files.get(path)
+    if content is None and path in STANDARD_INPUT:
+        content = stdin
     if content is None and path.startswith("/dev/fd/"):
         content = UNKNOWN_OUTPUT
     if content is None:
-        content = stdin if path == "/dev/stdin" else read(shell, word)
+        content = read(shell, word)
     if (content.taint | word.taint) & NET:
         shell.find("remote-code", word)
     elif content.text and UNKNOWN not in content.text:
@@ -246,6 +252,20 @@ def _getopts(shell: Context, argv: list[Word], _stdin: Output) -> Result:
     return NOTHING
 
 
+def _shift(shell: Context, argv: list[Word], _stdin: Output) -> Result:
+    words = shell.arrays.get("@")
+    count = argv[1].text if len(argv) > 1 else "1"
+    if words is None:
+        return NOTHING
+    for number in "123456789":
+        shell.variables.pop(number, None)
+    if count.isdigit():
+        shell.set_arguments(words[int(count) :])
+    else:
+        shell.arrays.pop("@")
+    return NOTHING
+
+
 def _let(shell: Context, argv: list[Word], _stdin: Output) -> Result:
     for word in argv[1:]:
         shell.evaluate(word.text, word)
@@ -376,4 +396,5 @@ BUILTINS: dict[str, Callable[[Context, list[Word], Output], Result]] = {
     "mapfile": _mapfile,
     "readarray": _mapfile,
     "let": _let,
+    "shift": _shift,
 }

@@ -12,7 +12,7 @@ from tree_sitter import Node
 from eval.risk.context import Context
 from eval.risk.judge import read, write
 from eval.risk.paths import UNKNOWN
-from eval.risk.words import NOTHING, UNKNOWN_OUTPUT, Output, Word, backquotes, part, value_of
+from eval.risk.words import NOTHING, UNKNOWN_OUTPUT, Output, Word, backquotes, leftover, part, value_of
 
 Targets = list[tuple[Word, bool, bool]]  # word, appends, gets standard output
 WORDS = {"word", "string", "raw_string", "ansi_c_string", "translated_string", "number", "concatenation", "expansion",
@@ -106,11 +106,11 @@ def heredoc(shell: Context, node: Node) -> Output:
         for child in body.named_children:
             if child.type == "heredoc_content":
                 continue
-            pieces.append(shell.text[at : child.start_byte])
+            pieces.append(leftover(shell, shell.text[at : child.start_byte], at, child.start_byte))
             value, more, _split = part(shell, child)
             pieces.append(value)
             taint, at = taint | more, child.end_byte
-        text = "".join(pieces) + shell.text[at : body.end_byte]
+        text = "".join(pieces) + leftover(shell, shell.text[at : body.end_byte], at, body.end_byte)
         if "`" in text:
             text = backquotes(shell, text, body.start_byte, body.end_byte)
         if "\\" in text:

@@ -169,6 +169,8 @@ def _for(shell: Context, node: Node, stdin: Output) -> Output:
     if name is None or body is None:
         return shell.run_children(node, stdin)
     variable = shell.text[name.start_byte : name.end_byte]
+    if not any(child.type == "in" for child in node.children):  # for x; do
+        values = shell.arrays.get("@", [])
     output = NOTHING
     before = shell.snapshot()
     beyond = [value for value in values[LOOP_VALUES:] if not PLAIN.fullmatch(value.text)]
@@ -246,6 +248,7 @@ def _assign(shell: Context, node: Node, _stdin: Output) -> Output:
     target = shell.text[name.start_byte : name.end_byte]
     if name.type == "subscript":
         target = f"{shell.text[name.start_byte : name.named_children[0].end_byte]}[{_index(shell, name)}]"
+    append = any(child.type == "+=" for child in node.children)
     if value is None:
         text, taint = "", 0
     elif value.type == "array":
@@ -253,11 +256,17 @@ def _assign(shell: Context, node: Node, _stdin: Output) -> Output:
         for item in items:
             if item.text.startswith("[") and "]=" in item.text and target not in shell.associative:
                 shell.subscript(item.text[1:].rpartition("]=")[0], item)
-        shell.arrays[target] = items
-        text, taint = (items[0].text, items[0].taint) if items else ("", 0)
+        if append and (known := shell.arrays.get(target)) is not None:
+            items = known + items
+        elif append:
+            items = []  # to elements that are not known
+        text, taint = (items[0].text, items[0].taint) if items else (UNKNOWN if append else "", 0)
+        assign(shell, target, Word(text, taint, node.start_byte, node.end_byte))
+        if items or not append:
+            shell.arrays[target] = items
+        return NOTHING
     else:
         text, taint = value_of(shell, value)
-    append = any(child.type == "+=" for child in node.children)
     assign(shell, target, Word(text, taint, node.start_byte, node.end_byte), append)
     return NOTHING
 
@@ -387,8 +396,8 @@ STATEMENTS: dict[str, Callable[[Context, Node, Output], Output]] = {
     "test_command": _test,
 } | dict.fromkeys(
     ("string", "concatenation", "command_substitution", "process_substitution", "expansion", "simple_expansion",
-     "arithmetic_expansion", "translated_string", "subscript"), _word,
+     "arithmetic_expansion", "translated_string", "subscript", "regex", "extglob_pattern", "word", "number"), _word,
 ) | dict.fromkeys(
-    ("comment", "word", "raw_string", "number", "variable_name", "test_operator", "extglob_pattern", "regex",
-     "ansi_c_string", "heredoc_start", "heredoc_body", "heredoc_end", "file_descriptor"), _nothing,
+    ("comment", "raw_string", "variable_name", "test_operator", "ansi_c_string", "heredoc_start", "heredoc_body",
+     "heredoc_end", "file_descriptor"), _nothing,
 )  # fmt: skip

@@ -18,6 +18,7 @@ from eval.risk.words import FILE, MAX_TEXT, NET, NOTHING, UNKNOWN_OUTPUT, Word
 
 HIST_OFF = {"HISTFILE", "HISTSIZE", "HISTFILESIZE", "HISTCONTROL", "HISTIGNORE", "HISTCMD"}
 HISTORY_OFF = ("/dev/null", "0", "")
+MAX_LINES = 64  # elements of an array
 INTEGERS = {"RANDOM", "SECONDS", "LINENO"}  # Bash evaluates what is assigned to them
 # A place that anybody may write, or that lies in the working area: programs found there are anybody's.
 ANYBODYS = re.compile(r"/tmp\b|/var/tmp\b|/dev/shm\b|\.{0,2}$|\./?$")
@@ -36,8 +37,8 @@ class Meaning(NamedTuple):
     detail: str = ""
 
 
-def assign(shell: Context, target: str, value: Word, append: bool = False, whole: bool = True) -> None:
-    """Set `target`, a name or `name[subscript]`, to a text. `whole` is false where an array has more elements."""
+def assign(shell: Context, target: str, value: Word, append: bool = False) -> None:
+    """Set `target`, a name or `name[subscript]`, to a text."""
     element = SUBSCRIPTED.match(target)
     name = element.group(1) if element else target
     name = shell.references.get(name, name)
@@ -54,16 +55,22 @@ def assign(shell: Context, target: str, value: Word, append: bool = False, whole
         text, taint = before + text if len(before) < MAX_TEXT else UNKNOWN, taint | more
     if name in shell.integers or name in INTEGERS:
         evaluate(shell, text, value)
-    if element is not None or not whole:
-        if element is not None:
-            shell.arrays.pop(name, None)
-        if element is not None and element.group(2) != "0":
-            before, more = shell.variables.get(name, (UNKNOWN, 0))
-            shell.variables.setdefault(name, (UNKNOWN, 0))
-            shell.variables[name] = (before, more | taint)
+    if element is not None:
+        _set_element(shell, name, element.group(2), value)
+        if element.group(2) != "0":
+            shell.variables.setdefault(name, (UNKNOWN, taint))
             return
     shell.variables[name] = (text, taint)
     assigned(shell, name, value._replace(text=text, taint=taint))
+
+
+def _set_element(shell: Context, name: str, index: str, value: Word) -> None:
+    """Set one element of an array; with a gap or an unknown place the whole is unknown."""
+    items = list(shell.arrays.get(name, [] if index == "0" else [value] * MAX_LINES))
+    if index.isdigit() and int(index) <= len(items) < MAX_LINES:
+        shell.arrays[name] = [*items[: int(index)], value, *items[int(index) + 1 :]]
+    else:
+        shell.arrays.pop(name, None)
 
 
 def assigned(shell: Context, name: str, word: Word) -> None:

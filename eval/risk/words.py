@@ -178,12 +178,13 @@ def part(shell: Shell, node: Node) -> tuple[str, int, bool]:
         return f"/dev/fd/{start}", output.taint, False
     if kind in ("arithmetic_expansion", "subscript"):
         return (UNKNOWN if kind == "arithmetic_expansion" else shell.text[start:end]), evaluated(shell, node), False
-    if kind in ("array", "binary_expression", "regex", "extglob_pattern"):
+    if kind in ("regex", "extglob_pattern"):  # the grammar leaves what is in a pattern as text
+        shell.expand_text(shell.text[start:end], Word("", 0, start, end))
+    if node.named_children:
         shell.enter()
         for child in node.named_children:
             part(shell, child)
         shell.leave()
-        return shell.text[start:end], 0, False
     return shell.text[start:end], 0, False
 
 
@@ -215,7 +216,8 @@ def flattened(shell: Shell, node: Node, whole: bool = True) -> tuple[str, int]:
         evaluated(shell, node)
     children = node.named_children
     if not children:
-        return shell.text[node.start_byte : node.end_byte], 0
+        text, taint, _split = part(shell, node)
+        return text, taint
     pieces, taint, at = [], 0, node.start_byte
     shell.enter()
     for child in children:
@@ -245,19 +247,26 @@ def backquotes(shell: Shell, text: str, start: int, end: int) -> str:
     return BACKQUOTES.sub(one, text)
 
 
+def leftover(shell: Shell, text: str, start: int, end: int) -> str:
+    """A text in which the grammar saw nothing to expand. It misses some, as where a line starts with a tab."""
+    if "$" in text or "`" in text:
+        shell.expand_text(text, Word("", 0, start, end))
+    return text
+
+
 def _string(shell: Shell, node: Node) -> tuple[str, int]:
     """A double-quoted string. The grammar leaves some white space out of its nodes: gaps come from the text."""
     children = node.named_children
     at, end = node.start_byte + 1, node.end_byte - 1
     if not children:
-        return in_quotes(shell.text[at:end]), 0
+        return in_quotes(leftover(shell, shell.text[at:end], at, end)), 0
     pieces: list[str] = []
     taint = size = 0
     shell.enter()
     for child in children:
         if child.type == "string_content":
             continue
-        pieces.append(in_quotes(shell.text[at : child.start_byte]))
+        pieces.append(in_quotes(leftover(shell, shell.text[at : child.start_byte], at, child.start_byte)))
         text, more, _split = part(shell, child)
         pieces.append(text)
         size += len(text)
@@ -265,7 +274,7 @@ def _string(shell: Shell, node: Node) -> tuple[str, int]:
         at = child.end_byte
         if size > MAX_TEXT:
             pieces, size = [UNKNOWN], 0
-    pieces.append(in_quotes(shell.text[at:end]))
+    pieces.append(in_quotes(leftover(shell, shell.text[at:end], at, end)))
     shell.leave()
     return "".join(pieces), taint
 
