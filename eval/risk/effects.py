@@ -197,9 +197,7 @@ def _assign_roles(use: Use) -> None:
     lead, tail = row.lead, row.tail
     if "replaces" in use.marks:
         lead, tail = (lead, ()) if tail else (lead[1:], tail)
-    elif lead and lead[0].startswith("code:") and any(role.startswith("code:") for role, _word in use.found):
-        lead = lead[1:]
-    elif lead and lead[0] == "pattern" and any(role == "pattern" for role, _word in use.found):
+    elif (lead and lead[0].startswith("code:") and any(role.startswith("code:") for role, _word in use.found)) or (lead and lead[0] == "pattern" and any(role == "pattern" for role, _word in use.found)):
         lead = lead[1:]
     use.found += zip(lead, operands, strict=False)
     operands = operands[len(lead) :]

@@ -11,14 +11,15 @@ from eval.risk.archives import archive
 from eval.risk.context import Context
 from eval.risk.effects import Row, Use, read_arguments, table
 from eval.risk.filters import filtered
-from eval.risk.interpreters import BUILTINS, run_shell
 from eval.risk.git import changes_files
-from eval.risk.judge import assigned, forget, place, write
+from eval.risk.interpreters import BUILTINS, run_shell
+from eval.risk.judge import forget, place, write
 from eval.risk.languages import code, from_stdin, sed
 from eval.risk.launchers import find_action, parallel_text, xargs_words
 from eval.risk.paths import GLOB, UNKNOWN, program_name
 from eval.risk.roles import ROLES
 from eval.risk.special import SPECIAL
+from eval.risk.variables import assigned
 from eval.risk.words import DECODED, ENDLESS, NET, NOTHING, SECRET, SHELL, UNKNOWN_OUTPUT, Output, Word
 
 SHELLS = {"sh", "bash", "dash", "ash", "ksh", "zsh", "csh", "tcsh", "fish", "rbash", "mksh"}
@@ -61,6 +62,11 @@ def _invoke(shell: Context, argv: list[Word], stdin: Output, direct: bool) -> Ou
             return _program(shell, argv, stdin)
         if utility in SHELLS:
             return run_shell(shell, argv, stdin)
+        if utility == "coproc" and len(argv) > 1:  # beside the shell: what it will be sent is not known
+            if any(word.text == "{" for word in argv):
+                shell.find("unparsable", argv[0], "coproc NAME {")
+            argv, stdin = argv[1:], UNKNOWN_OUTPUT
+            continue
         builtin = BUILTINS.get(utility)
         if builtin is not None:
             result = builtin(shell, argv, stdin)

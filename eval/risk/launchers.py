@@ -19,7 +19,7 @@ NARROWS = {
     "-inum",
     "-mtime", "-ctime", "-Btime", "-Bmin", "-flags", "-xattrname", "-mnewer", "-atime", "-mmin", "-cmin", "-amin", "-newer", "-anewer", "-cnewer", "-size", "-user", "-group",
     "-uid", "-gid", "-perm", "-links", "-samefile", "-used", "-fstype", "-newermt", "-newerct", "-newerat", "-xtype",
-    "-context", "-fstype",
+    "-context",
 }  # fmt: skip
 NO_VALUE = {"-empty", "-nouser", "-nogroup", "-executable", "-readable", "-writable"}
 PLAIN = {
@@ -127,7 +127,7 @@ def _executes(shell: Context, argv: list[Word], at: int, roots: list[Word], narr
     while end < len(argv) and argv[end].text not in (";", "+"):
         end += 1
     words = argv[at:end]
-    for root in roots[:4] if words else ():
+    for root in _worst_first(shell, roots)[:4] if words else ():
         path = _listed(shell, root, narrow)
         if narrow and name and not any(letter in name for letter in "*?[/"):
             path = f"{path}/{name}"
@@ -137,6 +137,11 @@ def _executes(shell: Context, argv: list[Word], at: int, roots: list[Word], narr
         ]
         run(replaced, NOTHING)
     return end + 1
+
+
+def _worst_first(shell: Context, roots: list[Word]) -> list[Word]:
+    """Places of the system before those of the working area: not all of many are tried."""
+    return sorted(roots, key=lambda root: not is_critical_tree(place(shell, root)))
 
 
 def xargs_words(shell: Context, argv: list[Word], stdin: Output) -> list[Word]:
@@ -182,5 +187,7 @@ def parallel_text(rest: list[Word], stdin: Output) -> str:
 def _input_words(stdin: Output) -> list[str]:
     if stdin.text:
         words = stdin.text.replace("\0", " ") if "\0" in stdin.text else stdin.text
-        return words.split()[:MAX_INPUT_WORDS]
+        found = words.split()
+        beyond = [word for word in found[MAX_INPUT_WORDS:] if word[:1] in ("/", "~", "-", ".", "*")]
+        return found[:MAX_INPUT_WORDS] + beyond[:MAX_INPUT_WORDS]
     return list(stdin.paths) or [UNKNOWN]

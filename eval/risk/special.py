@@ -16,8 +16,7 @@ READ_ONLY = {"status", "list-units", "list-unit-files", "show", "is-active", "is
 "list-timers", "help",
              "list", "print", "list-dependencies", "--status-all", "blame", "get-default", "--version", "--list",
              "info", "list-sockets", "list-jobs", "list-machines", "is-system-running", "show-environment", "ls", "logs", "log",
-             "tail", "desc", "jlist", "prettylist", "avail", "pid", "list-paths", "list-automounts", "whoami", "blame",
-             "print-disabled", "print-cache", "version"}  # fmt: skip
+             "tail", "desc", "jlist", "prettylist", "avail", "pid", "list-paths", "list-automounts", "whoami", "print-disabled", "print-cache", "version"}  # fmt: skip
 STOPS = {"stop", "disable", "mask", "kill", "unload", "remove"}
 DEFENCES = re.compile(
     r"audit|apparmor|selinux|firewall|ufw|iptables|nftables|rsyslog|syslog|falcon|wazuh|ossec|osquery|clamav|fail2ban|crowdsec|mdatp|sentinel|cbagent|journald"
