@@ -1,20 +1,22 @@
 """Every utility does what its entry says: findings of use, of options, and roles of operands."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from eval.risk import analyse
 from eval.risk.catalogue import sections
-from eval.risk.effects import EFFECTS, KINDS, Row, read_arguments, table
+from eval.risk.effects import Row, read_arguments, table
 from eval.risk.findings import rules
 from eval.risk.roles import ROLES
 from eval.risk.special import SPECIAL
+from eval.risk.utilities import EFFECTS, KINDS
 from eval.risk.words import Word
 
 ENTRIES: list[dict[str, Any]] = [entry for entries in sections("utilities").values() for entry in entries]
 KEYS = {"names", "does", "operands", "options", "harmless", "finding", "looks", "verbs", "other-verbs", "output"}
-KEYS |= {"stdin", "style"}
+KEYS |= {"stdin", "style", "unlisted", "globals", "about"}
 # A value for a role that must lead to this finding, whatever the utility.
 PROBES = {
     "read": ("/etc/shadow", "credential-read"),
@@ -47,7 +49,37 @@ def test_the_table_is_large_and_names_each_utility_once() -> None:
 
 def options(entry: dict[str, Any]) -> list[tuple[str, str, str]]:
     """(option, kind, what) of an entry."""
-    return [(option, *what.partition(" ")[::2]) for option, what in entry.get("options", {}).items()]
+    return [(option, *what.removesuffix("replaces").strip().partition(" ")[::2]) for option, what in all_options(entry)]
+
+
+def all_options(entry: dict[str, Any]) -> list[tuple[str, str]]:
+    return list(entry.get("options", {}).items())
+
+
+def below(entry: dict[str, Any], name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every verb that has an entry of its own, with the words that lead to it."""
+    for key, verb in entry.get("verbs", {}).items():
+        if isinstance(verb, dict):
+            first = f"{name} {key.split(',')[0].strip()}"
+            yield first, verb
+            yield from below(verb, first)
+
+
+VERBS = [found for entry in ENTRIES for found in below(entry, entry["names"].split()[0])]
+
+
+@pytest.mark.parametrize(("words", "verb"), VERBS, ids=lambda value: value if isinstance(value, str) else "")
+def test_a_verb_does_what_its_entry_says(words: str, verb: dict[str, Any]) -> None:
+    assert set(verb) <= KEYS - {"names", "does"}
+    for option, kind, what in options(verb):
+        if kind == "finding":
+            assert what in rules() and what in found(f"{words} {option} x"), f"{words} {option}"
+        if kind == "value" and what in PROBES:
+            value, rule = PROBES[what]
+            assert rule in found(f"{words} {option} '{value}' x"), f"{words} {option}"
+        if what.startswith("rule:"):
+            between = "=" if kind == "attached" else " "
+            assert what[5:] in found(f"{words} {option}{between}x y"), f"{words} {option}"
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=first_name)
@@ -58,7 +90,8 @@ def test_an_entry_is_well_formed(entry: dict[str, Any]) -> None:
     assert {kind for _option, kind, _what in options(entry)} <= KINDS
     named = [what for _option, kind, what in options(entry) if kind == "finding"]
     named += [what[5:] for _option, _kind, what in options(entry) if what.startswith("rule:")]
-    named += [*entry.get("verbs", {}).values()]
+    named += [verb for verb in entry.get("verbs", {}).values() if isinstance(verb, str)]
+    named += [verb["finding"] for _words, verb in below(entry, "") if "finding" in verb]
     named += [rule for rule in (entry.get("finding"), entry.get("other-verbs")) if rule]
     for rule in named:
         assert rule.removesuffix("?") in (SPECIAL if rule.endswith("?") else rules()), rule
@@ -107,21 +140,30 @@ def test_operands_have_their_role(entry: dict[str, Any]) -> None:
             assert rule in found(" ".join(words)), f"{words}"
 
 
-@pytest.mark.parametrize("entry", [one for one in ENTRIES if "other-verbs" in one], ids=first_name)
+@pytest.mark.parametrize("entry", [one for one in ENTRIES if "looks" in one or "verbs" in one], ids=first_name)
 def test_verbs(entry: dict[str, Any]) -> None:
     name = first_name(entry)
-    for verb in entry.get("looks", "").split():
-        assert analyse(f"{name} {verb}").verdict == "allow", verb
+    for verb in entry.get("looks", "").split(","):
+        assert analyse(f"{name} {verb.strip()}").verdict == "allow", verb
     for verb, rule in entry.get("verbs", {}).items():
-        if not rule.endswith("?"):
-            assert rule in found(f"{name} {verb} x"), verb
-    assert entry["other-verbs"] in found(f"{name} nosuchverb x")
+        if isinstance(rule, str) and not rule.endswith("?"):
+            assert all(rule in found(f"{name} {one.strip()} x") for one in verb.split(",")), verb
+    if "other-verbs" in entry and not entry["other-verbs"].endswith("?"):
+        assert entry["other-verbs"] in found(f"{name} nosuchverb x")
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=first_name)
+def test_an_option_that_is_not_listed_is_not_understood(entry: dict[str, Any]) -> None:
+    name = first_name(entry)
+    harmless = entry.get("unlisted") in ("harmless", "reads") or name in {"dd", "read"}
+    assert ("unknown-option" in found(f"{name} --nosuchoption x")) != harmless
 
 
 def test_every_role_is_known() -> None:
     for one in table().values():
-        named = {*one.lead, *one.tail, one.many} | {what for kind, what in one.options.values() if kind == "value"}
-        for role in named - set(ROLES) - {"", "command", "pattern", "archive"}:
+        valued = {what.rstrip("!") for kind, what in one.options.values() if kind in ("value", "attached")}
+        named = {*one.lead, *one.tail, one.many} | {what.removeprefix("pair ") for what in valued}
+        for role in named - set(ROLES) - {"", "command", "pattern", "archive", "pair", "rest"}:
             assert role.startswith(("code:", "rule:")) or role.removeprefix("rule?:") in SPECIAL, (one.name, role)
 
 

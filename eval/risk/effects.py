@@ -1,55 +1,24 @@
-"""The utilities (folder utilities/), and how a command's arguments are read by what is written there.
-
-An entry has
-    names         the utilities that share it
-    does          effects: none reads writes deletes network privileges executes persists system
-    operands      roles of the operands in order; `x*` repeats, and roles after it are taken from the end
-    options       one a line: `-o: value [ROLE]` takes a value, `-r: mark NAME` is remembered, `-x: finding RULE`
-    harmless      options without a value that mean nothing here
-    finding       rule of every use, or CHECK? (special.py)
-    looks         verbs (first operands) that only look
-    verbs         rule of a verb, one a line                other-verbs   rule of every verb that is not listed
-    output        where the output comes from: net secret endless
-    stdin         language of a program that it reads from a pipe
-    style         single: options are whole words (`-exec`)
-Roles: ignore read write delete move host pattern command (the rest is a command), code:LANG (a program in LANG;
-code:sh is analysed), rule:RULE (a finding), rule?:CHECK; the others are in roles.py and network.py.
+"""How a command's arguments are read by its utility's entry (utilities.py says what an entry may hold).
 
 `read_arguments` sorts words into what they mean to the utility: operands by role, values of options by role,
 marks such as `recursive`, and options that are findings by themselves. What the roles then mean is in judge.py.
 Options are read as getopt does: clusters (`-rf`), values attached or apart, `--`, and GNU's unambiguous
-abbreviations (`--recurs`).
+abbreviations (`--recurs`). An option that is not listed is not understood: `unknown-option`, unless the entry says
+that no option of the utility does harm.
 """
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from functools import cache
-from typing import Any
+from dataclasses import dataclass, field
 
-from eval.risk.catalogue import sections
+from eval.risk.utilities import Action, Row, table
 from eval.risk.words import Word
 
-EFFECTS = {"none", "reads", "writes", "deletes", "network", "privileges", "executes", "persists", "system"}
-ENDS_CLUSTER = {"inplace", "attached"}  # what follows in the word is their value
-KINDS = {"value", "mark", "finding"}
+__all__ = ["Row", "Use", "read_arguments", "table"]
 
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One utility: what it does, the roles of its operands and options, and findings of its use."""
-
-    name: str
-    does: frozenset[str]
-    lead: tuple[str, ...]
-    many: str
-    tail: tuple[str, ...]
-    options: dict[str, tuple[str, str]]
-    rule: str = ""
-    verbs: dict[str, str] = field(default_factory=dict)
-    other_verbs: str = ""
-    out: str = ""
-    single: bool = False
-    stdin: str = ""
+ENDS_CLUSTER = {"inplace"}  # what follows in the word is its value
+MODE = re.compile(r"-[rwxXstugo,=+-]+$")
+ATTRIBUTES = re.compile(r"-[aAcCdDeFijmPsStTux]+$")
 
 
 @dataclass(slots=True)
@@ -66,98 +35,114 @@ class Use:
     words: Sequence[Word] = ()
 
 
-@cache
-def table() -> dict[str, Row]:
-    """Every utility by name. ValueError for a name listed twice or an entry that is not understood."""
-    rows: dict[str, Row] = {}
-    for section, entries in sections("utilities").items():
-        for entry in entries:
-            names = entry["names"].split()
-            first = _row(names[0], entry, section)
-            for name in names:
-                if name in rows:
-                    raise ValueError(f"utilities/{section}.yaml: {name} is listed twice")
-                rows[name] = replace(first, name=name)
-    return rows
-
-
-def _row(name: str, entry: dict[str, Any], section: str) -> Row:
-    does = frozenset(entry["does"].split())
-    if not does <= EFFECTS:
-        raise ValueError(f"utilities/{section}.yaml: {name} does {sorted(does - EFFECTS)}, which is not an effect")
-    roles = entry.get("operands", "ignore*").split()
-    many = next((index for index, role in enumerate(roles) if role.endswith("*")), len(roles))
-    options = {option: _option(what, name) for option, what in entry.get("options", {}).items()}
-    options |= dict.fromkeys(entry.get("harmless", "").split(), ("mark", ""))
-    return Row(
-        name=name,
-        does=does,
-        lead=tuple(roles[:many]),
-        many=roles[many][:-1] if many < len(roles) else "",
-        tail=tuple(roles[many + 1 :]),
-        options=options,
-        rule=entry.get("finding", ""),
-        verbs=dict.fromkeys(entry.get("looks", "").split(), "") | entry.get("verbs", {}),
-        other_verbs=entry.get("other-verbs", ""),
-        out=entry.get("output", ""),
-        single=entry.get("style") == "single",
-        stdin=entry.get("stdin", ""),
-    )
-
-
-def _option(what: str, name: str) -> tuple[str, str]:
-    kind, _blank, rest = what.partition(" ")
-    if kind not in KINDS or not (rest or kind == "value"):
-        raise ValueError(f"utilities/: {name} has an option that is {what!r}, not one of {sorted(KINDS)}")
-    return kind, rest or "ignore"
-
-
 def read_arguments(row: Row, words: Sequence[Word]) -> Use:
-    """What each word after the utility's name (words[0]) means."""
+    """What each word after the utility's name (words[0]) means. `Use.row` is the verb's entry where it has one."""
     use = Use(row, words[0], words=words)
-    options, at, end = row.options, 1, len(words)
-    operands = use.operands
+    at = 1
+    if row.verbs:
+        at = _read_verb(use, words)
+    _read_words(use, words, at)
+    _assign_roles(use)
+    return use
+
+
+def _read_words(use: Use, words: Sequence[Word], at: int) -> None:
+    row = use.row
+    options, end, operands = row.options, len(words), use.operands
     commands = "command" in row.lead
+    modes = _modes(row)
+    remote = row.lead[-1:] == ("remote",)  # `ssh host command -with its options`
     while at < end:
+        if remote and len(operands) == len(row.lead):
+            operands.extend(words[at:])
+            return
         word = words[at]
         text = word.text
         at += 1
-        if text[:1] != "-" or text == "-":
+        if text[:1] != "-" or text == "-" or (modes is not None and not operands and modes.match(text)):
             role = row.lead[len(operands)] if len(operands) < len(row.lead) else row.many
             if role == "command":
                 use.rest = list(words[at - 1 :])
-                return use
+                return
             operands.append(word)
             continue
         if text == "--":
             if commands and len(operands) + 1 >= len(row.lead):
                 use.rest = list(words[at:])
-                return use
+                return
             operands.extend(words[at:])
-            break
+            return
         at = _read_option(use, options, words, at, word)
-    _assign_roles(use)
-    return use
 
 
-def _read_option(use: Use, options: dict[str, tuple[str, str]], words: Sequence[Word], at: int, word: Word) -> int:
+def _modes(row: Row) -> re.Pattern[str] | None:
+    """The form of a first operand that begins with `-`: `chmod -x`, `chattr -i`."""
+    if row.lead[:1] == ("mode",):
+        return MODE
+    return ATTRIBUTES if row.lead[:1] == ("attributes",) else None
+
+
+def _read_verb(use: Use, words: Sequence[Word]) -> int:
+    """Find the verb behind the options that may stand before it; returns the place of the next word to read."""
+    row, at, path, place, found, behind = use.row, 1, "", 0, "", 1
+    first, before = None, (len(use.found), len(use.rules))
+    while at < len(words):
+        word = words[at]
+        if word.text[:1] == "-" and len(word.text) > 1:
+            if word.text == "--" or found:
+                break
+            at = _read_option(use, row.options, words, at + 1, word)
+            continue
+        if first is None:
+            first, behind = word, at + 1
+        path = f"{path} {word.text}" if path else word.text
+        at += 1
+        if path in row.verbs:
+            found, place = path, at
+        if path not in row.verb_starts:
+            break
+    if not found:
+        if row.other_verbs and first is not None:
+            use.rules.append((row.other_verbs, first))
+            use.marks.add("judged")
+            return behind
+        del use.found[before[0] :], use.rules[before[1] :]  # they are read again, as the utility's own
+        return 1
+    verb, word = row.verbs[found], words[place - 1]
+    if isinstance(verb, str):
+        use.rules.append((verb, word))
+        use.marks.add("judged")
+        return place
+    use.row = verb
+    if not verb.verbs:
+        return place
+    return place - 1 + _read_verb(use, words[place - 1 :])
+
+
+def _read_option(use: Use, options: dict[str, Action], words: Sequence[Word], at: int, word: Word) -> int:
     """One option word; returns the place of the next word to read."""
-    text = word.text
+    text, row = word.text, use.row
     if text in options:
         return _apply(use, options[text], words, at, word, None)
-    if text[:2] == "--" or use.row.single:
+    if text[:2] == "--" or row.single:
         name, equals, value = text.partition("=")
-        if name not in options and len(name) > 3:
-            longer = [option for option in options if option.startswith(name) and option[:2] == "--"]
-            name = longer[0] if len(longer) == 1 else name
+        if name not in options and text[:2] == "--":
+            name = _abbreviated(options, name)
         if name in options:
             return _apply(use, options[name], words, at, word, value if equals else None)
+        for start in row.starts:
+            if text.startswith(start):
+                return _apply(use, options[f"{start}*"], words, at, word, text[len(start) :])
+        _unlisted(use, word, value)
         return at
     for index in range(1, len(text)):
-        action = options.get("-" + text[index])
+        letter = text[index]
+        action = options.get("-" + letter)
         if action is None:
+            if not letter.isdigit():
+                _unlisted(use, word, "")
             continue
-        if action[0] == "value":
+        if action[0] in ("value", "attached"):
             return _apply(use, action, words, at, word, text[index + 1 :] or None)
         _apply(use, action, words, at, word, None)
         if action[1] in ENDS_CLUSTER:
@@ -165,17 +150,35 @@ def _read_option(use: Use, options: dict[str, tuple[str, str]], words: Sequence[
     return at
 
 
-def _apply(use: Use, action: tuple[str, str], words: Sequence[Word], at: int, word: Word, value: str | None) -> int:
+def _abbreviated(options: dict[str, Action], name: str) -> str:
+    """The option that a GNU abbreviation means: the only one, or one of several that mean the same."""
+    longer = [option for option in options if option.startswith(name)] if len(name) > 2 else []
+    return longer[0] if longer and all(options[one] == options[longer[0]] for one in longer) else name
+
+
+def _unlisted(use: Use, word: Word, value: str) -> None:
+    if not use.row.unlisted and "judged" not in use.marks:
+        use.rules.append(("unknown-option", word))
+    elif use.row.unlisted == "reads" and value:  # it may be the name of a file
+        use.found.append(("read", Word(value, word.taint, word.start, word.end)))
+
+
+def _apply(use: Use, action: Action, words: Sequence[Word], at: int, word: Word, value: str | None) -> int:
     kind, what = action
     if kind == "mark":
         use.marks.add(what)
     elif kind == "finding":
         use.rules.append((what, word))
     else:
-        if value is None and at < len(words):
+        if what.startswith("pair"):  # a name, then a value
+            at, what = at + 1, what[5:] or "ignore"
+        if value is None and kind == "value" and at < len(words):
             found, at = words[at], at + 1
         else:
             found = Word(value or "", word.taint, word.start, word.end)
+        if what[-1] == "!":
+            use.marks.add("replaces")
+            what = what[:-1]
         if what.startswith("rule:"):
             use.rules.append((what[5:], word))
         elif what.startswith("rule?:"):
@@ -191,15 +194,16 @@ def _apply(use: Use, action: tuple[str, str], words: Sequence[Word], at: int, wo
 
 def _assign_roles(use: Use) -> None:
     row, operands = use.row, use.operands
-    if row.lead:
-        explicit = {"pattern", "code:awk", "code:file"} & {role for role, _word in use.found}
-        inline = any(role.startswith("code:") for role, _word in use.found)
-        lead = row.lead[1:] if row.lead[0] in explicit or (inline and row.lead[0].startswith("code:")) else row.lead
-        use.found += zip(lead, operands, strict=False)
-        operands = operands[len(lead) :]
-    if row.tail and len(operands) > 1:
-        split = len(operands) - len(row.tail)
+    lead, tail = row.lead, row.tail
+    if "replaces" in use.marks:
+        lead, tail = (lead, ()) if tail else (lead[1:], tail)
+    elif (lead and lead[0].startswith("code:") and any(role.startswith("code:") for role, _word in use.found)) or (lead and lead[0] == "pattern" and any(role == "pattern" for role, _word in use.found)):
+        lead = lead[1:]
+    use.found += zip(lead, operands, strict=False)
+    operands = operands[len(lead) :]
+    if tail and len(operands) > 1:
+        split = len(operands) - len(tail)
         use.found += [(row.many, word) for word in operands[:split]]
-        use.found += zip(row.tail, operands[split:], strict=False)
+        use.found += zip(tail, operands[split:], strict=False)
     elif row.many and row.many != "ignore":
         use.found += [(row.many, word) for word in operands]

@@ -11,8 +11,9 @@ from eval.risk.archives import archive
 from eval.risk.context import Context
 from eval.risk.effects import Row, Use, read_arguments, table
 from eval.risk.filters import filtered
+from eval.risk.git import changes_files
 from eval.risk.interpreters import BUILTINS, run_shell
-from eval.risk.judge import place, write
+from eval.risk.judge import forget, place, write
 from eval.risk.languages import code, from_stdin, sed
 from eval.risk.launchers import find_action, parallel_text, xargs_words
 from eval.risk.paths import GLOB, UNKNOWN, program_name
@@ -137,8 +138,11 @@ def _known(shell: Context, row: Row, argv: list[Word], stdin: Output) -> Output 
         return archive(shell, argv, stdin)
     if row.name in ("sed", "gsed"):
         return _sed(shell, row, argv, stdin)
+    if _asks_about(row, argv):
+        return UNKNOWN_OUTPUT
     known = filtered(argv, stdin)
     use = read_arguments(row, argv)
+    row = use.row
     if row.rule:
         rule = SPECIAL[row.rule[:-1]](use, stdin) if row.rule[-1] == "?" else row.rule
         if rule:
@@ -148,8 +152,6 @@ def _known(shell: Context, row: Row, argv: list[Word], stdin: Output) -> Output 
             rule = SPECIAL[rule[:-1]](use, stdin)
         if rule:
             shell.find(rule, word)
-    if row.other_verbs or row.verbs:
-        _subcommand(shell, row, use, argv)
     taint = NET if row.out == "net" else SECRET if row.out == "secret" else 0
     sources = 0
     for role, word in use.found:
@@ -170,8 +172,10 @@ def _known(shell: Context, row: Row, argv: list[Word], stdin: Output) -> Output 
                 taint |= output.taint
                 if role == "read" and row.name == "cat" and output.text is not None and len(use.found) == 1:
                     known = output.text
+    if shell.files and row.name in CHANGES_FILES and (row.name != "git" or changes_files(use)):
+        forget(shell, place(shell, use.name._replace(text=".")))
     if row.stdin and stdin.text:
-        shell.run_text(stdin.text, use.name)
+        _obeys(shell, use, stdin)
     if "shell" in use.marks and row.name in ("sudo", "doas") and not use.rest:
         shell.privileged = True
         return run_shell(shell, argv[:1], stdin)
@@ -195,17 +199,20 @@ def _known(shell: Context, row: Row, argv: list[Word], stdin: Output) -> Output 
     return Output(None, taint, _passed(row, use, stdin))
 
 
-def _subcommand(shell: Context, row: Row, use: Use, argv: list[Word]) -> None:
-    first = next((word for word in use.operands), None)
-    if first is None:
-        first = argv[1] if len(argv) > 1 else use.name
-    rule = row.verbs.get(first.text, row.other_verbs)
-    if first is use.name or first.text.startswith("-"):
-        rule = row.verbs.get(first.text, "")
-    if rule and rule[-1] == "?":
-        rule = SPECIAL[rule[:-1]](use, NOTHING)
-    if rule:
-        shell.find(rule, first)
+def _asks_about(row: Row, argv: list[Word]) -> bool:
+    """Whether the command only asks the utility for its version or its help."""
+    if len(argv) == 2:
+        return argv[1].text in row.about
+    return len(argv) == 3 and argv[2].text == "--help" and argv[1].text in row.verbs
+
+
+def _obeys(shell: Context, use: Use, stdin: Output) -> None:
+    """A utility whose commands come from standard input."""
+    word = Word(stdin.text or "", stdin.taint, use.name.start, use.name.end)
+    if use.row.stdin == "sh":
+        shell.run_text(word.text, use.name)
+    else:
+        ROLES[use.row.stdin](shell, use, word, NOTHING)
 
 
 def _wrapped(shell: Context, row: Row, use: Use, stdin: Output) -> Output | list[Word]:
@@ -223,6 +230,16 @@ def _wrapped(shell: Context, row: Row, use: Use, stdin: Output) -> Output | list
         return shell.run_text(" ".join(word.text for word in rest), rest[0], stdin)
     if row.name == "parallel":
         return shell.run_text(parallel_text(rest, stdin), rest[0], UNKNOWN_OUTPUT)
+    if row.name in ("fd", "fdfind"):
+        roots = use.operands[1:] or [Word("_", 0, rest[0].start, rest[0].end)]
+        narrow = UNKNOWN if use.operands and use.operands[0].text not in (".", "", "*", ".*") else "*"
+        return [*rest, *(one._replace(text=f"{one.text.rstrip('/')}/{narrow}") for one in roots)]
+    directory = next((word for role, word in use.found if role == "directory"), None)
+    if directory is not None:
+        before, shell.directory = shell.directory, place(shell, directory)
+        output = invoke(shell, rest, stdin, False)
+        shell.directory = before
+        return output
     return rest
 
 
@@ -236,6 +253,8 @@ def _network(shell: Context, row: Row, use: Use, stdin: Output) -> None:
         shell.find("exfiltration", use.name)
 
 
+# They change files whose names the command line does not tell.
+CHANGES_FILES = {"git", "svn", "hg", "patch", "gpatch", "cpio", "pax", "rename", "prename", "make", "code"}
 COMPRESSORS = {"gzip", "bzip2", "xz", "lzma", "zstd", "lz4", "pigz", "pbzip2"}
 FILTERS = {
     "grep",
@@ -271,6 +290,8 @@ def _passed(row: Row, use: Use, stdin: Output) -> tuple[str, ...]:
 def _sed(shell: Context, row: Row, argv: list[Word], stdin: Output) -> Output:
     use = read_arguments(row, argv)
     taint = 0
+    for rule, word in use.rules:
+        shell.find(rule, word)
     for role, word in use.found:
         if role == "code:sed":
             sed(shell, word)

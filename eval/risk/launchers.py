@@ -17,12 +17,18 @@ Run = Callable[[list[Word], Output], Output]
 NARROWS = {
     "-name", "-iname", "-path", "-ipath", "-wholename", "-iwholename", "-regex", "-iregex", "-lname", "-ilname",
     "-inum",
-    "-mtime", "-ctime", "-atime", "-mmin", "-cmin", "-amin", "-newer", "-anewer", "-cnewer", "-size", "-user", "-group",
+    "-mtime", "-ctime", "-Btime", "-Bmin", "-flags", "-xattrname", "-mnewer", "-atime", "-mmin", "-cmin", "-amin", "-newer", "-anewer", "-cnewer", "-size", "-user", "-group",
     "-uid", "-gid", "-perm", "-links", "-samefile", "-used", "-fstype", "-newermt", "-newerct", "-newerat", "-xtype",
     "-context",
 }  # fmt: skip
-NO_VALUE = {"-empty", "-nouser", "-nogroup"}
-VALUE = {"-type", "-maxdepth", "-mindepth", "-printf", "-fprintf", "-fls", "-fprint", "-fprint0", "-D", "-files0-from"}
+NO_VALUE = {"-empty", "-nouser", "-nogroup", "-executable", "-readable", "-writable"}
+PLAIN = {
+    "(", ")", "!", ",", "-o", "-or", "-a", "-and", "-not", "-true", "-false", "-print", "-print0", "-ls", "-prune", "-quit", "-depth", "-d",
+    "-mount", "-xdev", "-x", "-follow", "-daystart", "-noleaf", "-ignore_readdir_race", "-noignore_readdir_race", "-warn", "-nowarn",
+    "-help", "--help", "--version", "-version", "-L", "-P", "-H", "-E", "-X", "-s", "-O1", "-O2", "-O3", "-sparse", "-acl",
+    "-noxdev", "-local", "-nolocal", "-xattr",
+}  # fmt: skip
+VALUE = {"-regextype", "-type", "-maxdepth", "-mindepth", "-printf", "-fprintf", "-fls", "-fprint", "-fprint0", "-D", "-files0-from"}
 RUNS = {"-exec", "-execdir", "-ok", "-okdir"}
 CREDENTIAL_NAMES = ("id_rsa", "id_dsa", "id_ed25519", "id_ecdsa", "id_*", ".ssh", "shadow", "*.pem", "*.kdbx", "*.key",
                     ".netrc", ".pgpass", "wp-config.php", "*password*", "*passwd*", "credentials", "*.ovpn", "*.pfx",
@@ -57,6 +63,9 @@ def find_action(shell: Context, argv: list[Word], run: Run) -> Output:
             narrow, name = True, value if text in ("-name", "-iname", "-path") else name
             if name.lower() in CREDENTIAL_NAMES and name not in ("*", ""):
                 taint |= SECRET
+        elif text == "-files0-from" and at < end:
+            read(shell, argv[at])
+            at += 1
         elif text in NO_VALUE:
             narrow = True
         elif text in ("-maxdepth",):
@@ -76,6 +85,8 @@ def find_action(shell: Context, argv: list[Word], run: Run) -> Output:
             tests = at < end and argv[at].text in ("grep", "egrep", "fgrep", "test", "[", "zgrep")
             at = _executes(shell, argv, at, roots, narrow, name, run)
             narrow = narrow or tests
+        elif text[:1] == "-" and text not in PLAIN and len(text) > 1:
+            shell.find("unknown-option", word)
     if taint & SECRET and any(root.text[:1] in "/~" for root in roots):
         shell.find("credential-search", argv[0], name)
     listed = tuple(_listed(shell, root, narrow) for root in roots)
