@@ -87,7 +87,8 @@ def test_ordinary_variables_are_allowed(command: str) -> None:
 
 def test_a_command_in_a_variable_is_judged_as_one() -> None:
     assert analyse("GIT_SSH_COMMAND='rm -rf /etc;' git fetch").verdict == "block"
-    assert analyse("PAGER='sed q' git log").verdict == "allow"
+    assert analyse("PAGER='less -R' git log").verdict == "allow"
+    assert analyse("PAGER='sh -c id' git log").verdict == "review"
 
 
 def test_every_listed_name_has_a_meaning_and_no_exception_has_one() -> None:

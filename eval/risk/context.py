@@ -15,6 +15,7 @@ class Context(Protocol):
     variables: dict[str, tuple[str, int]]
     arrays: dict[str, list[Word]]
     functions: dict[str, tuple[str, Node]]
+    earlier: dict[str, list[tuple[str, Node]]]
     aliases: dict[str, str]
     files: dict[str, Output]
     directory: str | None

@@ -322,8 +322,7 @@ def _alias(shell: Context, argv: list[Word], _stdin: Output) -> Result:
         name, equals, value = word.text.partition("=")
         if equals:
             shell.aliases[name] = value
-            if name in ("sudo", "su", "ssh", "ls", "cd"):
-                shell.suspect_text(value, word)
+            shell.suspect_text(value, word)
     return NOTHING
 
 

@@ -137,7 +137,8 @@ def unpacked(shell: Context, directory: Word, taint: int = 0) -> None:
     """Files of unknown names and content are put below a directory."""
     path = place(shell, directory)
     below = f"{path.rstrip('/')}/*"
-    rule = "system-write" if is_critical_tree(path) or (SYSTEM_PATH.match(path) and OUTSIDE.match(path)) else written(below)
+    system = is_critical_tree(path) or (SYSTEM_PATH.match(path) and OUTSIDE.match(path))
+    rule = "system-write" if system else written(below)
     if rule:
         shell.find(rule, directory)
     elif TOOL_SETTINGS.search(below):

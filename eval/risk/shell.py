@@ -44,6 +44,8 @@ class Shell:
         self.variables: dict[str, tuple[str, int]] = {"HOME": ("~", 0), "IFS": (" ", 0), "UID": ("1000", 0)}
         self.arrays: dict[str, list[Word]] = {}
         self.functions: dict[str, tuple[str, Node]] = {}
+        self.earlier: dict[str, list[tuple[str, Node]]] = {}  # definitions of functions before the last
+        self.called: set[str] = set()
         self.aliases: dict[str, str] = {}
         self.files: dict[str, Output] = {}
         self.references: dict[str, str] = {}  # declare -n
@@ -116,11 +118,15 @@ class Shell:
         if name in self.active:
             return UNKNOWN_OUTPUT
         text, body = self.functions[name]
+        self.called.add(name)
         saved = dict(self.variables), self.arrays.get("@")
         self.set_arguments(argv[1:])
         self.active.append(name)
         state = self.snapshot()
         try:
+            for earlier, other in self.earlier.get(name, ()):  # perhaps the later definition was never reached
+                self.run_node(earlier, other, argv[0], stdin)
+                self.restore(state)
             output = self.run_node(text, body, argv[0], stdin)
             if LOCAL.search(text, body.start_byte, body.end_byte):
                 self.join(state)
@@ -160,10 +166,18 @@ class Shell:
     # --- statements ---
 
     def finish(self) -> None:
-        """What runs when the script ends: traps, with the variables as they are then, and waiting readers."""
+        """What runs when the script ends: traps, with the variables as they are then, and waiting readers.
+
+        Functions that nobody called stay in the shell for what comes next: of those, only what blocks counts.
+        """
         for word in self.traps[:8]:
             self.run_text(word.text, word)
         run_readers(self)
+        before = len(self.findings)
+        for name in [name for name in self.functions if name not in self.called]:
+            _text, body = self.functions[name]
+            self.call_function(name, [Word(name, 0, body.start_byte, body.end_byte)], UNKNOWN_OUTPUT)
+        self.findings[before:] = [one for one in self.findings[before:] if one.action == "block"]
 
     def run(self, node: Node, stdin: Output = NOTHING) -> Output:
         """Run one node and say what it prints."""

@@ -19,6 +19,7 @@ from eval.risk.variables import assign
 from eval.risk.words import NOTHING, UNKNOWN_OUTPUT, Output, Word, evaluated, expand, flattened, part, value_of
 
 LOOP_VALUES = 8
+MAX_EARLIER = 4
 ALWAYS = re.compile(r"(?:true|:|\[\s+1\s+\]|1|\(\(\s*1\s*\)\)|\[\[\s+1\s+\]\])\s*;?$")
 EXEC = re.compile(r"\s*exec(?:\s+\{\w+\})?\s*")
 SKIPPED = re.compile(r"[^ \t\\\n]|(?<!\\)\n")  # between the words of a command only blanks and continued lines
@@ -233,6 +234,8 @@ def _function(shell: Context, node: Node, _stdin: Output) -> Output:
     if name is None or body is None:
         return NOTHING
     function = shell.text[name.start_byte : name.end_byte]
+    if function in shell.functions and len(shell.earlier.get(function, ())) < MAX_EARLIER:
+        shell.earlier.setdefault(function, []).append(shell.functions[function])
     shell.functions[function] = (shell.text, body)
     inner = shell.text[body.start_byte : body.end_byte]
     calls = len(re.findall(rf"(?:^|[\s;|&{{(]){re.escape(function)}(?=$|[\s;|&}})])", inner))

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from eval.risk.arithmetic import evaluate, subscript
 from eval.risk.catalogue import sections
 from eval.risk.context import Context
-from eval.risk.paths import UNKNOWN
+from eval.risk.paths import UNKNOWN, program_name
 from eval.risk.words import FILE, MAX_TEXT, NET, NOTHING, UNKNOWN_OUTPUT, Word
 
 HIST_OFF = {"HISTFILE", "HISTSIZE", "HISTFILESIZE", "HISTCONTROL", "HISTIGNORE", "HISTCMD"}
@@ -31,10 +31,14 @@ NAME = re.compile(r"[A-Za-z_]\w*")
 
 
 class Meaning(NamedTuple):
-    """Why a variable matters: `code`, `command` (with what its program adds) or `options` (with what is dangerous)."""
+    """Why a variable matters: `code`, `command` (with what its program adds) or `options` (with what is dangerous).
+
+    `usual` are the programs that people give there.
+    """
 
     kind: str
     detail: str = ""
+    usual: frozenset[str] = frozenset()
 
 
 def assign(shell: Context, target: str, value: Word, append: bool = False) -> None:
@@ -104,6 +108,8 @@ def assigned(shell: Context, name: str, word: Word) -> None:
     elif text.strip():
         added = " given-file" if meaning.detail == "a file" else ""
         command = text.lstrip("|-") if name in ("LESSOPEN",) else text
+        if not command.strip() or (program_name(command.split()[0].strip("'\"")) or "") not in meaning.usual:
+            shell.find("library-injection", word, f"{name}={text}")
         shell.run_text(command + added, word, UNKNOWN_OUTPUT if meaning.detail == "its output" else NOTHING)
 
 
@@ -141,7 +147,7 @@ def _listed() -> tuple[dict[str, Meaning], list[tuple[str, Meaning]], set[str]]:
         for entry in found[section]:
             harmless |= set(entry.get("except", "").split())
             for name in entry["names"].split():
-                meaning = Meaning(kind, entry[detail])
+                meaning = Meaning(kind, entry[detail], frozenset(entry.get("usual", "").split()))
                 if re.search(r"[*?]", name):
                     patterns.append((name, meaning))
                 else:
