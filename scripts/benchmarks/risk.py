@@ -64,7 +64,7 @@ def icalfa_commands(folder: Path | None) -> list[str]:
 
 
 def report_rows(folder: Path | None) -> dict[str, list[dict[str, str]]]:
-    """Rows of every JSON-lines file in the folder: `dangerous` and `ordinary`; what wants neither clearly is left out."""
+    """Rows of every JSON-lines file in the folder: `dangerous` and `ordinary`; other wishes are left out."""
     if folder is None:
         return {}
     files = sorted(folder.glob("*.jsonl"))
