@@ -9,41 +9,56 @@ from eval.risk.network import Role
 from eval.risk.paths import is_critical_tree
 from eval.risk.words import NET, SECRET, Output, Word
 
-COMPRESSORS = re.compile(r"(?:pigz|pbzip2|zstdmt|zstd|xz|lz4|gzip|bzip2|pixz|lbzip2|lzip|lzop|plzip|brotli)(?:\s+-[\w=-]+)*")
-RUNS = {"--checkpoint-action", "--to-command", "--use-compress-program", "--rsh-command", "--info-script", "--rmt-command",
-        "--new-volume-script"}  # fmt: skip
+COMPRESSORS = re.compile(
+    r"(?:pigz|pbzip2|zstdmt|zstd|xz|lz4|gzip|bzip2|pixz|lbzip2|lzip|lzop|plzip|brotli)(?:\s+-[\w=-]+)*"
+)
+ACTIONS = re.compile(r"\d+$|(?:echo|dot|bell|ttyout|sleep)\b")
+RUNS = {
+    "--checkpoint-action", "--to-command", "--use-compress-program", "--rsh-command", "--info-script",
+    "--rmt-command", "--new-volume-script",
+}  # fmt: skip
 # Options with a value. Letters: what follows in a bundle of letters without a dash is taken in their order.
-LETTERS = {"f": "file", "C": "directory", "X": "read", "T": "read", "I": "runs", "F": "runs", "g": "write", "b": "", "H": "",
-           "K": "", "L": "", "N": "", "V": ""}  # fmt: skip
-LONG = {"--file": "file", "--directory": "directory", "--exclude-from": "read", "--files-from": "read",
-        "--listed-incremental": "write", "--index-file": "write", "--volno-file": "write"} | dict.fromkeys(RUNS, "runs")  # fmt: skip
+LETTERS = {
+    "f": "file", "C": "directory", "X": "read", "T": "read", "I": "runs", "F": "runs", "g": "write", "b": "",
+    "H": "", "K": "", "L": "", "N": "", "V": "",
+}  # fmt: skip
+LONG = {
+    "--file": "file", "--directory": "directory", "--exclude-from": "read", "--files-from": "read",
+    "--listed-incremental": "write", "--index-file": "write", "--volno-file": "write",
+} | dict.fromkeys(RUNS, "runs")  # fmt: skip
 WITH_VALUE = {
-    "--exclude", "--transform", "--xform", "--newer", "--after-date", "--newer-mtime", "--strip-components", "--strip",
-    "--mode", "--owner", "--group", "--mtime", "--format", "--suffix", "--level", "--blocking-factor", "--record-size",
-    "--label", "--tape-length", "--starting-file", "--sort", "--quoting-style", "--warning", "--occurrence", "--sparse-version",
-    "--exclude-tag", "--exclude-tag-under", "--exclude-tag-all", "--exclude-ignore", "--add-file", "--owner-map", "--group-map",
-    "--pax-option", "--checkpoint", "--clamp-mtime", "--include", "--options", "--uid", "--gid", "--uname", "--gname", "--lrzip",
+    "--exclude", "--transform", "--xform", "--newer", "--after-date", "--newer-mtime", "--strip-components",
+    "--strip", "--mode", "--owner", "--group", "--mtime", "--format", "--suffix", "--level", "--blocking-factor",
+    "--record-size", "--label", "--tape-length", "--starting-file", "--sort", "--quoting-style", "--warning",
+    "--occurrence", "--sparse-version", "--exclude-tag", "--exclude-tag-under", "--exclude-tag-all",
+    "--exclude-ignore", "--add-file", "--owner-map", "--group-map", "--pax-option", "--checkpoint", "--clamp-mtime",
+    "--include", "--options", "--uid", "--gid", "--uname", "--gname", "--lrzip",
 }  # fmt: skip
 OPTIONAL = {"--checkpoint", "--occurrence", "--clamp-mtime", "--lrzip"}  # a value only behind `=`
-MODES = {"--create": "c", "--extract": "x", "--get": "x", "--list": "t", "--append": "r", "--update": "u",
-         "--absolute-names": "P", "--concatenate": "A", "--catenate": "A", "--delete": "D", "--diff": "d", "--compare": "d",
-         "--absolute-paths": "P"}  # fmt: skip
+MODES = {
+    "--create": "c", "--extract": "x", "--get": "x", "--list": "t", "--append": "r", "--update": "u",
+    "--absolute-names": "P", "--concatenate": "A", "--catenate": "A", "--delete": "D", "--diff": "d",
+    "--compare": "d", "--absolute-paths": "P",
+}  # fmt: skip
 HARMLESS = {
-    "--gzip", "--gunzip", "--ungzip", "--bzip2", "--xz", "--lzma", "--lzip", "--lzop", "--zstd", "--compress", "--uncompress",
-    "--auto-compress", "--no-auto-compress", "--verbose", "--verify", "--preserve-permissions", "--same-permissions",
-    "--same-owner", "--no-same-owner", "--no-same-permissions", "--numeric-owner", "--keep-old-files", "--skip-old-files",
-    "--keep-newer-files", "--overwrite", "--overwrite-dir", "--no-overwrite-dir", "--unlink-first", "--recursive-unlink",
-    "--to-stdout", "--touch", "--dereference", "--hard-dereference", "--one-file-system", "--sparse", "--no-recursion",
-    "--recursion", "--null", "--no-null", "--wildcards", "--no-wildcards", "--anchored", "--no-anchored", "--ignore-case",
-    "--exclude-vcs", "--exclude-vcs-ignores", "--exclude-backups", "--exclude-caches", "--exclude-caches-all", "--totals",
-    "--xattrs", "--acls", "--selinux", "--no-xattrs", "--no-acls", "--no-selinux", "--ignore-failed-read", "--ignore-zeros",
-    "--wildcards-match-slash", "--no-wildcards-match-slash", "--full-time", "--utc", "--block-number", "--show-transformed-names",
-    "--show-stored-names", "--show-omitted-dirs", "--backup", "--check-links", "--delay-directory-restore", "--atime-preserve",
-    "--no-check-device", "--check-device", "--seek", "--no-seek", "--read-full-records", "--force-local", "--multi-volume",
-    "--interactive", "--confirmation", "--preserve-order", "--same-order", "--preserve", "--one-top-level", "--old-archive",
-    "--portability", "--posix", "--incremental", "--no-unquote", "--unquote", "--test-label", "--quote-chars", "--exclude-caches-under",
-    "--no-mac-metadata", "--disable-copyfile", "--restrict", "--help", "--version", "--usage", "--show-defaults", "--no-quote-chars",
-    "--ignore-command-error", "--no-ignore-command-error", "--keep-directory-symlink", "--no-delay-directory-restore", "--no-verbose",
+    "--gzip", "--gunzip", "--ungzip", "--bzip2", "--xz", "--lzma", "--lzip", "--lzop", "--zstd", "--compress",
+    "--uncompress", "--auto-compress", "--no-auto-compress", "--verbose", "--verify", "--preserve-permissions",
+    "--same-permissions", "--same-owner", "--no-same-owner", "--no-same-permissions", "--numeric-owner",
+    "--keep-old-files", "--skip-old-files", "--keep-newer-files", "--overwrite", "--overwrite-dir",
+    "--no-overwrite-dir", "--unlink-first", "--recursive-unlink", "--to-stdout", "--touch", "--dereference",
+    "--hard-dereference", "--one-file-system", "--sparse", "--no-recursion", "--recursion", "--null", "--no-null",
+    "--wildcards", "--no-wildcards", "--anchored", "--no-anchored", "--ignore-case", "--exclude-vcs",
+    "--exclude-vcs-ignores", "--exclude-backups", "--exclude-caches", "--exclude-caches-all", "--totals",
+    "--xattrs", "--acls", "--selinux", "--no-xattrs", "--no-acls", "--no-selinux", "--ignore-failed-read",
+    "--ignore-zeros", "--wildcards-match-slash", "--no-wildcards-match-slash", "--full-time", "--utc",
+    "--block-number", "--show-transformed-names", "--show-stored-names", "--show-omitted-dirs", "--backup",
+    "--check-links", "--delay-directory-restore", "--atime-preserve", "--no-check-device", "--check-device",
+    "--seek", "--no-seek", "--read-full-records", "--force-local", "--multi-volume", "--interactive",
+    "--confirmation", "--preserve-order", "--same-order", "--preserve", "--one-top-level", "--old-archive",
+    "--portability", "--posix", "--incremental", "--no-unquote", "--unquote", "--test-label", "--quote-chars",
+    "--exclude-caches-under", "--no-mac-metadata", "--disable-copyfile", "--restrict", "--help", "--version",
+    "--usage", "--show-defaults", "--no-quote-chars", "--ignore-command-error", "--no-ignore-command-error",
+    "--keep-directory-symlink", "--no-delay-directory-restore", "--no-verbose",
 }  # fmt: skip
 
 
@@ -68,10 +83,9 @@ class _Tar:
             self.lists.append(word)
         elif kind == "write":
             write(self.shell, word, False, Output(None))
-        elif kind == "runs" and not COMPRESSORS.fullmatch(word.text) and not word.text.isdigit():
-            if not re.match(r"(?:echo|dot|bell|ttyout|sleep)\b", word.text):
-                self.shell.find("shell-escape", word)
-                self.shell.run_text(word.text.removeprefix("exec="), word)
+        elif kind == "runs" and not (COMPRESSORS.fullmatch(word.text) or ACTIONS.match(word.text)):
+            self.shell.find("shell-escape", word)
+            self.shell.run_text(word.text.removeprefix("exec="), word)
 
     def read(self, words: list[Word]) -> None:
         """Read options and operands."""

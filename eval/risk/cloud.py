@@ -94,7 +94,8 @@ def forge(use: Use, _stdin: Output) -> str:
         return "supply-chain"
     verb = texts[1] if len(texts) > 1 else texts[0]
     fetches = ("checkout", "clone", "download", "watch", "browse", "verify", "set-default", "co")
-    return "network" if LOOKS.match(verb) or verb in fetches or texts[0] in ("status", "browse", "search") else "network-send"
+    looks = LOOKS.match(verb) or verb in fetches or texts[0] in ("status", "browse", "search")
+    return "network" if looks else "network-send"
 
 
 def container(use: Use, _stdin: Output) -> str:
@@ -112,8 +113,8 @@ def cluster(use: Use, _stdin: Output) -> str:
     if ESCAPES.search(text) or '"hostPID":true' in text or "src=/," in text or "serviceaccount/token" in text:
         return "container-escape"
     leading = _leading(use)
-    looks = {"get", "describe", "logs", "version", "top", "explain", "list", "status", "ps", "ls", "info", "images", "inspect"}
-    looks |= {"global-status", "dominfo", "domstate", "validate", "box list", "list-vms", "show", "config view", "stats"}
+    looks = {"get", "describe", "logs", "version", "top", "explain", "list", "status", "ps", "ls", "info", "images"}
+    looks |= {"inspect", "global-status", "dominfo", "domstate", "validate", "box list", "show", "config view", "stats"}
     return "" if leading and (leading[0] in looks or " ".join(leading[:2]) in looks) else "container"
 
 

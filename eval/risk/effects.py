@@ -17,6 +17,8 @@ from eval.risk.words import Word
 __all__ = ["Row", "Use", "read_arguments", "table"]
 
 ENDS_CLUSTER = {"inplace"}  # what follows in the word is its value
+# An option with such a value stands for the first operand of such a role: `awk -f`, `grep -e`.
+STANDS_FOR_FIRST = {"code:": "code:", "patte": "pattern"}
 MODE = re.compile(r"-[rwxXstugo,=+-]+$")
 ATTRIBUTES = re.compile(r"-[aAcCdDeFijmPsStTux]+$")
 
@@ -197,7 +199,7 @@ def _assign_roles(use: Use) -> None:
     lead, tail = row.lead, row.tail
     if "replaces" in use.marks:
         lead, tail = (lead, ()) if tail else (lead[1:], tail)
-    elif (lead and lead[0].startswith("code:") and any(role.startswith("code:") for role, _word in use.found)) or (lead and lead[0] == "pattern" and any(role == "pattern" for role, _word in use.found)):
+    elif lead and any(role.startswith(STANDS_FOR_FIRST.get(lead[0][:5], "\n")) for role, _word in use.found):
         lead = lead[1:]
     use.found += zip(lead, operands, strict=False)
     operands = operands[len(lead) :]

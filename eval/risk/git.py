@@ -24,8 +24,10 @@ HARMLESS_SETTINGS = re.compile(
     r"|submodule\.(?:recurse|fetchjobs)|safe\.directory|maintenance\.\w+|lfs\.(?:locksverify|concurrenttransfers))$"
 )
 # Verbs that leave the files of the working tree as they are; after any other, what they hold is not known.
-KEEPS_FILES = {"add", "stage", "commit", "status", "log", "show", "diff", "branch", "tag", "push", "fetch", "init", "config",
-               "remote", "blame", "grep", "rev-parse", "ls-files", "describe", "notes", "archive", "gc", "reflog"}  # fmt: skip
+KEEPS_FILES = {
+    "add", "stage", "commit", "status", "log", "show", "diff", "branch", "tag", "push", "fetch", "init", "config",
+    "remote", "blame", "grep", "rev-parse", "ls-files", "describe", "notes", "archive", "gc", "reflog",
+}  # fmt: skip
 FILE_NAME = re.compile(r"(?:^|/)[^/]*[A-Za-z_][^/]*\.[A-Za-z]\w{0,4}$")
 
 

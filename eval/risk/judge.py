@@ -35,6 +35,7 @@ from eval.risk.words import DECODED, ENDLESS, FILE, MAX_TEXT, NET, NOTHING, RUN,
 EVERYTHING = re.compile(r"(?:\./)?(?:\*|\.\*|\.)$|(?:\.\./)*\.\.(?:/\*)?$")
 SETGID = re.compile(r"(?:^|,)[uoa]*g[ugoa]*[+=][rwxXt]*s|^[0-7]?[2367][0-7]{3}$")
 SETUID = re.compile(r"(?:^|,)[ugoa]*[ua][ugoa]*[+=][rwxXt]*s|(?:^|,)[+=][rwx]*s|^[0-7]?[4-7][0-7]{3}$")
+HIDDEN_AT_HOME = re.compile(r"^(?:~|/home/[^/]+|/Users/[^/]+)/\.(?!cache|Trash|tmp)[^/]+(?:/[^/]+)?$")
 WORLD_WRITABLE = re.compile(r"^[0-7]?[0-7]?[0-7][2367]$|(?:^|,)[ug]*[oa][ugoa]*[+=][rxX]*w|^\+[rwx]*w")
 SHELLS = re.compile(r"(?:\S*/)?(?:ba|da|z|k|a|c|tc|fi)?sh(?:\s|$)|exec\b")
 INTERACTIVE = re.compile(r"\s-\w*i\b|\s-l\b")
@@ -97,8 +98,10 @@ def write(shell: Context, word: Word, append: bool = False, content: Output = NO
         shell.find(rule, word)
         if rule == "startup-file" and content.text:
             shell.suspect_text(content.text, word)
-    elif (not append and path not in shell.files and is_below_home(path) and content.text is not None and not content.text.strip()) or (not append and GLOB.search(path) and is_below_home(path)):
-        shell.find("home-loss", word)
+    elif not append and is_below_home(path):
+        empties = path not in shell.files and content.text is not None and not content.text.strip()
+        if empties or GLOB.search(path):  # a pattern means all the files there
+            shell.find("home-loss", word)
     if content.taint & ENDLESS:
         shell.find("disk-fill", word)
     shell.files[path] = _joined(shell.files.get(path, NOTHING), content) if append else content
@@ -134,11 +137,13 @@ def unpacked(shell: Context, directory: Word, taint: int = 0) -> None:
     """Files of unknown names and content are put below a directory."""
     path = place(shell, directory)
     below = f"{path.rstrip('/')}/*"
-    rule = "system-write" if is_critical_tree(path) or SYSTEM_PATH.match(path) else written(below)
+    rule = "system-write" if is_critical_tree(path) or (SYSTEM_PATH.match(path) and OUTSIDE.match(path)) else written(below)
     if rule:
         shell.find(rule, directory)
     elif TOOL_SETTINGS.search(below):
         shell.find("tool-settings", directory)
+    elif HIDDEN_AT_HOME.search(path):
+        shell.find("startup-file", directory)
     forget(shell, path, taint)
 
 

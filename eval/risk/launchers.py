@@ -9,26 +9,27 @@ from collections.abc import Callable
 from eval.risk.context import Context
 from eval.risk.effects import read_arguments, table
 from eval.risk.judge import delete, place, read, write
-from eval.risk.paths import UNKNOWN, is_critical_tree
+from eval.risk.paths import UNKNOWN, is_below_home, is_critical_tree
 from eval.risk.words import FILE, NOTHING, SECRET, UNKNOWN_OUTPUT, Output, Word
 
 Run = Callable[[list[Word], Output], Output]
 
 NARROWS = {
     "-name", "-iname", "-path", "-ipath", "-wholename", "-iwholename", "-regex", "-iregex", "-lname", "-ilname",
-    "-inum",
-    "-mtime", "-ctime", "-Btime", "-Bmin", "-flags", "-xattrname", "-mnewer", "-atime", "-mmin", "-cmin", "-amin", "-newer", "-anewer", "-cnewer", "-size", "-user", "-group",
-    "-uid", "-gid", "-perm", "-links", "-samefile", "-used", "-fstype", "-newermt", "-newerct", "-newerat", "-xtype",
-    "-context",
+    "-inum", "-mtime", "-ctime", "-Btime", "-Bmin", "-flags", "-xattrname", "-mnewer", "-atime", "-mmin", "-cmin",
+    "-amin", "-newer", "-anewer", "-cnewer", "-size", "-user", "-group", "-uid", "-gid", "-perm", "-links",
+    "-samefile", "-used", "-fstype", "-newermt", "-newerct", "-newerat", "-xtype", "-context",
 }  # fmt: skip
-NO_VALUE = {"-empty", "-nouser", "-nogroup", "-executable", "-readable", "-writable"}
+NO_VALUE = {
+    "-empty", "-nouser", "-nogroup", "-executable", "-readable", "-writable",
+}  # fmt: skip
 PLAIN = {
-    "(", ")", "!", ",", "-o", "-or", "-a", "-and", "-not", "-true", "-false", "-print", "-print0", "-ls", "-prune", "-quit", "-depth", "-d",
-    "-mount", "-xdev", "-x", "-follow", "-daystart", "-noleaf", "-ignore_readdir_race", "-noignore_readdir_race", "-warn", "-nowarn",
-    "-help", "--help", "--version", "-version", "-L", "-P", "-H", "-E", "-X", "-s", "-O1", "-O2", "-O3", "-sparse", "-acl",
-    "-noxdev", "-local", "-nolocal", "-xattr",
+    "(", ")", "!", ",", "-o", "-or", "-a", "-and", "-not", "-true", "-false", "-print", "-print0", "-ls", "-prune",
+    "-quit", "-depth", "-d", "-mount", "-xdev", "-x", "-follow", "-daystart", "-noleaf", "-ignore_readdir_race",
+    "-noignore_readdir_race", "-warn", "-nowarn", "-help", "--help", "--version", "-version", "-L", "-P", "-H",
+    "-E", "-X", "-s", "-O1", "-O2", "-O3", "-sparse", "-acl", "-noxdev", "-local", "-nolocal", "-xattr",
 }  # fmt: skip
-VALUE = {"-regextype", "-type", "-maxdepth", "-mindepth", "-printf", "-fprintf", "-fls", "-fprint", "-fprint0", "-D", "-files0-from"}
+VALUE = {"-regextype", "-type", "-maxdepth", "-mindepth", "-printf", "-fprintf", "-fls", "-fprint", "-fprint0", "-D"}
 RUNS = {"-exec", "-execdir", "-ok", "-okdir"}
 CREDENTIAL_NAMES = ("id_rsa", "id_dsa", "id_ed25519", "id_ecdsa", "id_*", ".ssh", "shadow", "*.pem", "*.kdbx", "*.key",
                     ".netrc", ".pgpass", "wp-config.php", "*password*", "*passwd*", "credentials", "*.ovpn", "*.pfx",
@@ -115,10 +116,9 @@ def _deletes(shell: Context, root: Word, word: Word, narrow: bool, name: str) ->
         if path in (".", "*"):
             shell.find("delete-everything", word)
         return
-    if is_critical_tree(path) or path.startswith(("/etc", "/usr", "/boot", "/lib", "/bin")):
-        if path == "~":
-            return
-        shell.find("delete-system", word, f"{root.text} {name}")
+    if is_critical_tree(path) or is_below_home(path) or path.startswith(("/etc", "/usr", "/boot", "/lib", "/bin")):
+        rule = "home-loss" if path == "~" or is_below_home(path) else "delete-system"
+        shell.find(rule, word, f"{root.text} {name}")
 
 
 def _executes(shell: Context, argv: list[Word], at: int, roots: list[Word], narrow: bool, name: str, run: Run) -> int:

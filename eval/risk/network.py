@@ -76,7 +76,8 @@ def _url_or_file(shell: Context, use: Use, word: Word, stdin: Output) -> Output 
             send(shell, word, stdin.taint)
     if text[:1] in "/~.":
         return read(shell, word)
-    return url(shell, word)
+    url(shell, word)
+    return None
 
 
 def _sftp(shell: Context, _use: Use, word: Word, _stdin: Output) -> None:

@@ -73,7 +73,7 @@ PERSISTENCE = re.compile(
     r"|modules(?:$|-load\.d)|apt/apt\.conf|udev/rules\.d|update-motd\.d|environment$|ssh/sshd_config|X11/|init/"
     r"|modprobe\.d|rsyslog|NetworkManager/dispatcher)|/var/spool/(?:cron|at)"
     r"|/(?:usr/)?lib/systemd/(?!$)|/\.ssh/(?:authorized_keys2?|rc|environment)|/\.config/(?:autostart|systemd)/"
-    r"|/ca-certificates/|/Library/(?:Launch(?:Agents|Daemons)|StartupItems|Security/SecurityAgentPlugins)(?:/|$)"
+    r"|/ca-certificates/|(?<![\w~.-])/Library/(?:Launch(?:Agents|Daemons)|StartupItems|Security/SecurityAgentPlugins)(?:/|$)"
     r"|/etc/(?:emond\.d|periodic)/"
 )
 NET_CONFIG = re.compile(r"/etc/(?:hosts|resolv\.conf|nsswitch\.conf|hosts\.(?:allow|deny))$")

@@ -12,11 +12,13 @@ from eval.risk.words import Output
 
 Check = Callable[[Use, Output], str]
 
-READ_ONLY = {"status", "list-units", "list-unit-files", "show", "is-active", "is-enabled", "is-failed", "cat",
-"list-timers", "help",
-             "list", "print", "list-dependencies", "--status-all", "blame", "get-default", "--version", "--list",
-             "info", "list-sockets", "list-jobs", "list-machines", "is-system-running", "show-environment", "ls", "logs", "log",
-             "tail", "desc", "jlist", "prettylist", "avail", "pid", "list-paths", "list-automounts", "whoami", "print-disabled", "print-cache", "version"}  # fmt: skip
+READ_ONLY = {
+    "status", "list-units", "list-unit-files", "show", "is-active", "is-enabled", "is-failed", "cat", "list-timers",
+    "help", "list", "print", "list-dependencies", "--status-all", "blame", "get-default", "--version", "--list",
+    "info", "list-sockets", "list-jobs", "list-machines", "is-system-running", "show-environment", "ls", "logs",
+    "log", "tail", "desc", "jlist", "prettylist", "avail", "pid", "list-paths", "list-automounts", "whoami",
+    "print-disabled", "print-cache", "version",
+}  # fmt: skip
 STOPS = {"stop", "disable", "mask", "kill", "unload", "remove"}
 DEFENCES = re.compile(
     r"audit|apparmor|selinux|firewall|ufw|iptables|nftables|rsyslog|syslog|falcon|wazuh|ossec|osquery|clamav|fail2ban|crowdsec|mdatp|sentinel|cbagent|journald"
@@ -126,8 +128,10 @@ def firewall(use: Use, _stdin: Output) -> str:
     if name == "nft":
         return "" if words[:1] == ["list"] else "firewall"
     if name == "firewall-cmd":
-        return "" if words and all(re.match(r"--(?:list|get|state|query|zone|info)", word) for word in words) else "firewall"
-    changes = any(re.match(r"-[ADIRFXZNPE]|--(?:append|delete|insert|replace|flush|policy|zero|new|rename)", w) for w in words)
+        looks = r"--(?:list|get|state|query|zone|info)"
+        return "" if words and all(re.match(looks, word) for word in words) else "firewall"
+    changing = r"-[ADIRFXZNPE]|--(?:append|delete|insert|replace|flush|policy|zero|new|rename)"
+    changes = any(re.match(changing, word) for word in words)
     return "" if "list" in use.marks and not changes and name.startswith(("iptables", "ip6tables")) else "firewall"
 
 
@@ -146,7 +150,7 @@ def loader(use: Use, _stdin: Output) -> str:
 def mac_setting(use: Use, _stdin: Output) -> str:
     """macOS settings: reading them is fine."""
     words = " ".join(word.text for word in use.words[1:3])
-    fine = r"read|find|domains|help|-list|-get|--(?:dns|proxy|nwi)|-g|-p(?:rint)?\b|-lint|-l\b|list|-c Print|status|show"
+    fine = r"read|find|domains|help|-list|-get|--(?:dns|proxy|nwi)|-g|-p(?:rint)?\b|-lint|-l\b|list|status|show"
     return "" if re.match(fine, words) else "system-write"
 
 
@@ -183,8 +187,8 @@ SPECIAL: dict[str, Check] = {
     "busctl": busctl, "capture": capture, "codeverb": editor_verb, "crontab": crontab, "database": database,
     "defence": defence, "encrypting": encrypting, "firewall": firewall, "getent": getent, "goenv": go_env,
     "kernel": kernel, "kill": kill, "loader": loader, "macsetting": mac_setting, "mount": mount,
-    "pytest_setting": pytest_setting, "rpm": rpm, "script": script, "service": service, "times": times, "watching": watching,
-    "wgetrc": wget_setting,
+    "pytest_setting": pytest_setting, "rpm": rpm, "script": script, "service": service, "times": times,
+    "watching": watching, "wgetrc": wget_setting,
     "cloud": cloud.cloud, "forge": cloud.forge, "container": cloud.container, "cluster": cloud.cluster,
     "infra": cloud.infra,
     "gitconfig": git.option_setting, "gitsetting": git.config, "checkout": git.checkout, "restore": git.restore,

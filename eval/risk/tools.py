@@ -7,7 +7,7 @@ from eval.risk.effects import Use
 from eval.risk.judge import read, write
 from eval.risk.languages import inline, program_file
 from eval.risk.network import Role
-from eval.risk.paths import UNKNOWN
+from eval.risk.paths import UNKNOWN, is_credential
 from eval.risk.words import NET, UNKNOWN_OUTPUT, Output, Word
 
 MAGICK = {"convert", "composite", "montage", "magick", "sox", "pdfunite"}  # the last operand is written
@@ -86,6 +86,18 @@ def _in_place(shell: Context, use: Use, word: Word, stdin: Output) -> Output | N
     return stdin if word.text == "-" else read(shell, word)
 
 
+def _assignment(shell: Context, _use: Use, word: Word, _stdin: Output) -> Output | None:
+    """`awk -v name=value`: the program may open a file of that name."""
+    value = _at(word, word.text.partition("=")[2])
+    return read(shell, value) if is_credential(value.text) else None
+
+
+def _config_file(shell: Context, _use: Use, word: Word, _stdin: Output) -> None:
+    """A linter's configuration can name code; what the project brings is as trusted as the rest of it."""
+    if word.text[:1] in "/~" and word.text not in ("", "/dev/null"):
+        shell.find("unknown-program", word)
+
+
 def _edit_file(shell: Context, _use: Use, word: Word, _stdin: Output) -> Output:
     content = read(shell, word)
     write(shell, word, False, UNKNOWN_OUTPUT)
@@ -95,6 +107,9 @@ def _edit_file(shell: Context, _use: Use, word: Word, _stdin: Output) -> Output:
 def _exif(shell: Context, use: Use, word: Word, _stdin: Output) -> Output:
     if any(re.match(r"-[\w:*-]+[-+<]?=|-(?:tagsfromfile|overwrite_original)", one.text, re.I) for one in use.words[1:]):
         write(shell, word, False, UNKNOWN_OUTPUT)
+        for one in use.words[1:]:
+            if found := re.match(r"-(?:filename|directory|testname|hardlink|symlink)[-+<]?=(.+)", one.text, re.I):
+                write(shell, _at(one, found.group(1)), False, UNKNOWN_OUTPUT)
     return read(shell, word)
 
 
@@ -200,8 +215,10 @@ def kill_source(shell: Context, word: Word) -> str:
 
 
 TOOL_ROLES: dict[str, Role] = {
-    "date": _date, "man-page": _man_page, "settings": _settings, "unknown-code": _unknown_code, "document": _document, "media": _media,
-    "media-in": _media_in, "write-in-place": _in_place, "edit-file": _edit_file, "exif": _exif,
+    "date": _date, "man-page": _man_page, "settings": _settings, "unknown-code": _unknown_code,
+    "document": _document, "media": _media,
+    "media-in": _media_in, "write-in-place": _in_place, "edit-file": _edit_file, "assignment": _assignment,
+    "config-file": _config_file, "exif": _exif,
     "rename-code": _rename_code, "awk-include": _awk_include, "pytest-plugin": _pytest_plugin, "vimrc": _vimrc,
     "screen-config": _screen_config, "xdg-name": _xdg_name, "dc": _dc, "rpm-macro": _rpm_macro, "ed": _ed,
     "cpan": _cpan, "keyfile": _none, "directory": _none, "attributes": _none, "gitconfig-file": _read_pair,

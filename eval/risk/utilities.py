@@ -115,7 +115,7 @@ def _row(name: str, entry: dict[str, Any], inherited: dict[str, Action]) -> Row:
 
 
 def _verbs(name: str, entry: dict[str, Any], inherited: dict[str, Action]) -> dict[str, Row | str]:
-    does = {"does": entry["does"]}
+    does = {"does": entry["does"], "style": entry.get("style", "")}
     looks = [verb.strip() for verb in entry.get("looks", "").split(",") if verb.strip()]
     look = _row(name, does | {"unlisted": "harmless"}, inherited) if looks else ""
     verbs: dict[str, Row | str] = dict.fromkeys(looks, look)
