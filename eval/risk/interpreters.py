@@ -20,7 +20,8 @@ Result = Output | list[Word]
 MAX_LINES = 64
 STANDARD_INPUT = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 OWN_STARTUP = re.compile(
-    r"~/\.(?:bashrc|bash_profile|bash_login|bash_aliases|profile|zshrc|zprofile|zshenv)|/etc/(?:profile|bash\.bashrc)"
+    r"~/\.(?:bashrc|bash_profile|bash_login|bash_aliases|profile|zshrc|zprofile|zshenv|nvm/nvm\.sh|cargo/env|asdf/asdf\.sh"
+    r"|sdkman/bin/sdkman-init\.sh|fzf\.bash)|/etc/(?:profile|bash\.bashrc|bash_completion|os-release)"
 )
 
 
@@ -39,6 +40,8 @@ def run_shell(shell: Context, argv: list[Word], stdin: Output) -> Output:
                 at += 1
             continue
         letters = text[1:]
+        if text[0] == "-" and "n" in letters:  # reads the script and runs nothing
+            return UNKNOWN_OUTPUT
         command = command or "c" in letters
         from_input = from_input or "s" in letters
         interactive = interactive or "i" in letters

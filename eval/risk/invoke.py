@@ -17,6 +17,7 @@ from eval.risk.judge import forget, place, read, write
 from eval.risk.languages import code, from_stdin, sed
 from eval.risk.launchers import find_action, parallel_text, xargs_words
 from eval.risk.paths import GLOB, UNKNOWN, program_name
+from eval.risk.processes import processes
 from eval.risk.roles import ROLES
 from eval.risk.special import SPECIAL
 from eval.risk.variables import assigned
@@ -25,6 +26,8 @@ from eval.risk.words import DECODED, ENDLESS, NET, NOTHING, SECRET, SHELL, UNKNO
 SHELLS = {"sh", "bash", "dash", "ash", "ksh", "zsh", "csh", "tcsh", "fish", "rbash", "mksh"}
 MAX_WRAPPERS = 24
 MAX_ARGUMENTS = 256
+DELETES_ALL = re.compile(r"\s*(?:1\s*,\s*\$\s*|/\.\*/\s*)?d\s*;?\s*")
+RUN_BY_SHELL = {"parallel", "watch"}  # their words are a line for a shell
 ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 
 
@@ -179,7 +182,7 @@ def _known(shell: Context, row: Row, argv: list[Word], stdin: Output) -> Output 
     if "shell" in use.marks and row.name in ("sudo", "doas") and not use.rest:
         shell.privileged = True
         return run_shell(shell, argv[:1], stdin)
-    if use.rest is not None:
+    if use.rest is not None or row.name == "parallel":
         return _wrapped(shell, row, use, stdin)
     if shell.privileged and "executes" in row.does and row.name not in ("sudo", "env"):
         shell.find("privileged-execution", use.name)
@@ -194,6 +197,7 @@ def _known(shell: Context, row: Row, argv: list[Word], stdin: Output) -> Output 
         taint |= stdin.taint
     if row.name in ("head", "wc", "grep"):
         taint &= ~ENDLESS
+    taint |= processes(row.name, argv, stdin)
     if known is not None:
         return Output(known, taint)
     return Output(None, taint, _passed(row, use, stdin))
@@ -220,12 +224,24 @@ def _wrapped(shell: Context, row: Row, use: Use, stdin: Output) -> Output | list
     rest = use.rest or []
     if "privileges" in row.does:
         shell.privileged = True
-    while rest and "executes" in row.does and ASSIGNMENT.match(rest[0].text):
+    while rest and "executes" in row.does and row.name not in RUN_BY_SHELL and ASSIGNMENT.match(rest[0].text):
         name, _equals, value = rest[0].text.partition("=")
         assigned(shell, name, Word(value, rest[0].taint, rest[0].start, rest[0].end))
         rest = rest[1:]
-    if not rest:
-        return NOTHING
+    if not rest:  # parallel without a command runs its input
+        return run_shell(shell, [use.name], stdin) if row.name == "parallel" else NOTHING
+    directory = next((word for role, word in use.found if role == "directory"), None)
+    if directory is not None:
+        before, shell.directory = shell.directory, place(shell, directory)
+        output = _runs(shell, row, use, rest, stdin)
+        if not isinstance(output, Output):
+            output = invoke(shell, output, stdin, False)
+        shell.directory = before
+        return output
+    return _runs(shell, row, use, rest, stdin)
+
+
+def _runs(shell: Context, row: Row, use: Use, rest: list[Word], stdin: Output) -> Output | list[Word]:
     if row.name == "watch":
         return shell.run_text(" ".join(word.text for word in rest), rest[0], stdin)
     if row.name == "parallel":
@@ -236,12 +252,6 @@ def _wrapped(shell: Context, row: Row, use: Use, stdin: Output) -> Output | list
         roots = use.operands[1:] or [Word("_", 0, rest[0].start, rest[0].end)]
         narrow = UNKNOWN if use.operands and use.operands[0].text not in (".", "", "*", ".*") else "*"
         return [*rest, *(one._replace(text=f"{one.text.rstrip('/')}/{narrow}") for one in roots)]
-    directory = next((word for role, word in use.found if role == "directory"), None)
-    if directory is not None:
-        before, shell.directory = shell.directory, place(shell, directory)
-        output = invoke(shell, rest, stdin, False)
-        shell.directory = before
-        return output
     return rest
 
 
@@ -323,7 +333,8 @@ def _sed(shell: Context, row: Row, argv: list[Word], stdin: Output) -> Output:
             shell.find("unknown-program", word)
         elif role == "read":
             if "inplace" in use.marks:
-                write(shell, word, False, UNKNOWN_OUTPUT)
+                everything = any(role == "code:sed" and DELETES_ALL.fullmatch(one.text) for role, one in use.found)
+                write(shell, word, False, NOTHING if everything else UNKNOWN_OUTPUT)
             else:
                 output = ROLES["read"](shell, use, word, stdin)
                 taint |= output.taint if output else 0

@@ -65,7 +65,7 @@ def read(shell: Context, word: Word) -> Output:
             return NOTHING
         if DEVICE.match(path):
             shell.find("disk-tool", word)
-    if is_credential(path):
+    if is_credential(path) or (UNKNOWN in path and is_credential(path.replace(UNKNOWN, ""))):
         shell.find("credential-read", word)
         return Output(None, SECRET)
     if HISTORY.search(path):
@@ -164,12 +164,15 @@ def _joined(before: Output, more: Output) -> Output:
 def delete(shell: Context, word: Word, recursive: bool) -> None:
     """A path is deleted (with everything below it when `recursive`), moved away or emptied for good."""
     path = place(shell, word)
-    if path in shell.files:
-        return
+    made = shell.files.pop(path, None) is not None  # by this command
+    for name in [name for name in shell.files if name.startswith(f"{path}/")]:
+        del shell.files[name]
     if is_critical_tree(path) and (recursive or path.endswith("*")):
         shell.find("delete-critical", word)
     elif DEVICE.match(path):
         shell.find("device-write", word)
+    elif made:
+        return
     elif HISTORY.search(path) or LOGIN_LOGS.match(path) or path.startswith("/var/log/*"):
         shell.find("anti-forensics", word)
     elif is_critical_file(path) or PERSISTENCE.search(path) or is_credential(path):

@@ -21,6 +21,7 @@ from eval.risk.syntax import parse
 from eval.risk.variables import assign
 from eval.risk.words import MAX_TEXT, NOTHING, UNKNOWN_OUTPUT, Output, Word
 
+AT_START = {"HOME": ("~", 0), "IFS": (" ", 0), "UID": ("1000", 0), "SHELL": ("/bin/bash", 0), "BASH": ("/bin/bash", 0)}
 MAX_STEPS = 500
 MAX_DEPTH = 40
 LOCAL = re.compile(r"\b(?:local|declare|typeset)\b")
@@ -41,7 +42,7 @@ class Shell:
         self.text = text
         self.span: tuple[int, int] | None = None
         self.places: tuple[int, ...] | None = None  # of the text's characters in the text as given
-        self.variables: dict[str, tuple[str, int]] = {"HOME": ("~", 0), "IFS": (" ", 0), "UID": ("1000", 0)}
+        self.variables: dict[str, tuple[str, int]] = dict(AT_START)
         self.arrays: dict[str, list[Word]] = {}
         self.functions: dict[str, tuple[str, Node]] = {}
         self.earlier: dict[str, list[tuple[str, Node]]] = {}  # definitions of functions before the last

@@ -16,8 +16,8 @@ from eval.risk.quoting import BRACES, MAX_WORDS, expand_braces, in_quotes, trimm
 
 # Where a text comes from. NET: the network. SECRET: credentials or the environment. DECODED: an encoding was undone.
 # ENDLESS: it does not end by itself. FILE: a file's content. SHELL: what a shell prints that obeys its
-# input. RUN: an unknown output of a command.
-NET, SECRET, DECODED, ENDLESS, FILE, SHELL, RUN = 1, 2, 4, 8, 16, 32, 64
+# input. RUN: an unknown output of a command. PROCESSES: a list of processes, SERVICE: of a service of the system.
+NET, SECRET, DECODED, ENDLESS, FILE, SHELL, RUN, PROCESSES, SERVICE = 1, 2, 4, 8, 16, 32, 64, 128, 256
 MAX_TEXT = 10_240  # a longer text is unknown: variables could double it again and again
 
 BARE_NEWLINE = re.compile(r"(?<!\\)\n")
