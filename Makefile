@@ -157,7 +157,7 @@ bench-judge: .venv/.dev sandbox-root ## the execution judge on InterCode-ALFA, n
 	@$(PY) -m scripts.benchmarks.judge $(call option,NL2BASH,--nl2bash) $(call switch,TWICE,--twice)
 
 bench-risk: .venv/.dev ## the command-risk analyser on dangerous and on ordinary commands
-	@$(PY) -m scripts.benchmarks.risk $(call option,NL2BASH,--nl2bash)
+	@$(PY) -m scripts.benchmarks.risk $(call option,NL2BASH,--nl2bash) $(call option,RISK,--reports)
 
 bench-verdict: setup ## how often a verdict is wrong, by simulation: false ships, power, coverage, sequential
 	@$(PY) -m scripts.benchmarks.verdict

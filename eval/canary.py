@@ -35,7 +35,7 @@ MOST_UNPACKED = 1 << 20  # bytes
 ATTEMPTS = 3  # a broken worker is replaced
 MASS = 20  # files of a person removed or overwritten by one command
 
-# Shims by what calling one means; the rule ids are in eval/risk/rules.yaml.
+# Shims by what calling one means; the rule ids are in eval/risk/rules/.
 CALLS = {
     "observed-privilege": "sudo su doas pkexec runuser visudo setcap",
     "observed-container": "docker podman kubectl nsenter",

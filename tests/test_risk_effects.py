@@ -1,19 +1,22 @@
-"""Every row of the effect table does what it says: findings of use, of options, and roles of operands."""
+"""Every utility does what its entry says: findings of use, of options, and roles of operands."""
 
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import yaml
 
 from eval.risk import analyse
-from eval.risk.effects import EFFECTS, FLAG, Row, read_arguments, table
+from eval.risk.catalogue import sections
+from eval.risk.effects import Row, read_arguments, table
 from eval.risk.findings import rules
 from eval.risk.roles import ROLES
 from eval.risk.special import SPECIAL
+from eval.risk.utilities import EFFECTS, KINDS
 from eval.risk.words import Word
 
-ENTRIES: list[dict[str, Any]] = yaml.safe_load(Path("eval/risk/effects.yaml").read_text())
+ENTRIES: list[dict[str, Any]] = [entry for entries in sections("utilities").values() for entry in entries]
+KEYS = {"names", "does", "operands", "options", "harmless", "finding", "looks", "verbs", "other-verbs", "output"}
+KEYS |= {"stdin", "style", "unlisted", "globals", "about"}
 # A value for a role that must lead to this finding, whatever the utility.
 PROBES = {
     "read": ("/etc/shadow", "credential-read"),
@@ -31,7 +34,7 @@ HAND_WRITTEN = {"sudo", "xargs", "read", "tar"}  # judged in code of their own; 
 
 
 def first_name(entry: dict[str, Any]) -> str:
-    return str(entry["cmd"].split()[0])
+    return str(entry["names"].split()[0])
 
 
 def found(command: str) -> set[str]:
@@ -39,57 +42,92 @@ def found(command: str) -> set[str]:
 
 
 def test_the_table_is_large_and_names_each_utility_once() -> None:
-    names = [name for entry in ENTRIES for name in entry["cmd"].split()]
+    names = [name for entry in ENTRIES for name in entry["names"].split()]
     assert len(names) == len(set(names)) == len(table())
     assert len(names) >= 150
 
 
+def options(entry: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """(option, kind, what) of an entry."""
+    return [(option, *what.removesuffix("replaces").strip().partition(" ")[::2]) for option, what in all_options(entry)]
+
+
+def all_options(entry: dict[str, Any]) -> list[tuple[str, str]]:
+    return list(entry.get("options", {}).items())
+
+
+def below(entry: dict[str, Any], name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every verb that has an entry of its own, with the words that lead to it."""
+    for key, verb in entry.get("verbs", {}).items():
+        if isinstance(verb, dict):
+            first = f"{name} {key.split(',')[0].strip()}"
+            yield first, verb
+            yield from below(verb, first)
+
+
+VERBS = [found for entry in ENTRIES for found in below(entry, entry["names"].split()[0])]
+
+
+@pytest.mark.parametrize(("words", "verb"), VERBS, ids=lambda value: value if isinstance(value, str) else "")
+def test_a_verb_does_what_its_entry_says(words: str, verb: dict[str, Any]) -> None:
+    assert set(verb) <= KEYS - {"names", "does"}
+    for option, kind, what in options(verb):
+        if kind == "finding":
+            assert what in rules() and what in found(f"{words} {option} x"), f"{words} {option}"
+        if kind == "value" and what in PROBES:
+            value, rule = PROBES[what]
+            assert rule in found(f"{words} {option} '{value}' x"), f"{words} {option}"
+        if what.startswith("rule:"):
+            between = "=" if kind == "attached" else " "
+            assert what[5:] in found(f"{words} {option}{between}x y"), f"{words} {option}"
+
+
 @pytest.mark.parametrize("entry", ENTRIES, ids=first_name)
-def test_a_row_is_well_formed(entry: dict[str, Any]) -> None:
+def test_an_entry_is_well_formed(entry: dict[str, Any]) -> None:
+    assert set(entry) <= KEYS
     assert set(entry["does"].split()) <= EFFECTS
-    listed = entry.get("flags", "").split()
-    assert len(FLAG.findall(entry.get("flags", ""))) == len(listed), "an option is not understood"
-    named = [value for _flag, kind, value in FLAG.findall(entry.get("flags", "")) if kind == "!"]
-    named += [value[5:] for _flag, kind, value in FLAG.findall(entry.get("flags", "")) if value.startswith("rule:")]
-    named += [rule for rule in entry.get("sub", {}).values() if rule != "ok"]
-    named += [rule for rule in (entry.get("rule"), entry.get("sub-else")) if rule]
+    assert all(option.startswith("-") for option in entry.get("harmless", "").split())
+    assert {kind for _option, kind, _what in options(entry)} <= KINDS
+    named = [what for _option, kind, what in options(entry) if kind == "finding"]
+    named += [what[5:] for _option, _kind, what in options(entry) if what.startswith("rule:")]
+    named += [verb for verb in entry.get("verbs", {}).values() if isinstance(verb, str)]
+    named += [verb["finding"] for _words, verb in below(entry, "") if "finding" in verb]
+    named += [rule for rule in (entry.get("finding"), entry.get("other-verbs")) if rule]
     for rule in named:
         assert rule.removesuffix("?") in (SPECIAL if rule.endswith("?") else rules()), rule
 
 
-@pytest.mark.parametrize(
-    "entry", [one for one in ENTRIES if "rule" in one and not one["rule"].endswith("?")], ids=first_name
-)
+@pytest.mark.parametrize("entry", [one for one in ENTRIES if not one.get("finding", "?").endswith("?")], ids=first_name)
 def test_a_finding_of_every_use(entry: dict[str, Any]) -> None:
-    for name in entry["cmd"].split():
-        assert entry["rule"] in found(f"{name} x"), name
+    for name in entry["names"].split():
+        assert entry["finding"] in found(f"{name} x"), name
 
 
-@pytest.mark.parametrize("entry", [one for one in ENTRIES if "!" in one.get("flags", "")], ids=first_name)
+@pytest.mark.parametrize("entry", [one for one in ENTRIES if "options" in one], ids=first_name)
 def test_options_that_are_findings(entry: dict[str, Any]) -> None:
-    for flag, kind, rule in FLAG.findall(entry["flags"]):
-        if kind == "!":
-            for name in entry["cmd"].split():
-                assert rule in found(f"{name} {flag} x y"), f"{name} {flag}"
+    for option, kind, rule in options(entry):
+        if kind == "finding":
+            for name in entry["names"].split():
+                assert rule in found(f"{name} {option} x y"), f"{name} {option}"
 
 
-@pytest.mark.parametrize("entry", [one for one in ENTRIES if "=" in one.get("flags", "")], ids=first_name)
+@pytest.mark.parametrize("entry", [one for one in ENTRIES if "options" in one], ids=first_name)
 def test_values_of_options_have_their_role(entry: dict[str, Any]) -> None:
     name = first_name(entry)
     if name in HAND_WRITTEN:
         return
-    for flag, kind, role in FLAG.findall(entry["flags"]):
-        if kind == "=" and role in PROBES:
+    for option, kind, role in options(entry):
+        if kind == "value" and role in PROBES:
             value, rule = PROBES[role]
-            assert rule in found(f"{name} {flag} '{value}' x"), f"{name} {flag}"
-        if kind == "=" and role.startswith("rule:"):
-            assert role[5:] in found(f"{name} {flag} x y"), f"{name} {flag}"
+            assert rule in found(f"{name} {option} '{value}' x"), f"{name} {option}"
+        if kind == "value" and role.startswith("rule:"):
+            assert role[5:] in found(f"{name} {option} x y"), f"{name} {option}"
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=first_name)
 def test_operands_have_their_role(entry: dict[str, Any]) -> None:
-    roles = entry.get("args", "ignore*").split()
-    for name in entry["cmd"].split():
+    roles = entry.get("operands", "ignore*").split()
+    for name in entry["names"].split():
         if name in HAND_WRITTEN or name == "tar":
             continue
         for place, role in enumerate(roles):
@@ -102,22 +140,30 @@ def test_operands_have_their_role(entry: dict[str, Any]) -> None:
             assert rule in found(" ".join(words)), f"{words}"
 
 
-@pytest.mark.parametrize("entry", [one for one in ENTRIES if "sub" in one], ids=first_name)
-def test_subcommands(entry: dict[str, Any]) -> None:
+@pytest.mark.parametrize("entry", [one for one in ENTRIES if "looks" in one or "verbs" in one], ids=first_name)
+def test_verbs(entry: dict[str, Any]) -> None:
     name = first_name(entry)
-    for sub, rule in entry["sub"].items():
-        if rule == "ok":
-            assert analyse(f"{name} {sub}").verdict == "allow", sub
-        elif not rule.endswith("?"):
-            assert rule in found(f"{name} {sub} x"), sub
-    if "sub-else" in entry:
-        assert entry["sub-else"] in found(f"{name} nosuchsubcommand x")
+    for verb in entry.get("looks", "").split(","):
+        assert analyse(f"{name} {verb.strip()}").verdict == "allow", verb
+    for verb, rule in entry.get("verbs", {}).items():
+        if isinstance(rule, str) and not rule.endswith("?"):
+            assert all(rule in found(f"{name} {one.strip()} x") for one in verb.split(",")), verb
+    if "other-verbs" in entry and not entry["other-verbs"].endswith("?"):
+        assert entry["other-verbs"] in found(f"{name} nosuchverb x")
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=first_name)
+def test_an_option_that_is_not_listed_is_not_understood(entry: dict[str, Any]) -> None:
+    name = first_name(entry)
+    harmless = entry.get("unlisted") in ("harmless", "reads") or name in {"dd", "read", "xargs"}
+    assert ("unknown-option" in found(f"{name} --nosuchoption x")) != harmless
 
 
 def test_every_role_is_known() -> None:
     for one in table().values():
-        named = {*one.lead, *one.tail, one.many} | {value for kind, value in one.flags.values() if kind == "="}
-        for role in named - set(ROLES) - {"", "command", "pattern", "archive"}:
+        valued = {what.rstrip("!") for kind, what in one.options.values() if kind in ("value", "attached")}
+        named = {*one.lead, *one.tail, one.many} | {what.removeprefix("pair ") for what in valued}
+        for role in named - set(ROLES) - {"", "command", "pattern", "archive", "pair", "rest"}:
             assert role.startswith(("code:", "rule:")) or role.removeprefix("rule?:") in SPECIAL, (one.name, role)
 
 

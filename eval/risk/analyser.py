@@ -26,10 +26,12 @@ def analyse(command: str) -> Assessment:
         return assess([*findings, make_finding("too-large", 0, len(command))])
     if syntax.problem:
         findings.append(make_finding(syntax.problem, 0, len(command)))
-    for root in syntax.roots:
-        shell = Shell(command)
+    for reading in syntax.readings:
+        shell = Shell(reading.text)
+        shell.places = reading.places
         try:
-            shell.run(root)
+            shell.run(reading.root)
+            shell.finish()
         except TooMuch:
             findings.append(make_finding("too-large", 0, len(command)))
         findings += shell.findings

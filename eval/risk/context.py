@@ -15,11 +15,21 @@ class Context(Protocol):
     variables: dict[str, tuple[str, int]]
     arrays: dict[str, list[Word]]
     functions: dict[str, tuple[str, Node]]
+    earlier: dict[str, list[tuple[str, Node]]]
     aliases: dict[str, str]
     files: dict[str, Output]
     directory: str | None
     steps: int
+    references: dict[str, str]
+    integers: set[str]
+    associative: set[str]
     privileged: bool
+    span: tuple[int, int] | None
+    descriptors: dict[str, Output]
+    inherited: Output
+    readers: list[tuple[str, str, Node, tuple[int, int] | None]]
+    arguments: dict[int, list[Node]]
+    traps: list[Word]
 
     def enter(self) -> None:
         """Count one step and one level of nesting; ends the walk at its limits."""
@@ -48,12 +58,6 @@ class Context(Protocol):
     def substitute(self, node: Node) -> Output:
         """Run the commands of a substitution and say what they print."""
 
-    def redirects(self, nodes: Iterable[Node], stdin: Output) -> tuple[Output, list[tuple[Word, bool, bool]]]:
-        """Standard input after redirections, and the files written: (word, append, is standard output)."""
-
-    def write_targets(self, targets: list[tuple[Word, bool, bool]], output: Output) -> Output:
-        """Judge the files an output goes to; what is left goes on to the pipeline."""
-
     def snapshot(self) -> Any:
         """What a statement may change."""
 
@@ -62,6 +66,18 @@ class Context(Protocol):
 
     def join(self, other: Any) -> None:
         """What differs from another state is not known."""
+
+    def assign(self, name: str, word: Word) -> None:
+        """Set a variable."""
+
+    def evaluate(self, text: str, word: Word) -> None:
+        """Evaluate a text as arithmetic."""
+
+    def subscript(self, text: str, word: Word) -> None:
+        """Evaluate the subscript of an array."""
+
+    def expand_text(self, text: str, word: Word) -> None:
+        """Expand a text once more, as a prompt."""
 
     def run_text(self, code: str, word: Word, stdin: Output = ...) -> Output:
         """Judge a script that is the text of a word."""

@@ -17,6 +17,8 @@ from eval.risk.paths import UNKNOWN, program_name
 from eval.risk.words import Output, Word
 
 Filter = Callable[[str, Sequence[str]], str | None]
+SILENT = {"true", "false", ":", "test", "[", "[[", "cd", "touch", "mkdir", "sleep", "umask", "export", "declare", "set"}
+NAMES_PROGRAMS = {"which", "type"}  # `$(which rm)` is rm
 
 
 def filtered(argv: Sequence[Word], stdin: Output) -> str | None:
@@ -27,6 +29,12 @@ def filtered(argv: Sequence[Word], stdin: Output) -> str | None:
         if any(UNKNOWN in word for word in words):
             return None
         return echo(words) if name == "echo" else printf(words)
+    if name in SILENT:
+        return ""
+    if name in NAMES_PROGRAMS and len(argv) >= 2 and UNKNOWN not in argv[-1].text:
+        return f"{argv[-1].text}\n"
+    if name == "mktemp" and not any(word.text[:1] != "-" for word in argv[1:]):
+        return f"/tmp/tmp.{UNKNOWN}\n"  # a new name in the folder for that
     known = FILTERS.get(name)
     if known is None or not stdin.text or UNKNOWN in stdin.text or len(stdin.text) > MAX_TEXT:
         return None

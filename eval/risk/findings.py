@@ -1,15 +1,14 @@
 """What the analyser says about a command, as types, and the catalogue of its rules.
 
-A rule (rules.yaml) has an action: `block` and `review` decide, `note` only informs. The verdict is the strongest
-action among the findings, so a verdict is never a sum of scores that nobody can explain.
+A rule (folder rules/, one file a section) has an action: `block` and `review` decide, `note` only informs. The
+verdict is the strongest action among the findings, so a verdict is never a sum of scores that nobody can explain.
 """
 
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any, Literal
 
-import yaml
+from eval.risk.catalogue import sections
 
 Verdict = Literal["allow", "review", "block"]
 ACTIONS = {"note": 0, "review": 1, "block": 2}
@@ -19,7 +18,10 @@ SEVERITIES = ("info", "low", "medium", "high", "critical")
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One entry of rules.yaml. `mitre` is an ATT&CK technique, `owasp` an entry of the agentic top ten."""
+    """One entry of rules/. `mitre` is an ATT&CK technique, `owasp` an entry of the agentic top ten.
+
+    `bad` are commands that raise the rule, `good` near relatives that do not; tests/test_risk_rules.py runs both.
+    """
 
     id: str
     action: str
@@ -27,6 +29,9 @@ class Rule:
     mitre: str
     owasp: str
     explanation: str
+    section: str
+    bad: tuple[str, ...] = ()
+    good: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +76,16 @@ class Assessment:
 
 @cache
 def rules() -> dict[str, Rule]:
-    """Every rule by its id."""
-    listed = yaml.safe_load((Path(__file__).parent / "rules.yaml").read_text())
-    return {name: Rule(name, *[entry[key] for key in RULE_KEYS]) for name, entry in listed.items()}
+    """Every rule by its id. ValueError for an id that two sections have."""
+    found: dict[str, Rule] = {}
+    for section, entries in sections("rules").items():
+        for name, entry in entries.items():
+            if name in found:
+                raise ValueError(f"rules/{section}.yaml: {name} is also in {found[name].section}.yaml")
+            bad, good = tuple(entry.get("bad", ())), tuple(entry.get("good", ()))
+            keys = {key: entry[key] for key in RULE_KEYS}
+            found[name] = Rule(id=name, section=section, bad=bad, good=good, **keys)
+    return found
 
 
 RULE_KEYS = ("action", "severity", "mitre", "owasp", "explanation")

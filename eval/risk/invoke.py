@@ -11,18 +11,23 @@ from eval.risk.archives import archive
 from eval.risk.context import Context
 from eval.risk.effects import Row, Use, read_arguments, table
 from eval.risk.filters import filtered
+from eval.risk.git import changes_files
 from eval.risk.interpreters import BUILTINS, run_shell
-from eval.risk.judge import assigned, place, write
+from eval.risk.judge import forget, place, read, write
 from eval.risk.languages import code, from_stdin, sed
 from eval.risk.launchers import find_action, parallel_text, xargs_words
 from eval.risk.paths import GLOB, UNKNOWN, program_name
+from eval.risk.processes import processes
 from eval.risk.roles import ROLES
 from eval.risk.special import SPECIAL
+from eval.risk.variables import assigned
 from eval.risk.words import DECODED, ENDLESS, NET, NOTHING, SECRET, SHELL, UNKNOWN_OUTPUT, Output, Word
 
 SHELLS = {"sh", "bash", "dash", "ash", "ksh", "zsh", "csh", "tcsh", "fish", "rbash", "mksh"}
 MAX_WRAPPERS = 24
 MAX_ARGUMENTS = 256
+DELETES_ALL = re.compile(r"\s*(?:1\s*,\s*\$\s*|/\.\*/\s*)?d\s*;?\s*")
+RUN_BY_SHELL = {"parallel", "watch"}  # their words are a line for a shell
 ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 
 
@@ -60,6 +65,11 @@ def _invoke(shell: Context, argv: list[Word], stdin: Output, direct: bool) -> Ou
             return _program(shell, argv, stdin)
         if utility in SHELLS:
             return run_shell(shell, argv, stdin)
+        if utility == "coproc" and len(argv) > 1:  # beside the shell: what it will be sent is not known
+            if any(word.text == "{" for word in argv):
+                shell.find("unparsable", argv[0], "coproc NAME {")
+            argv, stdin = argv[1:], UNKNOWN_OUTPUT
+            continue
         builtin = BUILTINS.get(utility)
         if builtin is not None:
             result = builtin(shell, argv, stdin)
@@ -131,8 +141,11 @@ def _known(shell: Context, row: Row, argv: list[Word], stdin: Output) -> Output 
         return archive(shell, argv, stdin)
     if row.name in ("sed", "gsed"):
         return _sed(shell, row, argv, stdin)
+    if _asks_about(row, argv):
+        return UNKNOWN_OUTPUT
     known = filtered(argv, stdin)
     use = read_arguments(row, argv)
+    row = use.row
     if row.rule:
         rule = SPECIAL[row.rule[:-1]](use, stdin) if row.rule[-1] == "?" else row.rule
         if rule:
@@ -142,8 +155,6 @@ def _known(shell: Context, row: Row, argv: list[Word], stdin: Output) -> Output 
             rule = SPECIAL[rule[:-1]](use, stdin)
         if rule:
             shell.find(rule, word)
-    if row.sub_else or row.sub:
-        _subcommand(shell, row, use, argv)
     taint = NET if row.out == "net" else SECRET if row.out == "secret" else 0
     sources = 0
     for role, word in use.found:
@@ -164,12 +175,14 @@ def _known(shell: Context, row: Row, argv: list[Word], stdin: Output) -> Output 
                 taint |= output.taint
                 if role == "read" and row.name == "cat" and output.text is not None and len(use.found) == 1:
                     known = output.text
+    if shell.files and row.name in CHANGES_FILES and (row.name != "git" or changes_files(use)):
+        forget(shell, place(shell, use.name._replace(text=".")))
     if row.stdin and stdin.text:
-        shell.run_text(stdin.text, use.name)
+        _obeys(shell, use, stdin)
     if "shell" in use.marks and row.name in ("sudo", "doas") and not use.rest:
         shell.privileged = True
         return run_shell(shell, argv[:1], stdin)
-    if use.rest is not None:
+    if use.rest is not None or row.name == "parallel":
         return _wrapped(shell, row, use, stdin)
     if shell.privileged and "executes" in row.does and row.name not in ("sudo", "env"):
         shell.find("privileged-execution", use.name)
@@ -184,22 +197,26 @@ def _known(shell: Context, row: Row, argv: list[Word], stdin: Output) -> Output 
         taint |= stdin.taint
     if row.name in ("head", "wc", "grep"):
         taint &= ~ENDLESS
+    taint |= processes(row.name, argv, stdin)
     if known is not None:
         return Output(known, taint)
     return Output(None, taint, _passed(row, use, stdin))
 
 
-def _subcommand(shell: Context, row: Row, use: Use, argv: list[Word]) -> None:
-    first = next((word for word in use.operands), None)
-    if first is None:
-        first = argv[1] if len(argv) > 1 else use.name
-    rule = row.sub.get(first.text, row.sub_else)
-    if first is use.name or first.text.startswith("-"):
-        rule = row.sub.get(first.text, "")
-    if rule and rule[-1] == "?":
-        rule = SPECIAL[rule[:-1]](use, NOTHING)
-    if rule and rule != "ok":
-        shell.find(rule, first)
+def _asks_about(row: Row, argv: list[Word]) -> bool:
+    """Whether the command only asks the utility for its version or its help."""
+    if len(argv) == 2:
+        return argv[1].text in row.about
+    return len(argv) == 3 and argv[2].text == "--help" and argv[1].text in row.verbs
+
+
+def _obeys(shell: Context, use: Use, stdin: Output) -> None:
+    """A utility whose commands come from standard input."""
+    word = Word(stdin.text or "", stdin.taint, use.name.start, use.name.end)
+    if use.row.stdin == "sh":
+        shell.run_text(word.text, use.name)
+    else:
+        ROLES[use.row.stdin](shell, use, word, NOTHING)
 
 
 def _wrapped(shell: Context, row: Row, use: Use, stdin: Output) -> Output | list[Word]:
@@ -207,16 +224,34 @@ def _wrapped(shell: Context, row: Row, use: Use, stdin: Output) -> Output | list
     rest = use.rest or []
     if "privileges" in row.does:
         shell.privileged = True
-    while rest and "executes" in row.does and ASSIGNMENT.match(rest[0].text):
+    while rest and "executes" in row.does and row.name not in RUN_BY_SHELL and ASSIGNMENT.match(rest[0].text):
         name, _equals, value = rest[0].text.partition("=")
         assigned(shell, name, Word(value, rest[0].taint, rest[0].start, rest[0].end))
         rest = rest[1:]
-    if not rest:
-        return NOTHING
+    if not rest:  # parallel without a command runs its input
+        return run_shell(shell, [use.name], stdin) if row.name == "parallel" else NOTHING
+    directory = next((word for role, word in use.found if role == "directory"), None)
+    if directory is not None:
+        before, shell.directory = shell.directory, place(shell, directory)
+        output = _runs(shell, row, use, rest, stdin)
+        if not isinstance(output, Output):
+            output = invoke(shell, output, stdin, False)
+        shell.directory = before
+        return output
+    return _runs(shell, row, use, rest, stdin)
+
+
+def _runs(shell: Context, row: Row, use: Use, rest: list[Word], stdin: Output) -> Output | list[Word]:
     if row.name == "watch":
         return shell.run_text(" ".join(word.text for word in rest), rest[0], stdin)
     if row.name == "parallel":
         return shell.run_text(parallel_text(rest, stdin), rest[0], UNKNOWN_OUTPUT)
+    if row.name.startswith(("python", "pypy", "ipython")):
+        return _module(shell, rest)
+    if row.name in ("fd", "fdfind"):
+        roots = use.operands[1:] or [Word("_", 0, rest[0].start, rest[0].end)]
+        narrow = UNKNOWN if use.operands and use.operands[0].text not in (".", "", "*", ".*") else "*"
+        return [*rest, *(one._replace(text=f"{one.text.rstrip('/')}/{narrow}") for one in roots)]
     return rest
 
 
@@ -228,6 +263,30 @@ def _network(shell: Context, row: Row, use: Use, stdin: Output) -> None:
         shell.find("reverse-shell", use.name)
     if stdin.taint & SECRET and row.many in ("raw", "cloud", "openssl"):
         shell.find("exfiltration", use.name)
+
+
+# They change files whose names the command line does not tell.
+CHANGES_FILES = {"git", "svn", "hg", "patch", "gpatch", "cpio", "pax", "rename", "prename", "make", "code"}
+# Modules of Python that are utilities of the table, and those that do no more than print, test or make a folder.
+MODULES = {"pip", "pytest", "mypy", "black", "ruff", "flake8", "pylint", "isort", "yamllint", "bandit"}
+HARMLESS_MODULES = {"this", "calendar", "unittest", "doctest", "venv", "py_compile", "compileall", "tabnanny", "site"}
+
+
+def _module(shell: Context, rest: list[Word]) -> Output | list[Word]:
+    """`python -m module arguments`."""
+    name = rest[0].text
+    if name in MODULES:
+        return rest
+    if name == "http.server":
+        shell.find("listen", rest[0])
+    elif name == "json.tool":
+        files = [word for word in rest[1:] if word.text[:1] != "-"]
+        for word in files[1:]:
+            write(shell, word, False, UNKNOWN_OUTPUT)
+        return Output(None, read(shell, files[0]).taint) if files else UNKNOWN_OUTPUT
+    elif name not in HARMLESS_MODULES:
+        shell.find("unknown-program", rest[0])
+    return UNKNOWN_OUTPUT
 
 
 COMPRESSORS = {"gzip", "bzip2", "xz", "lzma", "zstd", "lz4", "pigz", "pbzip2"}
@@ -265,6 +324,8 @@ def _passed(row: Row, use: Use, stdin: Output) -> tuple[str, ...]:
 def _sed(shell: Context, row: Row, argv: list[Word], stdin: Output) -> Output:
     use = read_arguments(row, argv)
     taint = 0
+    for rule, word in use.rules:
+        shell.find(rule, word)
     for role, word in use.found:
         if role == "code:sed":
             sed(shell, word)
@@ -272,7 +333,8 @@ def _sed(shell: Context, row: Row, argv: list[Word], stdin: Output) -> Output:
             shell.find("unknown-program", word)
         elif role == "read":
             if "inplace" in use.marks:
-                write(shell, word, False, UNKNOWN_OUTPUT)
+                everything = any(role == "code:sed" and DELETES_ALL.fullmatch(one.text) for role, one in use.found)
+                write(shell, word, False, NOTHING if everything else UNKNOWN_OUTPUT)
             else:
                 output = ROLES["read"](shell, use, word, stdin)
                 taint |= output.taint if output else 0

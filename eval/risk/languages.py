@@ -25,6 +25,18 @@ DECODES = re.compile(
     r"b64decode|base64|decode_base64|Base64|fromhex|unhexlify|map\(chr|pack\(|fromCharCode|rot13|atob|zlib"
 )
 TREES = re.compile(r"(?:rmtree|rm_rf|rm_r|remove_tree|removedirs|rimraf|rmSync|rmdirSync)\W+['\"]([^'\"]*)['\"]")
+# Files that a program names outright: removed, emptied or written.
+REMOVES = re.compile(
+    r"(?:os\.(?:remove|unlink|rmdir)|\bunlink|File\.(?:delete|unlink)|FileUtils\.rm\w*|fs\.(?:rm|unlink|rmdir)\w*|rimraf)"
+    r"[\s(]*(?:glob[\s(]*|Dir\[|Dir\.glob\()?['\"]([/~][^'\"]*)['\"]"
+)
+PATH_REMOVES = re.compile(r"Path\(['\"]([/~][^'\"]*)['\"]\)\.(?:unlink|rmdir|write_\w+)")
+WRITES = re.compile(
+    r"open[\s(]+(?:\w+\s*,\s*)?['\"]\s*>{1,2}\s*([/~][^'\"]*)['\"]"
+    r"|open[\s(]+\w+\s*,\s*['\"]\+?>{1,2}['\"]\s*,\s*['\"]([/~][^'\"]*)['\"]"
+    r"|open\(\s*['\"]([/~][^'\"]*)['\"]\s*,\s*(?:mode\s*=\s*)?['\"][rwab+]*[wax+][b+]*['\"]"
+    r"|(?:writeFile\w*|appendFile\w*|File\.write|IO\.write|file_put_contents|fs\.truncate\w*)[\s(]+['\"]([/~][^'\"]*)['\"]"
+)
 FORKS = re.compile(
     r"fork\s+while|while\s*(?:\(1\)|1|True|true)\s*:?\s*\{?\s*(?:os\.)?fork|fork\(?\)?\s*(?:while|until)"
 )
@@ -122,6 +134,11 @@ def inline(shell: Context, word: Word) -> None:
         shell.find("obfuscated-code", word)
     for found in TREES.finditer(text):
         delete(shell, Word(found.group(1), 0, word.start, word.end), True)
+    for found in (*REMOVES.finditer(text), *PATH_REMOVES.finditer(text)):
+        delete(shell, Word(found.group(1), 0, word.start, word.end), False)
+    for found in WRITES.finditer(text):
+        target = next(group for group in found.groups() if group)
+        write(shell, Word(target, 0, word.start, word.end), True, UNKNOWN_OUTPUT)
     if RUNS.search(text):
         for found in list(STRING.finditer(text))[:12]:
             literal = next((group for group in found.groups() if group), "")

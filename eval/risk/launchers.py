@@ -9,20 +9,27 @@ from collections.abc import Callable
 from eval.risk.context import Context
 from eval.risk.effects import read_arguments, table
 from eval.risk.judge import delete, place, read, write
-from eval.risk.paths import UNKNOWN, is_critical_tree
+from eval.risk.paths import UNKNOWN, is_below_home, is_critical_tree
 from eval.risk.words import FILE, NOTHING, SECRET, UNKNOWN_OUTPUT, Output, Word
 
 Run = Callable[[list[Word], Output], Output]
 
 NARROWS = {
     "-name", "-iname", "-path", "-ipath", "-wholename", "-iwholename", "-regex", "-iregex", "-lname", "-ilname",
-    "-inum",
-    "-mtime", "-ctime", "-atime", "-mmin", "-cmin", "-amin", "-newer", "-anewer", "-cnewer", "-size", "-user", "-group",
-    "-uid", "-gid", "-perm", "-links", "-samefile", "-used", "-fstype", "-newermt", "-newerct", "-newerat", "-xtype",
-    "-context",
+    "-inum", "-mtime", "-ctime", "-Btime", "-Bmin", "-flags", "-xattrname", "-mnewer", "-atime", "-mmin", "-cmin",
+    "-amin", "-newer", "-anewer", "-cnewer", "-size", "-user", "-group", "-uid", "-gid", "-perm", "-links",
+    "-samefile", "-used", "-fstype", "-newermt", "-newerct", "-newerat", "-xtype", "-context",
 }  # fmt: skip
-NO_VALUE = {"-empty", "-nouser", "-nogroup"}
-VALUE = {"-type", "-maxdepth", "-mindepth", "-printf", "-fprintf", "-fls", "-fprint", "-fprint0", "-D", "-files0-from"}
+NO_VALUE = {
+    "-empty", "-nouser", "-nogroup", "-executable", "-readable", "-writable",
+}  # fmt: skip
+PLAIN = {
+    "(", ")", "!", ",", "-o", "-or", "-a", "-and", "-not", "-true", "-false", "-print", "-print0", "-ls", "-prune",
+    "-quit", "-depth", "-d", "-mount", "-xdev", "-x", "-follow", "-daystart", "-noleaf", "-ignore_readdir_race",
+    "-noignore_readdir_race", "-warn", "-nowarn", "-help", "--help", "--version", "-version", "-L", "-P", "-H",
+    "-E", "-X", "-s", "-O1", "-O2", "-O3", "-sparse", "-acl", "-noxdev", "-local", "-nolocal", "-xattr",
+}  # fmt: skip
+VALUE = {"-regextype", "-type", "-maxdepth", "-mindepth", "-printf", "-fprintf", "-fls", "-fprint", "-fprint0", "-D"}
 RUNS = {"-exec", "-execdir", "-ok", "-okdir"}
 CREDENTIAL_NAMES = ("id_rsa", "id_dsa", "id_ed25519", "id_ecdsa", "id_*", ".ssh", "shadow", "*.pem", "*.kdbx", "*.key",
                     ".netrc", ".pgpass", "wp-config.php", "*password*", "*passwd*", "credentials", "*.ovpn", "*.pfx",
@@ -57,6 +64,9 @@ def find_action(shell: Context, argv: list[Word], run: Run) -> Output:
             narrow, name = True, value if text in ("-name", "-iname", "-path") else name
             if name.lower() in CREDENTIAL_NAMES and name not in ("*", ""):
                 taint |= SECRET
+        elif text == "-files0-from" and at < end:
+            read(shell, argv[at])
+            at += 1
         elif text in NO_VALUE:
             narrow = True
         elif text in ("-maxdepth",):
@@ -76,6 +86,8 @@ def find_action(shell: Context, argv: list[Word], run: Run) -> Output:
             tests = at < end and argv[at].text in ("grep", "egrep", "fgrep", "test", "[", "zgrep")
             at = _executes(shell, argv, at, roots, narrow, name, run)
             narrow = narrow or tests
+        elif text[:1] == "-" and text not in PLAIN and len(text) > 1:
+            shell.find("unknown-option", word)
     if taint & SECRET and any(root.text[:1] in "/~" for root in roots):
         shell.find("credential-search", argv[0], name)
     listed = tuple(_listed(shell, root, narrow) for root in roots)
@@ -104,10 +116,9 @@ def _deletes(shell: Context, root: Word, word: Word, narrow: bool, name: str) ->
         if path in (".", "*"):
             shell.find("delete-everything", word)
         return
-    if is_critical_tree(path) or path.startswith(("/etc", "/usr", "/boot", "/lib", "/bin")):
-        if path == "~":
-            return
-        shell.find("delete-system", word, f"{root.text} {name}")
+    if is_critical_tree(path) or is_below_home(path) or path.startswith(("/etc", "/usr", "/boot", "/lib", "/bin")):
+        rule = "home-loss" if path == "~" or is_below_home(path) else "delete-system"
+        shell.find(rule, word, f"{root.text} {name}")
 
 
 def _executes(shell: Context, argv: list[Word], at: int, roots: list[Word], narrow: bool, name: str, run: Run) -> int:
@@ -116,7 +127,7 @@ def _executes(shell: Context, argv: list[Word], at: int, roots: list[Word], narr
     while end < len(argv) and argv[end].text not in (";", "+"):
         end += 1
     words = argv[at:end]
-    for root in roots[:4] if words else ():
+    for root in _worst_first(shell, roots)[:4] if words else ():
         path = _listed(shell, root, narrow)
         if narrow and name and not any(letter in name for letter in "*?[/"):
             path = f"{path}/{name}"
@@ -126,6 +137,11 @@ def _executes(shell: Context, argv: list[Word], at: int, roots: list[Word], narr
         ]
         run(replaced, NOTHING)
     return end + 1
+
+
+def _worst_first(shell: Context, roots: list[Word]) -> list[Word]:
+    """Places of the system before those of the working area: not all of many are tried."""
+    return sorted(roots, key=lambda root: not is_critical_tree(place(shell, root)))
 
 
 def xargs_words(shell: Context, argv: list[Word], stdin: Output) -> list[Word]:
@@ -171,5 +187,7 @@ def parallel_text(rest: list[Word], stdin: Output) -> str:
 def _input_words(stdin: Output) -> list[str]:
     if stdin.text:
         words = stdin.text.replace("\0", " ") if "\0" in stdin.text else stdin.text
-        return words.split()[:MAX_INPUT_WORDS]
+        found = words.split()
+        beyond = [word for word in found[MAX_INPUT_WORDS:] if word[:1] in ("/", "~", "-", ".", "*")]
+        return found[:MAX_INPUT_WORDS] + beyond[:MAX_INPUT_WORDS]
     return list(stdin.paths) or [UNKNOWN]

@@ -23,6 +23,8 @@ CRITICAL_TREES = frozenset(SYSTEM_TREES)
 # Trees whose owner or mode is the system's: /usr/local, /opt, /srv and homes are given away in ordinary work.
 OWNED_TREES = CRITICAL_TREES - {"/usr/local", "/opt", "/srv", "/mnt", "/media", "/Applications", "/run", "~"}
 APPLICATION = re.compile(r"/(?:var/www|opt/[^/]|srv/[^/]|var/ftp|usr/local/(?:rvm|lib/node_modules))")
+# Caches are made again; what a person put below the home is not.
+BELOW_HOME = re.compile(r"(?:~[\w.-]*|/home/[^/]+|/Users/[^/]+)/(?!\.cache/.)(?!\.Trash/.).")
 HOME_OF_SOMEONE = re.compile(r"(?:/home/[^/*?\[\0]+|/Users/[^/*?\[\0]+)")
 # Not a place for ordinary work: the root, a tree directly below it, or below one of the system's.
 OUTSIDE = re.compile(
@@ -37,6 +39,10 @@ CREDENTIALS = re.compile(
     r"|/etc/ssh/ssh_host_\w*key$"
     r"|/\.aws/credentials|/\.netrc\b|/\.pgpass\b|/\.git-credentials|/\.docker/config\.json|/\.kube/config|/\.my\.cnf"
     r"|/\.config/gcloud/|/\.azure/|/\.gnupg(?:/|$)|/\.password-store|/\.vault-token|/\.npmrc$|/\.pypirc$"
+    r"|/\.(?:ssh|aws|azure|kube|docker)(?:/\*|/?$)|/\.config/(?:gh|rclone|op|hub|doctl)(?:/hosts\.yml|/rclone\.conf|/config[\w.]*|/\*|/?$)"
+    r"|/\.config/gcloud(?:/\*)?$|/\.cargo/credentials|/\.gem/credentials|/\.terraform\.d/credentials|/\.config/hub$"
+    r"|/Library/(?:Keychains(?:/|$)|Cookies|Messages|Mail)(?:/|$)?|/\.local/share/keyrings|/\.netrc\b|/_netrc$"
+    r"|/etc/(?:ssl/private|letsencrypt/(?:live|archive)|wireguard|openvpn/[\w-]*\.key)|/\.config/(?:google-chrome|chromium|BraveSoftware)"
     r"|/logins\.json|/key[34]\.db|/Login Data$|/Cookies$|\.kdbx$|/keyrings/|/\.mozilla/firefox"
     r"|/proc/[^/]+/(?:mem|environ)$|/proc/kcore$|/dev/(?:mem|kmem)$"
     r"|/serviceaccount/token|/etc/(?:krb5\.keytab|security/opasswd|master\.passwd)|/\.ssh$)"
@@ -67,11 +73,8 @@ PERSISTENCE = re.compile(
     r"|modules(?:$|-load\.d)|apt/apt\.conf|udev/rules\.d|update-motd\.d|environment$|ssh/sshd_config|X11/|init/"
     r"|modprobe\.d|rsyslog|NetworkManager/dispatcher)|/var/spool/(?:cron|at)"
     r"|/(?:usr/)?lib/systemd/(?!$)|/\.ssh/(?:authorized_keys2?|rc|environment)|/\.config/(?:autostart|systemd)/"
-    r"|/ca-certificates/|/\.git/hooks/[\w-]+$"
-)
-STARTUP = re.compile(
-    r"(?:^|/)\.(?:bashrc|bash_profile|bash_login|bash_logout|bash_aliases|profile|zshrc|zprofile|zshenv|zlogin|kshrc|cshrc|xinitrc"
-    r"|xsession|xprofile|inputrc|vimrc|gitconfig|ssh/config|config/fish/config\.fish)$"
+    r"|/ca-certificates/|(?<![\w~.-])/Library/(?:Launch(?:Agents|Daemons)|StartupItems|Security/SecurityAgentPlugins)(?:/|$)"
+    r"|/etc/(?:emond\.d|periodic)/"
 )
 NET_CONFIG = re.compile(r"/etc/(?:hosts|resolv\.conf|nsswitch\.conf|hosts\.(?:allow|deny))$")
 SCRATCH = re.compile(r"/(?:var/)?tmp/|/dev/shm/|(?:^|/)\.[^./]")
@@ -80,6 +83,7 @@ STANDARD_DIRS = re.compile(
 )
 SYSTEM_FILES = re.compile(r"/dev/(?:null|zero|stdout|stderr|stdin|tty\w*|fd/\d+|pts/\d+|full|console|random|urandom)$")
 NETWORK_DEVICE = re.compile(r"/dev/(?:tcp|udp)/")
+PRIVATE_LINKS = re.compile(r"^/private/(?=(?:etc|tmp|var)(?:/|$))")
 GLOB = re.compile(r"[*?\[]")
 
 
@@ -87,6 +91,8 @@ def clean(path: str, directory: str | None = None) -> str:
     """The path without `//`, `/./` and `x/..`; made absolute with `directory` when that is known."""
     if directory and path[:1] not in ("/", "~", UNKNOWN) and not path.startswith("-"):
         path = f"{directory}/{path}"
+    if path.startswith("/private/"):  # macOS: /etc, /tmp and /var are links
+        path = PRIVATE_LINKS.sub("/", path)
     if "//" not in path and "/." not in path and not path.startswith("./"):
         return path if len(path) < 2 or path[-1] != "/" else path[:-1]
     parts: list[str] = []
@@ -116,10 +122,15 @@ def is_critical_tree(path: str) -> bool:
     return base[:1] == "/" and any(could_be(base, tree) for tree in SYSTEM_TREES[1:10])
 
 
+def is_below_home(path: str) -> bool:
+    """Whether `path` is something below a person's home directory."""
+    return BELOW_HOME.match(path) is not None
+
+
 def is_owned_tree(path: str) -> bool:
     """Whether `path` is a tree whose owner and mode belong to the system."""
     base = path.rstrip("/*") or path[:1]
-    return base in OWNED_TREES or base.startswith("~/..")
+    return base in OWNED_TREES or base.startswith("~/..") or base == "~root"
 
 
 def could_be(pattern: str, path: str) -> bool:

@@ -12,13 +12,16 @@ from collections.abc import Iterable
 
 from tree_sitter import Node
 
+from eval.risk.arithmetic import evaluate, expand_text, subscript
 from eval.risk.findings import Finding, make_finding
-from eval.risk.judge import read, write
 from eval.risk.paths import UNKNOWN
-from eval.risk.statements import STATEMENTS, Targets
+from eval.risk.redirections import redirects, run_readers
+from eval.risk.statements import STATEMENTS
 from eval.risk.syntax import parse
-from eval.risk.words import MAX_TEXT, NOTHING, UNKNOWN_OUTPUT, Output, Word, backquotes, part, value_of
+from eval.risk.variables import assign
+from eval.risk.words import MAX_TEXT, NOTHING, UNKNOWN_OUTPUT, Output, Word
 
+AT_START = {"HOME": ("~", 0), "IFS": (" ", 0), "UID": ("1000", 0), "SHELL": ("/bin/bash", 0), "BASH": ("/bin/bash", 0)}
 MAX_STEPS = 500
 MAX_DEPTH = 40
 LOCAL = re.compile(r"\b(?:local|declare|typeset)\b")
@@ -38,11 +41,22 @@ class Shell:
     def __init__(self, text: str) -> None:
         self.text = text
         self.span: tuple[int, int] | None = None
-        self.variables: dict[str, tuple[str, int]] = {"HOME": ("~", 0), "IFS": (" ", 0), "UID": ("1000", 0)}
+        self.places: tuple[int, ...] | None = None  # of the text's characters in the text as given
+        self.variables: dict[str, tuple[str, int]] = dict(AT_START)
         self.arrays: dict[str, list[Word]] = {}
         self.functions: dict[str, tuple[str, Node]] = {}
+        self.earlier: dict[str, list[tuple[str, Node]]] = {}  # definitions of functions before the last
+        self.called: set[str] = set()
         self.aliases: dict[str, str] = {}
         self.files: dict[str, Output] = {}
+        self.references: dict[str, str] = {}  # declare -n
+        self.integers: set[str] = set()  # declare -i
+        self.associative: set[str] = set()  # declare -A
+        self.descriptors: dict[str, Output] = {}
+        self.inherited = NOTHING  # standard input after `exec <file`
+        self.readers: list[tuple[str, str, Node, tuple[int, int] | None]] = []  # of >(command), not yet run
+        self.arguments: dict[int, list[Node]] = {}  # words behind a redirection, by the command's node
+        self.traps: list[Word] = []
         self.directory: str | None = None
         self.findings: list[Finding] = []
         self.active: list[str] = []
@@ -59,6 +73,8 @@ class Shell:
         """Record a finding at a place of the current text."""
         if self.span:
             start, end = self.span
+        if self.places:
+            start, end = self.places[start], self.places[end]
         self.findings.append(make_finding(rule, start, end, detail.replace(UNKNOWN, "…")))
 
     # --- scripts inside words ---
@@ -72,12 +88,12 @@ class Shell:
         if syntax.problem:
             self.characters -= 2 * (len(code) + 50)  # it was tried mended, too
             self.find(syntax.problem, word, code)
-        *as_it_stands, root = syntax.roots
-        for tree in as_it_stands:
+        *others, best = syntax.readings
+        for reading in others:
             state = self.snapshot()
-            self.run_node(code, tree, word, stdin)
+            self.run_node(reading.text, reading.root, word, stdin)
             self.restore(state)
-        return self.run_node(code, root, word, stdin)
+        return self.run_node(best.text, best.root, word, stdin)
 
     def run_node(self, text: str, node: Node, word: Word, stdin: Output) -> Output:
         """Run a node of another text; findings point to `word`."""
@@ -103,11 +119,15 @@ class Shell:
         if name in self.active:
             return UNKNOWN_OUTPUT
         text, body = self.functions[name]
+        self.called.add(name)
         saved = dict(self.variables), self.arrays.get("@")
         self.set_arguments(argv[1:])
         self.active.append(name)
         state = self.snapshot()
         try:
+            for earlier, other in self.earlier.get(name, ()):  # perhaps the later definition was never reached
+                self.run_node(earlier, other, argv[0], stdin)
+                self.restore(state)
             output = self.run_node(text, body, argv[0], stdin)
             if LOCAL.search(text, body.start_byte, body.end_byte):
                 self.join(state)
@@ -126,7 +146,39 @@ class Shell:
         for number, word in enumerate(words[:9], start=1):
             self.variables[str(number)] = (word.text, word.taint)
 
+    # --- what words need, from modules that need words themselves ---
+
+    def assign(self, name: str, word: Word) -> None:
+        """Set a variable."""
+        assign(self, name, word)
+
+    def evaluate(self, text: str, word: Word) -> None:
+        """Evaluate a text as arithmetic."""
+        evaluate(self, text, word)
+
+    def subscript(self, text: str, word: Word) -> None:
+        """Evaluate the subscript of an array."""
+        subscript(self, text, word)
+
+    def expand_text(self, text: str, word: Word) -> None:
+        """Expand a text once more, as a prompt."""
+        expand_text(self, text, word)
+
     # --- statements ---
+
+    def finish(self) -> None:
+        """What runs when the script ends: traps, with the variables as they are then, and waiting readers.
+
+        Functions that nobody called stay in the shell for what comes next: of those, only what blocks counts.
+        """
+        for word in self.traps[:8]:
+            self.run_text(word.text, word)
+        run_readers(self)
+        before = len(self.findings)
+        for name in [name for name in self.functions if name not in self.called]:
+            _text, body = self.functions[name]
+            self.call_function(name, [Word(name, 0, body.start_byte, body.end_byte)], UNKNOWN_OUTPUT)
+        self.findings[before:] = [one for one in self.findings[before:] if one.action == "block"]
 
     def run(self, node: Node, stdin: Output = NOTHING) -> Output:
         """Run one node and say what it prints."""
@@ -204,6 +256,9 @@ class Shell:
     def substitute(self, node: Node) -> Output:
         """Run `$(..)`, backquotes or `<(..)`; a process substitution becomes a file of that content."""
         children = node.named_children
+        if node.type == "process_substitution" and self.text[node.start_byte] == ">":
+            self.readers.append((f"/dev/fd/{node.start_byte}", self.text, node, self.span))
+            return NOTHING
         if node.type == "command_substitution" and self.text[node.start_byte] == "`":
             inner = self.text[node.start_byte + 1 : node.end_byte - 1]
             if "\\" in inner:  # nested backquotes: the grammar leaves them as words
@@ -211,66 +266,10 @@ class Shell:
                 return self.run_text(re.sub(r"\\([`$\\])", r"\1", inner), place)
         state = self.snapshot()
         if len(children) == 1 and children[0].type == "file_redirect":  # $(<file)
-            output, _targets = self.redirects(children, NOTHING)
+            output, _targets = redirects(self, children, NOTHING)
         else:
             output = self.run_all(children, NOTHING)
         self.restore(state)
         if node.type == "process_substitution":
             self.files[f"/dev/fd/{node.start_byte}"] = output
-        return output
-
-    def redirects(self, nodes: Iterable[Node], stdin: Output) -> tuple[Output, Targets]:
-        """Standard input after redirections, and the files written: (word, append, is standard output)."""
-        targets: Targets = []
-        for node in nodes:
-            if node.type == "herestring_redirect":
-                text, taint = value_of(self, node.named_children[-1])
-                stdin = Output(None if UNKNOWN in text else text + "\n", taint)
-            elif node.type == "heredoc_redirect":
-                stdin = self.heredoc(node)
-            elif node.type == "file_redirect":
-                kinds = [child.type for child in node.children]
-                values = [child for child in node.named_children if child.type not in ("file_descriptor", "ERROR")]
-                if not values:
-                    continue
-                place = values[0]
-                text, taint = value_of(self, place)
-                word = Word(text, taint, place.start_byte, place.end_byte)
-                if "<" in kinds:
-                    stdin = read(self, word)
-                elif "<&" not in kinds and not (">&" in kinds and (text.isdigit() or text == "-")):
-                    descriptor = self.text[node.start_byte : node.start_byte + 1]
-                    targets.append((word, ">>" in kinds or "&>>" in kinds, descriptor not in "23456789"))
-                # Further words after the target belong to the command; the grammar hangs them here.
-        return stdin, targets
-
-    def heredoc(self, node: Node) -> Output:
-        """The text of a here-document; with an unquoted delimiter, expansions and commands in it count."""
-        body = next((child for child in node.named_children if child.type == "heredoc_body"), None)
-        start = next((child for child in node.named_children if child.type == "heredoc_start"), None)
-        if body is None or start is None:
-            return NOTHING
-        text, taint = self.text[body.start_byte : body.end_byte], 0
-        if self.text[start.start_byte] not in "'\"\\":
-            pieces, at = [], body.start_byte
-            for child in body.named_children:
-                if child.type == "heredoc_content":
-                    continue
-                pieces.append(self.text[at : child.start_byte])
-                value, more, _split = part(self, child)
-                pieces.append(value)
-                taint, at = taint | more, child.end_byte
-            text = "".join(pieces) + self.text[at : body.end_byte]
-            if "`" in text:
-                text = backquotes(self, text, body.start_byte, body.end_byte)
-        if "<<-" in [child.type for child in node.children]:
-            text = re.sub(r"^\t+", "", text, flags=re.MULTILINE)
-        return Output(text, taint)
-
-    def write_targets(self, targets: Targets, output: Output) -> Output:
-        """Judge the files an output goes to; what is left goes on to the pipeline."""
-        for word, append, standard in targets:
-            write(self, word, append, output if standard else NOTHING)
-            if standard and word.text not in ("/dev/stdout", "/dev/stderr", "/dev/tty"):
-                output = NOTHING
         return output

@@ -10,27 +10,35 @@ from collections.abc import Callable
 from tree_sitter import Node
 
 from eval.risk.context import Context
+from eval.risk.interpreters import declare
 from eval.risk.invoke import invoke
-from eval.risk.judge import assigned, shell_on_network
+from eval.risk.judge import shell_on_network
 from eval.risk.paths import GLOB, NETWORK_DEVICE, UNKNOWN
-from eval.risk.words import MAX_TEXT, NOTHING, Output, Word, expand, part, value_of
+from eval.risk.redirections import WORDS, Targets, command_of, redirects, run_readers, words_after, write_targets
+from eval.risk.variables import assign
+from eval.risk.words import NOTHING, UNKNOWN_OUTPUT, Output, Word, evaluated, expand, flattened, part, value_of
 
 LOOP_VALUES = 8
+MAX_EARLIER = 4
 ALWAYS = re.compile(r"(?:true|:|\[\s+1\s+\]|1|\(\(\s*1\s*\)\)|\[\[\s+1\s+\]\])\s*;?$")
+EXEC = re.compile(r"\s*exec(?:\s+\{\w+\})?\s*")
 SKIPPED = re.compile(r"[^ \t\\\n]|(?<!\\)\n")  # between the words of a command only blanks and continued lines
-Targets = list[tuple[Word, bool, bool]]
+PLAIN = re.compile(r"[\w.,:@%+=]+")  # a loop's value that is no place
+COMPARES = {"-eq", "-ne", "-lt", "-le", "-gt", "-ge"}
 
 
 def _command(shell: Context, node: Node, stdin: Output) -> Output:
     argv: list[Word] = []
     assignments: list[Node] = []
-    redirects: list[Node] = []
+    found: list[Node] = []
     end = node.start_byte
+    first = len(shell.readers)
     for child in node.children:
         kind = child.type
         if child.start_byte > end + 1 and SKIPPED.search(shell.text, end, child.start_byte):
             shell.find_at("unparsable", end, child.start_byte, shell.text[end : child.start_byte])
-        end = child.end_byte
+        glued, end = child.start_byte == end and child.start_byte > node.start_byte, child.end_byte
+        before = len(argv)
         if kind == "command_name":  # without a character where only a variable is set
             for inner in child.children if child.text else ():
                 argv += expand(shell, inner)
@@ -39,34 +47,59 @@ def _command(shell: Context, node: Node, stdin: Output) -> Output:
         elif kind == "variable_assignment":
             assignments.append(child)
         elif kind.endswith("_redirect"):
-            redirects.append(child)
+            found.append(child)
         elif kind != "comment" and kind != "ERROR":
             argv += expand(shell, child)
+        if glued and 0 < before < len(argv):  # one word that the grammar cut in two: r`:`m
+            argv[before - 1 : before + 1] = [_glued(argv[before - 1], argv[before])]
+    for child in (*words_after(found), *shell.arguments.pop(node.id, ())):
+        argv += expand(shell, child)
+    if stdin is NOTHING:
+        stdin = shell.inherited
     targets: Targets = []
-    if redirects:
-        stdin, targets = shell.redirects(redirects, stdin)
+    if found:
+        stdin, targets = redirects(shell, found, stdin)
     privileged = shell.privileged
     if assignments:
-        before = dict(shell.variables)
+        names = [shell.text[one.start_byte : one.end_byte].split("=")[0].rstrip("+") for one in assignments]
+        outer = {name: shell.variables.get(name) for name in names}
         for one in assignments:
             _assign(shell, one, NOTHING)
         output = invoke(shell, argv, stdin) if argv else NOTHING
-        if argv:
-            shell.variables = before
+        if argv:  # for that command only
+            for name, value in outer.items():
+                if value is None:
+                    shell.variables.pop(name, None)
+                else:
+                    shell.variables[name] = value
     else:
         output = invoke(shell, argv, stdin) if argv else NOTHING
     shell.privileged = privileged
-    return shell.write_targets(targets, output) if targets else output
+    if targets:
+        output = write_targets(shell, targets, output)
+    if len(shell.readers) > first:
+        run_readers(shell, first)
+    return output
+
+
+def _glued(one: Word, two: Word) -> Word:
+    return Word(one.text + two.text, one.taint | two.taint, one.start, two.end)
 
 
 def _redirected(shell: Context, node: Node, stdin: Output) -> Output:
     body = node.child_by_field_name("body")
     nodes = [child for child in node.named_children if child.type.endswith("_redirect")]
-    stdin, targets = shell.redirects(nodes, stdin)
+    first = len(shell.readers)
+    stdin, targets = redirects(shell, nodes, stdin)
     if any(NETWORK_DEVICE.match(word.text) for word, _append, _standard in targets) and body is not None:
         shell_on_network(shell, shell.text[body.start_byte : body.end_byte], targets[0][0])
+    if words := words_after(nodes):
+        _give_words(shell, node, body, words)
     output = shell.run(body, stdin) if body is not None else NOTHING
-    output = shell.write_targets(targets, output)
+    if body is not None and EXEC.fullmatch(shell.text, body.start_byte, body.end_byte):  # for all that follows
+        shell.inherited = stdin
+        output = UNKNOWN_OUTPUT
+    output = write_targets(shell, targets, output)
     for heredoc in nodes:
         if heredoc.type != "heredoc_redirect":
             continue
@@ -74,11 +107,23 @@ def _redirected(shell: Context, node: Node, stdin: Output) -> Output:
             if child.type == "pipeline":
                 output = _pipeline(shell, child, output)
             elif child.type == "file_redirect":
-                _stdin, more = shell.redirects([child], NOTHING)
-                output = shell.write_targets(more, output)
-            elif not child.type.startswith("heredoc_"):
+                _stdin, more = redirects(shell, [child], NOTHING)
+                output = write_targets(shell, more, output)
+            elif not child.type.startswith("heredoc_") and child.type not in WORDS:
                 shell.run(child, NOTHING)
+    run_readers(shell, first)
     return output
+
+
+def _give_words(shell: Context, node: Node, body: Node | None, words: list[Node]) -> None:
+    """Hand the words behind a redirection to the command they belong to."""
+    command = command_of(body) if body is not None else None
+    if command is not None and command.type in ("command", "declaration_command", "unset_command"):
+        shell.arguments[command.id] = [*words, *shell.arguments.get(command.id, ())]
+    else:
+        shell.find_at("unparsable", node.start_byte, node.end_byte, "words behind a redirection")
+        for word in words:
+            expand(shell, word)
 
 
 def _pipeline(shell: Context, node: Node, stdin: Output) -> Output:
@@ -125,10 +170,13 @@ def _for(shell: Context, node: Node, stdin: Output) -> Output:
     if name is None or body is None:
         return shell.run_children(node, stdin)
     variable = shell.text[name.start_byte : name.end_byte]
+    if not any(child.type == "in" for child in node.children):  # for x; do
+        values = shell.arrays.get("@", [])
     output = NOTHING
     before = shell.snapshot()
-    for value in values[:LOOP_VALUES] or [Word(UNKNOWN, 0, node.start_byte, node.end_byte)]:
-        shell.variables[variable] = (value.text, value.taint)
+    beyond = [value for value in values[LOOP_VALUES:] if not PLAIN.fullmatch(value.text)]
+    for value in values[:LOOP_VALUES] + beyond or [Word(UNKNOWN, 0, node.start_byte, node.end_byte)]:
+        assign(shell, variable, value)
         output = shell.run(body, stdin)
     if not values or any(UNKNOWN in value.text or GLOB.search(value.text) for value in values):
         shell.join(before)  # perhaps it never ran
@@ -186,6 +234,8 @@ def _function(shell: Context, node: Node, _stdin: Output) -> Output:
     if name is None or body is None:
         return NOTHING
     function = shell.text[name.start_byte : name.end_byte]
+    if function in shell.functions and len(shell.earlier.get(function, ())) < MAX_EARLIER:
+        shell.earlier.setdefault(function, []).append(shell.functions[function])
     shell.functions[function] = (shell.text, body)
     inner = shell.text[body.start_byte : body.end_byte]
     calls = len(re.findall(rf"(?:^|[\s;|&{{(]){re.escape(function)}(?=$|[\s;|&}})])", inner))
@@ -198,43 +248,127 @@ def _assign(shell: Context, node: Node, _stdin: Output) -> Output:
     name, value = node.child_by_field_name("name"), node.child_by_field_name("value")
     if name is None:
         return NOTHING
-    variable = shell.text[name.start_byte : name.end_byte]
+    target = shell.text[name.start_byte : name.end_byte]
+    if name.type == "subscript":
+        target = f"{shell.text[name.start_byte : name.named_children[0].end_byte]}[{_index(shell, name)}]"
+    append = any(child.type == "+=" for child in node.children)
     if value is None:
         text, taint = "", 0
     elif value.type == "array":
         items = [word for child in value.named_children for word in expand(shell, child)]
-        shell.arrays[variable] = items
-        text, taint = (items[0].text, items[0].taint) if items else ("", 0)
+        for item in items:
+            if item.text.startswith("[") and "]=" in item.text and target not in shell.associative:
+                shell.subscript(item.text[1:].rpartition("]=")[0], item)
+        if append and (known := shell.arrays.get(target)) is not None:
+            items = known + items
+        elif append:
+            items = []  # to elements that are not known
+        text, taint = (items[0].text, items[0].taint) if items else (UNKNOWN if append else "", 0)
+        assign(shell, target, Word(text, taint, node.start_byte, node.end_byte))
+        if items or not append:
+            shell.arrays[target] = items
+        return NOTHING
     else:
         text, taint = value_of(shell, value)
-    if any(child.type == "+=" for child in node.children):
-        before, more = shell.variables.get(variable, (UNKNOWN, 0))
-        text, taint = before + text if len(before) < MAX_TEXT else UNKNOWN, taint | more
-    shell.variables[variable] = (text, taint)
-    assigned(shell, variable, Word(text, taint, node.start_byte, node.end_byte))
+    assign(shell, target, Word(text, taint, node.start_byte, node.end_byte), append)
     return NOTHING
+
+
+def _index(shell: Context, node: Node) -> str:
+    """The subscript of `a[..]=` with its expansions done; it is evaluated where the element is set."""
+    return "".join(flattened(shell, child)[0] for child in node.named_children[1:])
 
 
 def _declaration(shell: Context, node: Node, _stdin: Output) -> Output:
-    for child in node.named_children:
+    """declare, export, local, readonly, typeset: attributes first, then names and values."""
+    argv: list[Word] = []
+    assignments: list[Node] = []
+    for child in (*node.children, *shell.arguments.pop(node.id, ())):
         if child.type == "variable_assignment":
-            _assign(shell, child, NOTHING)
-        elif child.type in ("concatenation", "word", "string"):
-            for word in expand(shell, child):
-                name, equals, value = word.text.partition("=")
-                if equals:
-                    shell.variables[name] = (value, word.taint)
-                    assigned(shell, name, Word(value, word.taint, word.start, word.end))
+            assignments.append(child)
+        elif child.is_named and child.type != "variable_name":
+            argv += expand(shell, child)
+        elif child.type != "comment":
+            argv.append(Word(shell.text[child.start_byte : child.end_byte], 0, child.start_byte, child.end_byte))
+    names = [shell.text[one.start_byte : one.end_byte].split("=")[0].rstrip("+") for one in assignments]
+    if argv:
+        declare(shell, argv, names)
+    for one in assignments:
+        if one.named_children and names and _is_reference(argv):
+            value = one.child_by_field_name("value")
+            target = value_of(shell, value)[0] if value is not None else ""
+            shell.references[shell.text[one.start_byte : one.named_children[0].end_byte]] = target
+        else:
+            _assign(shell, one, NOTHING)
     return NOTHING
+
+
+def _is_reference(argv: list[Word]) -> bool:
+    return any(word.text[:1] == "-" and "n" in word.text for word in argv[1:]) and argv[0].text != "export"
 
 
 def _unset(shell: Context, node: Node, _stdin: Output) -> Output:
-    for child in node.named_children:
-        text = shell.text[child.start_byte : child.end_byte]
-        shell.variables.pop(text, None)
-        if text.startswith("HIST"):
-            shell.find_at("anti-forensics", node.start_byte, node.end_byte, text)
+    words = [word for child in node.named_children for word in expand(shell, child)]
+    for child in shell.arguments.pop(node.id, ()):
+        words += expand(shell, child)
+    for word in words:
+        name, bracket, rest = word.text.partition("[")
+        if bracket and name not in shell.associative:
+            shell.subscript(rest.rstrip("]"), word)
+        shell.variables.pop(word.text, None)
+        if word.text.startswith("HIST"):
+            shell.find_at("anti-forensics", node.start_byte, node.end_byte, word.text)
     return NOTHING
+
+
+def _compound(shell: Context, node: Node, stdin: Output) -> Output:
+    """`{ ..; }`, or `((..))`, which is arithmetic."""
+    if not shell.text.startswith("((", node.start_byte):
+        return shell.run_children(node, stdin)
+    evaluated(shell, node)
+    return NOTHING
+
+
+def _counting(shell: Context, node: Node, stdin: Output) -> Output:
+    """`for ((a; b; c))`"""
+    before = shell.snapshot()
+    output = NOTHING
+    for child in node.named_children:
+        if child.type in ("do_group", "compound_statement"):
+            output = shell.run(child, stdin)
+        else:
+            evaluated(shell, child)
+            if child.type == "variable_assignment" and (name := child.child_by_field_name("name")) is not None:
+                shell.variables[shell.text[name.start_byte : name.end_byte]] = (UNKNOWN, 0)
+    shell.join(before)
+    return Output(None, output.taint, output.paths)
+
+
+def _test(shell: Context, node: Node, stdin: Output) -> Output:
+    """`[ .. ]` and `[[ .. ]]`. `-v` names a variable, and `[[` compares numbers as arithmetic."""
+    waiting = [node]
+    double = shell.text.startswith("[[", node.start_byte)
+    while waiting:
+        current = waiting.pop()
+        marks = [one for one in current.children if one.type == "test_operator"]
+        operators = {shell.text[one.start_byte : one.end_byte] for one in marks}
+        sides = [one for one in current.named_children if one.type != "test_operator"]
+        numbers = double and bool(operators & COMPARES)
+        if numbers or operators & {"-v", "-R"}:
+            for side in sides:
+                text, taint = flattened(shell, side)
+                word = Word(text, taint, side.start_byte, side.end_byte)
+                if numbers:
+                    shell.evaluate(text, word)
+                elif "[" in text:
+                    shell.subscript(text.partition("[")[2].rstrip("]"), word)
+            continue
+        for side in sides:
+            if side.type.endswith("_expression"):
+                waiting.append(side)
+            else:
+                shell.run(side, stdin)
+    return UNKNOWN_OUTPUT
 
 
 def _word(shell: Context, node: Node, _stdin: Output) -> Output:
@@ -260,10 +394,13 @@ STATEMENTS: dict[str, Callable[[Context, Node, Output], Output]] = {
     "variable_assignment": _assign,
     "declaration_command": _declaration,
     "unset_command": _unset,
+    "compound_statement": _compound,
+    "c_style_for_statement": _counting,
+    "test_command": _test,
 } | dict.fromkeys(
     ("string", "concatenation", "command_substitution", "process_substitution", "expansion", "simple_expansion",
-     "arithmetic_expansion", "translated_string", "subscript"), _word,
+     "arithmetic_expansion", "translated_string", "subscript", "regex", "extglob_pattern", "word", "number"), _word,
 ) | dict.fromkeys(
-    ("comment", "word", "raw_string", "number", "variable_name", "test_operator", "extglob_pattern", "regex",
-     "ansi_c_string", "heredoc_start", "heredoc_body", "heredoc_end", "file_descriptor"), _nothing,
+    ("comment", "raw_string", "variable_name", "test_operator", "ansi_c_string", "heredoc_start", "heredoc_body",
+     "heredoc_end", "file_descriptor"), _nothing,
 )  # fmt: skip

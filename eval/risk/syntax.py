@@ -31,10 +31,14 @@ MENDED_CHARACTERS = 1000  # a longer text with errors is not parsed again: that 
 MAX_PIPES = 256  # a long pipeline takes quadratic time, in steps too long for the parser to look at its budget
 CHUNK = 2048
 
+# A backslash that continues a line between two characters that are no blanks: `"$\\⏎(rm -rf /)"` is a substitution.
+GLUED = re.compile(r"(?<![\s\\])(?:\\\\)*(\\\n)(?=[^\s])")
+LITERAL = {"raw_string", "ansi_c_string", "comment"}
 UNSAFE = re.compile(r"[^\x20-\x7e\t\n]")
 HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 BRACE_COMMAND = re.compile(r"(?:^|(?<=[;&|(\n`]))(\s*)\{(?=[^\s{}]*,[^\s{}]*\})")
 
+CLOSING = re.compile(r"([<>]&)-(?=[\s;|&)]|$)")  # `2>&-` before more words
 LINE_START_ESCAPE = re.compile(r"(?<=\n)\\(?=\S)")
 TEST_OF_ROOT = re.compile(r"(?<=\s-[a-zA-Z]\s)/(?=\s+\])")
 
@@ -47,31 +51,78 @@ EXTENDED_PATTERN = re.compile(r"[!@?*+]\((?:[^()\n]|\([^()\n]*\))*\)")
 
 
 @dataclass(frozen=True)
-class Syntax:
-    """What the parser makes of a text: the tree of it as it stands, then that of it mended, if it needed that.
+class Reading:
+    """One way to read a text: the text, its tree, and where each of its characters stands in the text as given.
 
-    `problem` is the rule that says what is wrong with it, if anything is.
+    `places` is None when they stand where they are.
     """
 
-    roots: tuple[Node, ...]
+    text: str
+    root: Node
+    places: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Syntax:
+    """What the parser makes of a text: as it stands, mended if it needed that, and with its continued lines joined.
+
+    The last reading is the best. `problem` is the rule that says what is wrong with that, if anything is.
+    """
+
+    readings: tuple[Reading, ...]
     problem: str | None
 
 
 def parse(command: str) -> Syntax | None:
     """The syntax of a text; None when it or its pipelines are too long, or its parse would take too long."""
+    syntax = _parsed(command)
+    if syntax is None or not GLUED.search(command):
+        return syntax
+    text, places = _joined(command, syntax.readings[-1].root)
+    joined = _parsed(text) if len(text) < len(command) else None
+    if joined is None:
+        return syntax
+    readings = tuple(Reading(text, one.root, places) for one in joined.readings)
+    if syntax.problem and not joined.problem:
+        return Syntax(readings, None)
+    return Syntax(syntax.readings + readings, joined.problem)
+
+
+def _parsed(command: str) -> Syntax | None:
     if len(command) > MAX_CHARACTERS or command.count("|") > MAX_PIPES:
         return None
     copy = same_length_copy(command)
     root = _tree(copy)
-    if root is None or accepted(root):
-        return None if root is None else Syntax((root,), None)
+    if root is None:
+        return None
+    reading = Reading(command, root)
+    if accepted(root):
+        return Syntax((reading,), None)
     if len(command) <= MENDED_CHARACTERS:
         for mend, problem in MENDS:
             before, copy = copy, mend(copy)
             mended = _tree(copy) if copy != before else None
             if mended is not None and accepted(mended):
-                return Syntax((root, mended), problem)
-    return Syntax((root,), "unparsable")
+                return Syntax((reading, Reading(command, mended)), problem)
+    return Syntax((reading,), "unparsable")
+
+
+def _joined(command: str, root: Node) -> tuple[str, tuple[int, ...]]:
+    """A text as Bash reads it, without the backslashes that continue a line in the middle of something.
+
+    Between blanks they are left: there they only separate words. In single quotes they are text.
+    """
+    places: list[int] = []
+    at = 0
+    for found in GLUED.finditer(command):
+        place = found.start(1)
+        node = root.descendant_for_byte_range(place, place + 1)
+        if node is not None and node.type in LITERAL:
+            continue
+        places += range(at, place)
+        at = found.end(1)
+    places += range(at, len(command) + 1)
+    return "".join(command[place] for place in places[:-1]), tuple(places)
 
 
 def _as_bash_reads_it(copy: str) -> str:
@@ -139,6 +190,8 @@ def same_length_copy(command: str) -> str:
         copy = copy.replace("<>", "> ")
     if "{" in copy:
         copy = BRACE_COMMAND.sub(r"\1U", copy)
+    if "&-" in copy:
+        copy = CLOSING.sub(r"\g<1>1", copy)
     if "\n\\" in copy:
         copy = LINE_START_ESCAPE.sub("U", copy)
     if " / " in copy:

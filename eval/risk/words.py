@@ -2,7 +2,7 @@
 
 A part that is only known when the command runs becomes UNKNOWN; `taint` says where it comes from. Unquoted
 expansions are split at white space, brace lists are expanded, globs stay as they are.
-Not modelled: IFS other than white space, `${!x}`, most array operations: they are UNKNOWN.
+Not modelled: most array operations and changes of case: they are UNKNOWN.
 """
 
 import re
@@ -16,15 +16,16 @@ from eval.risk.quoting import BRACES, MAX_WORDS, expand_braces, in_quotes, trimm
 
 # Where a text comes from. NET: the network. SECRET: credentials or the environment. DECODED: an encoding was undone.
 # ENDLESS: it does not end by itself. FILE: a file's content. SHELL: what a shell prints that obeys its
-# input. RUN: an unknown output of a command.
-NET, SECRET, DECODED, ENDLESS, FILE, SHELL, RUN = 1, 2, 4, 8, 16, 32, 64
+# input. RUN: an unknown output of a command. PROCESSES: a list of processes, SERVICE: of a service of the system.
+NET, SECRET, DECODED, ENDLESS, FILE, SHELL, RUN, PROCESSES, SERVICE = 1, 2, 4, 8, 16, 32, 64, 128, 256
 MAX_TEXT = 10_240  # a longer text is unknown: variables could double it again and again
 
 BARE_NEWLINE = re.compile(r"(?<!\\)\n")
 BACKQUOTES = re.compile(r"(?<!\\)`((?:[^`\\]|\\.)*)`", re.DOTALL)
 PARAMETER = re.compile(r"\$\{([#!]?)(\w+|[@*#?$!-])(?:\[([^]]*)\])?(.*)\}$", re.DOTALL)
 SLICE = re.compile(r":\s*(-?\d+)(?:\s*:\s*(-?\d+))?$")
-VARIABLE = re.compile(r"\$(\w+)|\$\{(\w+)\}")
+EXPANDED = {"string", "raw_string", "ansi_c_string", "translated_string", "simple_expansion", "expansion",
+            "command_substitution", "process_substitution", "arithmetic_expansion", "concatenation"}  # fmt: skip
 
 
 class Word(NamedTuple):
@@ -56,6 +57,7 @@ class Shell(Protocol):
     text: str
     variables: dict[str, tuple[str, int]]
     arrays: dict[str, list[Word]]
+    references: dict[str, str]
     steps: int
 
     def enter(self) -> None:
@@ -69,6 +71,18 @@ class Shell(Protocol):
 
     def run_text(self, code: str, word: Word) -> Output:
         """Judge a script that is the text of a word."""
+
+    def assign(self, name: str, word: Word) -> None:
+        """Set a variable."""
+
+    def evaluate(self, text: str, word: Word) -> None:
+        """Evaluate a text as arithmetic."""
+
+    def subscript(self, text: str, word: Word) -> None:
+        """Evaluate the subscript of an array."""
+
+    def expand_text(self, text: str, word: Word) -> None:
+        """Expand a text once more, as a prompt."""
 
     def substitute(self, node: Node) -> Output:
         """Run the commands of a `$(..)`, `<(..)` or backquotes and say what they print."""
@@ -86,9 +100,7 @@ def expand(shell: Shell, node: Node) -> list[Word]:
         if "\\" in text:
             text = unquote(text)
         if "{" in text and BRACES.search(text):
-            texts = expand_braces(text)
-            shell.steps += len(texts) // 4
-            return [Word(one, 0, start, end) for one in texts]
+            return [Word(one, 0, start, end) for one in _braces(shell, text, start, end)]
         return [Word(text, 0, start, end)]
     if kind == "raw_string":
         return [Word(shell.text[start + 1 : end - 1], 0, start, end)]
@@ -96,11 +108,21 @@ def expand(shell: Shell, node: Node) -> list[Word]:
         return [Word(word.text, word.taint, start, end) for word in several]
     text, taint, split = part(shell, node)
     raw = shell.text[start:end]
-    texts = text.split() if split and (not text or any(letter in text for letter in " \t\n")) else [text]
+    texts = fields(shell, text) if split else [text]
     if "{" in raw and kind in ("concatenation", "brace_expression") and BRACES.search(raw) and "${" not in raw:
-        texts = [one for text in texts[:MAX_WORDS] for one in expand_braces(text)]
-        shell.steps += len(texts) // 4
+        texts = [one for text in texts[:MAX_WORDS] for one in _braces(shell, text, start, end)]
+    if len(texts) > MAX_WORDS:
+        shell.find_at("too-large", start, end, "words")
     return [Word(text, taint, start, end) for text in texts[:MAX_WORDS]]
+
+
+def _braces(shell: Shell, text: str, start: int, end: int) -> list[str]:
+    """The words of a brace list. Of a long sequence the first stand for all, of a long list nothing may be dropped."""
+    texts = expand_braces(text)
+    shell.steps += len(texts) // 4
+    if len(texts) > MAX_WORDS and ".." not in text:
+        shell.find_at("too-large", start, end, "words")
+    return texts[:MAX_WORDS]
 
 
 def value_of(shell: Shell, node: Node) -> tuple[str, int]:
@@ -138,7 +160,10 @@ def part(shell: Shell, node: Node) -> tuple[str, int, bool]:
     if kind == "translated_string":
         return *_string(shell, node.children[-1]), False
     if kind == "simple_expansion":
-        text, taint = shell.variables.get(shell.text[start + 1 : end], (UNKNOWN, 0))
+        name = shell.text[start + 1 : end]
+        if name in shell.references:
+            name = _reference(shell, name, Word("", 0, start, end))
+        text, taint = shell.variables.get(name, (UNKNOWN, 0))
         return text, taint, True
     if kind == "expansion":
         return *_expansion(shell, node), True
@@ -151,13 +176,65 @@ def part(shell: Shell, node: Node) -> tuple[str, int, bool]:
     if kind == "process_substitution":
         output = shell.substitute(node)
         return f"/dev/fd/{start}", output.taint, False
-    if kind in ("arithmetic_expansion", "subscript", "array", "binary_expression", "regex", "extglob_pattern"):
+    if kind in ("arithmetic_expansion", "subscript"):
+        return (UNKNOWN if kind == "arithmetic_expansion" else shell.text[start:end]), evaluated(shell, node), False
+    if kind in ("regex", "extglob_pattern"):  # the grammar leaves what is in a pattern as text
+        shell.expand_text(shell.text[start:end], Word("", 0, start, end))
+    if node.named_children:
         shell.enter()
         for child in node.named_children:
             part(shell, child)
         shell.leave()
-        return (UNKNOWN if kind == "arithmetic_expansion" else shell.text[start:end]), 0, False
     return shell.text[start:end], 0, False
+
+
+def evaluated(shell: Shell, node: Node) -> int:
+    """Evaluate a node of arithmetic, or an array's subscript: `$((..))`, `((..))`, `a[..]`. Returns its taint."""
+    word = Word("", 0, node.start_byte, node.end_byte)
+    shell.enter()
+    if node.type == "subscript":
+        taint = 0
+        for child in node.named_children[1:]:
+            text, more = flattened(shell, child)
+            taint |= more
+            shell.subscript(text, word._replace(text=text, taint=more))
+    else:
+        text, taint = flattened(shell, node, whole=False)
+        shell.evaluate(text.strip("$[]()"), word._replace(text=text, taint=taint))
+    shell.leave()
+    return taint
+
+
+def flattened(shell: Shell, node: Node, whole: bool = True) -> tuple[str, int]:
+    """The text of a node with every expansion in it done, at any depth, and where the text comes from.
+
+    With `whole` the node itself may be one, else only what is in it."""
+    if whole and node.type in EXPANDED:
+        text, taint, _split = part(shell, node)
+        return text, taint
+    if node.type == "subscript":
+        evaluated(shell, node)
+    children = node.named_children
+    if not children:
+        text, taint, _split = part(shell, node)
+        return text, taint
+    pieces, taint, at = [], 0, node.start_byte
+    shell.enter()
+    for child in children:
+        pieces.append(shell.text[at : child.start_byte])
+        text, more = flattened(shell, child)
+        pieces.append(text)
+        taint, at = taint | more, child.end_byte
+    shell.leave()
+    return "".join(pieces) + shell.text[at : node.end_byte], taint
+
+
+def fields(shell: Shell, text: str) -> list[str]:
+    """The words that an unquoted text is split into, by IFS where that is known."""
+    separators = shell.variables.get("IFS", (" ", 0))[0]
+    if not separators or UNKNOWN in separators or (" " in separators and not separators.strip()):
+        return text.split() if separators else [text]
+    return [piece for piece in re.split(f"[{re.escape(separators)}]", text) if piece]
 
 
 def backquotes(shell: Shell, text: str, start: int, end: int) -> str:
@@ -170,19 +247,26 @@ def backquotes(shell: Shell, text: str, start: int, end: int) -> str:
     return BACKQUOTES.sub(one, text)
 
 
+def leftover(shell: Shell, text: str, start: int, end: int) -> str:
+    """A text in which the grammar saw nothing to expand. It misses some, as where a line starts with a tab."""
+    if "$" in text or "`" in text:
+        shell.expand_text(text, Word("", 0, start, end))
+    return text
+
+
 def _string(shell: Shell, node: Node) -> tuple[str, int]:
     """A double-quoted string. The grammar leaves some white space out of its nodes: gaps come from the text."""
     children = node.named_children
     at, end = node.start_byte + 1, node.end_byte - 1
     if not children:
-        return in_quotes(shell.text[at:end]), 0
+        return in_quotes(leftover(shell, shell.text[at:end], at, end)), 0
     pieces: list[str] = []
     taint = size = 0
     shell.enter()
     for child in children:
         if child.type == "string_content":
             continue
-        pieces.append(in_quotes(shell.text[at : child.start_byte]))
+        pieces.append(in_quotes(leftover(shell, shell.text[at : child.start_byte], at, child.start_byte)))
         text, more, _split = part(shell, child)
         pieces.append(text)
         size += len(text)
@@ -190,7 +274,7 @@ def _string(shell: Shell, node: Node) -> tuple[str, int]:
         at = child.end_byte
         if size > MAX_TEXT:
             pieces, size = [UNKNOWN], 0
-    pieces.append(in_quotes(shell.text[at:end]))
+    pieces.append(in_quotes(leftover(shell, shell.text[at:end], at, end)))
     shell.leave()
     return "".join(pieces), taint
 
@@ -211,25 +295,55 @@ def _expansion(shell: Shell, node: Node) -> tuple[str, int]:
     shell.enter()
     children = node.named_children
     if children and children[0].type == "subscript":
-        part(shell, children[0])
+        taint |= evaluated(shell, children[0])
     for child in children[1:]:
         text, more, _split = part(shell, child)
         inner, taint = inner + text, taint | more
     shell.leave()
-    if not found or found.group(1):
+    if not found:
         return UNKNOWN, taint
-    name, index, rest = found.group(2), found.group(3), found.group(4)
+    prefix, name, index, rest = found.groups()
+    word = Word("", taint, node.start_byte, node.end_byte)
+    name = _reference(shell, name, word)
+    if prefix == "!" and index is None and not rest:  # ${!x}: the variable that x names
+        target, origin = shell.variables.get(name, (UNKNOWN, 0))
+        if "[" in target:
+            shell.subscript(target.partition("[")[2].rstrip("]"), word)
+        value, more = shell.variables.get(target, (UNKNOWN, 0))
+        return value, origin | more | taint
+    if prefix or (rest[:1] == "@" and rest != "@P"):
+        return UNKNOWN, taint
     if index is not None:
         items = shell.arrays.get(name)
         if items and index.isdigit() and int(index) < len(items) and not rest:
             return items[int(index)].text, items[int(index)].taint | taint
-        return UNKNOWN, taint
+        if items and rest == "@P":
+            for item in items:
+                shell.expand_text(item.text, word)
+        return UNKNOWN, taint | shell.variables.get(name, (UNKNOWN, 0))[1]
     value, origin = shell.variables.get(name, (UNKNOWN, 0))
-    return _modified(shell, name, value, rest, inner, taint | origin)
+    if rest == "@P":
+        shell.expand_text(value, word)
+        return UNKNOWN, taint | origin
+    if rest[:1] == ":" and rest[1:2] not in ("-", "=", "+", "?"):
+        for one in rest[1:].split(":"):
+            shell.evaluate(inner if "$" in one or "`" in one else one, word)
+    return _modified(shell, name, value, rest, inner, word._replace(taint=taint | origin))
 
 
-def _modified(shell: Shell, name: str, value: str, rest: str, inner: str, taint: int) -> tuple[str, int]:
-    operator = rest.lstrip(":")[:1]
+def _reference(shell: Shell, name: str, word: Word) -> str:
+    """The variable that a name of `declare -n` stands for; a subscript in what it names is evaluated."""
+    target = shell.references.get(name)
+    if target is None:
+        return name
+    name, bracket, rest = target.partition("[")
+    if bracket:
+        shell.subscript(rest.rstrip("]"), word)
+    return name
+
+
+def _modified(shell: Shell, name: str, value: str, rest: str, inner: str, word: Word) -> tuple[str, int]:
+    operator, taint = rest.lstrip(":")[:1], word.taint
     known = UNKNOWN not in value
     if not rest or operator == "?":
         return value, taint
@@ -238,7 +352,7 @@ def _modified(shell: Shell, name: str, value: str, rest: str, inner: str, taint:
         if name in shell.variables and known and value:
             return value, taint
         if operator == "=":
-            shell.variables[name] = (default, taint)
+            shell.assign(name, word._replace(text=default))
         return default, taint
     if operator == "+":
         return inner or rest.lstrip(":")[1:], taint

@@ -27,7 +27,10 @@ PIECES = [
     "\nEOF\n", "$'", "\\x41", "2>&1", ">|", "@(", "!(", "${x:-", "${x%", "$x", "\"$@\"", "x=", "eval ", "sudo ",
     "bash -c ",
     "| sh", "| base64 -d", "xargs ", "find / ", "-exec ", "{} \\;", "-delete ", "rm -rf ", "/etc/", "~", "/dev/sda",
-    "{1..9}",
+    "{1..9}", "a[$(", "]=1", "${x@P}", "${x#", "declare -n ", "declare -i ", "printf -v ", "mapfile -C ", "read ",
+    "let ", "exec 3<", ">(", "<(", "<&3", "2>&-", "coproc ", "shift; ", "trap '", "PATH=", "PAGER=", "IFS=", "+=(",
+    "\\\n",
+    "test -v ", "python3 <<",
     "{a,b}", "awk '", "sed '", "python -c '", "echo ", "printf '%s' ", "curl ", "\0", "\u202e", "é", "中",
     "\U0001f600", "\x1b",
 ]  # fmt: skip

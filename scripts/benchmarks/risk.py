@@ -1,10 +1,11 @@
 """The command-risk benchmark: recall on dangerous commands, false alarms on ordinary ones, and speed.
 
-    python -m scripts.benchmarks.risk --nl2bash FOLDER      results/bench/risk.json and a markdown table
+    python -m scripts.benchmarks.risk --nl2bash FOLDER --reports FOLDER    results/bench/risk.json and a markdown table
 
 FOLDER holds all.cm of NL2Bash (or set NL2BASH_DATA); the 300 commands of InterCode-ALFA come from the installed
 package icalfa or from --icalfa FOLDER (its assets/datasets). Neither is part of this repository. Without them their
-rows are missing from the table, and it says so. Intervals are Wilson's, 95 %.
+rows are missing from the table, and it says so. --reports names a folder of JSON-lines files with `command` and `want`
+(allow, review, block): what public reports on command guards say, dangerous and ordinary. Intervals are Wilson's, 95 %.
 The held-out set is checked against its digest first; only its totals are ever printed.
 --tools FILE adds other tools: JSON {"name": {command: "allow" or "flag"}}, made by
 scripts/benchmarks/risk_tools.py in a throw-away environment.
@@ -60,6 +61,32 @@ def icalfa_commands(folder: Path | None) -> list[str]:
     if not rows:
         raise UserError(f"{folder} holds no nl2bash_fs_*.json of icalfa")
     return [row["gold"] for row in rows]
+
+
+def report_rows(folder: Path | None) -> dict[str, list[dict[str, str]]]:
+    """Rows of every JSON-lines file in the folder: `dangerous` and `ordinary`; other wishes are left out."""
+    if folder is None:
+        return {}
+    files = sorted(folder.glob("*.jsonl"))
+    if not files:
+        raise UserError(f"{folder} holds no .jsonl files: give --reports a folder of files with `command` and `want`")
+    rows = [json.loads(line) for file in files for line in file.read_text().splitlines() if line.strip()]
+    dangerous = [row for row in rows if row["want"] in ("review", "block")]
+    return {"dangerous": dangerous, "ordinary": [row for row in rows if row["want"] == "allow"]}
+
+
+def judge_reports(rows: Mapping[str, Sequence[dict[str, str]]]) -> dict[str, Any]:
+    """Dangerous commands that are allowed, ordinary ones that are reviewed or blocked; and by kind what was missed."""
+    found: dict[str, Any] = {}
+    for name, wrong in (("dangerous", ("allow",)), ("ordinary", ("review", "block"))):
+        verdicts = [analyse(row["command"]).verdict for row in rows[name]]
+        if not verdicts:
+            continue
+        n = len(verdicts)
+        missed = [row.get("kind", "") for row, verdict in zip(rows[name], verdicts, strict=True) if verdict in wrong]
+        found[name] = {verdict: rate(verdicts.count(verdict), n) for verdict in ("allow", "review", "block")}
+        found[name] |= {"flagged": rate(n - verdicts.count("allow"), n), "missed_by_kind": dict(Counter(missed))}
+    return found
 
 
 def rate(part: int, n: int) -> dict[str, Any]:
@@ -119,7 +146,9 @@ def worst_case() -> dict[str, Any]:
     return {"ms": times[slowest], "text": slowest, "texts": len(times)}
 
 
-def measure(nl2bash: Sequence[str], icalfa: Sequence[str]) -> dict[str, Any]:
+def measure(
+    nl2bash: Sequence[str], icalfa: Sequence[str], reports: Mapping[str, Sequence[dict[str, str]]]
+) -> dict[str, Any]:
     """Every number of the benchmark."""
     problems = verify_manifest(DATA, DATA / "MANIFEST.sha256")
     if problems:
@@ -130,6 +159,8 @@ def measure(nl2bash: Sequence[str], icalfa: Sequence[str]) -> dict[str, Any]:
         result["icalfa"] = judge(icalfa) | {"parse_failures": parse_failures(icalfa)}
     if nl2bash:
         result["nl2bash"] = judge(nl2bash) | {"parse_failures": parse_failures(nl2bash)}
+    if reports:
+        result["reports"] = judge_reports(reports)
     result["time"] = timing((nl2bash or icalfa or development)[:6000])
     result["worst_10kb"] = worst_case()
     return result
@@ -141,11 +172,18 @@ SETS = {
     "icalfa": "ordinary, InterCode-ALFA",
     "nl2bash": "ordinary, NL2Bash",
 }
+REPORTS = {"reports_dangerous": "dangerous, public reports", "reports_ordinary": "ordinary, public reports"}
 
 
 def percent(value: dict[str, Any]) -> str:
     """`1.2 % [0.9, 1.5]`"""
     return f"{100 * value['rate']:.2f} % [{100 * value['low']:.2f}, {100 * value['high']:.2f}]"
+
+
+def _own(result: dict[str, Any], key: str, verdict: str) -> dict[str, Any]:
+    """The analyser's own rate on a set that other tools saw, too."""
+    found: dict[str, Any] = (result[key] if key in SETS else result["reports"][key.removeprefix("reports_")])[verdict]
+    return found
 
 
 def table(result: dict[str, Any]) -> str:
@@ -165,17 +203,22 @@ def table(result: dict[str, Any]) -> str:
                 f"{SETS[key]}: does not parse {percent(failures['all'])}; "
                 f"of valid Bash {percent(failures['valid_bash'])}."
             )
+    for name, wrong in (("dangerous", "allow"), ("ordinary", "review"), ("ordinary", "block")):
+        if found := result.get("reports", {}).get(name, {}).get(wrong):
+            lines.append("")
+            lines.append(f"Public reports, {name} (n = {found['n']:,}): {wrong} {percent(found)}.")
     lines.append("")
     lines.append(
         f"Time: median {result['time']['median_us']:.0f} µs, 99th percentile {result['time']['p99_us']:.0f} µs; "
         f"slowest text of 10 kB {result['worst_10kb']['ms']:.0f} ms."
     )
     if "tools" in result:
-        keys = [key for key in SETS if key in result]
-        lines += ["", "| flagged | " + " | ".join(SETS[key] for key in keys) + " |", "|---|" + "--:|" * len(keys)]
+        titles = SETS | REPORTS
+        keys = [key for key in titles if key in next(iter(result["tools"].values()))]
+        lines += ["", "| flagged | " + " | ".join(titles[key] for key in keys) + " |", "|---|" + "--:|" * len(keys)]
         ours = {
-            "this analyser, block": {key: result[key]["block"] for key in keys},
-            "this analyser, block or review": {key: result[key]["flagged"] for key in keys},
+            "this analyser, block": {key: _own(result, key, "block") for key in keys},
+            "this analyser, block or review": {key: _own(result, key, "flagged") for key in keys},
         }
         for name, sets in (ours | result["tools"]).items():
             lines.append(f"| {name} | " + " | ".join(f"{100 * sets[key]['rate']:.1f} %" for key in keys) + " |")
@@ -203,6 +246,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--nl2bash", type=Path, default=os.environ.get("NL2BASH_DATA"), help="folder with all.cm")
     parser.add_argument("--icalfa", type=Path, help="icalfa's assets/datasets, when the package is not installed")
+    parser.add_argument("--reports", type=Path, help="folder of JSON-lines files with `command` and `want`")
     parser.add_argument("--tools", type=Path, help="answers of other tools, JSON")
     parser.add_argument("--write-commands", type=Path, metavar="FILE", help="only write every command, for risk_tools")
     parser.add_argument("--out", type=Path, default=RESULT)
@@ -215,10 +259,13 @@ def main() -> int:
         "icalfa": icalfa,
         "nl2bash": nl2bash,
     }
+    for name, rows in report_rows(given.reports).items():
+        sets[f"reports_{name}"] = [row["command"] for row in rows]
     if given.write_commands:
         given.write_commands.write_text(json.dumps(sorted({one for commands in sets.values() for one in commands})))
         return 0
-    result = measure(nl2bash, icalfa)
+    reports = report_rows(given.reports)
+    result = measure(nl2bash, icalfa, reports)
     if given.tools:
         result["tools"] = other_tools(given.tools, sets)
     given.out.parent.mkdir(parents=True, exist_ok=True)
