@@ -49,7 +49,7 @@ def facts_asked(command: str) -> frozenset[tuple[str, ...]]:
     words = canonical(command, "")
     if words is None:
         return frozenset()
-    text = " ".join(words)
+    text = " ".join(words).replace("$ ", "$")  # the parser takes `$$` and `$USER` apart
     return frozenset(
         (fact, *("" if match.re.groups != 1 else match.group(1) or "",))
         for fact, pattern in FACTS.items()

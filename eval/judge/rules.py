@@ -22,6 +22,7 @@ from eval.judge.forms import (
     without_frame,
 )
 from eval.judge.hints import command_words
+from eval.judge.instants import same_instant, without_value
 from eval.judge.pair import BLANKS_ASKED, Pair
 from eval.judge.queries import facts_asked
 
@@ -75,8 +76,11 @@ def report(pair: Pair) -> bool:
 
 
 def volatile(pair: Pair) -> bool:
-    """Same lines once instants, and the words that change from run to run, are masked on both sides."""
-    return same_records(*pair.still, pair.ordered)
+    """Same lines once instants are compared as instants (`date` and `date -R`), and what moves is masked."""
+    one, two = pair.still
+    if not pair.ordered:
+        one, two = (sorted(rows, key=lambda row: (*map(without_value, row), *row)) for rows in (one, two))
+    return any(one) and len(one) == len(two) and all(map(same_moments, one, two))
 
 
 def units(pair: Pair) -> bool:
@@ -189,6 +193,11 @@ def drawn(pair: Pair) -> tuple[list[Record], list[Record]]:
     plain = [base_names([(line.strip(),) for line in text.splitlines() if line.strip()]) for text in pair.outputs]
     one, two = (names if names is not None else rest for names, rest in zip(found, plain, strict=True))
     return one, two
+
+
+def same_moments(one: Record, two: Record) -> bool:
+    """Equal word for word, instants compared as instants."""
+    return len(one) == len(two) and all(a == b or same_instant(a, b) for a, b in zip(one, two, strict=True))
 
 
 def same_records(one: list[Record], two: list[Record], ordered: bool) -> bool:
