@@ -12,6 +12,7 @@ from dataclasses import replace
 from itertools import count
 
 from eval.judge.ladder import ALL, COVERED, PARTIAL, ROBUST, decide
+from eval.judge.limits import out_of_reach
 from eval.judge.pair import Pair, rewritten, showing, steady
 from eval.judge.scenes import Question, Runs, Scene, given_scenes, set_scenes
 from eval.judge.spelling import same_text
@@ -82,6 +83,11 @@ def judge_many(
         parts = verdict.rule in PARTIAL or (asked_on[0].is_volatile and verdict.rule != "same_query")
         if robust and verdict.verdict == "accept" and parts and not varies(asked_on):
             verdict = Verdict("undecided", "never_varies", verdict.evidence | {"by": verdict.rule})
+        elif robust and verdict.verdict == "accept" and verdict.rule != "same_query":
+            case = asked[index]
+            if (missing := out_of_reach(case.gold)) != out_of_reach(case.candidate):
+                evidence = verdict.evidence | {"by": verdict.rule, "limits": sorted(missing)}
+                verdict = Verdict("undecided", "out_of_reach", evidence)
         verdicts[index] = verdict
     return [verdicts[index] for index in range(len(asked))]
 

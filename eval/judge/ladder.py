@@ -12,6 +12,7 @@ import re
 from collections.abc import Collection
 from typing import Any
 
+from eval.judge import asked
 from eval.judge import rules as rungs
 from eval.judge.pair import Pair
 from eval.judge.rules import Rule
@@ -23,8 +24,10 @@ RULES: dict[str, Rule] = {
     rule.__name__: rule
     for rule in (
         rungs.exact, rungs.whitespace, rungs.line_order, rungs.path_spelling, rungs.effects_only, rungs.report,
-        rungs.volatile, rungs.units, rungs.labels, rungs.columns, rungs.names, rungs.drawing, rungs.same_query,
-        rungs.fields, rungs.fewer, rungs.contained, rungs.summary, rungs.similar,
+        rungs.volatile, rungs.units, rungs.labels, rungs.columns, rungs.names, rungs.drawing, asked.numbered,
+        asked.located, asked.matching_files, asked.letter_case, asked.addresses, asked.checksums, asked.described,
+        asked.sort_key, asked.files_only, rungs.same_query, rungs.fields, rungs.fewer, rungs.contained, rungs.summary,
+        rungs.similar,
     )
 }  # fmt: skip
 # Switchable too, but not rules of a Pair: equal spelling (before any run), nothing to see, contents of written files.
@@ -34,7 +37,9 @@ ALL = frozenset(RULES) | frozenset(OTHERS)
 LENIENT = frozenset(("fields", "fewer", "contained", "summary", "similar"))
 ROBUST = ALL - LENIENT
 # These compare parts: where no copy changes what the gold shows, they were never put to the test.
-PARTIAL = frozenset(("units", "columns", "names", "drawing"))
+PARTIAL = frozenset(
+    ("units", "columns", "names", "drawing", "numbered", "located", "matching_files", "sort_key", "files_only")
+)
 COVERED = "all_masked"  # undecided: what moves by itself covers all that could tell the two apart
 # By which rules the contents of a written file may agree.
 CONTENT_RULES = ("exact", "whitespace", "line_order", "path_spelling", "volatile", "units")

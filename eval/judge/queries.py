@@ -28,6 +28,7 @@ FACTS = {
     "jobs": r"jobs(?: -[lp])?",
     "history": r"history(?: \| cut -c ?\d+-)?|fc -l.*",
     "packages": r"dpkg (?:-l|--list|--get-selections)|apt list --installed|dpkg-query -l",
+    "description of a package": r"(?:apt(?:-cache)? show|dpkg -s|dpkg-query -s|aptitude show) ([\w.+-]+)",
     "user": r"whoami|id -n -u|id -un|echo \"?\$(?:USER|LOGNAME)\"?|logname",
     "user's ids": r"id(?: -u)?",
     "shell": r"echo \"?\$(?:0|SHELL)\"?",
