@@ -158,8 +158,12 @@ def matched_files(pair: Pair, lines: list[str]) -> set[str] | None:
 
 
 def without_addresses(rows: list[Record]) -> list[Record] | None:
-    """A dump without its addresses, which grow, the last alone in its line; None for any other text."""
-    if len(rows) < 2 or not all(row and ADDRESS.fullmatch(row[0]) for row in rows) or len(rows[-1]) != 1:
+    """A dump without its addresses, which grow, the last alone in its line; None for any other text. A `*` stands
+    for lines like the one before."""
+    found = [row for row in rows if row != ("*",)]
+    if len(found) < 2 or not all(row and ADDRESS.fullmatch(row[0]) for row in found) or len(rows[-1]) != 1:
         return None
-    values = [int(row[0], 16) for row in rows]
-    return [row[1:] for row in rows[:-1]] if values[0] == 0 and values == sorted(set(values)) else None
+    values = [int(row[0], 16) for row in found]
+    if values[0] != 0 or values != sorted(set(values)):
+        return None
+    return [row if row == ("*",) else row[1:] for row in rows[:-1]]

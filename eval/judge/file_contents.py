@@ -35,6 +35,7 @@ def altered(text: str, suffix: str, hints: Hints, rng: random.Random) -> str:
     if is_table(lines):
         rows = [other_digits(rng.choice(lines), rng) for _ in range(3 + rng.randrange(4))]
         rows += at_bounds(lines, hints, rng)
+        rows += [other_digits(rng.choice(lines), rng) for _ in range(enough(hints, rng) - len(lines) - len(rows))]
         return "\n".join([*lines, *rows]) + "\n"
     body = list(lines)
     keep = 1 if lines[0].startswith("#!") else 0
@@ -58,10 +59,17 @@ def altered(text: str, suffix: str, hints: Hints, rng: random.Random) -> str:
     insert("")
     insert("\t" + rng.choice(lines) + "  ")
     insert(" ".join(SAMPLES) * 4)
-    wanted = max([n for n in hints.numbers if n <= 120], default=0) + 4 + rng.randrange(4)
+    wanted = enough(hints, rng)
     while len(body) < wanted:
         body.append(f"{rng.choice(SAMPLES)} {rng.randrange(1000)} {rng.choice(lines).strip()[:40]}")
+    if not body[-1].strip() or body[-1].split()[-1] in (body[keep].split() or [""])[-1:]:
+        body.append(f"{rng.choice(SAMPLES)} {rng.randrange(1000)}")  # the first line and the last end differently
     return "\n".join(body) + "\n"
+
+
+def enough(hints: Hints, rng: random.Random) -> int:
+    """More lines than the numbers of the gold: head -n 12 and head -n 13 are to differ."""
+    return max([n for n in hints.numbers if n <= 120], default=0) + 4 + rng.randrange(4)
 
 
 def at_bounds(lines: list[str], hints: Hints, rng: random.Random) -> list[str]:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import count
 
 from eval.judge.ladder import ALL, COVERED, PARTIAL, ROBUST, decide
-from eval.judge.limits import out_of_reach
+from eval.judge.limits import MACHINE, out_of_reach
 from eval.judge.pair import Pair, rewritten, showing, steady
 from eval.judge.scenes import Question, Runs, Scene, given_scenes, set_scenes
 from eval.judge.spelling import same_text
@@ -80,7 +80,8 @@ def judge_many(
     for index, answers in said.items():
         verdict = combine(answers)
         asked_on = scenes[questions[index]]
-        parts = verdict.rule in PARTIAL or (asked_on[0].is_volatile and verdict.rule != "same_query")
+        moves = asked_on[0].is_volatile or MACHINE.search(questions[index].gold) is not None
+        parts = verdict.rule in PARTIAL or (moves and verdict.rule != "same_query")
         if robust and verdict.verdict == "accept" and parts and not varies(asked_on):
             verdict = Verdict("undecided", "never_varies", verdict.evidence | {"by": verdict.rule})
         elif robust and verdict.verdict == "accept" and verdict.rule != "same_query":

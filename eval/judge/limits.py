@@ -23,6 +23,11 @@ SPANS = {"min": MINUTE, "hour": 3600, "day": DAY, "week": 7 * DAY, "month": 30 *
 # A layout has one time for modification and access, and no time of change: what asks for those is never told apart.
 ACCESSED = re.compile(r"(?<=\s)-(atime|amin|anewer|newera[atm])\b|--time=(atime|access|use)\b|%[xX]")
 CHANGED = re.compile(r"(?<=\s)-(?:ctime|cmin|cnewer|newerc[ct])\s+\S+|--time=(?:ctime|status)\b|%[zZwW]")
+# The state of the machine: it moves, but slowly, so that two runs may show the same.
+MACHINE = re.compile(
+    r"/proc/(?:loadavg|uptime|meminfo|stat|vmstat|diskstats|\w+/(?:stat|statm|status|io)|sys/(?:kernel/random|fs)/\w+)"
+    r"|(?:^|[|;&(`]\s*)(?:uptime|free|vmstat|iostat|mpstat|top|ps|w|df|sar|lsof|ss|netstat)\b"
+)
 SIZE_TEST = re.compile(r"-size\s+['\"]?([+-]?)(\d+)([cwbkMG]?)\b")
 
 
@@ -93,13 +98,15 @@ def moment_of(text: str) -> int | None:
 def around_age(limit: Limit) -> list[float]:
     """Ages in seconds on either side of a limit and of the numbers around it, and one that each sign lets through.
 
-    `find` counts whole units: n + 1 begins where the count passes n. The middle of a unit tells the neighbours apart,
-    a moment before and after its ends `-mtime` from the same limit in minutes.
+    `find` counts whole units: n + 1 begins where the count passes n. Ages lie a quarter into a day, where days counted
+    back from now and from midnight (-daystart) agree: nobody who asks for days means the hour.
     """
     n, unit = limit.number, limit.unit
-    near = 0.01 if unit == DAY else 0.2
-    counts = [n - 0.5, n - near, n + near, n + 0.5, n + 1 - near, n + 1 + near, n + 1.5]
-    counts += [2 * n + 0.5, n / 2, 3 * n + 2.5]
+    if unit == DAY:
+        counts = [n - 0.75, n + 0.25, n + 1.25]
+    else:
+        counts = [n - 0.5, n - 0.2, n + 0.2, n + 0.5, n + 1.2, n + 1.5]
+    counts += [2 * n + 0.25, n / 2, 3 * n + 2.25]
     other = n * (MINUTE if unit == DAY else DAY)  # the same number in the other unit
     ages = [count * unit for count in counts] + [other * 0.9, other * 1.1 + MINUTE]
     return [age for age in dict.fromkeys(ages) if 5 <= age < 10 * 365 * DAY]
@@ -107,7 +114,7 @@ def around_age(limit: Limit) -> list[float]:
 
 def passing_age(limit: Limit) -> float:
     n, unit = limit.number, limit.unit
-    return max(5.0, {"+": n + 2.5, "-": 0.4 * n, "": n + (0.5 if unit == DAY else -0.5)}[limit.sign] * unit)
+    return max(5.0, {"+": n + 2.25, "-": 0.4 * n, "": n + (0.25 if unit == DAY else -0.5)}[limit.sign] * unit)
 
 
 def around_size(limit: Limit) -> list[int]:

@@ -18,6 +18,8 @@ from eval.judge.hints import Hints
 from eval.judge.limits import Limits
 from eval.sandbox.trees import NOW
 
+LOGS = re.compile(r"/(?:var/log|tmp|var/tmp)(?:/[\w-]+)*/?")
+
 Edit = Callable[[Path], None]
 
 DAY = 86400.0
@@ -86,7 +88,10 @@ def with_edges(hints: Hints, limits: Limits, cwd: str, gold: str) -> Edit:
             return
         named = {name: tree / posixpath.normpath(posixpath.join(cwd, name)).lstrip("/") for name in limits.newer}
         reference = {name: path for name, path in named.items() if path.is_file()}
-        add_edges(named_folders(tree, hints, cwd, gold)[:2], hints, limits, reference)
+        folders = [tree / name.lstrip("/") for name in hints.mentioned if LOGS.fullmatch(name)]
+        for folder in folders:  # of the system, else left alone; the gold asks for what is in it
+            folder.mkdir(parents=True, exist_ok=True)
+        add_edges((folders + named_folders(tree, hints, cwd, gold))[:2], hints, limits, reference)
 
     return edit
 
