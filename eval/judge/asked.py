@@ -19,7 +19,7 @@ def words(pattern: str) -> re.Pattern[str]:
     return re.compile(rf"\b(?:{pattern})\b", re.IGNORECASE)
 
 
-COUNT_ASKED = words(r"how many|count|number of|total number")
+COUNT_ASKED = words(r"how many|how often|count|number of|total number")
 PLACES_ASKED = words(r"offsets?|address(?:es)?|positions?|numbered|line numbers?")
 MATCHING_FILES = words(
     r"files?(?: \S+){0,4}? (?:that |which )?(?:contain|containing|contains|include|including|mention|mentioning)"

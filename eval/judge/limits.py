@@ -26,7 +26,7 @@ CHANGED = re.compile(r"(?<=\s)-(?:ctime|cmin|cnewer|newerc[ct])\s+\S+|--time=(?:
 # The state of the machine: it moves, but slowly, so that two runs may show the same.
 MACHINE = re.compile(
     r"/proc/(?:loadavg|uptime|meminfo|stat|vmstat|diskstats|\w+/(?:stat|statm|status|io)|sys/(?:kernel/random|fs)/\w+)"
-    r"|(?:^|[|;&(`]\s*)(?:uptime|free|vmstat|iostat|mpstat|top|ps|w|df|sar|lsof|ss|netstat)\b"
+    r"|(?:^|[|;&(`]\s*)(?:uptime|free|vmstat|iostat|mpstat|top|ps|w|df|sar|lsof|ss|netstat)(?![\w.=/-])"
 )
 SIZE_TEST = re.compile(r"-size\s+['\"]?([+-]?)(\d+)([cwbkMG]?)\b")
 
@@ -105,7 +105,7 @@ def around_age(limit: Limit) -> list[float]:
     if unit == DAY:
         counts = [n - 0.75, n + 0.25, n + 1.25]
     else:
-        counts = [n - 0.5, n - 0.2, n + 0.2, n + 0.5, n + 1.2, n + 1.5]
+        counts = [n - 1.5, n - 0.5, n - 0.2, n + 0.2, n + 0.5, n + 1.2, n + 1.5]
     counts += [2 * n + 0.25, n / 2, 3 * n + 2.25]
     other = n * (MINUTE if unit == DAY else DAY)  # the same number in the other unit
     ages = [count * unit for count in counts] + [other * 0.9, other * 1.1 + MINUTE]

@@ -180,9 +180,10 @@ def perturbed(question: Question, start: Fixture, created: bool, seed: str) -> l
     """The perturbed copies of one question; `created` says that operands were added to the given fixture."""
     contents, tree = new_contents(question.hints, seed), new_tree(question.hints, seed, start.cwd, question.gold)
     edges = with_edges(question.hints, read_limits(question.gold), start.cwd, question.gold)
+    again = f"{seed}, again"  # other contents than beside the new tree: what one hides by chance the other may show
     copies = [
         ("tree and contents", copy_of(start, f"tree and contents {seed}", question, both(tree, contents, edges))),
-        ("contents", copy_of(start, f"contents {seed}", question, contents)),
+        ("contents", copy_of(start, f"contents {again}", question, new_contents(question.hints, again))),
         ("tree", copy_of(start, f"tree {seed}", question, both(tree, edges))),
     ]
     return [*copies, ("operands", start)] if created else copies

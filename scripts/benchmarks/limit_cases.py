@@ -111,9 +111,9 @@ def edits(gold: str) -> Iterator[tuple[str, str, str]]:
         for other in others(number):
             text = f"{other:02}" if len(match.group()) == 2 and match.group().startswith("0") else str(other)
             yield "count", f"{number} -> {other}", gold[: match.start()] + text + gold[match.end() :]
-    for old, new in NEWER:
-        if old in gold:
-            yield "newer", f"{old} -> {new}", gold.replace(old, new, 1)
+    for was, instead in NEWER:
+        if was in gold:
+            yield "newer", f"{was} -> {instead}", gold.replace(was, instead, 1)
 
 
 def others(number: int) -> list[int]:
