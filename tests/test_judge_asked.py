@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from eval.judge.dumps import dumped
 from eval.judge.file_facts import file_facts, states
 from eval.judge.ladder import PARTIAL, ROBUST, decide
 from eval.judge.pair import Pair
@@ -130,6 +131,30 @@ TERSE = "run.sh 4812 16 81a4 1000 1000 2a 5 1 0 0 1768122000 1768032000 17684783
 def test_facts_about_a_file_in_any_layout(gold: str, candidate: str, same: bool) -> None:
     (one,), (two,) = file_facts(gold, "/srv"), file_facts(candidate, "/srv")
     assert states(one, two) is same
+
+
+OD = "0000000   H   i       x  \\n 303 251  \\0\n0000010\n"
+HEX = "00000000  48 69 20 78 0a c3 a9 00                           |Hi x....|\n00000008\n"
+XXD = "00000000: 4869 2078 0ac3 a900                      Hi x....\n"
+
+
+@pytest.mark.parametrize("text", [OD, HEX, XXD])
+def test_dumps_show_bytes(text: str) -> None:
+    assert dumped(text) == b"Hi x\n\xc3\xa9\0"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["0000000 6948 7820 c30a 00a9\n0000010\n",  # od -x shows no characters
+     "some text\n", "", "0000000   H\n*\n0000100\n", "0000020   H   i\n"],
+)  # fmt: skip
+def test_other_texts_are_no_dump_of_characters(text: str) -> None:
+    assert dumped(text) is None
+
+
+def test_dumps_in_another_layout(tree: Path) -> None:
+    assert rule_of(tree, "dump f as characters", OD, HEX) == "dumps"
+    assert rule_of(tree, "dump f as characters", OD, HEX.replace("48", "49")) == "reject"
 
 
 def test_other_lines_describe_no_file() -> None:

@@ -8,8 +8,9 @@ import posixpath
 import re
 from collections import Counter
 
+from eval.judge.dumps import dumped, without_addresses
 from eval.judge.file_facts import file_facts, states
-from eval.judge.forms import Record, records
+from eval.judge.forms import records
 from eval.judge.hints import CASE_FREE, command_words
 from eval.judge.pair import Pair
 
@@ -31,7 +32,6 @@ FILES_ONLY = words("files")
 FOLDERS_TOO = words(r"folders|directories|dirs|subdirectories|everything|entries|items|links?")
 PREFIX = re.compile(r"([^:\s][^:]*):(?:\d+:)?")
 CHECKSUM = re.compile(r"[\w-]+ ?\((.+)\) ?= ?([0-9a-f]{8,})")
-ADDRESS = re.compile(r"[0-9a-f]{6,16}")
 
 
 def numbered(pair: Pair) -> bool:
@@ -85,6 +85,12 @@ def addresses(pair: Pair) -> bool:
     return any(
         first is not None and first == second for first, second in ((bare[0], two), (one, bare[1]), (bare[0], bare[1]))
     )
+
+
+def dumps(pair: Pair) -> bool:
+    """The same bytes shown as characters, in the layout of another tool (od -c, hexdump -C, xxd)."""
+    one, two = map(dumped, pair.outputs)
+    return one is not None and one == two
 
 
 def checksums(pair: Pair) -> bool:
@@ -155,15 +161,3 @@ def matched_files(pair: Pair, lines: list[str]) -> set[str] | None:
     found = [PREFIX.match(line) for line in lines]
     names = [match.group(1) for match in found if match and is_path(pair, match.group(1))]
     return {absolute(pair, name) for name in names} if names and len(names) == len(lines) else None
-
-
-def without_addresses(rows: list[Record]) -> list[Record] | None:
-    """A dump without its addresses, which grow, the last alone in its line; None for any other text. A `*` stands
-    for lines like the one before."""
-    found = [row for row in rows if row != ("*",)]
-    if len(found) < 2 or not all(row and ADDRESS.fullmatch(row[0]) for row in found) or len(rows[-1]) != 1:
-        return None
-    values = [int(row[0], 16) for row in found]
-    if values[0] != 0 or values != sorted(set(values)):
-        return None
-    return [row if row == ("*",) else row[1:] for row in rows[:-1]]

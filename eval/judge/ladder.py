@@ -25,9 +25,9 @@ RULES: dict[str, Rule] = {
     for rule in (
         rungs.exact, rungs.whitespace, rungs.line_order, rungs.path_spelling, rungs.effects_only, rungs.report,
         rungs.volatile, rungs.units, rungs.labels, rungs.columns, rungs.names, rungs.drawing, asked.numbered,
-        asked.located, asked.matching_files, asked.letter_case, asked.addresses, asked.checksums, asked.described,
-        asked.sort_key, asked.files_only, rungs.same_query, rungs.fields, rungs.fewer, rungs.contained, rungs.summary,
-        rungs.similar,
+        asked.located, asked.matching_files, asked.letter_case, asked.addresses, asked.dumps, asked.checksums,
+        asked.described, asked.sort_key, asked.files_only, rungs.same_query, rungs.fields, rungs.fewer,
+        rungs.contained, rungs.summary, rungs.similar,
     )
 }  # fmt: skip
 # Switchable too, but not rules of a Pair: equal spelling (before any run), nothing to see, contents of written files.

@@ -26,7 +26,7 @@ CHANGED = re.compile(r"(?<=\s)-(?:ctime|cmin|cnewer|newerc[ct])\s+\S+|--time=(?:
 # The state of the machine: it moves, but slowly, so that two runs may show the same.
 MACHINE = re.compile(
     r"/proc/(?:loadavg|uptime|meminfo|stat|vmstat|diskstats|\w+/(?:stat|statm|status|io)|sys/(?:kernel/random|fs)/\w+)"
-    r"|(?:^|[|;&(`]\s*)(?:uptime|free|vmstat|iostat|mpstat|top|ps|w|df|sar|lsof|ss|netstat)(?![\w.=/-])"
+    r"|(?:^|[|;&(`]\s*)(?:uptime|free|vmstat|iostat|mpstat|top|ps|w|sar)(?![\w.=/-])"
 )
 SIZE_TEST = re.compile(r"-size\s+['\"]?([+-]?)(\d+)([cwbkMG]?)\b")
 

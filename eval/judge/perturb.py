@@ -186,11 +186,8 @@ def add_siblings(folder: Path, hints: Hints, rng: random.Random) -> None:
             if not below.exists():
                 below.mkdir()
             if below.is_dir():
-                as_it_is = rng.random() < 0.5
-                if as_it_is or hints.case_free:
-                    write_new(below / path.name, text, rng)
-                if not as_it_is or hints.case_free:
-                    write_new(below / path.name.upper(), text, rng)
+                as_it_is = rng.random() < 0.5 and not hints.case_free
+                write_new(below / (path.name if as_it_is else path.name.swapcase()), text, rng)
 
 
 def special_names(hints: Hints, rng: random.Random) -> list[str]:
