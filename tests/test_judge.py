@@ -10,9 +10,9 @@ import pytest
 
 from eval.judge.judging import judge, judge_many
 from eval.judge.ladder import ALL, ROBUST
-from eval.judge.scenes import Runs
+from eval.judge.scenes import Runs, settled
 from eval.judge.verdicts import Case
-from eval.sandbox import Sandbox, open_sandbox
+from eval.sandbox import Sandbox, load_fixture, open_sandbox
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +83,14 @@ def test_what_only_a_limit_or_chance_tells_apart(
     request, gold, candidate, expected = case
     verdict = judge_many(sandbox, [Case(request, gold, candidate, folder)], runs=runs)[0]
     assert verdict.verdict == expected, verdict
+
+
+def test_a_reader_that_is_fed_is_waited_for(sandbox: Sandbox, folder: str) -> None:
+    gold, candidate = "cat short.txt | tee >(sleep 0.2; wc -l)", "cat short.txt; wc -l < short.txt"
+    assert judge(sandbox, "show short.txt and count its lines", gold, candidate, folder).verdict == "accept"
+    assert settled("cat a > b") == "cat a > b"
+    (run,) = Runs(sandbox).get([("false >(cat)", load_fixture("home", sandbox))])
+    assert run.exit == 1
 
 
 def test_a_random_line_is_never_accepted(sandbox: Sandbox, runs: Runs, folder: str) -> None:

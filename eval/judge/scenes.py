@@ -70,7 +70,8 @@ class Runs:
         kept = GOLDS / str(repeat) if gold else None
         for attempt in range(ATTEMPTS):
             broken: SandboxError | None = None
-            for key, run in zip(list(new), self.sandbox.run_many(list(new.values()), cache=kept), strict=True):
+            settling = [(settled(command), fixture) for command, fixture in new.values()]
+            for key, run in zip(list(new), self.sandbox.run_many(settling, cache=kept), strict=True):
                 if isinstance(run, SandboxError):
                     broken = run
                     continue
@@ -79,6 +80,12 @@ class Runs:
             if broken and attempt == ATTEMPTS - 1:
                 raise broken
         return [self.done[command, fixture.digest, repeat] for command, fixture in jobs]
+
+
+def settled(command: str) -> str:
+    """The command; where Bash would not wait for a reader that it feeds (`tee >(wc -l)`), behind a pipe that ends when
+    the reader has: else the command races with itself and now and then shows less."""
+    return f"{{ {command}\n}} | cat; exit ${{PIPESTATUS[0]}}" if ">(" in command else command
 
 
 def set_scenes(runs: Runs, questions: Iterable[Question], seed: str = SEED) -> dict[Question, list[Scene]]:
