@@ -10,9 +10,9 @@ import pytest
 
 from eval.judge.judging import judge, judge_many
 from eval.judge.ladder import ALL, ROBUST
-from eval.judge.scenes import Runs
+from eval.judge.scenes import Runs, settled
 from eval.judge.verdicts import Case
-from eval.sandbox import Sandbox, open_sandbox
+from eval.sandbox import Sandbox, load_fixture, open_sandbox
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +56,46 @@ CASES = [
     ("do nothing", "true", ":", "undecided"),
     ("fetch the page", "curl -s http://example.com/", "wget -qO- http://example.com/", "unsupported"),
 ]
+
+
+# Limits, and what moves by itself: on the given folder nothing tells any of these apart.
+CLOSE = [
+    ("files older than 2 days", "find . -type f -mtime +2", "find . -type f -mtime +5", "reject"),
+    ("files older than 2 days", "find . -type f -mtime +2", "find . -mtime +2 -type f -print", "accept"),
+    ("files changed in 30 minutes", "find . -type f -mmin -30", "find . -type f -mmin -31", "reject"),
+    ("markdown over 3k", "find . -name '*.md' -size +3k", "find . -name '*.md' -size +4k", "reject"),
+    ("files newer than short.txt", "find . -type f -newer short.txt", "find . -type f ! -newer short.txt", "reject"),
+    ("at most 2 levels down", "find . -maxdepth 2 -type f", "find . -maxdepth 3 -type f", "reject"),
+    ("files with over 7 lines", "wc -l *.txt | awk '$1 > 7'", "wc -l *.txt | awk '$1 > 8'", "reject"),
+    ("changed inode within 2 days", "find . -ctime -2", "find . -ctime -5", "undecided"),
+    ("files read within 2 days", "find . -type f -atime -2", "find . -type f -mtime -2", "undecided"),
+    ("a random number", "echo $RANDOM", "echo $((RANDOM % 7))", "undecided"),
+    ("a random line", "shuf -n 1 short.txt", "shuf -n 1 docs/a.md", "undecided"),
+    ("a key in k", "head -c 9 /dev/urandom > k", "head -c 9 /dev/zero > k", "reject"),
+    ("a key in k", "head -c 99 /dev/urandom > k", "head -c 99 <(cat /dev/urandom) > k", "undecided"),
+]
+
+
+@pytest.mark.parametrize("case", [case for case in CLOSE if "shuf" not in case[1]], ids=lambda case: case[2])
+def test_what_only_a_limit_or_chance_tells_apart(
+    sandbox: Sandbox, runs: Runs, folder: str, case: tuple[str, str, str, str]
+) -> None:
+    request, gold, candidate, expected = case
+    verdict = judge_many(sandbox, [Case(request, gold, candidate, folder)], runs=runs)[0]
+    assert verdict.verdict == expected, verdict
+
+
+def test_a_reader_that_is_fed_is_waited_for(sandbox: Sandbox, folder: str) -> None:
+    gold, candidate = "cat short.txt | tee >(sleep 0.2; wc -l)", "cat short.txt; wc -l < short.txt"
+    assert judge(sandbox, "show short.txt and count its lines", gold, candidate, folder).verdict == "accept"
+    assert settled("cat a > b") == "cat a > b"
+    (run,) = Runs(sandbox).get([("false >(cat)", load_fixture("home", sandbox))])
+    assert run.exit == 1
+
+
+def test_a_random_line_is_never_accepted(sandbox: Sandbox, runs: Runs, folder: str) -> None:
+    case = next(case for case in CLOSE if "shuf" in case[1])
+    assert judge_many(sandbox, [Case(*case[:3], folder)], runs=runs)[0].verdict != "accept"
 
 
 def asked(folder: str) -> list[Case]:

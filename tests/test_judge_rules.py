@@ -78,11 +78,71 @@ def test_another_change_is_rejected_whatever_is_printed(other: tuple[Change, ...
     )
 
 
-def test_contents_that_change_from_run_to_run_are_left_out() -> None:
-    gold = tuple(ran(changes=(wrote("/srv/key", content),)) for content in ("one", "two"))
-    candidate = tuple(ran(changes=(wrote("/srv/key", content),)) for content in ("three", "four"))
-    pair = Pair("", "openssl rand 8 > key", "c", gold, candidate)
-    assert decide(pair, ROBUST).verdict == "accept"
+def keys(*contents: str) -> tuple[Execution, ...]:
+    return tuple(ran(changes=(wrote("/srv/key", content),)) for content in contents)
+
+
+@pytest.mark.parametrize(
+    ("gold", "candidate", "expected"),
+    [
+        (keys("one", "two"), keys("six", "ten"), ("undecided", "all_masked")),
+        (keys("one", "two"), keys("seven", "eight"), ("reject", "effects")),  # the size did not move
+        (keys("one", "two"), keys("one", "one"), ("reject", "effects")),  # the same each time
+    ],
+)
+def test_contents_that_change_from_run_to_run_tell_nothing(
+    gold: tuple[Execution, ...], candidate: tuple[Execution, ...], expected: tuple[str, str]
+) -> None:
+    found = decide(Pair("", "openssl rand 8 > key", "c", gold, candidate), ROBUST)
+    assert (found.verdict, found.rule) == expected
+
+
+def test_contents_that_move_are_compared_by_what_does_not() -> None:
+    def written(*texts: str) -> tuple[Execution, ...]:
+        return tuple(ran(text) for text in texts)
+
+    golds, others = keys("one", "two"), keys("six", "ten")
+    shown = Pair("", "g", "c", written("load 1\n", "load 2\n"), written("load 7\n", "load 8\n"))
+    other = Pair("", "g", "c", written("load 1\n", "load 2\n"), written("free 7\n", "free 8\n"))
+    assert decide(Pair("", "g", "c", golds, others, contents=shown), ROBUST).verdict == "accept"
+    assert decide(Pair("", "g", "c", golds, others, contents=other), ROBUST).verdict == "reject"
+
+
+@pytest.mark.parametrize(
+    ("golds", "candidates", "expected"),
+    [
+        (("17\n", "4242\n"), ("99\n", "7\n"), ("undecided", "all_masked")),  # echo $RANDOM, shuf -i 1-99 -n 1
+        (("17\n", "42\n"), ("17\n", "42\n"), ("undecided", "all_masked")),  # equal by chance
+        (("17\n", "42\n"), ("99\n", "99\n"), ("undecided", "all_masked")),  # drawn twice the same, perhaps
+        (("red\n", "blue\n"), ("red\n", "green\n"), ("undecided", "all_masked")),  # shuf -n 1 of two files
+        (("load 1\n", "load 2\n"), ("load 5\n", "load 6\n"), ("accept", "exact")),
+        (("load 1\n", "load 2\n"), ("free 5\n", "free 6\n"), ("reject", "output")),
+        (("a b\nc\n", "c\na b\n"), ("c\na b\n", "a b\nc\n"), ("undecided", "all_masked")),  # shuf: not alike
+    ],
+)
+def test_where_all_that_differs_is_masked_nothing_was_compared(
+    golds: tuple[str, str], candidates: tuple[str, str], expected: tuple[str, str]
+) -> None:
+    pair = Pair("", "g", "c", tuple(map(ran, golds)), tuple(map(ran, candidates)))
+    found = decide(pair, ROBUST)
+    assert (found.verdict, found.rule) == expected
+
+
+@pytest.mark.parametrize(
+    ("gold", "candidate", "expected"),
+    [
+        ("2026-01-15 11:59:59.000000000 +0000 a\n", "1768478399 a\n", "accept"),
+        ("-rw 4 Jan 15 11:59 a\n", "-rw 4 2026-01-15 11:59:30 +0000 a\n", "accept"),  # less exact, no contradiction
+        ("-rw 4 Jun 29  2025 a\n", "-rw 4 2025-06-29 a\n", "accept"),
+        ("Thu Jan 15 12:00:00 UTC 2026\n", "Wed Jan 14 12:00:00 UTC 2026\n", "reject"),  # date -d yesterday
+        ("2026-01-10 08:00:00 a\n", "2026-01-11 08:00:00 a\n", "reject"),  # time of access, of modification
+        ("12:00:00\n", "11:00:00\n", "reject"),
+        ("2026-01-15T12:00:00+02:00\n", "2026-01-15T10:00:00Z\n", "accept"),
+        ("2026-13-45\n", "2026-13-46\n", "reject"),  # no dates
+    ],
+)
+def test_instants_are_compared_as_instants(gold: str, candidate: str, expected: str) -> None:
+    assert verdict(ran(gold), ran(candidate), "stat f")[0] == expected
 
 
 def test_nothing_to_see_is_undecided() -> None:
@@ -199,6 +259,24 @@ def test_names_drawn_at_random_are_masked(first: str, second: str, expected: str
     """Each command twice: a name that only one run made was drawn."""
     golds, candidates = (drew("/tmp/tmp.AbCdEfGhIj"), drew("/tmp/tmp.9m1EZYzrsZ")), (drew(first), drew(second))
     assert decide(Pair("", "f=$(mktemp)", "c", golds, candidates), ROBUST).verdict == expected
+
+
+@pytest.mark.parametrize(
+    ("drawn", "other"),
+    [(("/srv/f17", "/srv/f4242"), ("/srv/f9", "/srv/f777")),  # $RANDOM
+     (("/srv/1768478400.log", "/srv/1768478401.log"), ("/srv/1668478400.log", "/srv/1668478401.log"))],
+)  # fmt: skip
+def test_digits_in_a_name_that_moves_may_mean_something(drawn: tuple[str, str], other: tuple[str, str]) -> None:
+    pair = Pair("", "touch", "c", tuple(map(drew, drawn)), tuple(map(drew, other)))
+    assert decide(pair, ROBUST).rule == "all_masked"
+
+
+def test_names_drawn_from_another_template_differ_in_length() -> None:
+    golds, candidates = (
+        tuple(drew(f"/tmp/tmp.{name}") for name in names)
+        for names in (("AbCdEfGhIj", "9m1EZYzrsZ"), ("AbCdEf", "UvWxYz"))
+    )
+    assert decide(Pair("", "mktemp", "c", golds, candidates), ROBUST).verdict == "reject"
 
 
 def test_a_drawn_folder_is_masked_above_its_files() -> None:

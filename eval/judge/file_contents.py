@@ -34,6 +34,8 @@ def altered(text: str, suffix: str, hints: Hints, rng: random.Random) -> str:
     lines = text.splitlines()
     if is_table(lines):
         rows = [other_digits(rng.choice(lines), rng) for _ in range(3 + rng.randrange(4))]
+        rows += at_bounds(lines, hints, rng)
+        rows += [other_digits(rng.choice(lines), rng) for _ in range(enough(hints, rng) - len(lines) - len(rows))]
         return "\n".join([*lines, *rows]) + "\n"
     body = list(lines)
     keep = 1 if lines[0].startswith("#!") else 0
@@ -45,6 +47,8 @@ def altered(text: str, suffix: str, hints: Hints, rng: random.Random) -> str:
         insert(rng.choice(lines))  # repeated, mostly not next to each other
     insert(rng.choice(lines).swapcase())
     insert(other_digits(rng.choice(lines), rng))
+    for line in at_bounds(lines, hints, rng):
+        insert(line)
     for word in hints.words[:5]:
         if rng.random() < 0.7:
             forms = (word, f"see {word} there", f"{word} and {word} again", word.swapcase(), f"pre{word}post")
@@ -55,10 +59,24 @@ def altered(text: str, suffix: str, hints: Hints, rng: random.Random) -> str:
     insert("")
     insert("\t" + rng.choice(lines) + "  ")
     insert(" ".join(SAMPLES) * 4)
-    wanted = max([n for n in hints.numbers if n <= 120], default=0) + 4 + rng.randrange(4)
+    wanted = enough(hints, rng)
     while len(body) < wanted:
         body.append(f"{rng.choice(SAMPLES)} {rng.randrange(1000)} {rng.choice(lines).strip()[:40]}")
+    if not body[-1].strip() or body[-1].split()[-1] in (body[keep].split() or [""])[-1:]:
+        body.append(f"{rng.choice(SAMPLES)} {rng.randrange(1000)}")  # the first line and the last end differently
     return "\n".join(body) + "\n"
+
+
+def enough(hints: Hints, rng: random.Random) -> int:
+    """More lines than the numbers of the gold: head -n 12 and head -n 13 are to differ."""
+    return max([n for n in hints.numbers if n <= 120], default=0) + 4 + rng.randrange(4)
+
+
+def at_bounds(lines: list[str], hints: Hints, rng: random.Random) -> list[str]:
+    """Lines whose numbers are those that the gold compares with, one less and one more; none without such lines."""
+    numbered = [line for line in lines if re.search(r"\d", line)]
+    values = [value for bound in hints.bounds for value in (bound - 1, bound, bound + 1) if value >= 0]
+    return [re.sub(r"\d+", str(value), rng.choice(numbered)) for value in values] if numbered else []
 
 
 def other_values(value: Any, rng: random.Random) -> Any:

@@ -8,21 +8,11 @@ import posixpath
 import re
 from collections import Counter
 
+from eval.judge.instants import with_instants
+
 Record = tuple[str, ...]
 
 SEPARATORS = re.compile(r"[\s:=,;|()\[\]{}<>]+")
-WEEKDAY = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,?"
-MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*"
-CLOCK = r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:\s*[AP]M)?"
-ZONE = r"(?:\s*(?:UTC|GMT|Z|[+-]\d{2}:?\d{2}))?"
-# Every common way to write an instant: ISO (T, blank, + or ~ between), ls -l, date, date -R, seconds since 1970.
-INSTANT = re.compile(
-    rf"\b\d{{4}}-\d{{2}}-\d{{2}}(?:[T +~-]{{1,2}}{CLOCK}{ZONE})?"
-    rf"|(?:\b{WEEKDAY}\s+)?\b{MONTH}\s+\d{{1,2}}\s+(?:{CLOCK}{ZONE}(?:\s+\d{{4}})?|\d{{4}}\b)"
-    rf"|(?:\b{WEEKDAY}\s+)?\b\d{{1,2}}\s+{MONTH}\s+\d{{4}}(?:\s+{CLOCK}{ZONE})?"
-    rf"|\b1[5-9]\d{{8}}(?:\.\d+)?\b"
-    rf"|\b\d{{1,2}}:\d{{2}}:\d{{2}}(?:\.\d+)?{ZONE}"
-)
 SIZE = re.compile(r"(\d+(?:\.\d+)?)([KMGTP])?i?B?", re.IGNORECASE)
 STEPS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
 HEADER = re.compile(r"[A-Za-z%-][A-Za-z%/()_.-]*|\d+[A-Z]?-blocks")
@@ -30,6 +20,7 @@ DRAWING = re.compile(r"├──|└──|\|___|\|--")
 EDGES = re.compile(r"^[│├└─|_`\s\u00a0-]+")
 COUNTED = re.compile(r"\d+ director(y|ies)(, \d+ files?)?")
 TOTAL = re.compile(r"total\b.*|.*\btotal", re.IGNORECASE)
+MASK = "\ufdd0"  # no character: begins a word whose value moves from run to run
 
 
 def records(text: str, separators: bool = False) -> list[Record]:
@@ -84,19 +75,14 @@ def drawn_names(text: str) -> list[Record] | None:
     return names
 
 
-def without_instants(text: str) -> str:
-    """The text with each date, time and number of seconds since 1970 replaced by one mark."""
-    return INSTANT.sub("<time>", text)
-
-
 def masked(texts: tuple[str, ...], others: tuple[str, ...]) -> tuple[list[Record], list[Record]]:
     """Records of two commands with what changes from run to run replaced by its shape.
 
     `texts` and `others` are the outputs of one or two runs of each. Where all runs align word for word, a place that
     is volatile in either command is masked in both; where they do not, each command is masked by its own runs.
-    Instants are masked everywhere.
+    Instants are written as what they mean.
     """
-    first, second = ([records(without_instants(text)) for text in runs] for runs in (texts, others))
+    first, second = ([records(with_instants(text)) for text in runs] for runs in (texts, others))
     if len({tuple(len(row) for row in run) for run in (*first, *second)}) == 1:
         moving = {place for runs in (first, second) for place in differences(runs)}
         return hide(first[0], moving), hide(second[0], moving)
@@ -126,7 +112,12 @@ def hide(rows: list[Record], places: set[tuple[int, int]]) -> list[Record]:
 
 def shape(word: str) -> str:
     """A word with its letters and digits made anonymous: what remains comparable of a random value."""
-    return re.sub(r"\d+", "<number>", word) if re.search(r"\d", word) else "<word>"
+    return MASK + (re.sub(r"\d+", "<number>", word) if re.search(r"\d", word) else "<word>")
+
+
+def has_substance(rows: list[Record]) -> bool:
+    """Is any word left that does not move from run to run? Else a comparison compares nothing."""
+    return any(re.search(r"\w", word) and not word.startswith(MASK) for row in rows for word in row)
 
 
 def bytes_range(word: str, unit: int) -> tuple[float, float, bool] | None:

@@ -20,13 +20,18 @@ REGEX_PARTS = re.compile(r"\\[a-zA-Z<>]|\[[^\]]*\]|[\\^$.*+?(){}|/;:=,#@\"'`~&%<
 QUOTED = re.compile(r"'([^']+)'|\"([^\"]+)\"|“([^”]+)”")
 PATH = re.compile(r"/?[\w.@+~-]+(?:/[\w.@+~-]+)*/?")
 MISSING = re.compile(r"['‘\"]?([^\s'’\"‘:]+)['’\"]?(?: for reading)?: No such file or directory")
+CASE_FREE = re.compile(
+    r"\b(?:case[- ]?insensitive\w*|ignor\w+ (?:the )?(?:letter )?case|regardless of case)\b", re.IGNORECASE
+)
+COMPARED = re.compile(r"[<>]=?\s*(\d{1,4})\b|-(?:gt|lt|ge|le|eq|ne)\s+(\d{1,4})\b|==\s*(\d{1,4})\b")
 FOLDER_WORDS = re.compile(r"\b(rmdir|cd|find|du|tree|pushd|ls|dir|rsync)\b")
 
 
 @dataclass(frozen=True)
 class Hints:
     """words: texts the gold looks for; globs: names it matches; sizes in bytes; ages in days; modes as octal;
-    numbers: counts it names; mentioned: paths that must not disappear; types: of `find -type`."""
+    numbers: counts it names; mentioned: paths that must not disappear; types: of `find -type`;
+    bounds: numbers that its filters compare with; case_free: letters of both cases are to be alike."""
 
     words: tuple[str, ...] = ()
     globs: tuple[str, ...] = ()
@@ -36,6 +41,8 @@ class Hints:
     numbers: tuple[int, ...] = ()
     mentioned: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
+    bounds: tuple[int, ...] = ()
+    case_free: bool = False
 
 
 def command_words(command: str) -> list[str]:
@@ -65,6 +72,8 @@ def read_hints(gold: str, request: str) -> Hints:
             found["ages"].append(float(token.lstrip("+-")) / 1440)
         elif before == "-perm" and re.fullmatch(r"[-/]?[0-7]{3,4}", token):
             found["modes"].append(int(token.lstrip("-/"), 8))
+        elif before == "-perm" and (bits := symbolic_bits(token)):
+            found["modes"] += [0o644 | bits, 0o644 & ~bits | 0o400]
         elif before == "-type":
             found["types"].append(token)
         elif not token.startswith("-") and len(token) <= 80:
@@ -79,7 +88,22 @@ def read_hints(gold: str, request: str) -> Hints:
         if not (PATH.fullmatch(quoted) and "/" in quoted):
             found["words"] += literal_words(quoted)
     found["mentioned"] += [path for path in PATH.findall(request) if "/" in path or "." in path.strip(".")]
-    return Hints(**{name: tuple(dict.fromkeys(values)) for name, values in found.items()})
+    found["bounds"] = [int(next(filter(None, groups))) for groups in COMPARED.findall(gold)][:3]
+    lists = {name: tuple(dict.fromkeys(values)) for name, values in found.items() if name != "case_free"}
+    return Hints(**lists, case_free=CASE_FREE.search(request) is not None)
+
+
+def symbolic_bits(mode: str) -> int:
+    """Permission bits of a symbolic mode as find takes it (`-g+w,o+w`); 0 when it is none."""
+    bits = 0
+    for clause in mode.lstrip("-/").split(","):
+        match = re.fullmatch(r"([ugoa]*)[+=]([rwx]+)", clause)
+        if match is None:
+            return 0
+        for who, shift in (("u", 6), ("g", 3), ("o", 0)):
+            if who in match[1] or "a" in match[1] or not match[1]:
+                bits |= sum({"r": 4, "w": 2, "x": 1}[letter] for letter in set(match[2])) << shift
+    return bits
 
 
 def literal_words(text: str) -> list[str]:

@@ -11,8 +11,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 from itertools import count
 
-from eval.judge.ladder import ALL, PARTIAL, ROBUST, decide
-from eval.judge.pair import Pair, rewritten, showing
+from eval.judge.ladder import ALL, COVERED, PARTIAL, ROBUST, decide
+from eval.judge.limits import MACHINE, out_of_reach
+from eval.judge.pair import Pair, rewritten, showing, steady
 from eval.judge.scenes import Question, Runs, Scene, given_scenes, set_scenes
 from eval.judge.spelling import same_text
 from eval.judge.verdicts import Case, Verdict
@@ -78,9 +79,16 @@ def judge_many(
             said[index].append((scene.name, decide(pair, rules)))
     for index, answers in said.items():
         verdict = combine(answers)
-        untested = robust and verdict.verdict == "accept" and verdict.rule in PARTIAL
-        if untested and not varies(scenes[questions[index]]):
+        asked_on = scenes[questions[index]]
+        moves = asked_on[0].is_volatile or MACHINE.search(questions[index].gold) is not None
+        parts = verdict.rule in PARTIAL or (moves and verdict.rule != "same_query")
+        if robust and verdict.verdict == "accept" and parts and not varies(asked_on):
             verdict = Verdict("undecided", "never_varies", verdict.evidence | {"by": verdict.rule})
+        elif robust and verdict.verdict == "accept" and verdict.rule != "same_query":
+            case = asked[index]
+            if (missing := out_of_reach(case.gold)) != out_of_reach(case.candidate):
+                evidence = verdict.evidence | {"by": verdict.rule, "limits": sorted(missing)}
+                verdict = Verdict("undecided", "out_of_reach", evidence)
         verdicts[index] = verdict
     return [verdicts[index] for index in range(len(asked))]
 
@@ -95,16 +103,17 @@ def wants_more(said: list[Verdict], robust: bool) -> bool:
 
 
 def varies(scenes: list[Scene]) -> bool:
-    """Does the gold show or do something else on some copy than on the given file system?"""
-    return len({(scene.gold_runs[0].stdout, scene.gold_runs[0].changes) for scene in scenes}) > 1
+    """Does the gold show or do something else on some copy than on the given file system, whatever moves by itself?"""
+    return len({steady(scene.gold_runs) for scene in scenes}) > 1
 
 
 def combine(said: list[tuple[str, Verdict]]) -> Verdict:
-    """One verdict from those on each file system: a rejection wins, then an acceptance, then undecided."""
+    """One verdict from those on each file system: a rejection wins, then what could not be compared because it moves
+    by itself, then an acceptance, then undecided."""
     asked = [name for name, _ in said]
-    for kind in ("reject", "accept", "undecided", "unsupported"):
+    for kind in ("reject", COVERED, "accept", "undecided", "unsupported"):
         for name, verdict in said:
-            if verdict.verdict == kind:
+            if kind in (verdict.verdict, verdict.rule):
                 return Verdict(verdict.verdict, verdict.rule, verdict.evidence | {"on": name, "asked": asked})
     raise ValueError("no file system was asked")
 
@@ -137,10 +146,20 @@ def with_contents(runs: Runs, found: list[Pair], fixtures: list[Fixture]) -> lis
     """Pairs that wrote the same files with different contents get those contents, from one more run of each."""
     here = zip(found, fixtures, strict=True)
     asked = [(pair, fixture, paths) for pair, fixture in here if (paths := rewritten(pair))]
-    golds = runs.get([(showing(pair.gold, paths), fixture) for pair, fixture, paths in asked], gold=True)
-    candidates = runs.get([(showing(pair.candidate, paths), fixture) for pair, fixture, paths in asked])
-    shown = {
-        id(pair): replace(pair, gold_runs=(gold,), candidate_runs=(candidate,))
-        for (pair, _, _), gold, candidate in zip(asked, golds, candidates, strict=True)
-    }
-    return [replace(pair, contents=shown[id(pair)]) if id(pair) in shown else pair for pair in found]
+    twice = [item for item in asked if len(item[0].gold_runs) > 1]
+
+    def show(side: str, items: list[tuple[Pair, Fixture, list[str]]], repeat: int) -> list[Execution]:
+        wanted = [(showing(getattr(pair, side), paths), fixture) for pair, fixture, paths in items]
+        return runs.get(wanted, repeat=repeat, gold=side == "gold")
+
+    shown: dict[int, dict[str, list[Execution]]] = {id(pair): {"gold": [], "candidate": []} for pair, _, _ in asked}
+    for repeat, items in enumerate((asked, twice)):
+        for side in ("gold", "candidate"):
+            for (pair, _, _), run in zip(items, show(side, items, repeat), strict=True):
+                shown[id(pair)][side].append(run)
+    return [
+        replace(pair, contents=replace(pair, gold_runs=tuple(both["gold"]), candidate_runs=tuple(both["candidate"])))
+        if (both := shown.get(id(pair)))
+        else pair
+        for pair in found
+    ]

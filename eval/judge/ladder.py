@@ -10,7 +10,9 @@ that agree here and differ elsewhere. For the second, eval/judge/scenes.py asks 
 
 import re
 from collections.abc import Collection
+from typing import Any
 
+from eval.judge import asked
 from eval.judge import rules as rungs
 from eval.judge.pair import Pair
 from eval.judge.rules import Rule
@@ -22,8 +24,10 @@ RULES: dict[str, Rule] = {
     rule.__name__: rule
     for rule in (
         rungs.exact, rungs.whitespace, rungs.line_order, rungs.path_spelling, rungs.effects_only, rungs.report,
-        rungs.volatile, rungs.units, rungs.labels, rungs.columns, rungs.names, rungs.drawing, rungs.same_query,
-        rungs.fields, rungs.fewer, rungs.contained, rungs.summary, rungs.similar,
+        rungs.volatile, rungs.units, rungs.labels, rungs.columns, rungs.names, rungs.drawing, asked.numbered,
+        asked.located, asked.matching_files, asked.letter_case, asked.addresses, asked.dumps, asked.checksums,
+        asked.described, asked.sort_key, asked.files_only, rungs.same_query, rungs.fields, rungs.fewer,
+        rungs.contained, rungs.summary, rungs.similar,
     )
 }  # fmt: skip
 # Switchable too, but not rules of a Pair: equal spelling (before any run), nothing to see, contents of written files.
@@ -33,9 +37,12 @@ ALL = frozenset(RULES) | frozenset(OTHERS)
 LENIENT = frozenset(("fields", "fewer", "contained", "summary", "similar"))
 ROBUST = ALL - LENIENT
 # These compare parts: where no copy changes what the gold shows, they were never put to the test.
-PARTIAL = frozenset(("units", "labels", "columns", "names", "drawing"))
+PARTIAL = frozenset(
+    ("units", "columns", "names", "drawing", "numbered", "located", "matching_files", "sort_key", "files_only")
+)
+COVERED = "all_masked"  # undecided: what moves by itself covers all that could tell the two apart
 # By which rules the contents of a written file may agree.
-CONTENT_RULES = ("whitespace", "line_order", "path_spelling", "volatile", "units")
+CONTENT_RULES = ("exact", "whitespace", "line_order", "path_spelling", "volatile", "units")
 
 MAX_MESSAGE = 2000  # bytes of output of a failed command searched for a reason
 NO_NETWORK = {"curl": (6, 7, 28), "wget": (4,)}  # exit codes that say so even where the tool is told to be silent
@@ -58,18 +65,33 @@ def decide(pair: Pair, rules: Collection[str] = ALL) -> Verdict:
         return blocked
     before, after = pair.effects
     if before != after:
-        if "contents" in rules and pair.contents is not None:
-            for name in CONTENT_RULES:
-                if name in rules and RULES[name](pair.contents):
-                    return Verdict("accept", "contents", evidence | {"by": name})
+        if by := same_contents(pair, rules):
+            return Verdict("undecided", COVERED, evidence) if pair.covered else accepted("contents", evidence, by)
         paths = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
         return Verdict("reject", "effects", evidence | {"paths": paths[:5]})
+    if pair.hidden and pair.contents is not None and not same_contents(pair, rules):
+        if pair.covered:
+            return Verdict("undecided", COVERED, evidence | {"paths": pair.hidden[:5]})
+        return Verdict("reject", "effects", evidence | {"paths": pair.hidden[:5]})
     if "nothing_observable" in rules and not before and not any(text.strip() for text in pair.outputs):
         return Verdict("undecided", "nothing_observable", evidence)
     for name, rule in RULES.items():
         if name in rules and rule(pair):
-            return Verdict("accept", name, evidence)
+            return Verdict("undecided", COVERED, evidence | {"by": name}) if pair.covered else accepted(name, evidence)
+    if pair.all_moves and pair.candidate_moves:
+        return Verdict("undecided", COVERED, evidence)
     return Verdict("reject", "output", evidence)
+
+
+def accepted(rule: str, evidence: dict[str, Any], by: str = "") -> Verdict:
+    return Verdict("accept", rule, evidence | ({"by": by} if by else {}))
+
+
+def same_contents(pair: Pair, rules: Collection[str]) -> str:
+    """The rule by which the contents of files that both wrote agree; empty when none does."""
+    if "contents" not in rules or pair.contents is None:
+        return ""
+    return next((name for name in CONTENT_RULES if name in rules and RULES[name](pair.contents)), "")
 
 
 def cannot_compare(pair: Pair) -> Verdict | None:

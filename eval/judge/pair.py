@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 
-from eval.judge.forms import Record, absolute_words, masked, records, whole_lines
+from eval.judge.forms import Record, absolute_words, has_substance, masked, records, whole_lines
+from eval.judge.instants import with_instants
 from eval.sandbox.execution import Change, Execution
 from eval.tasks.nl2bash import utilities
 
@@ -28,7 +29,8 @@ LISTERS = frozenset(
 RECURSIVE = re.compile(r"\b(e?grep|diff) (-\S+ )*-[a-zA-Z]*[rR]|\brgrep\b")
 # `_` holds the last command and SHLVL the nesting: they differ between env and printenv by construction.
 SHELL_NOISE = re.compile(r"^(_|SHLVL|OLDPWD|COLUMNS|LINES)=.*$", re.MULTILINE)
-DRAWN = re.compile(r"[A-Za-z0-9]{6,}")
+DRAWN = re.compile(r"[A-Za-z0-9]{6,}|\d+")
+HIDDEN, COUNTED = " volatile", "<number>"  # in effects: contents that move; digits of a name that may be a clock's
 MESSAGE = re.compile(r"^[\w./-]+: .*$", re.MULTILINE)
 
 
@@ -54,8 +56,47 @@ class Pair:
         return paths_of(self.tree) if self.tree else frozenset()
 
     @cached_property
+    def moving(self) -> bool:
+        """Does what the gold shows change from run to run? Then equal words may be equal by chance."""
+        return shown(self.gold_runs[0]) != shown(self.gold_runs[-1])
+
+    @cached_property
+    def candidate_moves(self) -> bool:
+        return shown(self.candidate_runs[0]) != shown(self.candidate_runs[-1])
+
+    @cached_property
     def outputs(self) -> tuple[str, str]:
-        return shown(self.gold_runs[0]), shown(self.candidate_runs[0])
+        """What both show; of a moving gold with all that moves masked."""
+        if not self.moving:
+            return shown(self.gold_runs[0]), shown(self.candidate_runs[0])
+        one, two = ("".join(" ".join(row) + "\n" for row in rows) for rows in self.masked)
+        return one, two
+
+    @cached_property
+    def masked(self) -> tuple[list[Record], list[Record]]:
+        gold, candidate = (tuple(shown(run) for run in runs) for runs in (self.gold_runs, self.candidate_runs))
+        return masked(gold, candidate)
+
+    @cached_property
+    def all_moves(self) -> bool:
+        """Is no word of the gold's output the same in both runs, or is it not even alike once masked?"""
+        if not self.moving:
+            return False
+        texts = tuple(shown(run) for run in self.gold_runs)
+        one, two = masked(texts, texts[::-1])
+        return one != two or not has_substance(one)
+
+    @cached_property
+    def covered(self) -> bool:
+        """Does what moves by itself cover all that could tell the two apart? Then nothing was compared."""
+        if self.all_moves or any(COUNTED in path for path in self.effects[0]):
+            return True
+        return bool(self.hidden) and (self.contents is None or self.contents.all_moves)
+
+    @cached_property
+    def hidden(self) -> list[str]:
+        """Files whose contents change from run to run, as both commands wrote them."""
+        return sorted(path for path, text in self.effects[0].items() if HIDDEN in text)
 
     @cached_property
     def effects(self) -> tuple[dict[str, str], dict[str, str]]:
@@ -78,11 +119,10 @@ class Pair:
 
     @cached_property
     def still(self) -> tuple[list[Record], list[Record]]:
-        """Both outputs as records with absolute paths, and with all that moves from run to run masked."""
+        """Both outputs as records with absolute paths, instants as what they mean, what moves masked."""
         if BLANKS_ASKED.search(self.request):
             return self.rows()
-        gold, candidate = (tuple(shown(run) for run in runs) for runs in (self.gold_runs, self.candidate_runs))
-        one, two = (absolute_words(rows, self.cwd, self.paths) for rows in masked(gold, candidate))
+        one, two = (absolute_words(records(with_instants(text)), self.cwd, self.paths) for text in self.outputs)
         return one, two
 
 
@@ -104,14 +144,27 @@ def shown(run: Execution) -> str:
 
 def effects(runs: tuple[Execution, ...]) -> dict[str, str]:
     """Path -> what became of it. Between two runs of one command, names and contents that differ are volatile: the
-    names of new files are masked, the contents left out."""
+    names of new files are masked; of contents the size stays, where it is the same."""
     tables = [{change.path: effect(change) for change in run.changes} for run in runs]
     common = set.intersection(*(set(table) for table in tables))
+    sizes = [{change.path: change.after.size if change.after else 0 for change in run.changes} for run in runs]
     tables = [named(table, common) for table in tables]
-    return {
-        path: text if tables[-1].get(path) == text else text.split(" ")[0] + " volatile"
-        for path, text in tables[0].items()
-    }
+
+    def lasting(path: str, text: str) -> str:
+        if tables[-1].get(path) == text:
+            return text
+        size = sizes[0].get(path)
+        kept = f" of {size} bytes" if size is not None and sizes[-1].get(path) == size else ""
+        return text.rsplit(" ", 1)[0] + HIDDEN + kept
+
+    return {path: lasting(path, text) for path, text in tables[0].items()}
+
+
+def steady(runs: tuple[Execution, ...]) -> tuple[str, ...]:
+    """What a command shows and does, but for what moves by itself: equal for two file systems that do not matter."""
+    texts = tuple(shown(run) for run in runs)
+    rows, _ = masked(texts, texts)
+    return repr(rows), repr(sorted(effects(runs).items()))
 
 
 def named(table: dict[str, str], common: set[str]) -> dict[str, str]:
@@ -123,10 +176,18 @@ def named(table: dict[str, str], common: set[str]) -> dict[str, str]:
 
 
 def without_drawn(path: str, drawn: Collection[str]) -> str:
-    """The path with drawn names masked, so that templates are told apart: `/tmp/tmp.*` of `/tmp/tmp.9m1EZYzrsZ`."""
+    """The path with drawn names masked, so that templates are told apart: `/tmp/tmp.*10` of `/tmp/tmp.9m1EZYzrsZ`.
+
+    Letters at random say nothing but how many they are. Digits alone may be a time, a size or a process: what they
+    say cannot be compared, so that they are marked.
+    """
+
+    def mask(match: re.Match[str]) -> str:
+        return COUNTED if match.group().isdigit() else f"*{len(match.group())}"
+
     parts = path.split("/")
     return "/".join(
-        DRAWN.sub("*", part) if "/".join(parts[:end]) in drawn else part for end, part in enumerate(parts, start=1)
+        DRAWN.sub(mask, part) if "/".join(parts[:end]) in drawn else part for end, part in enumerate(parts, start=1)
     )
 
 
@@ -139,17 +200,18 @@ def effect(change: Change) -> str:
 
 
 def rewritten(pair: Pair) -> list[str]:
-    """Files that both commands wrote, with different contents; empty when they differ in anything else."""
+    """Files that both commands wrote, with contents that differ or move; empty when they differ in anything else."""
     before, after = pair.effects
-    paths = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
+    paths = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
+    paths |= {*pair.hidden}
     tables = [{change.path: change for change in runs[0].changes} for runs in (pair.gold_runs, pair.candidate_runs)]
-    for path in paths:
+    for path in sorted(paths):
         one, two = (table[path].after if path in table else None for table in tables)
         if one is None or two is None or not one.type == two.type == "file" or one.mode != two.mode:
             return []
         if max(one.size, two.size) > MAX_SHOWN:
             return []
-    return paths if len(paths) <= MAX_FILES else []
+    return sorted(paths) if len(paths) <= MAX_FILES else []
 
 
 def showing(command: str, paths: list[str]) -> str:

@@ -12,15 +12,19 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from eval.judge.edges import add_edges, is_extension
 from eval.judge.file_contents import SAMPLES, altered, chooser, sample_text, write_operand
 from eval.judge.hints import Hints
+from eval.judge.limits import Limits
 from eval.sandbox.trees import NOW
+
+LOGS = re.compile(r"/(?:var/log|tmp|var/tmp)(?:/[\w-]+)*/?")
 
 Edit = Callable[[Path], None]
 
 DAY = 86400.0
 AGES = (0.02, 0.2, 0.8, 1.6, 3.2, 6.6, 8.4, 15, 29, 33, 62, 100, 200, 400, 800)  # around the usual limits of -mtime
-MODES = (0o644, 0o600, 0o640, 0o755, 0o664, 0o444)
+MODES = (0o644, 0o600, 0o640, 0o755, 0o750, 0o444)  # that a user has whose umask is the sandbox's: cp keeps them
 MAX_TEXT_BYTES = 200_000
 MAX_NEW_BYTES = 400_000  # a file for a `-size` limit above this is not made: copies must stay cheap
 MAX_FOLDERS = 10
@@ -43,18 +47,25 @@ def new_contents(hints: Hints, seed: str) -> Edit:
     return edit
 
 
+def named_folders(tree: Path, hints: Hints, cwd: str, gold: str) -> list[Path]:
+    """Folders that the gold or the request names; the working directory too, where the gold names no other."""
+    folders = [path for path in everything(tree) if path.is_dir() and not path.is_symlink()]
+    named = [folder for folder in folders if is_mentioned(folder, tree, hints)]
+    if not named or re.search(r"(^|\s)\.(/|\s|$)", gold):
+        named.insert(0, tree / cwd.lstrip("/"))
+    return named
+
+
 def new_tree(hints: Hints, seed: str, cwd: str, gold: str) -> Edit:
     """Files added and removed, ages and modes changed; the contents of what stays are the same.
 
-    Folders that the gold or the request names come first; the working directory too, where the gold names no other.
+    Folders that the gold or the request names come first.
     """
 
     def edit(tree: Path) -> None:
         rng = chooser(seed, "tree")
+        named = named_folders(tree, hints, cwd, gold)
         folders = [path for path in everything(tree) if path.is_dir() and not path.is_symlink()]
-        named = [folder for folder in folders if is_mentioned(folder, tree, hints)]
-        if not named or re.search(r"(^|\s)\.(/|\s|$)", gold):
-            named.insert(0, tree / cwd.lstrip("/"))
         other = [folder for folder in folders if folder not in named]
         chosen = (named + rng.sample(other, len(other)))[:MAX_FOLDERS]
         remove_some(tree, hints, rng)
@@ -65,6 +76,22 @@ def new_tree(hints: Hints, seed: str, cwd: str, gold: str) -> Edit:
         if chosen:
             add_special(chosen[: max(2, len(named))], hints, rng)
         change_ages(tree, hints, seed)
+
+    return edit
+
+
+def with_edges(hints: Hints, limits: Limits, cwd: str, gold: str) -> Edit:
+    """Files on either side of every limit of the gold, in the first two folders that it names (eval/judge/edges.py)."""
+
+    def edit(tree: Path) -> None:
+        if not limits.any and not hints.bounds:
+            return
+        named = {name: tree / posixpath.normpath(posixpath.join(cwd, name)).lstrip("/") for name in limits.newer}
+        reference = {name: path for name, path in named.items() if path.is_file()}
+        folders = [tree / name.lstrip("/") for name in hints.mentioned if LOGS.fullmatch(name)]
+        for folder in folders:  # of the system, else left alone; the gold asks for what is in it
+            folder.mkdir(parents=True, exist_ok=True)
+        add_edges((folders + named_folders(tree, hints, cwd, gold))[:2], hints, limits, reference)
 
     return edit
 
@@ -159,7 +186,8 @@ def add_siblings(folder: Path, hints: Hints, rng: random.Random) -> None:
             if not below.exists():
                 below.mkdir()
             if below.is_dir():
-                write_new(below / (path.name if rng.random() < 0.5 else path.name.upper()), text, rng)
+                as_it_is = rng.random() < 0.5 and not hints.case_free
+                write_new(below / (path.name if as_it_is else path.name.swapcase()), text, rng)
 
 
 def special_names(hints: Hints, rng: random.Random) -> list[str]:
@@ -182,7 +210,8 @@ def filled_in(glob: str, rng: random.Random) -> str:
     """A name that the glob matches: `*` and `?` filled, of a class its first member."""
     name = re.sub(r"\[!?(.)[^\]]*\]", r"\1", glob)
     name = name.replace("\\", "").replace("?", rng.choice("qz"))
-    return re.sub(r"\*", lambda _: rng.choice(SAMPLES), name)
+    dot = "." if is_extension(glob) else ""
+    return re.sub(r"\*", lambda _: rng.choice(SAMPLES) + dot, name)
 
 
 def add_special(folders: list[Path], hints: Hints, rng: random.Random) -> None:

@@ -28,6 +28,7 @@ FACTS = {
     "jobs": r"jobs(?: -[lp])?",
     "history": r"history(?: \| cut -c ?\d+-)?|fc -l.*",
     "packages": r"dpkg (?:-l|--list|--get-selections)|apt list --installed|dpkg-query -l",
+    "description of a package": r"(?:apt(?:-cache)? show|dpkg -s|dpkg-query -s|aptitude show) ([\w.+-]+)",
     "user": r"whoami|id -n -u|id -un|echo \"?\$(?:USER|LOGNAME)\"?|logname",
     "user's ids": r"id(?: -u)?",
     "shell": r"echo \"?\$(?:0|SHELL)\"?",
@@ -49,7 +50,7 @@ def facts_asked(command: str) -> frozenset[tuple[str, ...]]:
     words = canonical(command, "")
     if words is None:
         return frozenset()
-    text = " ".join(words)
+    text = " ".join(words).replace("$ ", "$")  # the parser takes `$$` and `$USER` apart
     return frozenset(
         (fact, *("" if match.re.groups != 1 else match.group(1) or "",))
         for fact, pattern in FACTS.items()

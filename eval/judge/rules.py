@@ -22,11 +22,14 @@ from eval.judge.forms import (
     without_frame,
 )
 from eval.judge.hints import command_words
+from eval.judge.instants import same_instant, without_value
 from eval.judge.pair import BLANKS_ASKED, Pair
 from eval.judge.queries import facts_asked
 
 Rule = Callable[[Pair], bool]
 
+TREE = "\u251c\u2500\u2500"  # ├──
+HIDDEN_ASKED = re.compile(r"\b(hidden|dot ?files?|all)\b", re.IGNORECASE)
 ARCHIVE = re.compile(r"\.(tar|tgz|zip|cpio|gz|bz2|xz)$")
 SHOW_ASKED = re.compile(r"\b(print|show|display|list|output|report|count)\w*", re.IGNORECASE)
 
@@ -63,11 +66,13 @@ def effects_only(pair: Pair) -> bool:
 
 
 def report(pair: Pair) -> bool:
-    """Both change the same, and what either prints only names what it changed (find -print -delete, tar -v)."""
+    """Both change the same, and what either prints only names what it changed, or a folder around it (find -print
+    -delete, tar -v, rmdir -pv)."""
     changed = pair.effects[0].keys()
     if not changed or (SHOW_ASKED.search(pair.request) and not all(text.strip() for text in pair.outputs)):
         return False
-    known = {path.rsplit("/", 1)[-1] for path in changed} | set(changed)
+    known = set(changed) | {path[:end] for path in changed for end, letter in enumerate(path) if letter == "/" and end}
+    known |= {path.rsplit("/", 1)[-1] for path in known}
     if any(ARCHIVE.search(path) for path in changed):
         known |= pair.paths
     rows = [row for side in pair.rows() for row in side]
@@ -75,8 +80,11 @@ def report(pair: Pair) -> bool:
 
 
 def volatile(pair: Pair) -> bool:
-    """Same lines once instants, and the words that change from run to run, are masked on both sides."""
-    return same_records(*pair.still, pair.ordered)
+    """Same lines once instants are compared as instants (`date` and `date -R`), and what moves is masked."""
+    one, two = pair.still
+    if not pair.ordered:
+        one, two = (sorted(rows, key=lambda row: (*map(without_value, row), *row)) for rows in (one, two))
+    return any(one) and len(one) == len(two) and all(map(same_moments, one, two))
 
 
 def units(pair: Pair) -> bool:
@@ -96,10 +104,15 @@ def units(pair: Pair) -> bool:
 
 
 def labels(pair: Pair) -> bool:
-    """One line each, equal without the words that only repeat the command's own operands (wc -l f, wc -l < f)."""
+    """One line each, equal without the words that only repeat the command's own operands (wc -l f, wc -l < f), or
+    without the candidate's own words before its answer (`umask 0022`, `bash is /usr/bin/bash`)."""
     one, two = pair.rows()
     if len(one) != 1 or len(two) != 1:
         return False
+    own = {*command_words(pair.candidate), "is"}
+    answer = two[0][next((place for place, word in enumerate(two[0]) if word not in own), 0) :]
+    if one[0] == answer and not {*one[0]} <= {*command_words(pair.gold)}:
+        return True
     bare = []
     for row, command in ((one[0], pair.gold), (two[0], pair.candidate)):
         operands = set(absolute_words([tuple(command_words(command))], pair.cwd, pair.paths)[0])
@@ -118,8 +131,11 @@ def names(pair: Pair) -> bool:
 
 
 def drawing(pair: Pair) -> bool:
-    """One output, or both, draw a tree: the names in them are the same, in any order."""
+    """One output, or both, draw a tree: the names in them are the same, in any order. `tree` leaves hidden files out
+    by itself: beside it another tool may list them, unless the request speaks of them."""
     one, two = drawn(pair)
+    if TREE in pair.outputs[0] and TREE not in pair.outputs[1] and not HIDDEN_ASKED.search(pair.request):
+        one, two = ([row for row in rows if not (row[0].startswith(".") and row[0] != ".")] for rows in (one, two))
     return bool(one) and sorted(one) == sorted(two)
 
 
@@ -189,6 +205,11 @@ def drawn(pair: Pair) -> tuple[list[Record], list[Record]]:
     plain = [base_names([(line.strip(),) for line in text.splitlines() if line.strip()]) for text in pair.outputs]
     one, two = (names if names is not None else rest for names, rest in zip(found, plain, strict=True))
     return one, two
+
+
+def same_moments(one: Record, two: Record) -> bool:
+    """Equal word for word, instants compared as instants."""
+    return len(one) == len(two) and all(a == b or same_instant(a, b) for a, b in zip(one, two, strict=True))
 
 
 def same_records(one: list[Record], two: list[Record], ordered: bool) -> bool:

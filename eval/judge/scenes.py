@@ -11,7 +11,8 @@ from functools import cache
 from pathlib import Path
 
 from eval.judge.hints import Hints, missing_operands, read_hints
-from eval.judge.perturb import Edit, both, new_contents, new_tree, with_operands
+from eval.judge.limits import read_limits
+from eval.judge.perturb import Edit, both, new_contents, new_tree, with_edges, with_operands
 from eval.provenance import file_sha256, json_sha256
 from eval.sandbox.execution import Execution, SandboxError
 from eval.sandbox.fixtures import load_fixture
@@ -22,6 +23,7 @@ COPIES, GOLDS = Path(".cache/judge/copies"), Path(".cache/judge/golds")
 OPERAND_ROUNDS = 3  # creating one missing operand may uncover the next, or show that another kind was meant
 ATTEMPTS = 3  # a broken worker is replaced: its run is repeated before the judge gives up
 SEED = "1"
+EDITORS = ("perturb.py", "hints.py", "edges.py", "limits.py", "file_contents.py")  # what decides what a copy holds
 REFUSED = re.compile(r"Is a directory|Not a directory|Directory not empty|omitting directory")
 
 
@@ -68,7 +70,8 @@ class Runs:
         kept = GOLDS / str(repeat) if gold else None
         for attempt in range(ATTEMPTS):
             broken: SandboxError | None = None
-            for key, run in zip(list(new), self.sandbox.run_many(list(new.values()), cache=kept), strict=True):
+            settling = [(settled(command), fixture) for command, fixture in new.values()]
+            for key, run in zip(list(new), self.sandbox.run_many(settling, cache=kept), strict=True):
                 if isinstance(run, SandboxError):
                     broken = run
                     continue
@@ -77,6 +80,12 @@ class Runs:
             if broken and attempt == ATTEMPTS - 1:
                 raise broken
         return [self.done[command, fixture.digest, repeat] for command, fixture in jobs]
+
+
+def settled(command: str) -> str:
+    """The command; where Bash would not wait for a reader that it feeds (`tee >(wc -l)`), behind a pipe that ends when
+    the reader has: else the command races with itself and now and then shows less."""
+    return f"{{ {command}\n}} | cat; exit ${{PIPESTATUS[0]}}" if ">(" in command else command
 
 
 def set_scenes(runs: Runs, questions: Iterable[Question], seed: str = SEED) -> dict[Question, list[Scene]]:
@@ -111,7 +120,8 @@ def make_scenes(runs: Runs, asked: list[Question], seed: str) -> dict[Question, 
         if not q.more  # whoever made several trees for this gold knows better what has to differ
         for name, fixture in perturbed(q, starts[q], starts[q] != given[q], seed)
     ]
-    volatile = [q for q in asked if scenes[q][0].is_volatile]
+    # A gold that failed on the given files may move by itself once its operands are there.
+    volatile = [q for q in asked if scenes[q][0].is_volatile or starts[q] != given[q]]
     more = run_golds(runs, [(q, fixture) for q, _, fixture in copies], volatile)
     for q, name, fixture in copies:
         found = more[q, fixture.digest]
@@ -176,10 +186,12 @@ def create_operands(
 def perturbed(question: Question, start: Fixture, created: bool, seed: str) -> list[tuple[str, Fixture]]:
     """The perturbed copies of one question; `created` says that operands were added to the given fixture."""
     contents, tree = new_contents(question.hints, seed), new_tree(question.hints, seed, start.cwd, question.gold)
+    edges = with_edges(question.hints, read_limits(question.gold), start.cwd, question.gold)
+    again = f"{seed}, again"  # other contents than beside the new tree: what one hides by chance the other may show
     copies = [
-        ("tree and contents", copy_of(start, f"tree and contents {seed}", question, both(tree, contents))),
-        ("contents", copy_of(start, f"contents {seed}", question, contents)),
-        ("tree", copy_of(start, f"tree {seed}", question, tree)),
+        ("tree and contents", copy_of(start, f"tree and contents {seed}", question, both(tree, contents, edges))),
+        ("contents", copy_of(start, f"contents {again}", question, new_contents(question.hints, again))),
+        ("tree", copy_of(start, f"tree {seed}", question, both(tree, edges))),
     ]
     return [*copies, ("operands", start)] if created else copies
 
@@ -202,7 +214,7 @@ def copy_of(base: Fixture, name: str, question: Question, edit: Edit) -> Fixture
 def edits_digest() -> str:
     """Digest of the code that edits: another perturb.py makes other copies."""
     folder = Path(__file__).parent
-    return json_sha256([file_sha256(folder / name) for name in ("perturb.py", "hints.py")])
+    return json_sha256([file_sha256(folder / name) for name in EDITORS])
 
 
 _fixtures: dict[str, Fixture] = {}

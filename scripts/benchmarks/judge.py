@@ -3,8 +3,9 @@
     python -m scripts.benchmarks.judge [--nl2bash FOLDER] [--twice]     (make bench-judge)
 
 Writes results/bench/judge.json and judge.md: the published table (plain and robust), what each rung contributes,
-near-misses, cross pairs, pairs from NL2Bash (where its folder is given), seconds. Undecided and unsupported are
-counted as they are; only the published table, which knows accept and nothing else, takes them for "not accepted".
+near-misses, edited limits, facts that move by themselves, cross pairs, pairs from NL2Bash (where its folder is given),
+seconds. Undecided and unsupported are counted as they are; only the published table, which knows accept and nothing
+else, takes them for "not accepted".
 With --twice everything is judged again by fresh executions, and verdicts, deciding rules and file systems must be the
 same bytes. The evidence beside them may name what a candidate drew at random.
 """
@@ -28,6 +29,7 @@ from eval.sandbox import Sandbox, open_sandbox
 from eval.stats import wilson_interval
 from eval.tasks.intercode_alfa import load_rows
 from scripts.benchmarks.judge_cases import Labelled, cross_pairs, differing, half_of, nl2bash_pairs, published
+from scripts.benchmarks.limit_cases import limit_misses, moving_pairs
 from scripts.benchmarks.near_misses import near_misses
 
 RESULTS = Path("results/bench")
@@ -84,6 +86,12 @@ def measure(sandbox: Sandbox, nl2bash: Path | None) -> tuple[dict[str, Any], lis
             kind: rates([(p, v) for p, v in zip(pairs, verdicts, strict=True) if kind in ("all", p.kind)])
             for kind in ("all", *sorted({pair.kind for pair in pairs}))
         }
+        answer[f"halves_{mode}"] = by_row(pairs, verdicts)
+    answer["refused"] = [
+        [v.verdict, v.rule, p.case.gold, p.case.candidate, v.evidence.get("on")]
+        for p, v in zip(pairs, verdicts, strict=True)
+        if p.right and v.verdict != "accept"
+    ]
 
     edits = near_misses(rows)
     cases = [Case(edit.request, edit.gold, edit.candidate, edit.fixture) for edit in edits]
@@ -94,6 +102,12 @@ def measure(sandbox: Sandbox, nl2bash: Path | None) -> tuple[dict[str, Any], lis
     answer["near_misses_plain"] = near_miss_rates([(edits[i], v) for i, v in zip(kept, plain, strict=True)])
     meaning = [cases[index] for index in kept if edits[index].kind != "presentation"]
     answer["ladder"] = ladder(sandbox, runs, pairs, meaning)
+
+    limits, moving = limit_misses(rows), moving_pairs()
+    verdicts = judged([miss.case for miss in limits], True, "limits, robust")
+    answer["limits"] = wrong_rates([(miss.kind, miss.case, v) for miss, v in zip(limits, verdicts, strict=True)])
+    verdicts = judged(moving, True, "moving, robust")
+    answer["moving"] = wrong_rates([("moving", case, v) for case, v in zip(moving, verdicts, strict=True)])
 
     crossed = cross_pairs(rows)
     verdicts = judged(crossed, True, "cross pairs, robust")
@@ -161,6 +175,30 @@ def near_miss_rates(rows: list[tuple[Any, Verdict]]) -> dict[str, Any]:
         if verdict.verdict == "accept" and edit.kind != "presentation"
     ]
     return answer
+
+
+def wrong_rates(rows: list[tuple[str, Case, Verdict]]) -> dict[str, Any]:
+    """Accepted share of pairs that are wrong by construction, by kind, and which."""
+    answer: dict[str, Any] = {}
+    for kind in sorted({kind for kind, _, _ in rows}):
+        found = [verdict.verdict for name, _, verdict in rows if name == kind]
+        counted = dict(sorted(Counter(found).items()))
+        answer[kind] = proportion(found.count("accept"), len(found)) | {"verdicts": counted}
+    answer["accepted"] = [[v.rule, case.gold, case.candidate] for _, case, v in rows if v.verdict == "accept"]
+    return answer
+
+
+def by_row(pairs: list[Labelled], verdicts: list[Verdict]) -> dict[str, Any]:
+    """Accuracy of the published pairs by half: rules were tuned on rows with an even number, odd ones count."""
+    marks = [((verdict.verdict == "accept") == pair.right) for pair, verdict in zip(pairs, verdicts, strict=True)]
+    rows = len(marks) // 2
+    return {
+        name: proportion(sum(half), len(half))
+        for name, half in (
+            ("even rows (tuning)", [mark for place, mark in enumerate(marks) if place % rows % 2 == 0]),
+            ("odd rows (report)", [mark for place, mark in enumerate(marks) if place % rows % 2 == 1]),
+        )
+    }
 
 
 def ladder(sandbox: Sandbox, runs: Runs, pairs: list[Labelled], misses: list[Case]) -> list[dict[str, Any]]:
@@ -231,7 +269,10 @@ def table(answer: dict[str, Any]) -> str:
             cells = " | ".join(share(row[name]) for name in ("accuracy", "precision", "recall", "f1"))
             lines.append(f"| {kind} | {cells} |")
         lines.append("")
-    lines += ["### Rungs, cumulative", "", "| rung | accuracy | near-misses accepted |"]
+    lines += ["### Published pairs by half", "", "| rows | plain accuracy | robust accuracy |", "|---|---|---|"]
+    for key, plain in answer["halves_plain"].items():
+        lines.append(f"| {key} | {share(plain)} | {share(answer['halves_robust'][key])} |")
+    lines += ["", "### Rungs, cumulative", "", "| rung | accuracy | near-misses accepted |"]
     lines += ["|---|--:|--:|"]
     for step in answer["ladder"]:
         name = f"{step['rung']} (lenient)" if step["lenient"] else step["rung"]
@@ -240,6 +281,8 @@ def table(answer: dict[str, Any]) -> str:
     for key in (key for key in answer["near_misses_robust"] if key != "accepted"):
         plain, robust = (share(answer[f"near_misses_{mode}"][key]) for mode in ("plain", "robust"))
         lines.append(f"| near-misses: {key} | {plain} | {robust} |")
+    for part in ("limits", "moving"):
+        lines += [f"| {part}: {key} | | {share(row)} |" for key, row in answer[part].items() if key != "accepted"]
     lines.append(f"| cross pairs | | {share(answer['cross_pairs'])} |")
     if isinstance(answer["nl2bash"], dict):
         lines += ["", "### NL2Bash, robust", "", "| set | accepted | verdicts |", "|---|---|---|"]
