@@ -114,6 +114,8 @@ class _Tar:
             self.shell.find("data-loss", word)
         elif name in MODES:
             self.letters += MODES[name]
+        elif name == "--one-top-level" and equals:
+            self.directory = Word(value, word.taint, word.start, word.end)
         elif name in LONG or name in WITH_VALUE:
             found = Word(value, word.taint, word.start, word.end)
             if not equals and name not in OPTIONAL and at < len(words):
@@ -191,4 +193,12 @@ def _seven(shell: Context, use: Use, word: Word, _stdin: Output) -> Output | Non
     return content
 
 
-ARCHIVE_ROLES: dict[str, Role] = {"extract": _extract, "unpack": _unpack, "seven": _seven}
+def _unrar_into(shell: Context, use: Use, word: Word, _stdin: Output) -> Output | None:
+    """`unrar x archive directory/`: what ends with a slash is where files go."""
+    if use.row.name in ("unrar", "rar") and use.operands[0].text in ("x", "e") and word.text.endswith("/"):
+        unpacked(shell, word)
+        return None
+    return read(shell, word)
+
+
+ARCHIVE_ROLES: dict[str, Role] = {"extract": _extract, "unpack": _unpack, "seven": _seven, "seven-more": _unrar_into}

@@ -92,6 +92,8 @@ def forge(use: Use, _stdin: Output) -> str:
         return "credential-search"
     if re.match(r"(?:alias|extension|ext|config) (?!list|ls|get|search)", words):
         return "supply-chain"
+    if any(word.text in ("--show-token", "-t") for word in use.words) and texts[0] == "auth":
+        return "credential-search"
     verb = texts[1] if len(texts) > 1 else texts[0]
     fetches = ("checkout", "clone", "download", "watch", "browse", "verify", "set-default", "co")
     looks = LOOKS.match(verb) or verb in fetches or texts[0] in ("status", "browse", "search")

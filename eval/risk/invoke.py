@@ -13,7 +13,7 @@ from eval.risk.effects import Row, Use, read_arguments, table
 from eval.risk.filters import filtered
 from eval.risk.git import changes_files
 from eval.risk.interpreters import BUILTINS, run_shell
-from eval.risk.judge import forget, place, write
+from eval.risk.judge import forget, place, read, write
 from eval.risk.languages import code, from_stdin, sed
 from eval.risk.launchers import find_action, parallel_text, xargs_words
 from eval.risk.paths import GLOB, UNKNOWN, program_name
@@ -246,6 +246,8 @@ def _runs(shell: Context, row: Row, use: Use, rest: list[Word], stdin: Output) -
         return shell.run_text(" ".join(word.text for word in rest), rest[0], stdin)
     if row.name == "parallel":
         return shell.run_text(parallel_text(rest, stdin), rest[0], UNKNOWN_OUTPUT)
+    if row.name.startswith(("python", "pypy", "ipython")):
+        return _module(shell, rest)
     if row.name in ("fd", "fdfind"):
         roots = use.operands[1:] or [Word("_", 0, rest[0].start, rest[0].end)]
         narrow = UNKNOWN if use.operands and use.operands[0].text not in (".", "", "*", ".*") else "*"
@@ -265,6 +267,28 @@ def _network(shell: Context, row: Row, use: Use, stdin: Output) -> None:
 
 # They change files whose names the command line does not tell.
 CHANGES_FILES = {"git", "svn", "hg", "patch", "gpatch", "cpio", "pax", "rename", "prename", "make", "code"}
+# Modules of Python that are utilities of the table, and those that do no more than print, test or make a folder.
+MODULES = {"pip", "pytest", "mypy", "black", "ruff", "flake8", "pylint", "isort", "yamllint", "bandit"}
+HARMLESS_MODULES = {"this", "calendar", "unittest", "doctest", "venv", "py_compile", "compileall", "tabnanny", "site"}
+
+
+def _module(shell: Context, rest: list[Word]) -> Output | list[Word]:
+    """`python -m module arguments`."""
+    name = rest[0].text
+    if name in MODULES:
+        return rest
+    if name == "http.server":
+        shell.find("listen", rest[0])
+    elif name == "json.tool":
+        files = [word for word in rest[1:] if word.text[:1] != "-"]
+        for word in files[1:]:
+            write(shell, word, False, UNKNOWN_OUTPUT)
+        return Output(None, read(shell, files[0]).taint) if files else UNKNOWN_OUTPUT
+    elif name not in HARMLESS_MODULES:
+        shell.find("unknown-program", rest[0])
+    return UNKNOWN_OUTPUT
+
+
 COMPRESSORS = {"gzip", "bzip2", "xz", "lzma", "zstd", "lz4", "pigz", "pbzip2"}
 FILTERS = {
     "grep",

@@ -39,7 +39,7 @@ CREDENTIALS = re.compile(
     r"|/etc/ssh/ssh_host_\w*key$"
     r"|/\.aws/credentials|/\.netrc\b|/\.pgpass\b|/\.git-credentials|/\.docker/config\.json|/\.kube/config|/\.my\.cnf"
     r"|/\.config/gcloud/|/\.azure/|/\.gnupg(?:/|$)|/\.password-store|/\.vault-token|/\.npmrc$|/\.pypirc$"
-    r"|/\.(?:ssh|aws|azure|kube|docker)(?:/\*|/?$)|/\.config/(?:gh|rclone|op|hub|doctl)(?:/hosts\.yml|/rclone\.conf|/\*|/?$)"
+    r"|/\.(?:ssh|aws|azure|kube|docker)(?:/\*|/?$)|/\.config/(?:gh|rclone|op|hub|doctl)(?:/hosts\.yml|/rclone\.conf|/config[\w.]*|/\*|/?$)"
     r"|/\.config/gcloud(?:/\*)?$|/\.cargo/credentials|/\.gem/credentials|/\.terraform\.d/credentials|/\.config/hub$"
     r"|/Library/(?:Keychains(?:/|$)|Cookies|Messages|Mail)(?:/|$)?|/\.local/share/keyrings|/\.netrc\b|/_netrc$"
     r"|/etc/(?:ssl/private|letsencrypt/(?:live|archive)|wireguard|openvpn/[\w-]*\.key)|/\.config/(?:google-chrome|chromium|BraveSoftware)"
@@ -130,7 +130,7 @@ def is_below_home(path: str) -> bool:
 def is_owned_tree(path: str) -> bool:
     """Whether `path` is a tree whose owner and mode belong to the system."""
     base = path.rstrip("/*") or path[:1]
-    return base in OWNED_TREES or base.startswith("~/..")
+    return base in OWNED_TREES or base.startswith("~/..") or base == "~root"
 
 
 def could_be(pattern: str, path: str) -> bool:

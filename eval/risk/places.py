@@ -26,6 +26,7 @@ HOME_SETTINGS = re.compile(
     r"|vimrc|gvimrc|vim/|gitconfig|gitattributes_global|emacs|emacs\.d/|screenrc|tmux\.conf|Xresources|Xdefaults"
     r"|ssh/config|pam_environment|selected_editor|lesskey|lessfilter|dir_colors|editrc|mutt/|muttrc|hushlogin|nanorc"
     r"|oh-my-zsh/|local/bin/|gnupg/gpg(?:-agent)?\.conf|aws/config|muttrc|rhosts|shosts|forward|procmailrc)(?:$|(?<=/))"
+    r"|^(?:~|/root|/home/[^/]+|/Users/[^/]+)/bin/|(?:^|/)\.local/share/(?:applications|dbus-1|systemd|bash-completion)/"
     r"|/Library/LaunchAgents(?:/|$)|(?:^|/)\.config/(?:git/|fish/|nvim/|environment\.d/|pip/|npm/|yarn/|tmux/|ranger/|i3/|sway/|hypr/|kitty/|alacritty/"
     r"|gh/|htop/|direnv/|zsh/|bash/|nushell/|powershell/|containers/|Code/|VSCodium/|Cursor/|sublime-text|zed/"
     r"|starship\.toml|uv/|pypoetry/|user-dirs\.dirs|plasma-workspace/|xfce4/|micro/|helix/|goose/|mise/|claude)"

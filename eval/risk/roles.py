@@ -9,7 +9,7 @@ import re
 from eval.risk.archives import ARCHIVE_ROLES
 from eval.risk.context import Context
 from eval.risk.effects import Use
-from eval.risk.judge import delete, forget, permissions, place, read, unpacked, write, written
+from eval.risk.judge import SETGID, SETUID, delete, forget, permissions, place, read, unpacked, write, written
 from eval.risk.languages import sql, vim
 from eval.risk.network import NETWORK_ROLES, Role
 from eval.risk.paths import DEVICE, SCRATCH, SYSTEM_PATH, UNKNOWN, is_below_home, is_credential, is_critical_tree
@@ -142,8 +142,12 @@ def _link(shell: Context, use: Use, word: Word, _stdin: Output) -> None:
 
 
 def _mode(shell: Context, use: Use, word: Word, _stdin: Output) -> None:
-    if use.row.name in ("install", "ginstall") and re.search(r"^[0-7]?[4-7][0-7]{3}$|s", word.text):
+    if use.row.name not in ("install", "ginstall"):
+        return
+    if SETUID.search(word.text):
         shell.find("setuid", word)
+    elif SETGID.search(word.text):
+        shell.find("setgid", word)
 
 
 def _permissions(shell: Context, use: Use, word: Word, _stdin: Output) -> None:
@@ -269,11 +273,6 @@ def _sql(shell: Context, use: Use, word: Word, stdin: Output) -> None:
     read(shell, word)
 
 
-def _module(shell: Context, use: Use, word: Word, _stdin: Output) -> None:
-    if word.text not in ("json.tool", "this", "calendar", "timeit", "unittest", "doctest", "venv", "py_compile"):
-        shell.find("unknown-program", word)
-
-
 def _power(shell: Context, use: Use, word: Word, _stdin: Output) -> None:
     if re.search(r"PowerOff|Reboot|Halt|Suspend", word.text):
         shell.find("power", word)
@@ -307,7 +306,7 @@ ROLES: dict[str, Role] = {
     "read": _read, "write": _write, "delete": _delete, "rmdir": _rmdir, "make": _make, "truncate": _truncate,
     "size": _size, "move": _move, "copy": _copy, "link": _link, "mode": _mode, "perm": _permissions, "dd": _dd,
     "device": _device, "disk": _disk, "remote": _none, "edit": _edit, "crontab": _crontab, "compile": _compile,
-    "kill": _kill, "killname": _kill_name, "firewall": _firewall, "screen": _screen, "sql": _sql, "module": _module,
+    "kill": _kill, "killname": _kill_name, "firewall": _firewall, "screen": _screen, "sql": _sql,
     "power": _power, "backup": _backup, "cluster": _cluster, "infra": _infra, "mount": _mount, "container": _none,
     "service": _none, "ignore": _none, "assign": _none, "marker": _none,
 } | NETWORK_ROLES | TOOL_ROLES | ARCHIVE_ROLES  # fmt: skip

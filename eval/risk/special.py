@@ -140,6 +140,25 @@ def rpm(use: Use, _stdin: Output) -> str:
     return "supply-chain" if "install" in use.marks and "query" not in use.marks else ""
 
 
+def pacman(use: Use, _stdin: Output) -> str:
+    """pacman's verbs are letters: -Q asks, -Ss and -Si search, everything else may install."""
+    words = [word.text for word in use.words[1:]]
+    looks = r"-Q[a-z]*$|-S[sigl]+$|-F[a-z]*$|-T$|--(?:query|deptest|files)$|-V$"
+    return "" if words and re.match(looks, words[0]) and "y" not in words[0] else "supply-chain"
+
+
+def disks(use: Use, _stdin: Output) -> str:
+    """Tools of disks and partitions: listing is fine."""
+    words = [word.text for word in use.words[1:]]
+    looks = {
+        "smartctl": r"-[aiHxAlcn]+$|--(?:all|info|health|attributes|xall|scan)$|/dev/|[a-z]+$",
+        "hdparm": r"-[iItTgC]+$|/dev/", "mdadm": r"--(?:detail|examine|query|scan)$|-[DEQ]s?$|/dev/",
+        "tune2fs": r"-l$|/dev/", "dumpe2fs": r"-h$|/dev/", "nvme": r"list$|smart-log$|id-ctrl$|/dev/",
+        "diskutil": r"list$|info$|disk\d|/",
+    }.get(use.row.name, r"-l$|--list$|-[lu]+$|/dev/" if "list" in use.marks or "-l" in words else r"(?!)")  # fmt: skip
+    return "" if words and all(re.match(looks, word) for word in words) and words[0][:1] != "/" else "disk-tool"
+
+
 def loader(use: Use, _stdin: Output) -> str:
     """Which programs and libraries names lead to: listing is fine."""
     fine = {"-p", "--print-cache", "-v", "--list", "--display", "--query", "--get-selections"}
@@ -187,7 +206,8 @@ SPECIAL: dict[str, Check] = {
     "busctl": busctl, "capture": capture, "codeverb": editor_verb, "crontab": crontab, "database": database,
     "defence": defence, "encrypting": encrypting, "firewall": firewall, "getent": getent, "goenv": go_env,
     "kernel": kernel, "kill": kill, "loader": loader, "macsetting": mac_setting, "mount": mount,
-    "pytest_setting": pytest_setting, "rpm": rpm, "script": script, "service": service, "times": times,
+    "pacman": pacman, "disks": disks, "pytest_setting": pytest_setting,
+    "rpm": rpm, "script": script, "service": service, "times": times,
     "watching": watching, "wgetrc": wget_setting,
     "cloud": cloud.cloud, "forge": cloud.forge, "container": cloud.container, "cluster": cloud.cluster,
     "infra": cloud.infra,

@@ -64,12 +64,12 @@ def icalfa_commands(folder: Path | None) -> list[str]:
 
 
 def report_rows(folder: Path | None) -> dict[str, list[dict[str, str]]]:
-    """Rows of every JSON-lines file in the folder, by what is wanted: `dangerous` or `ordinary`; weak wishes are left out."""
+    """Rows of every JSON-lines file in the folder: `dangerous` and `ordinary`; other wishes are left out."""
     if folder is None:
         return {}
     files = sorted(folder.glob("*.jsonl"))
     if not files:
-        raise UserError(f"{folder} holds no .jsonl files: give --reports a folder of commands with `command` and `want`")
+        raise UserError(f"{folder} holds no .jsonl files: give --reports a folder of files with `command` and `want`")
     rows = [json.loads(line) for file in files for line in file.read_text().splitlines() if line.strip()]
     dangerous = [row for row in rows if row["want"] in ("review", "block")]
     return {"dangerous": dangerous, "ordinary": [row for row in rows if row["want"] == "allow"]}
@@ -79,11 +79,13 @@ def judge_reports(rows: Mapping[str, Sequence[dict[str, str]]]) -> dict[str, Any
     """Dangerous commands that are allowed, ordinary ones that are reviewed or blocked; and by kind what was missed."""
     found: dict[str, Any] = {}
     for name, wrong in (("dangerous", ("allow",)), ("ordinary", ("review", "block"))):
-        verdicts = [(row.get("kind", ""), analyse(row["command"]).verdict) for row in rows[name]]
+        verdicts = [analyse(row["command"]).verdict for row in rows[name]]
         if not verdicts:
             continue
-        found[name] = {verdict: rate(sum(one == verdict for _kind, one in verdicts), len(verdicts)) for verdict in wrong}
-        found[name]["kinds"] = dict(Counter(kind for kind, verdict in verdicts if verdict in wrong).most_common())
+        n = len(verdicts)
+        missed = [row.get("kind", "") for row, verdict in zip(rows[name], verdicts, strict=True) if verdict in wrong]
+        found[name] = {verdict: rate(verdicts.count(verdict), n) for verdict in ("allow", "review", "block")}
+        found[name] |= {"flagged": rate(n - verdicts.count("allow"), n), "missed_by_kind": dict(Counter(missed))}
     return found
 
 
@@ -178,6 +180,12 @@ def percent(value: dict[str, Any]) -> str:
     return f"{100 * value['rate']:.2f} % [{100 * value['low']:.2f}, {100 * value['high']:.2f}]"
 
 
+def _own(result: dict[str, Any], key: str, verdict: str) -> dict[str, Any]:
+    """The analyser's own rate on a set that other tools saw, too."""
+    found: dict[str, Any] = (result[key] if key in SETS else result["reports"][key.removeprefix("reports_")])[verdict]
+    return found
+
+
 def table(result: dict[str, Any]) -> str:
     """The result as markdown."""
     lines = ["| set | n | block | block or review |", "|---|--:|--:|--:|"]
@@ -205,11 +213,12 @@ def table(result: dict[str, Any]) -> str:
         f"slowest text of 10 kB {result['worst_10kb']['ms']:.0f} ms."
     )
     if "tools" in result:
-        keys = [key for key in SETS if key in result]
-        lines += ["", "| flagged | " + " | ".join(SETS[key] for key in keys) + " |", "|---|" + "--:|" * len(keys)]
+        titles = SETS | REPORTS
+        keys = [key for key in titles if key in next(iter(result["tools"].values()))]
+        lines += ["", "| flagged | " + " | ".join(titles[key] for key in keys) + " |", "|---|" + "--:|" * len(keys)]
         ours = {
-            "this analyser, block": {key: result[key]["block"] for key in keys},
-            "this analyser, block or review": {key: result[key]["flagged"] for key in keys},
+            "this analyser, block": {key: _own(result, key, "block") for key in keys},
+            "this analyser, block or review": {key: _own(result, key, "flagged") for key in keys},
         }
         for name, sets in (ours | result["tools"]).items():
             lines.append(f"| {name} | " + " | ".join(f"{100 * sets[key]['rate']:.1f} %" for key in keys) + " |")
@@ -250,8 +259,8 @@ def main() -> int:
         "icalfa": icalfa,
         "nl2bash": nl2bash,
     }
-    if given.reports:
-        sets |= {f"reports_{name}": [row["command"] for row in rows] for name, rows in report_rows(given.reports).items()}
+    for name, rows in report_rows(given.reports).items():
+        sets[f"reports_{name}"] = [row["command"] for row in rows]
     if given.write_commands:
         given.write_commands.write_text(json.dumps(sorted({one for commands in sets.values() for one in commands})))
         return 0

@@ -7,14 +7,17 @@
     python -m scripts.benchmarks.risk --tools answers.json --nl2bash FOLDER
 
 A tool that is not installed is left out, and said so. Nothing is executed: each tool gets the text and answers.
-bash-classify names Python 3.12; pip's --ignore-requires-python installs it on 3.11.
+Not measured, since neither could be installed where this was written: safe-chains (crates.io) and sh-guard (its package
+on PyPI builds from crates). bash-classify names Python 3.12; pip's --ignore-requires-python installs it on 3.11.
 """
 
 import argparse
 import importlib.metadata
 import json
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +27,7 @@ import { checkCommand } from 'cc-safety-net/api';
 import { readFileSync } from 'node:fs';
 const commands = JSON.parse(readFileSync(0, 'utf8'));
 const flag = (command) => {
-  try { return checkCommand({ command, cwd: '/tmp/project' }).kind === 'deny' ? 'flag' : 'allow'; }
+  try { return checkCommand({ command, cwd: process.env.PROJECT }).kind === 'deny' ? 'flag' : 'allow'; }
   catch { return 'flag'; }
 };
 console.log(JSON.stringify(Object.fromEntries(commands.map((command) => [command, flag(command)]))));
@@ -76,10 +79,12 @@ def bash_classify(commands: list[str]) -> dict[str, dict[str, str]]:
 def cc_safety_net(commands: list[str], folder: Path) -> dict[str, dict[str, str]]:
     """cc-safety-net through node, in the folder that holds node_modules."""
     package = json.loads((folder / "node_modules/cc-safety-net/package.json").read_text())
-    done = subprocess.run(
-        ["node", "--input-type=module", "-e", SAFETY_NET],
-        input=json.dumps(commands), capture_output=True, text=True, cwd=folder, check=True,
-    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as project:  # it denies everything in a folder that does not exist
+        done = subprocess.run(
+            ["node", "--input-type=module", "-e", SAFETY_NET],
+            input=json.dumps(commands), capture_output=True, text=True, cwd=folder, check=True,
+            env=os.environ | {"PROJECT": project},
+        )  # fmt: skip
     return {f"cc-safety-net {package['version']}": json.loads(done.stdout)}
 
 
