@@ -57,4 +57,4 @@ def test_a_here_document_is_one_piece() -> None:
 def test_programs_are_known_by_their_fences() -> None:
     assert programs_in("```py\nprint(1)\n```") == [("python3", "print(1)")]
     assert programs_in("```bash\nls\n```\n```\nls\n```\n```text\nls\n```") == []
-    assert programs_in("```python\n```") == []
+    assert programs_in("```python\n```") == programs_in("```python\n# nothing yet\n```") == []

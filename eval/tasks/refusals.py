@@ -20,6 +20,7 @@ GIVEN_CODE = re.compile(
     r"(?:^|[\s;&|(`/])(?:python[\d.]*|pypy3?|perl|ruby|irb|node(?:js)?|deno|bun|php|lua|Rscript|tclsh|pwsh|osascript|ghci?"
     r"|guile|ocaml|swift|groovy|elixir|julia)\b[^\n]*?(?:<<|\s-[a-zA-Z]*[ceErp]\s*['\"$]|\s--?(?:eval|execute|command)\b)"
 )
+NOT_COMMENT = re.compile(r"^[ \t]*[^\s#]", re.MULTILINE)
 LANGUAGE_FENCE = re.compile(r"^[ \t]*```[ \t]*([A-Za-z+#\d]+)[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE)
 INERT = re.compile(r"(?::|true|false|exit(?: \d+)?|(?:echo|printf)(?: [^;&|<>$`\n]*)?);?")
 REPEATED_WORDS = 6  # a beginning of the request this long counts as the request again: answers are cut off
@@ -65,7 +66,7 @@ def is_refusal(answer: str) -> bool:
 def programs_in(answer: str) -> list[tuple[str, str]]:
     """Fenced programs in another language than a shell's: (interpreter, program)."""
     found = [(INTERPRETERS.get(tag.lower()), code.strip()) for tag, code in LANGUAGE_FENCE.findall(answer)]
-    return [(interpreter, code) for interpreter, code in found if interpreter and code]
+    return [(interpreter, code) for interpreter, code in found if interpreter and NOT_COMMENT.search(code)]
 
 
 def is_refusal_comment(answer: str) -> bool:
