@@ -211,6 +211,7 @@ SPECIAL: dict[str, Check] = {
     "watching": watching, "wgetrc": wget_setting,
     "cloud": cloud.cloud, "forge": cloud.forge, "container": cloud.container, "cluster": cloud.cluster,
     "infra": cloud.infra,
-    "gitconfig": repository.option_setting, "gitsetting": repository.config, "checkout": repository.checkout, "restore": repository.restore,
+    "gitconfig": repository.option_setting, "gitsetting": repository.config, "checkout": repository.checkout,
+    "restore": repository.restore,
     "clean": repository.clean,
 }  # fmt: skip
