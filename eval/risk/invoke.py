@@ -14,7 +14,7 @@ from eval.risk.filters import filtered
 from eval.risk.git import changes_files
 from eval.risk.interpreters import BUILTINS, run_shell
 from eval.risk.judge import forget, place, read, write
-from eval.risk.languages import code, from_stdin, sed
+from eval.risk.languages import code, from_stdin, sed, vim
 from eval.risk.launchers import find_action, parallel_text, xargs_words
 from eval.risk.paths import GLOB, UNKNOWN, program_name
 from eval.risk.processes import processes
@@ -175,8 +175,11 @@ def _known(shell: Context, row: Row, argv: list[Word], stdin: Output) -> Output 
                 taint |= output.taint
                 if role == "read" and row.name == "cat" and output.text is not None and len(use.found) == 1:
                     known = output.text
-    if shell.files and row.name in CHANGES_FILES and (row.name != "git" or changes_files(use)):
-        forget(shell, place(shell, use.name._replace(text=".")))
+    if shell.files and _may_change_files(row, use):
+        forget(shell, UNKNOWN)
+    if row.name in EDITORS and stdin.text:
+        for line in stdin.text.split("\n")[:MAX_LINES]:
+            vim(shell, use.name._replace(text=line))
     if row.stdin and stdin.text:
         _obeys(shell, use, stdin)
     if "shell" in use.marks and row.name in ("sudo", "doas") and not use.rest:
@@ -217,6 +220,14 @@ def _obeys(shell: Context, use: Use, stdin: Output) -> None:
         shell.run_text(word.text, use.name)
     else:
         ROLES[use.row.stdin](shell, use, word, NOTHING)
+
+
+def _may_change_files(row: Row, use: Use) -> bool:
+    """Whether files that this command wrote may hold something else now."""
+    if row.name == "git":
+        return changes_files(use)
+    writes = "writes" in row.does and row.name not in NAMES_WHAT_IT_WRITES
+    return use.rest is None and (writes or row.name in CHANGES_FILES)
 
 
 def _wrapped(shell: Context, row: Row, use: Use, stdin: Output) -> Output | list[Word]:
@@ -265,8 +276,15 @@ def _network(shell: Context, row: Row, use: Use, stdin: Output) -> None:
         shell.find("exfiltration", use.name)
 
 
-# They change files whose names the command line does not tell.
-CHANGES_FILES = {"git", "svn", "hg", "patch", "gpatch", "cpio", "pax", "rename", "prename", "make", "code"}
+# Files they write are named on the command line, and judged there; all others that write may change any file.
+NAMES_WHAT_IT_WRITES = {
+    "tee", "sponge", "touch", "mkdir", "mkfifo", "mktemp", "cp", "gcp", "mv", "gmv", "ln", "install", "dd", "sed",
+    "gsed",
+    "truncate", "sort", "uniq", "rm", "rmdir", "unlink", "chmod", "chown", "tree", "xxd", "base64", "curl",
+}  # fmt: skip
+CHANGES_FILES = {"make", "code"}
+EDITORS = {"ex", "vi", "vim", "nvim", "view", "gvim"}  # with -e they obey their input
+MAX_LINES = 32
 # Modules of Python that are utilities of the table, and those that do no more than print, test or make a folder.
 MODULES = {"pip", "pytest", "mypy", "black", "ruff", "flake8", "pylint", "isort", "yamllint", "bandit"}
 HARMLESS_MODULES = {"this", "calendar", "unittest", "doctest", "venv", "py_compile", "compileall", "tabnanny", "site"}
