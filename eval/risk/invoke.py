@@ -1,8 +1,9 @@
 """One simple command: find out what really runs, then judge it.
 
-In order: functions and aliases that the command defined, shells and built-ins (interpreters.py), find and xargs
-(launchers.py), the effect table. Wrappers (sudo, env, timeout, ...) hand on what they run. What is not known is
-`unknown-command`, a file that is run is `unknown-program`, a name that is not constant `dynamic-command`: review.
+In order: functions and aliases that the command defined, shells (interpreters.py) and built-ins (shell_builtins.py),
+find and xargs (launchers.py), the effect table. Wrappers (sudo, env, timeout, ...) hand on what they run. What is not
+known is `unknown-command`, a file that is run is `unknown-program`, a name that is not constant `dynamic-command`:
+review.
 """
 
 import re
@@ -12,13 +13,14 @@ from eval.risk.context import Context
 from eval.risk.effects import Row, Use, read_arguments, table
 from eval.risk.filters import filtered
 from eval.risk.git import changes_files
-from eval.risk.interpreters import BUILTINS, run_shell
+from eval.risk.interpreters import run_shell
 from eval.risk.judge import forget, place, read, write
 from eval.risk.languages import code, from_stdin, sed, vim
 from eval.risk.launchers import find_action, parallel_text, xargs_words
 from eval.risk.paths import GLOB, UNKNOWN, program_name
 from eval.risk.processes import processes
 from eval.risk.roles import ROLES
+from eval.risk.shell_builtins import BUILTINS
 from eval.risk.special import SPECIAL
 from eval.risk.variables import assigned
 from eval.risk.words import DECODED, ENDLESS, NET, NOTHING, SECRET, SHELL, UNKNOWN_OUTPUT, Output, Word
@@ -178,7 +180,10 @@ def _known(shell: Context, row: Row, argv: list[Word], stdin: Output) -> Output 
     if shell.files and _may_change_files(row, use):
         forget(shell, UNKNOWN)
     if row.name in EDITORS and stdin.text:
-        for line in stdin.text.split("\n")[:MAX_LINES]:
+        lines = stdin.text.split("\n")
+        if len(lines) > MAX_LINES:
+            shell.find("too-large", use.name, "lines")
+        for line in lines[:MAX_LINES]:
             vim(shell, use.name._replace(text=line))
     if row.stdin and stdin.text:
         _obeys(shell, use, stdin)
