@@ -173,6 +173,11 @@ def _extract(shell: Context, _use: Use, word: Word, _stdin: Output) -> None:
     unpacked(shell, word)
 
 
+def _prefix(shell: Context, _use: Use, word: Word, _stdin: Output) -> None:
+    """split, csplit: the files are called prefix and letters."""
+    write(shell, Word(f"{word.text}aa", word.taint, word.start, word.end), False, Output(None))
+
+
 def _unpack(shell: Context, use: Use, word: Word, _stdin: Output) -> Output:
     content = read(shell, word)
     if "lists" not in use.marks and not any(role == "extract" for role, _word in use.found):
@@ -201,4 +206,10 @@ def _unrar_into(shell: Context, use: Use, word: Word, _stdin: Output) -> Output 
     return read(shell, word)
 
 
-ARCHIVE_ROLES: dict[str, Role] = {"extract": _extract, "unpack": _unpack, "seven": _seven, "seven-more": _unrar_into}
+ARCHIVE_ROLES: dict[str, Role] = {
+    "extract": _extract,
+    "unpack": _unpack,
+    "seven": _seven,
+    "seven-more": _unrar_into,
+    "prefix": _prefix,
+}

@@ -137,7 +137,7 @@ def unpacked(shell: Context, directory: Word, taint: int = 0) -> None:
     """Files of unknown names and content are put below a directory."""
     path = place(shell, directory)
     below = f"{path.rstrip('/')}/*"
-    system = is_critical_tree(path) or (SYSTEM_PATH.match(path) and OUTSIDE.match(path))
+    system = is_critical_tree(path) or goes_up(path) > 2 or (SYSTEM_PATH.match(path) and OUTSIDE.match(path))
     rule = "system-write" if system else written(below)
     if rule:
         shell.find(rule, directory)

@@ -53,6 +53,9 @@ SQL_LOSS = re.compile(
     r"\b(?:drop\s+(?:database|table|schema|user)|truncate\b|delete\s+from\s+\w+\s*(?:;|$)|flushall|flushdb)", re.I
 )
 SQL_LOSS_ALL = re.compile(r"\bdrop\s+(?:database|schema)|flushall|dropDatabase", re.I)
+SQL_FILE = re.compile(
+    r"(?:^|[\n;])\s*\.(output|once|log|backup|save|clone|trace|read|import|restore|open|load)\s+(?:-\S+\s+)*(\S+)"
+)
 SQL_SHELL = re.compile(
     r"(?:^|[\n;])\s*(?:\\!|\.shell|\.system|system|!)\s*(.*)|copy\s.+\bprogram\b\s*'([^']*)'|into\s+outfile|load_file|xp_cmdshell",
     re.I,
@@ -196,6 +199,14 @@ def sql(shell: Context, word: Word) -> None:
         shell.find("data-destruction", word)
     elif SQL_LOSS.search(text):
         shell.find("data-loss", word)
+    for found in SQL_FILE.finditer(text):
+        file = Word(found.group(2).strip("'\""), word.taint, word.start, word.end)
+        if file.text.startswith("|") or found.group(1) == "load":
+            shell.find("shell-escape", word)
+        elif found.group(1) in ("read", "import", "restore", "open"):
+            read(shell, file)
+        else:
+            write(shell, file, False, UNKNOWN_OUTPUT)
     for found in SQL_SHELL.finditer(text):
         shell.find("shell-escape", word)
         command = found.group(1) or found.group(2)

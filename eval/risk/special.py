@@ -6,7 +6,7 @@ Each function sees the whole use and names a rule, or nothing.
 import re
 from collections.abc import Callable
 
-from eval.risk import cloud, git
+from eval.risk import cloud, repository
 from eval.risk.effects import Use
 from eval.risk.words import Output
 
@@ -211,6 +211,7 @@ SPECIAL: dict[str, Check] = {
     "watching": watching, "wgetrc": wget_setting,
     "cloud": cloud.cloud, "forge": cloud.forge, "container": cloud.container, "cluster": cloud.cluster,
     "infra": cloud.infra,
-    "gitconfig": git.option_setting, "gitsetting": git.config, "checkout": git.checkout, "restore": git.restore,
-    "clean": git.clean,
+    "gitconfig": repository.option_setting, "gitsetting": repository.config, "checkout": repository.checkout,
+    "restore": repository.restore,
+    "clean": repository.clean,
 }  # fmt: skip
