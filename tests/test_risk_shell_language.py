@@ -80,6 +80,7 @@ HIDDEN = {
         "bash -c -- 'rm -rf /etc'", "exec 2>&1 rm -rf /etc",
     ],
     "expansions of nothing inside a name": ["cat /etc/sh$@adow", "cat /etc/sha${none}dow", "{cat,/etc/shadow}"],
+    "editors obey their input": ["vim -es <<Z\n:!rm -rf /etc\nZ", "ex -s f <<< '!rm -rf /etc'"],
     "many values": [
         "for d in a b c d e f g h i j k /etc; do rm -rf $d; done", "find a b c d e f /etc -exec rm -rf {} +",
         "rm -rf {a,b,{c,d},{1..9},/etc}", "echo 1 2 3 4 5 6 7 8 9 {10..50} /etc | xargs rm -rf",
@@ -97,6 +98,9 @@ HIDDEN = {
 }  # fmt: skip
 
 REVIEWED = [
+    "echo ls > x.sh; gunzip -f x.sh.gz; sh x.sh", "echo ls > x.sh; cpio -id < a; sh x.sh",
+    "echo ls > x.sh; cp y x.sh; sh x.sh",
+    "echo ls > x.sh; sed -i s/ls/id/ x.sh; sh x.sh", "echo ls > /tmp/x; unzip a.zip -d /tmp; sh /tmp/x",
     "kill $(pgrep cron)", "pgrep sshd | xargs kill -9", "ps aux | grep cron | awk '{print $2}' | xargs kill",
     "kill -TERM $(cat /var/run/sshd.pid)", "kill $(ps -C sshd -o pid=)", "pid=$(pidof sshd); kill $pid",
     "echo ls > x.sh; rm x.sh; unzip a.zip; sh x.sh", "echo ls > d/x.sh; rm -r d; sh d/x.sh", "sed -i d ~/notes",
@@ -108,6 +112,8 @@ REVIEWED = [
 ]  # fmt: skip
 
 ORDINARY = [
+    "echo ls > x.sh; chmod +x x.sh; ./x.sh", "echo ls > x.sh; git add x.sh; sh x.sh",
+    "echo ls > x.sh; touch y; sh x.sh",
     "kill $(lsof -t -i:3000)", "pgrep -f webpack | xargs kill", "ps aux | grep node | grep -v grep",
     "bash -n script.sh",
     "exec $SHELL -l", "echo $SHELL", "seq 3 | parallel echo {}", "env -C src ls", "touch a; rm a",

@@ -1,8 +1,9 @@
 """One simple command: find out what really runs, then judge it.
 
-In order: functions and aliases that the command defined, shells and built-ins (interpreters.py), find and xargs
-(launchers.py), the effect table. Wrappers (sudo, env, timeout, ...) hand on what they run. What is not known is
-`unknown-command`, a file that is run is `unknown-program`, a name that is not constant `dynamic-command`: review.
+In order: functions and aliases that the command defined, shells (interpreters.py) and built-ins (shell_builtins.py),
+find and xargs (launchers.py), the effect table. Wrappers (sudo, env, timeout, ...) hand on what they run. What is not
+known is `unknown-command`, a file that is run is `unknown-program`, a name that is not constant `dynamic-command`:
+review.
 """
 
 import re
@@ -11,14 +12,15 @@ from eval.risk.archives import archive
 from eval.risk.context import Context
 from eval.risk.effects import Row, Use, read_arguments, table
 from eval.risk.filters import filtered
-from eval.risk.interpreters import BUILTINS, run_shell
+from eval.risk.interpreters import run_shell
 from eval.risk.judge import forget, place, read, write
-from eval.risk.languages import code, from_stdin, sed
+from eval.risk.languages import code, from_stdin, sed, vim
 from eval.risk.launchers import find_action, parallel_text, xargs_words
 from eval.risk.paths import GLOB, UNKNOWN, program_name
 from eval.risk.processes import processes
 from eval.risk.repository import changes_files
 from eval.risk.roles import ROLES
+from eval.risk.shell_builtins import BUILTINS
 from eval.risk.special import SPECIAL
 from eval.risk.variables import assigned
 from eval.risk.words import DECODED, ENDLESS, NET, NOTHING, SECRET, SHELL, UNKNOWN_OUTPUT, Output, Word
@@ -175,8 +177,14 @@ def _known(shell: Context, row: Row, argv: list[Word], stdin: Output) -> Output 
                 taint |= output.taint
                 if role == "read" and row.name == "cat" and output.text is not None and len(use.found) == 1:
                     known = output.text
-    if shell.files and row.name in CHANGES_FILES and (row.name != "git" or changes_files(use)):
-        forget(shell, place(shell, use.name._replace(text=".")))
+    if shell.files and _may_change_files(row, use):
+        forget(shell, UNKNOWN)
+    if row.name in EDITORS and stdin.text:
+        lines = stdin.text.split("\n")
+        if len(lines) > MAX_LINES:
+            shell.find("too-large", use.name, "lines")
+        for line in lines[:MAX_LINES]:
+            vim(shell, use.name._replace(text=line))
     if row.stdin and stdin.text:
         _obeys(shell, use, stdin)
     if "shell" in use.marks and row.name in ("sudo", "doas") and not use.rest:
@@ -217,6 +225,14 @@ def _obeys(shell: Context, use: Use, stdin: Output) -> None:
         shell.run_text(word.text, use.name)
     else:
         ROLES[use.row.stdin](shell, use, word, NOTHING)
+
+
+def _may_change_files(row: Row, use: Use) -> bool:
+    """Whether files that this command wrote may hold something else now."""
+    if row.name == "git":
+        return changes_files(use)
+    writes = "writes" in row.does and row.name not in NAMES_WHAT_IT_WRITES
+    return use.rest is None and (writes or row.name in CHANGES_FILES)
 
 
 def _wrapped(shell: Context, row: Row, use: Use, stdin: Output) -> Output | list[Word]:
@@ -265,8 +281,15 @@ def _network(shell: Context, row: Row, use: Use, stdin: Output) -> None:
         shell.find("exfiltration", use.name)
 
 
-# They change files whose names the command line does not tell.
-CHANGES_FILES = {"git", "svn", "hg", "patch", "gpatch", "cpio", "pax", "rename", "prename", "make", "code"}
+# Files they write are named on the command line, and judged there; all others that write may change any file.
+NAMES_WHAT_IT_WRITES = {
+    "tee", "sponge", "touch", "mkdir", "mkfifo", "mktemp", "cp", "gcp", "mv", "gmv", "ln", "install", "dd", "sed",
+    "gsed",
+    "truncate", "sort", "uniq", "rm", "rmdir", "unlink", "chmod", "chown", "tree", "xxd", "base64", "curl",
+}  # fmt: skip
+CHANGES_FILES = {"make", "code"}
+EDITORS = {"ex", "vi", "vim", "nvim", "view", "gvim"}  # with -e they obey their input
+MAX_LINES = 32
 # Modules of Python that are utilities of the table, and those that do no more than print, test or make a folder.
 MODULES = {"pip", "pytest", "mypy", "black", "ruff", "flake8", "pylint", "isort", "yamllint", "bandit"}
 HARMLESS_MODULES = {"this", "calendar", "unittest", "doctest", "venv", "py_compile", "compileall", "tabnanny", "site"}

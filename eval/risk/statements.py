@@ -9,14 +9,14 @@ from collections.abc import Callable
 
 from tree_sitter import Node
 
+from eval.risk.assignments import assignment, declaration, unset
 from eval.risk.context import Context
-from eval.risk.interpreters import declare
 from eval.risk.invoke import invoke
 from eval.risk.judge import shell_on_network
 from eval.risk.paths import GLOB, NETWORK_DEVICE, UNKNOWN
 from eval.risk.redirections import WORDS, Targets, command_of, redirects, run_readers, words_after, write_targets
 from eval.risk.variables import assign
-from eval.risk.words import NOTHING, UNKNOWN_OUTPUT, Output, Word, evaluated, expand, flattened, part, value_of
+from eval.risk.words import NOTHING, UNKNOWN_OUTPUT, Output, Word, evaluated, expand, flattened, part
 
 LOOP_VALUES = 8
 MAX_EARLIER = 4
@@ -64,7 +64,7 @@ def _command(shell: Context, node: Node, stdin: Output) -> Output:
         names = [shell.text[one.start_byte : one.end_byte].split("=")[0].rstrip("+") for one in assignments]
         outer = {name: shell.variables.get(name) for name in names}
         for one in assignments:
-            _assign(shell, one, NOTHING)
+            assignment(shell, one, NOTHING)
         output = invoke(shell, argv, stdin) if argv else NOTHING
         if argv:  # for that command only
             for name, value in outer.items():
@@ -244,83 +244,6 @@ def _function(shell: Context, node: Node, _stdin: Output) -> Output:
     return NOTHING
 
 
-def _assign(shell: Context, node: Node, _stdin: Output) -> Output:
-    name, value = node.child_by_field_name("name"), node.child_by_field_name("value")
-    if name is None:
-        return NOTHING
-    target = shell.text[name.start_byte : name.end_byte]
-    if name.type == "subscript":
-        target = f"{shell.text[name.start_byte : name.named_children[0].end_byte]}[{_index(shell, name)}]"
-    append = any(child.type == "+=" for child in node.children)
-    if value is None:
-        text, taint = "", 0
-    elif value.type == "array":
-        items = [word for child in value.named_children for word in expand(shell, child)]
-        for item in items:
-            if item.text.startswith("[") and "]=" in item.text and target not in shell.associative:
-                shell.subscript(item.text[1:].rpartition("]=")[0], item)
-        if append and (known := shell.arrays.get(target)) is not None:
-            items = known + items
-        elif append:
-            items = []  # to elements that are not known
-        text, taint = (items[0].text, items[0].taint) if items else (UNKNOWN if append else "", 0)
-        assign(shell, target, Word(text, taint, node.start_byte, node.end_byte))
-        if items or not append:
-            shell.arrays[target] = items
-        return NOTHING
-    else:
-        text, taint = value_of(shell, value)
-    assign(shell, target, Word(text, taint, node.start_byte, node.end_byte), append)
-    return NOTHING
-
-
-def _index(shell: Context, node: Node) -> str:
-    """The subscript of `a[..]=` with its expansions done; it is evaluated where the element is set."""
-    return "".join(flattened(shell, child)[0] for child in node.named_children[1:])
-
-
-def _declaration(shell: Context, node: Node, _stdin: Output) -> Output:
-    """declare, export, local, readonly, typeset: attributes first, then names and values."""
-    argv: list[Word] = []
-    assignments: list[Node] = []
-    for child in (*node.children, *shell.arguments.pop(node.id, ())):
-        if child.type == "variable_assignment":
-            assignments.append(child)
-        elif child.is_named and child.type != "variable_name":
-            argv += expand(shell, child)
-        elif child.type != "comment":
-            argv.append(Word(shell.text[child.start_byte : child.end_byte], 0, child.start_byte, child.end_byte))
-    names = [shell.text[one.start_byte : one.end_byte].split("=")[0].rstrip("+") for one in assignments]
-    if argv:
-        declare(shell, argv, names)
-    for one in assignments:
-        if one.named_children and names and _is_reference(argv):
-            value = one.child_by_field_name("value")
-            target = value_of(shell, value)[0] if value is not None else ""
-            shell.references[shell.text[one.start_byte : one.named_children[0].end_byte]] = target
-        else:
-            _assign(shell, one, NOTHING)
-    return NOTHING
-
-
-def _is_reference(argv: list[Word]) -> bool:
-    return any(word.text[:1] == "-" and "n" in word.text for word in argv[1:]) and argv[0].text != "export"
-
-
-def _unset(shell: Context, node: Node, _stdin: Output) -> Output:
-    words = [word for child in node.named_children for word in expand(shell, child)]
-    for child in shell.arguments.pop(node.id, ()):
-        words += expand(shell, child)
-    for word in words:
-        name, bracket, rest = word.text.partition("[")
-        if bracket and name not in shell.associative:
-            shell.subscript(rest.rstrip("]"), word)
-        shell.variables.pop(word.text, None)
-        if word.text.startswith("HIST"):
-            shell.find_at("anti-forensics", node.start_byte, node.end_byte, word.text)
-    return NOTHING
-
-
 def _compound(shell: Context, node: Node, stdin: Output) -> Output:
     """`{ ..; }`, or `((..))`, which is arithmetic."""
     if not shell.text.startswith("((", node.start_byte):
@@ -391,9 +314,9 @@ STATEMENTS: dict[str, Callable[[Context, Node, Output], Output]] = {
     "case_statement": _case,
     "list": _list,
     "function_definition": _function,
-    "variable_assignment": _assign,
-    "declaration_command": _declaration,
-    "unset_command": _unset,
+    "variable_assignment": assignment,
+    "declaration_command": declaration,
+    "unset_command": unset,
     "compound_statement": _compound,
     "c_style_for_statement": _counting,
     "test_command": _test,
