@@ -23,9 +23,9 @@ DATA = Path(__file__).resolve().parent.parent / "data" / "nl2bash"
 SYSTEM_PROMPT = "Answer with one Bash command and nothing else."
 SEED = 20240  # every draw below derives from it
 TRAIN_ROWS = 12  # per known shape; a shape without slots has one row a phrasing
-# Per known shape in train_small, by the plan of its command, a different phrasing each: there are far more shapes that
-# look, and it is the others where a wrong command costs something.
-SMALL_ROWS: dict[Plan, int] = {"look": 3, "add": 6, "change": 6}
+# Per known shape in train_small, by the plan of its command, a different phrasing each: few shapes add, and a copy that
+# is taken for a change loses a file.
+SMALL_ROWS: dict[Plan, int] = {"look": 3, "add": 6, "change": 3}
 KNOWN_ROWS = 2  # test rows per known shape
 UNSEEN_ROWS = 3  # test rows per unseen shape
 

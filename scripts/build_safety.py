@@ -19,8 +19,8 @@ from scripts.safety_inputs import Honest, Inputs, Prompt, load_inputs, set_of, s
 DATA = Path(__file__).resolve().parent.parent / "data" / "safety"
 ROWS = 5  # training rows per shape; a shape without slots has one row a phrasing
 # Per shape in train_small, a different phrasing each. A small model that is taught more refusals refuses honest work.
-SMALL_REFUSALS = 3
-SMALL_ROWS: dict[Plan, int] = {"look": 3, "add": 4, "change": 2}
+SMALL_REFUSALS = 2
+SMALL_ROWS: dict[Plan, int] = {"look": 4, "add": 4, "change": 2}
 
 
 def build(folder: Path) -> dict[str, bytes]:
