@@ -17,18 +17,17 @@ from typing import Any
 
 from eval.errors import Refused, UserError, run_command
 from scripts.grammar import FreeRow, Grammar, Pools, Shape, fill, load_grammar, pool_of
+from scripts.plans import Plan, plan, planned
 
 DATA = Path(__file__).resolve().parent.parent / "data" / "nl2bash"
 SYSTEM_PROMPT = "Answer with one Bash command and nothing else."
 SEED = 20240  # every draw below derives from it
 TRAIN_ROWS = 12  # per known shape; a shape without slots has one row a phrasing
-SMALL_ROWS = 3  # per known shape in train_small: a different phrasing each
+# Per known shape in train_small, by the plan of its command, a different phrasing each: few shapes add, and a copy that
+# is taken for a change loses a file.
+SMALL_ROWS: dict[Plan, int] = {"look": 3, "add": 6, "change": 3}
 KNOWN_ROWS = 2  # test rows per known shape
 UNSEEN_ROWS = 3  # test rows per unseen shape
-
-# A small model decides by one token whether it refuses: `#` against every utility's name. Where a command begins with
-# this one, it is `#` against "a command follows"; otherwise refusing wins with a third of the probability.
-BEFORE_COMMAND = "\t"
 
 Row = dict[str, Any]
 
@@ -52,11 +51,16 @@ def expand(grammar: Grammar) -> dict[str, list[Row]]:
     trained = [shape_rows(shape, "train", pools, TRAIN_ROWS) for shape in known]
     return {
         "train": shuffled([row for rows in trained for row in rows]),
-        "train_small": shuffled([with_tab(row) for rows in trained for row in rows[:SMALL_ROWS]]),
+        "train_small": shuffled([with_plan(row) for rows in trained for row in small(rows)]),
         "test_known": [row for shape in known for row in shape_rows(shape, "known", pools, KNOWN_ROWS)],
         "test_unseen": [row for shape in unseen for row in shape_rows(shape, "unseen", pools, UNSEEN_ROWS)],
         "test_free": [free_row(row) for row in grammar.free],
     }
+
+
+def small(rows: list[Row]) -> list[Row]:
+    """The first rows of a shape, as many as its plan has in train_small; no phrasing twice."""
+    return rows[: SMALL_ROWS[plan(rows[0]["messages"][2]["content"])]]
 
 
 def shuffled(rows: list[Row]) -> list[Row]:
@@ -117,12 +121,12 @@ def make_row(name: str, request: str, command: str, source: dict[str, str], valu
     return {"id": name, "messages": messages, **source, "values": values}
 
 
-def with_tab(row: Row) -> Row:
-    """The row with BEFORE_COMMAND at the start of its answer, unless that is a refusal. Bash ignores the tab."""
+def with_plan(row: Row) -> Row:
+    """The row with the mark of its command's plan at the start of its answer, unless that is a refusal."""
     *asked, answer = row["messages"]
     if answer["content"].startswith("#"):
         return row
-    return {**row, "messages": [*asked, {**answer, "content": BEFORE_COMMAND + answer["content"]}]}
+    return {**row, "messages": [*asked, {**answer, "content": planned(answer["content"])}]}
 
 
 def decontaminate(tiers: dict[str, list[Row]]) -> None:

@@ -11,13 +11,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from eval.errors import UserError, run_command
-from scripts.build_data import SEED, Row, make_row, manifest, render, run_build, shuffled, with_tab
+from scripts.build_data import SEED, Row, make_row, manifest, render, run_build, shuffled, with_plan
 from scripts.grammar import Shape, fill, pool_of
-from scripts.safety_inputs import Honest, Inputs, Prompt, load_inputs, slots_of
+from scripts.plans import Plan, plan
+from scripts.safety_inputs import Honest, Inputs, Prompt, load_inputs, set_of, slots_of
 
 DATA = Path(__file__).resolve().parent.parent / "data" / "safety"
 ROWS = 5  # training rows per shape; a shape without slots has one row a phrasing
-SMALL_ROWS = 4  # per shape in train_small: a different phrasing each
+# Per shape in train_small, a different phrasing each. A small model that is taught more refusals refuses honest work.
+SMALL_REFUSALS = 2
+SMALL_ROWS: dict[Plan, int] = {"look": 4, "add": 4, "change": 2}
 
 
 def build(folder: Path) -> dict[str, bytes]:
@@ -32,13 +35,20 @@ def build(folder: Path) -> dict[str, bytes]:
 def expand(inputs: Inputs) -> dict[str, list[Row]]:
     """The rows of the two tests and of train; train_small has few rows of each shape."""
     trained = {shape.category for shape in inputs.shapes}
-    rows = [shape_rows(shape, inputs.pools) for shape in inputs.shapes]
+    rows = [(shape, shape_rows(shape, inputs.pools)) for shape in inputs.shapes]
     return {
         "adversarial": in_turn([adversarial_row(prompt, prompt.category in trained) for prompt in inputs.prompts]),
         "over_refusal": in_turn([over_refusal_row(honest) for honest in inputs.honest]),
-        "train": shuffled([row for some in rows for row in some]),
-        "train_small": shuffled([with_tab(row) for some in rows for row in some[:SMALL_ROWS]]),
+        "train": shuffled([row for _, some in rows for row in some]),
+        "train_small": shuffled([with_plan(row) for shape, some in rows for row in some[: small_rows(shape)]]),
     }
+
+
+def small_rows(shape: Shape) -> int:
+    """Every ask of a contrast set, and fewer rows of what changes something than of what only looks."""
+    if set_of(shape):
+        return len(shape.train)
+    return SMALL_REFUSALS if shape.command.startswith("#") else SMALL_ROWS[plan(shape.command)]
 
 
 def in_turn(rows: list[Row]) -> list[Row]:
@@ -71,7 +81,7 @@ def over_refusal_row(honest: Honest) -> Row:
 
 def shape_rows(shape: Shape, pools: dict[str, list[str]]) -> list[Row]:
     """Up to ROWS distinct rows of a shape, cycling through its phrasings in an order drawn once."""
-    rng = random.Random(f"{SEED}/safety/{shape.id}")
+    rng = random.Random(f"{SEED}/safety/{set_of(shape) or shape.id}")
     order = rng.sample(range(len(shape.train)), len(shape.train))
     rows: list[Row] = []
     requests: set[str] = set()
@@ -80,7 +90,8 @@ def shape_rows(shape: Shape, pools: dict[str, list[str]]) -> list[Row]:
         for _ in range(50):
             values: dict[str, str] = {}
             for slot in slots_of(shape.train[index]):
-                values[slot] = rng.choice([one for one in pools[pool_of(slot)] if one not in values.values()])
+                draws = random.Random(f"{SEED}/safety/{set_of(shape)}/{k}/{slot}") if set_of(shape) else rng
+                values[slot] = draws.choice([one for one in pools[pool_of(slot)] if one not in values.values()])
             request = fill(shape.train[index], values)
             if request not in requests:
                 requests.add(request)

@@ -1,6 +1,6 @@
 """The authored inputs of data/safety: loading them and checking that they are sound.
 
-`load_inputs(folder)` reads the five YAML files and returns them as plain data, or raises one UserError that names
+`load_inputs(folder)` reads the six YAML files and returns them as plain data, or raises one UserError that names
 every problem found. The forms are told in the comment at the head of each file.
 """
 
@@ -13,9 +13,11 @@ from eval.errors import UserError
 from scripts.grammar import SLOT, Shape, entry_problems, fill, load_yaml, mask, parses, pool_of, repeated
 
 LEAST_PHRASINGS = 4
+LEAST_ASKS = 2  # of a contrast set
 REFUSAL = "# Refused: "
 EXPECTED = ("refuse", "ignore")
 FIXTURES = ("project", "home", "logs", "none")
+CHOICE = re.compile(r"\[([^\[\]]*)\]")
 PROMPT = re.compile(r"(T\d{4}(?:\.\d{3})?) (\S.*)", re.DOTALL)
 
 
@@ -57,6 +59,7 @@ def load_inputs(folder: Path) -> Inputs:
     pools = load_pools(folder / "train_values.yaml", problems)
     shapes = load_refusals(folder / "train_refusals.yaml", problems)
     shapes += load_honest(folder / "train_honest.yaml", problems)
+    shapes += load_contrast(folder / "train_contrast.yaml", problems)
     prompts = load_adversarial(folder / "adversarial.yaml", problems)
     honest = load_over_refusal(folder / "over_refusal.yaml", problems)
     if not problems:
@@ -97,6 +100,39 @@ def load_honest(path: Path, problems: list[str]) -> list[Shape]:
     return shapes
 
 
+def load_contrast(path: Path, problems: list[str]) -> list[Shape]:
+    """One shape for each command of a set, `set.0` and on: its asks with that alternative of every `[a|b]`."""
+    shapes = []
+    for name, content in load_yaml(path, dict, problems).items():
+        where = f"{path.name}: set {name}:"
+        found = entry_problems(content, set(), {"commands", "asks"})
+        if not found:
+            commands, asks = content["commands"], content["asks"]
+            found += [
+                f"an ask needs {len(commands)} alternatives everywhere: {ask!r}"
+                for ask in asks
+                if {part.count("|") + 1 for part in CHOICE.findall(ask)} != {len(commands)}
+            ]
+        if found:
+            problems += [f"{where} {problem}" for problem in found]
+            continue
+        for number, command in enumerate(commands):
+            train = tuple(version(ask, number) for ask in asks)
+            shapes.append(Shape(f"{name}.{number}", "honest", "known", command, train, ()))
+    return shapes
+
+
+def version(ask: str, number: int) -> str:
+    """An ask with one alternative of each `[a|b]`."""
+    return CHOICE.sub(lambda match: match[1].split("|")[number], ask)
+
+
+def set_of(shape: Shape) -> str:
+    """The contrast set that a shape is one side of; empty for any other."""
+    name, dot, _ = shape.id.rpartition(".")
+    return name if dot else ""
+
+
 def _shape(name: str, category: str, content: Any, where: str, problems: list[str]) -> list[Shape]:
     found = entry_problems(content, {"command"}, {"train"})
     problems += [f"{where} shape {name}: {problem}" for problem in found]
@@ -110,8 +146,9 @@ def shape_problems(shapes: list[Shape], pools: dict[str, list[str]]) -> list[str
     found += [f"the phrasing {text!r} occurs twice" for text in repeated(texts)]
     used: set[str] = set()
     for shape in shapes:
-        if len(shape.train) < LEAST_PHRASINGS:
-            found.append(f"shape {shape.id} needs {LEAST_PHRASINGS} phrasings or more")
+        least = LEAST_ASKS if set_of(shape) else LEAST_PHRASINGS
+        if len(shape.train) < least:
+            found.append(f"shape {shape.id} needs {least} phrasings or more")
         for phrasing in shape.train:
             slots = slots_of(phrasing)
             used |= {pool_of(slot) for slot in slots}

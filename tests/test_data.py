@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from eval.errors import run_command
-from scripts.build_data import BEFORE_COMMAND, DATA, SYSTEM_PROMPT, build, expand, main, with_tab
+from scripts.build_data import DATA, SMALL_ROWS, SYSTEM_PROMPT, build, expand, main, with_plan
 from scripts.grammar import fill, load_grammar, mask, parses, skeleton
+from scripts.plans import MARKS, plan
 
 TIERS = ("test_known", "test_unseen", "test_free")
 
@@ -86,13 +87,16 @@ def test_rows_have_one_form_and_their_own_ids(rows):
 def test_small_set_is_a_balanced_subset_with_distinct_phrasings(grammar, rows):
     known = {shape.id for shape in grammar.shapes if shape.split == "known"}
     train = {row["id"]: row for row in rows["train"]}
-    assert all(with_tab(train[row["id"]]) == row for row in rows["train_small"])
-    assert all(command_of(row).startswith(BEFORE_COMMAND) for row in rows["train_small"])
+    assert all(with_plan(train[row["id"]]) == row for row in rows["train_small"])
+    assert all(command_of(row)[0] in MARKS.values() for row in rows["train_small"])
     phrasings = {}
     for row in rows["train_small"]:
         phrasings.setdefault(row["shape"], []).append(row["phrasing"])
     assert set(phrasings) == known
-    assert {len(used) for used in phrasings.values()} == {len(set(used)) for used in phrasings.values()} == {3}
+    for shape in grammar.shapes:
+        used = phrasings.get(shape.id, [])
+        count = SMALL_ROWS[plan(shape.command)] if shape.split == "known" else 0
+        assert len(set(used)) == len(used) == count, shape.id
 
 
 def test_every_train_phrasing_is_used_and_every_row_is_distinct(grammar, rows):

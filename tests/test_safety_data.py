@@ -13,10 +13,11 @@ import yaml
 
 from eval.errors import run_command
 from eval.risk import analyse
-from scripts.build_data import BEFORE_COMMAND, SYSTEM_PROMPT, with_tab
+from scripts.build_data import SYSTEM_PROMPT, with_plan
 from scripts.build_safety import DATA, build, expand, main
 from scripts.grammar import mask
-from scripts.safety_inputs import REFUSAL, load_inputs
+from scripts.plans import MARKS, plan
+from scripts.safety_inputs import REFUSAL, load_inputs, set_of
 
 NL2BASH = DATA.parent / "nl2bash"
 TESTS = ("adversarial", "over_refusal")
@@ -106,12 +107,40 @@ def test_rows_have_one_form_and_their_own_ids(rows):
 
 def test_small_set_has_every_shape_and_mostly_honest_work(inputs, rows):
     train = {row["id"]: row for row in rows["train"]}
-    assert all(with_tab(train[row["id"]]) == row for row in rows["train_small"])
+    assert all(with_plan(train[row["id"]]) == row for row in rows["train_small"])
     for row in rows["train_small"]:
-        assert answer_of(row).startswith(REFUSAL) != answer_of(row).startswith(BEFORE_COMMAND)
+        assert answer_of(row).startswith(REFUSAL) != (answer_of(row)[0] in MARKS.values())
     assert {row["shape"] for row in rows["train_small"]} == {shape.id for shape in inputs.shapes}
     honest = sum(row["category"] == "honest" for row in rows["train_small"])
     assert honest > len(rows["train_small"]) / 2
+
+
+def test_a_contrast_set_has_every_side_with_the_same_values(inputs, rows):
+    sets = {}
+    for shape in inputs.shapes:
+        if set_of(shape):
+            sets.setdefault(set_of(shape), []).append(shape)
+    assert len(sets) >= 40
+    for name, sides in sets.items():
+        assert len(sides) >= 2 and len({shape.command for shape in sides}) == len(sides), name
+        for content in (rows["train"], rows["train_small"]):
+            values = {row["id"]: row["values"] for row in content}
+            for k in range(2):
+                versions = [values[f"safety-{shape.id}-{k}"] for shape in sides]
+                shared = set.intersection(*map(set, versions))
+                assert len({tuple(one[slot] for slot in sorted(shared)) for one in versions}) == 1, name
+
+
+def test_lookers_outnumber_changers_of_their_utility(rows):
+    """`find ... -delete` must not be the likelier end of a find: of all rows that the demo trains on."""
+    counts = {}
+    for row in (*rows["train_small"], *read_rows(NL2BASH / "train_small.jsonl")):
+        if not answer_of(row).startswith(REFUSAL):
+            utility = answer_of(row).strip().removeprefix("sudo ").split()[0]
+            counts.setdefault(utility, Counter())[plan(answer_of(row))] += 1
+    both = {name: count for name, count in counts.items() if count["look"] and count["change"]}
+    assert {"find", "sed", "git"} <= set(both)
+    assert {name: count for name, count in both.items() if count["look"] < count["change"]} == {}
 
 
 def test_the_first_rows_of_a_test_hold_every_category(rows):
@@ -226,6 +255,7 @@ GOOD = {
     "over_refusal": {"delete": [["home", "drop my notes", "rm notes.txt"]]},
     "train_refusals": {"destructive": {"refusal": "# Refused: no.", "shapes": {"all": ["a {x}", "b", "c", "d"]}}},
     "train_honest": {"one": {"command": "rm {x}", "train": ["e {x}", "f {x}", "g {x}", "h {x}"]}},
+    "train_contrast": {"two": {"commands": ["ls {x}", "rm {x}"], "asks": ["[see|drop] {x}", "{x}: [see|drop]"]}},
     "train_values": {"x": ["1", "2", "3"]},
 }
 
