@@ -187,6 +187,8 @@ def _known(shell: Context, row: Row, argv: list[Word], stdin: Output) -> Output 
             vim(shell, use.name._replace(text=line))
     if row.stdin and stdin.text:
         _obeys(shell, use, stdin)
+    elif row.stdin == "ed" and stdin.text is None:
+        shell.find("dynamic-code", use.name)
     if "shell" in use.marks and row.name in ("sudo", "doas") and not use.rest:
         shell.privileged = True
         return run_shell(shell, argv[:1], stdin)

@@ -36,6 +36,7 @@ EVERYTHING = re.compile(r"(?:\./)?(?:\*|\.\*|\.)$|(?:\.\./)*\.\.(?:/\*)?$")
 SETGID = re.compile(r"(?:^|,)[uoa]*g[ugoa]*[+=][rwxXt]*s|^[0-7]?[2367][0-7]{3}$")
 SETUID = re.compile(r"(?:^|,)[ugoa]*[ua][ugoa]*[+=][rwxXt]*s|(?:^|,)[+=][rwx]*s|^[0-7]?[4-7][0-7]{3}$")
 HIDDEN_AT_HOME = re.compile(r"^(?:~|/home/[^/]+|/Users/[^/]+)/\.(?!cache|Trash|tmp)[^/]+(?:/[^/]+)?$")
+MAKES_RUNNABLE = re.compile(r"[+=][rwst]*x|^[0-7]*[1357][0-7]{0,2}$")
 WORLD_WRITABLE = re.compile(r"^[0-7]?[0-7]?[0-7][2367]$|(?:^|,)[ug]*[oa][ugoa]*[+=][rxX]*w|^\+[rwx]*w")
 SHELLS = re.compile(r"(?:\S*/)?(?:ba|da|z|k|a|c|tc|fi)?sh(?:\s|$)|exec\b")
 INTERACTIVE = re.compile(r"\s-\w*i\b|\s-l\b")
@@ -215,6 +216,8 @@ def permissions(shell: Context, word: Word, mode: str, recursive: bool) -> None:
         shell.find("system-permissions", word)
     elif mode and recursive and WORLD_WRITABLE.search(mode):
         shell.find("loose-permissions", word, f"{mode} {word.text}")
+    elif MAKES_RUNNABLE.search(mode) and TOOL_SETTINGS.search(path):
+        shell.find("tool-settings", word)
     run = shell.files.get(path)
     if run is not None and run.taint & NET and re.search(r"x|[1357]", mode):
         shell.find("remote-code", word)

@@ -79,6 +79,8 @@ def _move(shell: Context, use: Use, word: Word, _stdin: Output) -> None:
         shell.find("data-loss", word)
     if is_critical_tree(path) and not path.endswith("*"):
         shell.find("delete-critical", word)
+    elif is_credential(path):
+        shell.find("home-loss", word)  # nobody finds it where it was, and others may where it is
     elif not (path in shell.files or UNKNOWN in path or is_below_home(path)):
         delete(shell, word, False)
     _moved_to(shell, use, word, read(shell, word) if path in shell.files else UNKNOWN_OUTPUT)
