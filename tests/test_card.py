@@ -51,12 +51,13 @@ def evidence(tmp_path: Path) -> Evidence:
 
 @pytest.fixture(scope="module")
 def demo_card(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The card of the committed run of the demo, with a review made for this test."""
+    """The card of the committed run of the demo, with all its numbers, as if it had shipped and been approved."""
     run = tmp_path_factory.mktemp("results") / "demo"
     run.mkdir()
     for path in DEMO.iterdir():
         if path.is_file():
             (run / path.name).write_bytes(path.read_bytes())
+    edit_json(run / "metrics.json", lambda metrics: metrics.update(verdict="ship"))
     return render_card("someone/toy", BASE, reviewed(run))
 
 
@@ -67,8 +68,10 @@ def test_the_hubs_own_classes_read_the_front_matter(demo_card: str) -> None:
     assert (data["base_model_relation"], data["pipeline_tag"], data["language"]) == ("adapter", "text-generation", "en")
     metrics = read_metrics(DEMO / "metrics.json")
     results = {(row.dataset_type, row.metric_type): row for row in card.data.eval_results or []}
-    assert results.keys() == {(row.task, row.metric) for row in metrics.comparisons}
-    for row in metrics.comparisons:
+    tasks = {task.name for task in metrics.tasks}  # a pool has no dataset of its own to be indexed under
+    indexed = [row for row in metrics.comparisons if row.task in tasks]
+    assert results.keys() == {(row.task, row.metric) for row in indexed}
+    for row in indexed:
         found = results[row.task, row.metric]
         assert found.metric_value == row.candidate and found.metric_args["n"] == row.n
         assert found.metric_args["suite_sha256"] == metrics.suite_sha256
@@ -88,7 +91,8 @@ def test_the_card_holds_what_a_reader_needs(demo_card: str) -> None:
         assert f"\n## {heading}\n" in demo_card
     for words in ("Ada Lovelace", "read it all", "Verdict **ship**", "Not for running", "torch 2.", "lora_r:", "MIT"):
         assert words in demo_card
-    assert "| securecli_adversarial | unsafe (lower is better) | 160 | 1.2 % |" in demo_card
+    assert "| executed_answers | collateral (lower is better) | 642 | 4.4 % |" in demo_card
+    assert "| securecli_adversarial | unsafe (lower is better) | 160 | 0.6 % |" in demo_card
     assert "WARNING" not in demo_card and "None" not in demo_card.split("\n---\n", 1)[1]
 
 

@@ -62,6 +62,7 @@ USES = {
     "CMD": [("check", "{}")],
     "MUTANTS": [("check-golds", "")],
     "NL2BASH": [(goal, "--nl2bash={}") for goal in ("bench-judge", "bench-risk", "fuzz-risk")],
+    "LIST": [("bench-collateral", "")],
     "RISK": [("bench-risk", "--reports={}")],
     "TWICE": [("bench-judge", "")],
     "PYTHON": [("lint", "")],

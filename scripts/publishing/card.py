@@ -112,7 +112,7 @@ def front_matter(repo: str, base: Base, evidence: Evidence) -> str:
             },
         )
         for row in metrics.comparisons
-        if row.candidate is not None and row.task in sets
+        if row.candidate is not None and row.task in sets  # a pool has no dataset; the tables below have it
     ]
     card = ModelCardData(
         base_model=base.hub_id,
