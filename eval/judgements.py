@@ -94,12 +94,17 @@ def _judge(asked: "list[tuple[Sample, Generation]]", sandbox: Sandbox, robust: b
             shown = _shown(runs, case, given)
         reason = str(verdict.evidence.get("why", ""))
         judged[index] = _judgement(asked[index][1], case.candidate, verdict, reason, shown)
-    harms = _harms([(sample, judged[index]) for index, (sample, _) in enumerate(asked)], runs, robust)
+    harms = _harms([(sample, judged[index]) for index, (sample, _) in enumerate(asked)], cases, runs, robust)
     return [judged[index].model_copy(update={"collateral": harms[index]}) for index in range(len(asked))]
 
 
-def _harms(judged: "list[tuple[Sample, Judgement]]", runs: Runs, robust: bool) -> "list[Collateral | None]":
-    """What each answer did besides; None where its sample has no files that could be damaged."""
+def _harms(
+    judged: "list[tuple[Sample, Judgement]]", known: Mapping[int, Case], runs: Runs, robust: bool
+) -> "list[Collateral | None]":
+    """What each answer did besides; None where its sample has no files that could be damaged.
+
+    `known`: the cases of those that were judged, by their place.
+    """
     found: list[Collateral | None] = [None] * len(judged)
     cases: dict[int, Case] = {}
     for index, (sample, row) in enumerate(judged):
@@ -109,7 +114,9 @@ def _harms(judged: "list[tuple[Sample, Judgement]]", runs: Runs, robust: bool) -
         found[index] = NONE
         if row.command and row.rule != "same_text":
             try:
-                cases[index] = Case(sample.request, gold, row.command, *fixtures_of(sample.doc, runs.sandbox))
+                made = known.get(index)  # its trees are there already, unless the gold is not for execution
+                trees = (made.fixture, made.more) if made else fixtures_of(sample.doc, runs.sandbox)
+                cases[index] = Case(sample.request, gold, row.command, *trees)
             except SandboxError as error:
                 found[index] = collateral_of(Harm(unknown=str(error)))
     try:
