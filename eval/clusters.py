@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
+from scipy.special import betainc, betaincinv, stdtr, stdtrit
 
 from eval.results import Interval
 
@@ -59,6 +59,11 @@ class Clusters:
         correction = self.count / (self.count - 1)
         error = math.sqrt(correction * float(np.sum(self.residuals**2))) / self.items
         return error if error > 1e-12 * max(1.0, abs(self.mean)) else 0.0  # equal values leave rounding errors
+
+    @property
+    def worth(self) -> float:
+        """What the items are worth if those of a cluster always agree: n^2 / sum of squared sizes (Kish 1965)."""
+        return self.items**2 / float(np.sum(self.sizes**2))
 
     def mirrored(self) -> "Clusters":
         return Clusters(-self.sums, self.sizes)
@@ -208,6 +213,42 @@ def bisect(rejects: Callable[[float], bool], rejected: float, kept: float) -> fl
         middle = (rejected + kept) / 2
         rejected, kept = (middle, kept) if rejects(middle) else (rejected, middle)
     return rejected
+
+
+def unseen_bound(clusters: Clusters, alpha: float) -> float:
+    """Lower bound of the mean of values in -1..1 if a share of the clusters is lost whole: every item -1.
+
+    A few templates that break altogether are missed by any variance estimated from clusters that did not break: of 20
+    clusters, one in twenty lost, more than a third of the samples hold none. So the lost share is bounded by its exact
+    binomial test (Clopper-Pearson, for as many clusters as the sizes are worth), and the rest keeps its mean.
+    """
+    lost, rest = _lost_and_rest(clusters)
+    worth = clusters.worth
+    share = float(betaincinv(lost + 1, worth - lost, 1 - alpha)) if lost < worth else 1.0
+    return (1 - share) * rest - share
+
+
+def unseen_p(clusters: Clusters, threshold: float, side: int) -> float:
+    """The test that `unseen_bound` inverts: of H0, the mean is `threshold` or less (side +1), or or more (side -1)."""
+    if side < 0:
+        return unseen_p(clusters.mirrored(), -threshold, 1)
+    lost, rest = _lost_and_rest(clusters)
+    share = (rest - threshold) / (1 + rest) if rest > -1 else 0.0  # of clusters lost, which takes the rest to H0
+    if share <= 0 or lost >= clusters.worth:
+        return 1.0
+    return float(betainc(clusters.worth - lost, lost + 1, 1 - share)) if share < 1 else 0.0
+
+
+def _lost_and_rest(clusters: Clusters) -> tuple[float, float]:
+    """How many of the clusters that the sizes are worth were lost whole, and the mean of everything else.
+
+    A cluster counts by its mean where more than half of it is lost on balance.
+    """
+    means = clusters.sums / clusters.sizes
+    items = float(np.sum(np.where(means < -0.5, -clusters.sums, 0.0)))
+    left = clusters.items - items
+    rest = (math.fsum(clusters.sums) + items) / left if left > 1e-9 else -1.0
+    return items / clusters.items * clusters.worth, rest
 
 
 def sign_flip_p(differences: Sequence[float], names: Sequence[str]) -> float | None:

@@ -21,12 +21,17 @@ from eval.stats import (
 IntervalOf = Callable[[Sequence[float], Sequence[str], float, bool], Interval | None]
 
 
+Repeats = tuple[float | None, ...]  # of one item in one arm; None is invalid
+LEAST, MOST = 0.0, 1.0  # what a score can be where nothing else is said
+
+
 @dataclass(frozen=True)
-class Hidden:
-    """An item that the baseline was scored on and the candidate was not."""
+class Unscored:
+    """An item that at least one arm has no value for, with what is known of it."""
 
     sample: str
-    baseline: float
+    baseline: Repeats
+    candidate: Repeats
     cluster: str
     category: str | None
 
@@ -42,8 +47,11 @@ class Pairs:
     candidate: list[float]
     clusters: list[str]
     categories: list[str | None]
-    invalid: int
-    hidden: tuple["Hidden", ...] = ()
+    unscored: tuple[Unscored, ...] = ()
+
+    @property
+    def invalid(self) -> int:
+        return len(self.unscored)
 
     @property
     def differences(self) -> list[float]:
@@ -52,6 +60,12 @@ class Pairs:
     @property
     def binary(self) -> bool:
         return all(value in (0.0, 1.0) for value in (*self.baseline, *self.candidate))
+
+    @property
+    def known(self) -> list[float]:
+        """Every value there is, those of items that do not count among them."""
+        rest = [value for item in self.unscored for value in (*item.baseline, *item.candidate) if value is not None]
+        return [*self.baseline, *self.candidate, *rest]
 
     def arranged(self, places: Sequence[int]) -> "Pairs":
         """The items at these places, in their order."""
@@ -64,17 +78,21 @@ class Pairs:
             categories=[self.categories[place] for place in places],
         )
 
-    def counting_hidden(self, worst: float) -> "Pairs":
-        """With the items whose candidate answer alone is invalid, each as bad as a value can be."""
+    def at_worst(self, good: str) -> "Pairs":
+        """With every unscored item as bad for the candidate as it can be: what is known counts, what is not is the
+        worst of the candidate and the best of the baseline. `good`: the side that is better, above or below.
+
+        For metrics in LEAST..MOST.
+        """
+        worst, best = (LEAST, MOST) if good == "above" else (MOST, LEAST)
         return replace(
             self,
-            samples=self.samples + [item.sample for item in self.hidden],
-            baseline=self.baseline + [item.baseline for item in self.hidden],
-            candidate=self.candidate + [worst] * len(self.hidden),
-            clusters=self.clusters + [item.cluster for item in self.hidden],
-            categories=self.categories + [item.category for item in self.hidden],
-            invalid=self.invalid - len(self.hidden),
-            hidden=(),
+            samples=self.samples + [item.sample for item in self.unscored],
+            baseline=self.baseline + [_filled(item.baseline, best) for item in self.unscored],
+            candidate=self.candidate + [_filled(item.candidate, worst) for item in self.unscored],
+            clusters=self.clusters + [item.cluster for item in self.unscored],
+            categories=self.categories + [item.category for item in self.unscored],
+            unscored=(),
         )
 
     def by_category(self) -> dict[str, "Pairs"]:
@@ -83,7 +101,7 @@ class Pairs:
         for place, category in enumerate(self.categories):
             if category:
                 places[category].append(place)
-        return {category: replace(self.arranged(places[category]), invalid=0, hidden=()) for category in sorted(places)}
+        return {category: replace(self.arranged(places[category]), unscored=()) for category in sorted(places)}
 
 
 def pool_scores(name: str, tasks: Iterable[Iterable[Score]]) -> list[Score]:
@@ -123,40 +141,37 @@ def pair_scores(scores: Iterable[Score]) -> Pairs:
             f"{unpaired[0][0]}): evaluate both arms again"
         )
 
-    values: dict[str, tuple[list[float], list[float]]] = defaultdict(lambda: ([], []))
+    values: dict[str, tuple[list[float | None], list[float | None]]] = defaultdict(lambda: ([], []))
     group_of: dict[str, tuple[str, str | None]] = {}
-    invalid: set[str] = set()
-    blind: set[str] = set()  # items that the baseline has no value for either
     for key, before in arms[BASELINE].items():
         after = arms[CANDIDATE][key]
         for score in (before, after):
             group = (score.cluster, score.category)
             if group_of.setdefault(score.sample, group) != group:
                 raise UserError(f"scores of {task}/{metric}: {score.sample} is in two clusters or two categories")
-        if before.value is None or after.value is None:
-            invalid.add(before.sample)
-        if before.value is None:
-            blind.add(before.sample)
-        for value, kept in zip((before.value, after.value), values[before.sample], strict=True):
-            if value is not None:
-                kept.append(value)
+        for score, kept in zip((before, after), values[before.sample], strict=True):
+            kept.append(score.value)
 
+    invalid = {sample for sample, arms_of in values.items() if any(None in own for own in arms_of)}
     samples = [sample for sample in values if sample not in invalid]
     return Pairs(
         task,
         metric,
         samples,
-        [_mean(values[sample][0]) for sample in samples],
-        [_mean(values[sample][1]) for sample in samples],
+        [_filled(values[sample][0], 0.0) for sample in samples],
+        [_filled(values[sample][1], 0.0) for sample in samples],
         [group_of[sample][0] for sample in samples],
         [group_of[sample][1] for sample in samples],
-        len(invalid),
-        tuple(Hidden(sample, _mean(values[sample][0]), *group_of[sample]) for sample in sorted(invalid - blind)),
+        tuple(
+            Unscored(sample, tuple(values[sample][0]), tuple(values[sample][1]), *group_of[sample])
+            for sample in sorted(invalid)
+        ),
     )
 
 
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)
+def _filled(values: Sequence[float | None], missing: float) -> float:
+    """Mean of the repeats, with those that have no value as `missing`."""
+    return math.fsum(missing if value is None else value for value in values) / len(values)
 
 
 def compare_pairs(pairs: Pairs, confidence: float, interval_of: IntervalOf = difference_interval) -> Comparison:

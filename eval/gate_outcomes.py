@@ -7,12 +7,12 @@ side, and is inconclusive otherwise. Rules differ only in what the interval is o
 import math
 from dataclasses import dataclass, replace
 
-from eval.comparisons import Pairs, compare_pairs, compare_slice
+from eval.comparisons import LEAST, MOST, Pairs, compare_pairs, compare_slice
 from eval.config import Suite
 from eval.errors import UserError
 from eval.gate_rules import Gate, GateRule, NoHardBreak, Noninferiority, PairedRule
 from eval.noise import lies_inside
-from eval.power import items_for_rate, items_needed
+from eval.power import items_for_rate, items_needed, too_few_clusters
 from eval.results import Comparison, GateResult, Interval, Outcome, SliceResult, is_rate
 from eval.sequential import anytime_difference, anytime_interval, random_place
 from eval.stats import clopper_pearson_interval, difference_interval, difference_p, holm
@@ -96,15 +96,19 @@ def _find(gate: Gate, pairs: Pairs | None, comparison: Comparison | None, suite:
 def _without_hiding(gate: Gate, found: Found, pairs: Pairs, suite: Suite) -> Found:
     """A pass that leans on what could not be scored is none.
 
-    Items that are invalid in the candidate alone may be its losses: a crash of the answer, not of the judge. They
-    count against it once, and the gate has to pass then as well. Metrics without a worst value are left alone.
+    An invalid item of either arm may be a loss: a candidate that crashed its judge, a baseline whose right answer was
+    made unreadable. Each counts as the worst it can be, and the gate has to pass then as well.
     """
-    if not pairs.hidden or not pairs.binary:
+    if not pairs.unscored:
         return found
-    worst = in_order(suite, pairs.counting_hidden(0.0 if gate.good == "above" or gate.about == "items" else 1.0))
+    count = f"{len(pairs.unscored)} invalid item" + ("s" if len(pairs.unscored) > 1 else "")
+    if not all(LEAST <= value <= MOST for value in pairs.known):
+        reason = f"{found.reason}, but {gate.metric} has no worst value that {count} could be counted as"
+        return replace(found, outcome="inconclusive", reason=reason)
+    worst = in_order(suite, pairs.at_worst("below" if gate.good == "below" and gate.about != "items" else "above"))
     if _find(gate, worst, compare_in(suite, worst), suite).outcome == "pass":
         return found
-    reason = f"{found.reason}, but not if the {len(pairs.hidden)} items invalid in the candidate alone count against it"
+    reason = f"{found.reason}, but not if {count} of either arm count as the worst they could be"
     return replace(found, outcome="inconclusive", reason=reason)
 
 
@@ -164,6 +168,8 @@ def _against(
     if outcome != "inconclusive":
         where = "above" if interval.low > threshold else "below"
         return Found(outcome, f"all of {span} lies {where} {limit}", estimate, interval)
+    if few := _too_few_clusters(gate, comparison, suite):
+        return Found("inconclusive", f"{span} contains {limit}; {few}", estimate, interval)
     if estimate == threshold:
         return Found("inconclusive", f"{span} is centred on {limit}", estimate, interval)
     needed = None
@@ -173,6 +179,13 @@ def _against(
     # The formula is the unclustered one; when it promises less than was measured it is of no use.
     useful = needed if needed and needed > comparison.n else None
     return Found("inconclusive", f"{span} contains {limit}", estimate, interval, useful)
+
+
+def _too_few_clusters(gate: GateRule, comparison: Comparison, suite: Suite) -> str:
+    """Why so few clusters pass no margin without a gain, though nothing was lost. Empty when they do."""
+    if not isinstance(gate, Noninferiority) or suite.mode != "fixed" or comparison.effective_n == comparison.n:
+        return ""
+    return too_few_clusters(comparison.effective_n, gate.margin, suite.alpha)
 
 
 def _at_floor(gate: GateRule, comparison: Comparison) -> str:

@@ -61,6 +61,21 @@ def items_for_certainty(limit: float, confidence: float, good: str) -> int:
     return math.ceil(math.log(tail) / math.log(1 - limit if good == "below" else limit))
 
 
+def too_few_clusters(worth: int, margin: float, alpha: float) -> str:
+    """Why an adapter that lost nothing cannot pass with clusters worth this many; empty when it can.
+
+    Seeing none of `worth` clusters lost whole must be unlikely where a share of `margin` is.
+    """
+    needed = items_for_certainty(margin, 1 - 2 * alpha, "below")
+    if worth >= needed:
+        return ""
+    open_share = 1 - alpha ** (1 / worth) if worth else 1.0
+    return (
+        f"too few clusters: worth {worth}, they leave open that {100 * open_share:.1f} % of all are lost whole though "
+        f"none was seen; a margin of {100 * margin:g} points takes {needed} of equal size"
+    )
+
+
 def passing_rate(n: int, limit: float, confidence: float, power: float, good: str) -> float | None:
     """The largest (good below) or smallest true rate that passes with `power`; None when not even 0 or 1 passes."""
     if good == "above":

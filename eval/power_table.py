@@ -1,12 +1,12 @@
 """The power table of a suite: what each gate can see with the items it has, before a run and after it. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from eval.config import Suite
 from eval.errors import UserError
 from eval.gate_rules import Gate, PairedRule
-from eval.power import detectable_distance, items_for_certainty, items_needed, passing_rate
+from eval.power import detectable_distance, items_for_certainty, items_needed, passing_rate, too_few_clusters
 from eval.results import Comparison, PowerRow
 
 
@@ -35,7 +35,7 @@ def power_lines(suite: Suite, rows: Sequence[PowerRow]) -> list[str]:
         worth = f"{row.n} items" if row.effective_n == row.n else f"{row.n} items worth {row.effective_n}"
         lines.append(f"{row.gate} ({row.tier}): {worth}, {_sees(thresholds[row.gate], row, suite.power)}")
         if row.warning:
-            lines.append(f"  too few: {row.warning}")
+            lines.append(f"  {row.warning}" if row.warning.startswith("too few") else f"  too few: {row.warning}")
     return lines
 
 
@@ -74,6 +74,10 @@ def _row(gate: Gate, suite: Suite, n: int, effective: int, discordance: float | 
         seen = _rate_sees(gate, suite, effective)
     elif isinstance(gate, PairedRule) and not gate.slice:
         seen = _pairs_see(gate, suite, effective, discordance if after else suite.discordance_of(gate))
+        few = too_few_clusters(effective, -gate.threshold, suite.alpha) if gate.threshold < 0 and n else ""
+        if few and effective < n and suite.mode == "fixed":
+            needed = items_for_certainty(-gate.threshold, suite.confidence, "below")
+            seen = replace(seen, needed=max(seen.needed or 0, needed), warning=few)
     return PowerRow(gate=gate.id, tier=gate.tier, n=n, effective_n=effective, **asdict(seen))
 
 

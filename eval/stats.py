@@ -12,11 +12,11 @@ from statistics import NormalDist
 import numpy as np
 from scipy.special import bdtr, betaincinv, stdtr, stdtrit
 
-from eval.clusters import Clusters, cluster_sums, mean_interval, mean_p
+from eval.clusters import Clusters, cluster_sums, mean_interval, mean_p, unseen_bound, unseen_p
 from eval.results import Interval
 
 BISECTIONS = 50  # halves an interval of width 2 to less than 1e-14
-CLUSTERED = "tango score, counts divided by the design effect"
+CLUSTERED = "tango score, counts divided by the design effect, clusters that may be lost whole"
 
 
 def tango_statistic(wins: float, losses: float, n: float, delta0: float) -> float:
@@ -108,13 +108,21 @@ def design_effect(clusters: Clusters, wins: int, losses: int) -> float:
 
 
 def clustered_interval(clusters: Clusters, wins: int, losses: int, confidence: float) -> Interval:
-    """Tango's interval of counts divided by the design effect, with quantiles of t for the clusters there are."""
+    """Tango's interval of counts divided by the design effect, with quantiles of t for the clusters there are, and wide
+    enough for clusters that may be lost (or won) whole though none was seen (eval/clusters.py)."""
     effect = design_effect(clusters, wins, losses)
     if clusters.count < 2:
         return Interval(low=-1.0, high=1.0, confidence=confidence, method=CLUSTERED)
     quantile = float(stdtrit(clusters.count - 1, 0.5 + confidence / 2))
     found = tango_interval(wins / effect, losses / effect, clusters.items / effect, confidence, quantile)
-    return found.model_copy(update={"method": CLUSTERED})
+    return _as_wide(found, clusters).model_copy(update={"method": CLUSTERED})
+
+
+def _as_wide(interval: Interval, clusters: Clusters) -> Interval:
+    """At least as wide as what clusters lost or won whole leave open."""
+    alpha = (1 - interval.confidence) / 2
+    low, high = unseen_bound(clusters, alpha), -unseen_bound(clusters.mirrored(), alpha)
+    return interval.model_copy(update={"low": min(interval.low, low), "high": max(interval.high, high)})
 
 
 def difference_interval(
@@ -123,10 +131,13 @@ def difference_interval(
     """The interval gates use; `names` are those of the items' clusters.
 
     0/1 metrics: Tango's; where clusters hold several items, Tango's for the counts that these are worth. Other metrics:
-    that of a mean (eval/clusters.py). None when it cannot be known.
+    that of a mean (eval/clusters.py). All but Tango's own allow for what is lost whole and was not seen, where
+    differences lie in -1..1. None when it cannot be known.
     """
     if not binary:
-        return mean_interval(cluster_sums(differences, names), confidence)
+        clusters = cluster_sums(differences, names)
+        found = mean_interval(clusters, confidence)
+        return _as_wide(found, clusters) if found and _bounded(differences) else found
     wins, losses = wins_losses(differences)
     if len(set(names)) == len(differences):
         return tango_interval(wins, losses, len(differences), confidence)
@@ -141,7 +152,9 @@ def difference_p(
     The test that `difference_interval` inverts. 1 when the error is unknown.
     """
     if not binary:
-        return mean_p(cluster_sums(differences, names), threshold, side)
+        clusters = cluster_sums(differences, names)
+        p = mean_p(clusters, threshold, side)
+        return max(p, unseen_p(clusters, threshold, side)) if _bounded(differences) else p
     wins, losses = wins_losses(differences)
     if len(set(names)) == len(differences):
         return NormalDist().cdf(-side * tango_statistic(wins, losses, len(differences), threshold))
@@ -154,7 +167,12 @@ def clustered_p(clusters: Clusters, wins: int, losses: int, threshold: float, si
         return 1.0
     effect = design_effect(clusters, wins, losses)
     statistic = tango_statistic(wins / effect, losses / effect, clusters.items / effect, threshold)
-    return float(stdtr(clusters.count - 1, -side * statistic))
+    return max(float(stdtr(clusters.count - 1, -side * statistic)), unseen_p(clusters, threshold, side))
+
+
+def _bounded(differences: Sequence[float]) -> bool:
+    """Whether differences may be those of a metric in 0..1: a loss of a whole item is -1."""
+    return all(-1 <= difference <= 1 for difference in differences)
 
 
 def wins_losses(differences: Sequence[float]) -> tuple[int, int]:

@@ -5,6 +5,7 @@ import pytest
 from eval.errors import UserError
 from eval.gates import Decision, decide
 from eval.results import GateResult
+from eval.comparisons import pair_scores
 from tests.gate_rows import EFFECT, Pair, scores, suite
 
 Values = list[Pair]
@@ -127,17 +128,38 @@ def test_a_metric_outside_of_the_unit_interval_has_no_sequential_test() -> None:
     assert outcome({"rule": "superiority", "min_gain": 0.05}, values, mode="sequential").outcome == "inconclusive"
 
 
-def test_losses_cannot_hide_as_invalid_items() -> None:
+HIDING = [(1.0, None), (None, 0.0), (None, None)]  # in the candidate, in the baseline, in both
+
+
+@pytest.mark.parametrize("broken", HIDING)
+def test_losses_cannot_hide_as_invalid_items_of_either_arm(broken: tuple[float | None, float | None]) -> None:
     rule = {"rule": "noninferiority", "margin": 0.03}
     values: Values = [(1.0, 1.0)] * 590 + [(0.0, 1.0)] * 4 + [(1.0, 0.0)] * 6
     assert outcome(rule, values).outcome == "pass"
-    hiding = outcome(rule, values + [(1.0, None)] * 12)
-    assert hiding.outcome == "inconclusive" and "12 items invalid in the candidate alone" in hiding.reason
-    assert outcome(rule, values + [(None, None)] * 12).outcome == "pass"  # the judge's fault, not the candidate's
+    hiding = outcome(rule, values + [broken] * 12)
+    assert hiding.outcome == "inconclusive" and "12 invalid items of either arm" in hiding.reason
+    assert outcome(rule, values + [(None, 1.0)] * 12).outcome == "pass"  # right in the candidate: no loss to hide
 
 
-def test_harm_cannot_hide_as_invalid_items() -> None:
+@pytest.mark.parametrize("broken", [(0.0, None), (None, 1.0), (None, None)])
+def test_harm_cannot_hide_as_invalid_items_of_either_arm(broken: tuple[float | None, float | None]) -> None:
     rule = {"rule": "max_rate", "limit": 0.05}
     values: Values = [(0.0, 0.0)] * 297 + [(0.0, 1.0)] * 6
     assert outcome(rule, values).outcome == "pass"
-    assert outcome(rule, values + [(0.0, None)] * 6).outcome == "inconclusive"
+    assert outcome(rule, values + [broken] * 6).outcome == "inconclusive"
+    assert outcome(rule, values + [(None, 0.0)] * 6).outcome == "pass"  # the candidate's own answer is known
+
+
+def test_a_metric_without_bounds_passes_no_gate_with_an_invalid_item() -> None:
+    rule = {"rule": "max_value", "limit": 9.0}
+    values: Values = [(2.0, 3.0), (2.0, 2.5)] * 60
+    assert outcome(rule, values).outcome == "pass"
+    found = outcome(rule, [*values, (2.0, None)])
+    assert found.outcome == "inconclusive" and "no worst value" in found.reason
+
+
+def test_what_is_known_of_an_item_counts_when_one_of_its_repeats_is_invalid() -> None:
+    first, second = scores([(1.0, 1.0)]), [row.model_copy(update={"repeat": 1}) for row in scores([(1.0, None)])]
+    pairs = pair_scores(first + second)
+    worst = pairs.at_worst("above")
+    assert (pairs.samples, worst.baseline, worst.candidate) == ([], [1.0], [0.5])
