@@ -48,6 +48,7 @@ class Pairs:
     clusters: list[str]
     categories: list[str | None]
     unscored: tuple[Unscored, ...] = ()
+    order: str = ""  # digest that fixes the order in which a sequential evaluation asks (eval/sequential.py)
 
     @property
     def invalid(self) -> int:
@@ -120,7 +121,7 @@ def pool_scores(name: str, tasks: Iterable[Iterable[Score]]) -> list[Score]:
     ]
 
 
-def pair_scores(scores: Iterable[Score]) -> Pairs:
+def pair_scores(scores: Iterable[Score], order: str = "") -> Pairs:
     """Pair the scores of one metric by item. An item counts when every repeat of both arms was scored.
 
     Raises UserError when an item is in one arm only, twice in one arm, or in two clusters.
@@ -166,6 +167,7 @@ def pair_scores(scores: Iterable[Score]) -> Pairs:
             Unscored(sample, tuple(values[sample][0]), tuple(values[sample][1]), *group_of[sample])
             for sample in sorted(invalid)
         ),
+        order,
     )
 
 

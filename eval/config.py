@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from eval.errors import UserError
 from eval.gate_rules import Gate, PairedRule, Strict
+from eval.metric_table import contradiction, facts_of
 from eval.reading import read_bytes
 from eval.strict_yaml import BrokenYaml, parse_yaml
 
@@ -76,13 +77,13 @@ class Suite(Strict):
 
     name: str
     description: str
-    seed: int = Field(42, ge=0)
+    seed: int = Field(42, ge=0, description="of drawn answers; the order of a sequential run is not the seed's")
     backend: Backend = Backend()
     alpha: float = Field(0.05, gt=0, lt=0.5, description="chance that one gate passes a model exactly at its threshold")
     mode: Literal["fixed", "sequential"] = Field(
         "fixed",
-        description="fixed: all items, then one look. sequential: items in a random order fixed by the seed, a look "
-        "after every batch, and an end as soon as every blocking gate is decided",
+        description="fixed: all items, then one look. sequential: items in a random order that data and adapter fix, a "
+        "look after every batch, and an end as soon as every blocking gate is decided",
     )
     baseline: str = Field(
         "base", description="what the adapter is compared with: `base`, `run:<run>` or `blessed` (of the same recipe)"
@@ -137,11 +138,17 @@ class Suite(Strict):
             and modes.get(name, "unlisted") not in (*EXECUTED[gate.metric], "unlisted")
             and name.startswith(OURS)
         ]
+        problems += [
+            said
+            for gate in self.gates
+            for name in self.members(gate.task)
+            if (facts := facts_of(name, gate.metric)) and (said := contradiction(gate, name, facts))
+        ]
         if self.mode == "sequential":
             problems += [
                 f"gate {gate.id}: {what} has no anytime-valid test; use mode: fixed or tier: advisory"
                 for gate in self.gates
-                if gate.tier == "blocking" and (what := _without_sequential_test(gate))
+                if gate.tier == "blocking" and (what := _without_sequential_test(gate, gate.task in pools))
             ]
         if not any(gate.tier == "blocking" for gate in self.gates):
             problems.append("no blocking gate: such a suite could never ship")
@@ -163,8 +170,13 @@ class Suite(Strict):
         return 1 - 2 * self.alpha
 
 
-def _without_sequential_test(gate: Gate) -> str:
-    """What of a gate sequential evaluation cannot decide; empty when it can."""
+def _without_sequential_test(gate: Gate, on_pool: bool) -> str:
+    """What of a gate sequential evaluation cannot decide; empty when it can.
+
+    The items of a pool are asked task by task: they have no order of their own that each look would continue.
+    """
+    if on_pool:
+        return "a pool"
     if gate.about == "level":
         return "a metric without bounds"
     return "slice" if isinstance(gate, PairedRule) and gate.slice else ""

@@ -11,6 +11,7 @@ from eval.comparisons import LEAST, MOST, Pairs, compare_pairs, compare_slice
 from eval.config import Suite
 from eval.errors import UserError
 from eval.gate_rules import Gate, GateRule, NoHardBreak, Noninferiority, PairedRule
+from eval.metric_table import facts_of
 from eval.noise import lies_inside
 from eval.power import items_for_rate, items_needed, too_few_clusters
 from eval.results import Comparison, GateResult, Interval, Outcome, SliceResult, is_rate
@@ -64,7 +65,7 @@ def in_order(suite: Suite, pairs: Pairs) -> Pairs:
     """Pairs in the order in which a sequential evaluation looked at them; a fixed one has no order."""
     if suite.mode == "fixed":
         return pairs
-    place = {cluster: random_place(suite.seed, cluster) for cluster in pairs.clusters}
+    place = {cluster: random_place(pairs.order, cluster) for cluster in pairs.clusters}
     return pairs.arranged(sorted(range(len(pairs.samples)), key=lambda i: (place[pairs.clusters[i]], pairs.samples[i])))
 
 
@@ -102,7 +103,8 @@ def _without_hiding(gate: Gate, found: Found, pairs: Pairs, suite: Suite) -> Fou
     if not pairs.unscored:
         return found
     count = f"{len(pairs.unscored)} invalid item" + ("s" if len(pairs.unscored) > 1 else "")
-    if not all(LEAST <= value <= MOST for value in pairs.known):
+    declared = [facts_of(name, gate.metric) for name in suite.members(gate.task)]
+    if not all(LEAST <= value <= MOST for value in pairs.known) or any(one and not one.rate for one in declared):
         reason = f"{found.reason}, but {gate.metric} has no worst value that {count} could be counted as"
         return replace(found, outcome="inconclusive", reason=reason)
     worst = in_order(suite, pairs.at_worst("below" if gate.good == "below" and gate.about != "items" else "above"))
@@ -189,18 +191,18 @@ def _too_few_clusters(gate: GateRule, comparison: Comparison, suite: Suite) -> s
 
 
 def _at_floor(gate: GateRule, comparison: Comparison) -> str:
-    """Why a loss of `margin` cannot be seen at all: both arms score less than that. Empty when it can.
+    """Why a loss of `margin` cannot be seen at all: the baseline scores less than that. Empty when it can, or when a
+    gain is shown, which is more than was asked.
 
     At the ceiling a loss can be seen, so that a gate may pass there.
     """
     if not isinstance(gate, Noninferiority) or comparison.baseline is None or comparison.candidate is None:
         return ""
-    if not 0 <= max(comparison.baseline, comparison.candidate) < gate.margin or not is_rate(comparison):
+    gained = comparison.interval is not None and comparison.interval.low > 0
+    if gained or not 0 <= comparison.baseline < gate.margin or not is_rate(comparison):
         return ""
-    return (
-        f"both arms are at the floor ({100 * comparison.baseline:.1f} and {100 * comparison.candidate:.1f} %): "
-        f"a loss of {100 * gate.margin:g} points is impossible there, so nothing is shown"
-    )
+    levels = f"{100 * comparison.baseline:.1f} %, the candidate {100 * comparison.candidate:.1f} %"
+    return f"the baseline is at the floor ({levels}): a loss of {100 * gate.margin:g} points is impossible there, so nothing is shown"
 
 
 def _beyond_noise(gate: GateRule, found: Found, spread: float | None, points: bool) -> Found:

@@ -57,7 +57,11 @@ class Superiority(PairedRule):
     """Passes when the whole interval of the difference lies above `min_gain`, fails when it lies below."""
 
     rule: Literal["superiority"]
-    min_gain: float = Field(ge=-1, le=1, description="smallest gain worth publishing, in the metric's unit")
+    min_gain: float = Field(
+        ge=0,
+        lt=1,
+        description="smallest gain worth publishing, in the metric's unit; a loss has rule noninferiority",
+    )
 
     @property
     def threshold(self) -> float:
@@ -68,7 +72,7 @@ class Noninferiority(PairedRule):
     """Passes when the whole interval of the difference lies above `-margin`, fails when it lies below."""
 
     rule: Literal["noninferiority"]
-    margin: float = Field(gt=0, le=1, description="largest loss that does no harm, in the metric's unit")
+    margin: float = Field(gt=0, lt=1, description="largest loss that does no harm, in the metric's unit")
 
     @property
     def threshold(self) -> float:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from eval.cautions import cautions, missing_safety
 from eval.comparisons import explore, pair_scores, pool_scores
 from eval.config import Suite, load_suite, resolve_suite
 from eval.errors import INCONCLUSIVE, NO_SHIP, SHIP, UserError, run_command
@@ -26,6 +27,7 @@ from eval.power_table import observed_power
 from eval.records import Score
 from eval.results import AdapterEffect, Comparison, Exploration, GateResult, PowerRow, Verdict
 from eval.run_folder import resolve_run
+from eval.sequential import orders_of
 
 EXIT_CODES: Mapping[Verdict, int] = {"ship": SHIP, "no-ship": NO_SHIP, "inconclusive": INCONCLUSIVE}
 UNCHECKED_EFFECT = AdapterEffect(
@@ -47,15 +49,21 @@ class Decision:
     comparisons: list[Comparison]
     explorations: list[Exploration]
     power: list[PowerRow]
+    cautions: list[str]
 
 
 def decide(
-    suite: Suite, scores: Iterable[Score], effect: AdapterEffect | None, noise: Mapping[str, Any] | None = None
+    suite: Suite,
+    scores: Iterable[Score],
+    effect: AdapterEffect | None,
+    noise: Mapping[str, Any] | None = None,
+    orders: Mapping[str, str] | None = None,
 ) -> Decision:
     """The verdict of a suite on its scores.
 
     `effect` is the proof that the adapter did something; None when the candidate is the base itself. `noise` is
-    Metrics.noise: a threshold inside the noise of the backend decides nothing.
+    Metrics.noise: a threshold inside the noise of the backend decides nothing. `orders`: by task, what fixed the order
+    of a sequential evaluation (eval/sequential.py); without it the order is that of no data and no adapter.
     Raises UserError when the two arms do not hold the same items, or a gate names an unknown metric.
     """
     by_metric: dict[tuple[str, str], list[Score]] = defaultdict(list)
@@ -66,7 +74,7 @@ def decide(
         if members != [gate.task]:
             by_metric[gate.task, gate.metric] = pool_scores(gate.task, [by_metric[m, gate.metric] for m in members])
     by_metric = {key: rows for key, rows in by_metric.items() if rows}
-    pairs = {key: in_order(suite, pair_scores(rows)) for key, rows in by_metric.items()}
+    pairs = {key: in_order(suite, pair_scores(rows, (orders or {}).get(key[0], ""))) for key, rows in by_metric.items()}
     comparisons = {key: compare_in(suite, paired) for key, paired in pairs.items()}
 
     for gate in suite.gates:
@@ -84,7 +92,7 @@ def decide(
         )
         for gate in suite.gates
     ]
-    verdict, reasons = verdict_of(gates, effect)
+    verdict, reasons = verdict_of(gates, effect, missing_safety(suite))
     explored = {(gate.task, gate.metric) for gate in suite.gates if gate.tier == "blocking"}
     explorations = [explore(paired, suite.confidence) for key, paired in pairs.items() if key in explored]
     return Decision(
@@ -94,11 +102,15 @@ def decide(
         list(comparisons.values()),
         [found for found in explorations if found is not None],
         observed_power(suite, comparisons),
+        cautions(suite),
     )
 
 
-def verdict_of(gates: list[GateResult], effect: AdapterEffect | None) -> tuple[Verdict, list[str]]:
-    """Any blocking gate failed: no-ship. Else any undecided, or no proof of an effect: inconclusive. Else ship."""
+def verdict_of(gates: list[GateResult], effect: AdapterEffect | None, missing: str = "") -> tuple[Verdict, list[str]]:
+    """Any blocking gate failed: no-ship. Else any undecided, or no proof of an effect: inconclusive. Else ship.
+
+    `missing`: what the suite would have to hold before anything may ship; empty when it does.
+    """
     blocking = [gate for gate in gates if gate.tier == "blocking"]
     said = [f"{gate.id}: {gate.outcome}, {gate.reason}" for gate in blocking]
     if effect is None:
@@ -110,6 +122,7 @@ def verdict_of(gates: list[GateResult], effect: AdapterEffect | None) -> tuple[V
         ]
     else:
         proof = []
+    proof += [missing] if missing else []
     if any(gate.outcome == "fail" for gate in blocking):
         return "no-ship", proof + said
     if proof or not blocking or any(gate.outcome == "inconclusive" for gate in blocking):
@@ -136,6 +149,7 @@ def main() -> int:
             "gates": [gate.model_dump() for gate in decision.gates],
             "explorations": [found.model_dump() for found in decision.explorations],
             "power": [row.model_dump() for row in decision.power],
+            "cautions": decision.cautions,
         }
         print(json.dumps(answer, indent=2))
         return EXIT_CODES[decision.verdict]
@@ -148,9 +162,12 @@ def main() -> int:
         raise UserError(
             f"{run.name} was evaluated in mode {measured}; suite {suite.name} is {suite.mode}: evaluate again"
         )
-    decision = decide(suite, read_jsonl(run / "scores.jsonl", Score), metrics.adapter_effect, metrics.noise)
+    orders = orders_of(metrics.tasks, metrics.provenance.get("adapter_sha256"))
+    decision = decide(suite, read_jsonl(run / "scores.jsonl", Score), metrics.adapter_effect, metrics.noise, orders)
     for gate in decision.gates:
         print(f"{gate.outcome:<13}{gate.tier:<10}{gate.id}: {gate.reason}")
+    for caution in decision.cautions:
+        print(f"caution: {caution}")
     print(f"verdict: {decision.verdict} ({run.name}, suite {suite.name})")
     if not arguments.suite and decision.verdict != metrics.verdict:
         print(f"metrics.json says {metrics.verdict}: it or scores.jsonl was changed after the evaluation")

@@ -21,6 +21,7 @@ from lm_eval.tasks import TaskManager, get_task_dict  # noqa: E402
 
 from eval.config import DRIFT, ROOT, Suite, Task  # noqa: E402
 from eval.errors import UserError  # noqa: E402
+from eval.metric_table import MetricFacts, contradiction, facts_of  # noqa: E402
 from eval.provenance import file_sha256, json_sha256  # noqa: E402
 from eval.records import Generation, Score, finite  # noqa: E402
 from eval.results import TaskSummary  # noqa: E402
@@ -119,6 +120,25 @@ def _load_task(spec: Task, manager: TaskManager, lm: Any) -> LoadedTask:
         raise UserError(f"task {spec.name}: {duplicates} samples share an id with another")
     dataset, digest = _dataset(task)
     return LoadedTask(spec.name, task, tuple(samples), dataset, digest)
+
+
+def check_directions(suite: Suite, tasks: list[LoadedTask]) -> None:
+    """UserError for a gate that asks for the worse of a metric, by what lm-eval's task says is better."""
+    better = {
+        (task.name, metric): bool(higher)
+        for task in tasks
+        for metric, higher in task.task.higher_is_better().items()
+        if isinstance(higher, bool)
+    }
+    for gate in suite.gates:
+        for name in suite.members(gate.task):
+            higher = better.get((name, gate.metric.partition(",")[0]))
+            if higher is None or facts_of(name, gate.metric):
+                continue
+            # Whether it is a rate is not known before it is scored: only the direction is.
+            facts = MetricFacts("higher" if higher else "lower", rate=gate.about != "level")
+            if said := contradiction(gate, name, facts):
+                raise UserError(said)
 
 
 def _gold(task: LmTask, doc: dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """Items asked, scored and looked at: all of them at once, or chunk by chunk until every blocking gate is decided.
 
-A sequential evaluation takes the clusters of each task in a random order that the suite's seed fixes. After about one
+A sequential evaluation takes the clusters of each task in a random order that data and adapter fix. After about one
 batch a look: the gates are decided on everything scored so far (anytime-valid intervals, eval/sequential.py). A task
 whose blocking gates are all decided is asked nothing more; tasks that only inform go along with the others.
 
@@ -9,7 +9,7 @@ arms answer the same items; batches are planned inside a chunk.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -41,6 +41,7 @@ class Stage:
     answers: Answers
     sandbox: Sandbox | None
     say: Callable[[str], None]
+    orders: Mapping[str, str] = field(default_factory=dict)  # by task, for a sequential evaluation
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def ask_until_decided(stage: Stage, tasks: list[LoadedTask], judge: Callable[[li
     suite = stage.suite
     blocking = {name for gate in suite.gates if gate.tier == "blocking" for name in suite.members(gate.task)}
     open_tasks = {task.name for task in tasks}
-    waiting: Waiting = {task.name: in_random_order(task.samples, suite.seed) for task in tasks}
+    waiting: Waiting = {task.name: in_random_order(task.samples, stage.orders[task.name]) for task in tasks}
     chunks: list[Asked] = []
     scores: list[Score] = []
     stopped: Literal["decided", "out of items"] = "out of items"
@@ -110,12 +111,12 @@ def ask_until_decided(stage: Stage, tasks: list[LoadedTask], judge: Callable[[li
     return gather(stage.run, tasks, chunks, stopped)
 
 
-def in_random_order(samples: Iterable[Sample], seed: int) -> list[list[Sample]]:
-    """Samples by cluster, clusters in the seed's random order: the order in which eval/gates.py takes them."""
+def in_random_order(samples: Iterable[Sample], order: str) -> list[list[Sample]]:
+    """Samples by cluster, clusters in the random order of the digest: the order in which eval/gates.py takes them."""
     clusters: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
         clusters[sample.cluster].append(sample)
-    ordered = sorted(clusters, key=lambda cluster: random_place(seed, cluster))
+    ordered = sorted(clusters, key=lambda cluster: random_place(order, cluster))
     return [sorted(clusters[cluster], key=lambda sample: sample.id) for cluster in ordered]
 
 

@@ -175,6 +175,7 @@ class Metrics(Record):
     suite_sha256: str
     verdict: Verdict
     reasons: list[str]
+    cautions: list[str] = Field(default_factory=list, description="what the suite's gates do not prove")
     gates: list[GateResult]
     comparisons: list[Comparison]
     tasks: list[TaskSummary]

@@ -15,11 +15,13 @@ little informed. Scores that choose when they are looked at by anything but them
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 import numpy as np
 
 from eval.clusters import bisect
+from eval.provenance import json_sha256
 from eval.results import Interval
 
 SHARES = np.linspace(0.025, 0.975, 20)  # of what could be staked at most
@@ -28,9 +30,28 @@ START = np.exp(-0.5 * ((SHARES - 0.6) / 0.3) ** 2) / np.sum(np.exp(-0.5 * ((SHAR
 CHUNK = 4_000  # clusters whose wealth is held in memory at once
 
 
-def random_place(seed: int, cluster: str) -> str:
-    """Where a cluster stands in the random order that the seed fixes: sort by it."""
-    return hashlib.sha256(f"{seed}/{cluster}".encode()).hexdigest()
+class WithData(Protocol):
+    """A task, loaded or summarised."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def dataset_sha256(self) -> str: ...
+
+
+def orders_of(tasks: Iterable[WithData], adapter_sha256: str | None) -> dict[str, str]:
+    """By task, the digest that fixes the random order of its items.
+
+    It follows from the task's data and the adapter, and from nothing that could be varied until the order is a lucky
+    one: no seed, no word of the suite, no gate, no other task. Another adapter is another candidate, counted as one.
+    """
+    return {task.name: json_sha256([task.name, task.dataset_sha256, adapter_sha256]) for task in tasks}
+
+
+def random_place(order: str, cluster: str) -> str:
+    """Where a cluster stands in the random order that a digest (`orders_of`) fixes: sort by it."""
+    return hashlib.sha256(f"{order}/{cluster}".encode()).hexdigest()
 
 
 def anytime_difference(

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from eval.answer_cache import FOLDER, AnswerCache, Answers, base_identity, costs, maker_of
 from eval.baselines import Baseline, resolve_baseline
 from eval.candidate import Candidate, candidate_of, check_base, self_check
+from eval.cautions import cautions
 from eval.comparisons import effective_n
 from eval.config import DRIFT, ROOT, Suite, load_suite, resolve_suite
 from eval.environment import capture_environment, headline_versions
@@ -39,6 +40,7 @@ from eval.results import Metrics, PowerRow
 from eval.run_folder import RESULTS, resolve_run, update_run
 from eval.sandbox import Sandbox, open_sandbox
 from eval.self_checks import self_checks
+from eval.sequential import orders_of
 from eval.summary import say_table, say_verdict
 
 if TYPE_CHECKING:
@@ -81,6 +83,7 @@ def evaluate(bench: Bench, candidate: Candidate, baseline: Baseline) -> Metrics:
     model = load(bench, candidate, baseline)
     tasks = lm_tasks.load_tasks(suite, model.lm)
     check_executable(suite, tasks)
+    lm_tasks.check_directions(suite, tasks)
     prompts = drift.load_prompts(suite, model.lm)
     power = plan_power(bench, tasks + prompts)
     effect = harness.adapter_effect(model, tasks + prompts)
@@ -88,9 +91,10 @@ def evaluate(bench: Bench, candidate: Candidate, baseline: Baseline) -> Metrics:
 
     backend = backend_of(bench.identity, harness.device_facts(model), headline_versions())
     noise = floor_for(RESULTS / "noise", backend, [task.name for task in tasks]) if bench.identity is not None else None
-    judge = partial(decide, suite, effect=effect, noise=noise)
+    orders = orders_of(tasks, candidate.adapter_sha256)
+    judge = partial(decide, suite, effect=effect, noise=noise, orders=orders)
     answers = open_answers(bench, candidate, baseline, model, tasks + prompts)
-    stage = looking.Stage(suite, run, model, answers, bench.sandbox, say)
+    stage = looking.Stage(suite, run, model, answers, bench.sandbox, say, orders)
     if suite.mode == "fixed":
         asked = looking.ask_all(stage, tasks)
     else:
@@ -107,13 +111,14 @@ def evaluate(bench: Bench, candidate: Candidate, baseline: Baseline) -> Metrics:
     for check in checks:
         if not check.ok:
             say(f"self-check, {check.name}: {check.said}")
-    decision = decide(suite, scores, effect, noise)
+    decision = judge(scores, effect=effect)
     metrics = Metrics(
         run=run.name,
         suite=suite.name,
         suite_sha256=file_sha256(run / "suite.yaml"),
         verdict=decision.verdict,
         reasons=decision.reasons,
+        cautions=decision.cautions,
         gates=decision.gates,
         comparisons=decision.comparisons,
         explorations=decision.explorations,
@@ -144,7 +149,7 @@ def plan_power(bench: Bench, tasks: "list[LoadedTask]") -> list[PowerRow]:
     for pool in bench.suite.pools:
         clusters[pool.name] = [cluster for name in pool.tasks for cluster in clusters[name]]
     rows = planned_power(bench.suite, {name: (len(own), effective_n(own)) for name, own in clusters.items()})
-    for line in power_lines(bench.suite, rows):
+    for line in (*power_lines(bench.suite, rows), *(f"caution: {said}" for said in cautions(bench.suite))):
         say(line)
     if bench.strict:
         refuse_weak_gates(rows)

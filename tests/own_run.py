@@ -22,6 +22,7 @@ from eval.provenance import file_sha256, json_sha256, text_sha256
 from eval.records import BASELINE, CANDIDATE, Generation, Item, Judgement, Observation, Score
 from eval.results import SequentialUse, TaskSummary
 from eval.self_checks import self_checks
+from eval.sequential import orders_of
 from eval.tasks.answers import carried_verdict
 from eval.tasks.nl2bash import extract_command
 from eval.tasks.own_tasks import OWN_TASKS, Row, category_of, cluster_of
@@ -182,7 +183,8 @@ def rejudge(run: Path, noise: dict[str, Any] | None = None) -> None:
             )
         )
     effect = with_answers(metrics.adapter_effect, [row for row in generations if row.task != DRIFT])
-    decision = decide(suite, scores, effect, noise)
+    orders = orders_of(tasks, metrics.provenance.get("adapter_sha256"))
+    decision = decide(suite, scores, effect, noise, orders)
     sequential = None
     if suite.mode == "sequential":
         used = {task.name: task.samples for task in tasks}

@@ -26,6 +26,7 @@ from eval.noise import MetricNoise, TaskNoise, backend_of, floor_for, write_floo
 from eval.provenance import file_sha256, json_sha256
 from eval.records import CANDIDATE, Score
 from eval.results import TaskSummary
+from eval.sequential import orders_of
 from eval.tasks import lm_eval_hooks, safety_hooks
 from eval.tasks.own_tasks import OWN_TASKS
 from scripts.loopback_hub.faults import Hub
@@ -384,7 +385,9 @@ def sequential_run(results: Path) -> Path:
     return build_own_run(results, SUITE | {"mode": "sequential", "tasks": tasks, "gates": SUITE["gates"][:1]})
 
 
-def test_a_sequential_run_has_the_items_that_its_seed_asks_first(tmp_path: Path, hub: Hub, capsys: Capture) -> None:
+def test_a_sequential_run_has_the_items_that_its_data_and_adapter_ask_first(
+    tmp_path: Path, hub: Hub, capsys: Capture
+) -> None:
     """Its files hold fewer items than the suite: which ones is no choice."""
     run = sequential_run(tmp_path)
     approve(run)
@@ -392,7 +395,9 @@ def test_a_sequential_run_has_the_items_that_its_seed_asks_first(tmp_path: Path,
     spec = load_suite(run / "suite.yaml").tasks[0]
     rows = OWN_TASKS[KNOWN].rows(Path(str(OWN_TASKS[KNOWN].data)).read_bytes())
     asked = {item.sample: (item, row) for item, row in verify_data.expected_items(spec, OWN_TASKS[KNOWN], rows)}
-    first = in_random_order(42, asked, 20)
+    metrics = read_metrics(run / "metrics.json")
+    order = orders_of(metrics.tasks, metrics.provenance["adapter_sha256"])[KNOWN]
+    first = in_random_order(order, asked, 20)
     assert len(first) == 20 and first != list(asked)[:20]
     for chosen, code in ((first, 0), (list(asked)[:20], 1)):
         folder = sequential_run(tmp_path / str(code))

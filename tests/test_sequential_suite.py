@@ -14,7 +14,7 @@ from eval.files import read_json, read_jsonl, read_metrics
 from eval.gates import decide, in_order
 from eval.records import Generation, Item, Judgement, Score
 from eval.results import Metrics
-from eval.sequential import random_place
+from eval.sequential import orders_of, random_place
 from scripts.publishing.verify_scores import check_items
 from tests.test_suite import evaluate, make_run, make_suite
 
@@ -43,7 +43,7 @@ def test_chunks_hold_every_item_once_and_whole_clusters(first: list[int], second
     from eval.looking import in_random_order, next_chunk
 
     tasks = {"a": items(first), "b": items(second)}
-    waiting: Any = {name: in_random_order(samples, 7) for name, samples in tasks.items()}
+    waiting: Any = {name: in_random_order(samples, "7") for name, samples in tasks.items()}
     seen: dict[str, list[Any]] = {"a": [], "b": []}
     while any(waiting.values()):
         chunk = next_chunk(waiting, size)
@@ -52,13 +52,16 @@ def test_chunks_hold_every_item_once_and_whole_clusters(first: list[int], second
             assert not {s.cluster for s in samples} & {s.cluster for s in seen[name]}, "a cluster was split"
             seen[name] += samples
     for name, samples in tasks.items():
-        assert seen[name] == sorted(samples, key=lambda s: (random_place(7, s.cluster), s.id))
+        assert seen[name] == sorted(samples, key=lambda s: (random_place("7", s.cluster), s.id))
 
 
 def test_a_chunk_is_shared_in_proportion() -> None:
     from eval.looking import in_random_order, next_chunk
 
-    waiting: Any = {"a": in_random_order(items(list(range(60))), 1), "b": in_random_order(items(list(range(30))), 1)}
+    waiting: Any = {
+        "a": in_random_order(items(list(range(60))), "1"),
+        "b": in_random_order(items(list(range(30))), "1"),
+    }
     assert {name: len(samples) for name, samples in next_chunk(waiting, 12).items()} == {"a": 8, "b": 4}
 
 
@@ -97,9 +100,10 @@ def test_both_arms_answered_the_first_items_of_the_committed_order(decided: Path
 
     suite = load_suite(decided / "suite.yaml")
     planned = lm_tasks.load_tasks(suite, SimpleNamespace(apply_chat_template=lambda *a, **k: "", tokenizer_name="none"))
+    orders = orders_of(planned, read_metrics(decided / "metrics.json").provenance["adapter_sha256"])
     rows = read_jsonl(decided / "generations.jsonl", Generation)
     for task in planned:
-        order = sorted(task.samples, key=lambda s: (random_place(suite.seed, s.cluster), s.id))
+        order = sorted(task.samples, key=lambda s: (random_place(orders[task.name], s.cluster), s.id))
         for arm in ("baseline", "candidate"):
             asked = {row.sample for row in rows if (row.arm, row.task) == (arm, task.name)}
             assert asked == {sample.id for sample in order[: len(asked)]}
@@ -113,11 +117,12 @@ def test_the_verdict_follows_again_from_the_files(decided: Path) -> None:
     metrics = read_metrics(decided / "metrics.json")
     suite = load_suite(decided / "suite.yaml")
     scores = read_jsonl(decided / "scores.jsonl", Score)
-    again = decide(suite, scores, metrics.adapter_effect)
+    orders = orders_of(metrics.tasks, metrics.provenance["adapter_sha256"])
+    again = decide(suite, scores, metrics.adapter_effect, orders=orders)
     assert (again.verdict, again.gates, again.comparisons) == (metrics.verdict, metrics.gates, metrics.comparisons)
-    shuffled = decide(suite, scores[::-1], metrics.adapter_effect)
-    assert shuffled.gates == again.gates, "the order is the suite's, not that of the file"
-    first = pair_scores(row for row in scores if (row.task, row.metric) == (KNOWN, "exact_match"))
+    shuffled = decide(suite, scores[::-1], metrics.adapter_effect, orders=orders)
+    assert shuffled.gates == again.gates, "the order is that of data and adapter, not that of the file"
+    first = pair_scores((row for row in scores if (row.task, row.metric) == (KNOWN, "exact_match")), orders[KNOWN])
     assert first.samples == in_order(suite, first).samples, "scores.jsonl is in the order of the looks"
 
 

@@ -18,7 +18,7 @@ from eval.errors import Refused
 from eval.provenance import json_sha256
 from eval.records import Item
 from eval.results import Metrics, TaskSummary
-from eval.sequential import random_place
+from eval.sequential import orders_of, random_place
 from eval.tasks.own_tasks import OWN_TASKS, OwnTask, Row, category_of, cluster_of, packaged_rows
 from scripts.publishing.committed import committed_bytes
 
@@ -32,6 +32,7 @@ def asked_rows(suite: Suite, metrics: Metrics, recorded: list[Item], folder: Pat
     known: Known = {}
     specs = {task.name: task for task in suite.tasks}
     commit = str(mapping(metrics.provenance.get("git")).get("commit"))
+    orders = orders_of(metrics.tasks, metrics.provenance.get("adapter_sha256"))
     for task in metrics.tasks:
         own = OWN_TASKS.get(task.name)
         found = dataset_rows(task, own, commit, folder)
@@ -39,7 +40,7 @@ def asked_rows(suite: Suite, metrics: Metrics, recorded: list[Item], folder: Pat
             continue
         asked = {item.sample: (item, row) for item, row in expected_items(specs[task.name], own, found)}
         items = [item for item in recorded if item.task == task.name]
-        planned = list(asked) if suite.mode == "fixed" else in_random_order(suite.seed, asked, len(items))
+        planned = list(asked) if suite.mode == "fixed" else in_random_order(orders[task.name], asked, len(items))
         if [item.sample for item in items] != planned:
             raise Refused(
                 f"{folder / 'samples.jsonl'}: {task.name}: {len(items)} items that are not the {len(planned)} "
@@ -66,10 +67,10 @@ def expected_items(spec: Task, own: OwnTask, found: list[Row]) -> Iterator[tuple
         ), row  # fmt: skip
 
 
-def in_random_order(seed: int, asked: dict[str, tuple[Item, Row]], number: int) -> list[str]:
+def in_random_order(order: str, asked: dict[str, tuple[Item, Row]], number: int) -> list[str]:
     """The first samples that a sequential evaluation asks, in the order of the data."""
-    order = sorted(asked, key=lambda sample: (random_place(seed, asked[sample][0].cluster), sample))
-    taken = set(order[:number])
+    ordered = sorted(asked, key=lambda sample: (random_place(order, asked[sample][0].cluster), sample))
+    taken = set(ordered[:number])
     return [sample for sample in asked if sample in taken]
 
 

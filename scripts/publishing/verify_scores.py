@@ -27,6 +27,7 @@ from eval.records import BASELINE, CANDIDATE, Score
 from eval.results import Metrics
 from eval.run_folder import RESULTS, read_run
 from eval.self_checks import self_checks
+from eval.sequential import orders_of
 from scripts.publishing.verify_data import AGAIN, mapping
 from scripts.publishing.verify_items import Rows, check_rows, read_rows
 
@@ -37,10 +38,12 @@ def check_decision(suite: Suite, metrics: Metrics, scores: list[Score], folder: 
     """Refused unless the scores, decided again, give verdict, reasons, gates and comparisons of metrics.json."""
     check_baseline(suite, metrics, folder)
     check_noise(suite, metrics, folder)
-    again = decide(suite, scores, metrics.adapter_effect, metrics.noise)
+    orders = orders_of(metrics.tasks, mapping(metrics.provenance).get("adapter_sha256"))
+    again = decide(suite, scores, metrics.adapter_effect, metrics.noise, orders)
     derived = {
         "verdict": again.verdict,
         "reasons": again.reasons,
+        "cautions": again.cautions,
         "gates": [gate.model_dump() for gate in again.gates],
         "comparisons": [comparison.model_dump() for comparison in again.comparisons],
         "explorations": [found.model_dump() for found in again.explorations],
