@@ -141,9 +141,11 @@ class Answers:
     cache: AnswerCache | None
     say: Say
     reused: dict[Place, Generation] = field(default_factory=dict)
+    batches: set[str] = field(default_factory=set)  # digests of all that was asked
 
     def answer(self, batches: "list[list[Sample]]") -> None:
         """Have every batch answered by both arms."""
+        self.batches |= {batch_digest(batch) for batch in batches}
         for arm in self.makers:
             found = 0
             for number, batch in enumerate(batches, start=1):

@@ -202,7 +202,8 @@ def _at_floor(gate: GateRule, comparison: Comparison) -> str:
     if gained or not 0 <= comparison.baseline < gate.margin or not is_rate(comparison):
         return ""
     levels = f"{100 * comparison.baseline:.1f} %, the candidate {100 * comparison.candidate:.1f} %"
-    return f"the baseline is at the floor ({levels}): a loss of {100 * gate.margin:g} points is impossible there, so nothing is shown"
+    wide = f"a loss of {100 * gate.margin:g} points is impossible there"
+    return f"the baseline is at the floor ({levels}): {wide}, so nothing is shown"
 
 
 def _beyond_noise(gate: GateRule, found: Found, spread: float | None, points: bool) -> Found:

@@ -166,6 +166,18 @@ class TaskSummary(Record):
     )
 
 
+class EarlierCandidates(Record):
+    """How many other adapters the same items have judged, as far as this machine can tell (eval/earlier.py)."""
+
+    candidates: int = Field(ge=0, description="other adapters: those of runs, and those of kept answers alone")
+    in_results: int = Field(ge=0, description="of those, adapters of the runs beside this one")
+    in_cache: int = Field(ge=0, description="of those, makers of kept answers that no run explains")
+    evaluations: int = Field(ge=0, description="run folders beside this one that asked the same items")
+    unread: int = Field(0, ge=0, description="run folders that could not be read")
+    chance: float = Field(description="that one of all would ship if each were at a threshold: at most")
+    adapters: list[str] = Field(default_factory=list, description="digests of the adapters of runs")
+
+
 class Metrics(Record):
     """metrics.json: everything a report or a reviewer needs, without any text a model wrote."""
 
@@ -183,6 +195,7 @@ class Metrics(Record):
     power_planned: list[PowerRow] = Field(default_factory=list, description="as printed before anything was generated")
     power_observed: list[PowerRow] = Field(default_factory=list)
     self_checks: list[SelfCheck] = Field(default_factory=list)
+    earlier: EarlierCandidates | None = Field(None, description="null in runs of before it was counted")
     sequential: SequentialUse | None = Field(None, description="null in a fixed evaluation: one look at all items")
     noise: dict[str, Any] | None = Field(None, description="noise floor of this backend, where it was measured")
     baseline: str = Field("base", description="what the candidate is compared with: base, or a run and its adapter")

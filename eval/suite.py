@@ -24,6 +24,7 @@ from eval.candidate import Candidate, candidate_of, check_base, self_check
 from eval.cautions import cautions
 from eval.comparisons import effective_n
 from eval.config import DRIFT, ROOT, Suite, load_suite, resolve_suite
+from eval.earlier import earlier_candidates, with_cache
 from eval.environment import capture_environment, headline_versions
 from eval.errors import CANNOT_EVALUATE, INCONCLUSIVE, NO_SHIP, SHIP, UserError, run_command
 from eval.evidence import provenance_of, training_of, with_answers, write_samples
@@ -36,7 +37,7 @@ from eval.power_table import planned_power, power_lines, refuse_weak_gates
 from eval.provenance import file_sha256, json_sha256
 from eval.records import BASELINE, CANDIDATE, Generation
 from eval.report.rendering import render_report
-from eval.results import Metrics, PowerRow
+from eval.results import EarlierCandidates, Metrics, PowerRow
 from eval.run_folder import RESULTS, resolve_run, update_run
 from eval.sandbox import Sandbox, open_sandbox
 from eval.self_checks import self_checks
@@ -112,6 +113,7 @@ def evaluate(bench: Bench, candidate: Candidate, baseline: Baseline) -> Metrics:
         if not check.ok:
             say(f"self-check, {check.name}: {check.said}")
     decision = judge(scores, effect=effect)
+    earlier = count_earlier(bench, candidate, model, answers)
     metrics = Metrics(
         run=run.name,
         suite=suite.name,
@@ -126,6 +128,7 @@ def evaluate(bench: Bench, candidate: Candidate, baseline: Baseline) -> Metrics:
         power_observed=decision.power,
         tasks=looking.summarise(asked),
         self_checks=checks,
+        earlier=earlier,
         sequential=asked.sequential,
         noise=noise,
         baseline=baseline.name,
@@ -196,6 +199,19 @@ def open_answers(
     )
     log = PartialLog(candidate.run, "generations", Generation, key)
     return Answers(log, partial(harness.generate, model), makers, bench.cache if known else None, say)
+
+
+def count_earlier(bench: Bench, candidate: Candidate, model: "Model", answers: Answers) -> EarlierCandidates:
+    """Other candidates that these items have judged: of the runs beside this one, and of the kept answers."""
+    from eval import harness
+
+    found = earlier_candidates(candidate.run, bench.suite, candidate.run.parent, candidate.adapter_sha256)
+    if answers.cache is None:
+        return found
+    device = harness.device_facts(model)
+    known = {maker_of(bench.suite, bench.identity, device, adapter) for adapter in (None, *found.adapters)}
+    explained = known | set(answers.makers.values())
+    return with_cache(found, answers.cache.folder, answers.batches, explained, bench.suite.alpha)
 
 
 def evaluate_all(

@@ -5,6 +5,7 @@ from pathlib import Path
 from eval.baselines import BASE
 from eval.candidate import Candidate
 from eval.config import ROOT
+from eval.earlier import said
 from eval.errors import UserError
 from eval.results import Metrics
 
@@ -18,6 +19,10 @@ def say_verdict(run: Path, metrics: Metrics) -> None:
     if use := metrics.sequential:
         used, planned = sum(use.used.values()), sum(use.planned.values())
         print(f"  {use.stopped} after {used} of {planned} items, {use.looks} looks")
+    for caution in metrics.cautions:
+        print(f"  caution: {caution}")
+    if metrics.earlier:
+        print(f"  {said(metrics.earlier)}")
     shown = run.relative_to(ROOT) if run.is_relative_to(ROOT) else run
     print(f"report: {shown}/report.html and report.md")
 

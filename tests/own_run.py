@@ -193,6 +193,7 @@ def rejudge(run: Path, noise: dict[str, Any] | None = None) -> None:
         "suite_sha256": file_sha256(run / "suite.yaml"),
         "verdict": decision.verdict,
         "reasons": decision.reasons,
+        "cautions": decision.cautions,
         "gates": decision.gates,
         "comparisons": decision.comparisons,
         "explorations": decision.explorations,

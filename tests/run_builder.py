@@ -188,6 +188,7 @@ def judge(run: Path) -> None:
         suite_sha256=file_sha256(run / "suite.yaml"),
         verdict=decision.verdict,
         reasons=decision.reasons,
+        cautions=decision.cautions,
         gates=decision.gates,
         comparisons=decision.comparisons,
         explorations=decision.explorations,

@@ -15,6 +15,7 @@ ORDER = [
     "errors", "programs", "reading", "records", "results", "files", "provenance", "noise", "gate_rules", "metric_table",
     "strict_yaml", "config", "cautions", "clusters",
     "stats", "power", "power_table", "sequential", "comparisons", "gate_outcomes", "run_folder", "gates", "self_checks",
+    "earlier",
     "report", "environment", "partial_log", "candidate", "baselines", "risk", "sandbox", "canary", "tasks.nl2bash",
     "judge", "tasks.nl2bash_fixture", "tasks.intercode_alfa", "tasks.command_lines", "tasks.refusals",
     "tasks.answers", "tasks.adversarial", "tasks.over_refusal", "tasks.lm_eval_hooks", "tasks.safety_hooks",

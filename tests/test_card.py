@@ -17,6 +17,7 @@ from eval.run_folder import read_run
 from scripts import review
 from scripts.publishing.approval import read_review
 from scripts.publishing.card import EMBEDDED, HUB_LICENCES, Evidence, hub_base, inline, render_card
+from scripts.publishing.verify_run import count_again
 from tests.run_builder import build_run, edit_json, judge
 
 DEMO = Path("results/demo")
@@ -35,6 +36,7 @@ def evidence_of(run: Path) -> Evidence:
         metrics=read_metrics(run / "metrics.json"),
         review=read_review(run),
         adapter_digests=read_manifest(run / "adapter.sha256"),
+        earlier=count_again(run, load_suite(run / "suite.yaml"), read_metrics(run / "metrics.json")),
     )
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.config import ReviewPolicy, load_suite
+from eval.earlier import said
 from eval.errors import UserError
 from eval.files import read_jsonl, read_metrics, write_text
 from eval.provenance import file_sha256
@@ -89,6 +90,7 @@ def build_context(run: Path, metrics: Metrics, scores: list[Score]) -> dict[str,
         "steps": next_steps(metrics, suite.review if suite else ReviewPolicy()),
         "nothing_changed": nothing_changed(metrics.adapter_effect),
         "sequential": sequential_sentence(metrics),
+        "earlier": said(metrics.earlier) if metrics.earlier else None,
         "confidence": f"{100 * confidence:g} %",
         "limits": {task.name: task.limit for task in suite.tasks} if suite else {},
         "overridable": bool(suite and suite.review.allow_override),

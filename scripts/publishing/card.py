@@ -17,8 +17,9 @@ from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from eval.config import ROOT, Suite
+from eval.earlier import said
 from eval.errors import Refused, UserError
-from eval.results import Comparison, Interval, Metrics, is_rate
+from eval.results import Comparison, EarlierCandidates, Interval, Metrics, is_rate
 from scripts.publishing.approval import Review
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -66,6 +67,7 @@ class Evidence:
     metrics: Metrics
     review: Review
     adapter_digests: dict[str, str]
+    earlier: EarlierCandidates
     signer: str | None = None  # whose key signed the review, when that was verified
 
     @property
@@ -177,6 +179,7 @@ def render_card(repo: str, base: Base, evidence: Evidence, tag: str | None = Non
         suite=evidence.suite,
         review=evidence.review,
         signer=evidence.signer,
+        earlier=said(evidence.earlier),
         training=training,
         git=metrics.provenance.get("git_training") or {},
         machine={name: value for name, value in (metrics.provenance.get("machine") or {}).items() if value},

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from eval.config import ReviewPolicy, Suite, load_suite
+from eval.earlier import chance_of_one, earlier_candidates
 from eval.errors import Refused, UserError
 from eval.files import read_json, read_jsonl, read_metrics
 from eval.provenance import file_sha256
 from eval.records import Score
-from eval.results import Metrics
+from eval.results import EarlierCandidates, Metrics
 from eval.run_folder import read_recipe, read_run
 from scripts.publishing.adapter_files import WEIGHTS, check_adapter, read_text
 from scripts.publishing.approval import REVIEW, REVIEWED, REVIEWED_IF_THERE, Review, require_approval, verify_signature
@@ -73,7 +74,27 @@ def verify(folder: Path) -> Evidence:
         metrics=metrics,
         review=review,
         adapter_digests=adapter,
+        earlier=count_again(folder, suite, metrics),
         signer=signer,
+    )
+
+
+def count_again(folder: Path, suite: Suite, metrics: Metrics) -> EarlierCandidates:
+    """Other candidates that the same items have judged until now: never fewer than the evaluation counted.
+
+    Whoever tries ten adapters may publish the first of them.
+    """
+    recorded = metrics.earlier
+    found = earlier_candidates(folder, suite, folder.parent, metrics.provenance.get("adapter_sha256"))
+    if recorded is None:
+        return found
+    candidates = max(recorded.candidates, len({*found.adapters, *recorded.adapters}) + recorded.in_cache)
+    return found.model_copy(
+        update={
+            "candidates": candidates,
+            "in_cache": min(recorded.in_cache, candidates),
+            "chance": chance_of_one(candidates + 1, suite.alpha),
+        }
     )
 
 
