@@ -7,6 +7,8 @@ What every Debian has (coreutils, util-linux, apt) needs no row, nor do git and 
 `python -m scripts.system_packages` installs; tests/test_programs.py finds a call of a program that has no row.
 """
 
+from __future__ import annotations
+
 import os
 import shutil
 import subprocess

@@ -7,10 +7,10 @@ It goes into .cache/sandbox-root, or on a local disk where the repository is on 
 Needs the network and Debian or Ubuntu, also in an unprivileged container. Debian's keys come from the repository, since
 Ubuntu has none. Root installs mmdebstrap and bubblewrap where they are missing (scripts/system_packages.py); an
 ordinary user is told to, and builds as root of a user namespace: the same bytes. The recipe is
-eval/fixtures/packages.txt, fixed_clock.c and root_setup.sh. root.json records every installed version; its digest is part of the identity under
-which executions are cached. Where it cannot be built, the host's own /usr stands in, read-only and recorded as such
-(`--host` asks for that at once): results then depend on the host and on its clock. It stands in until a build succeeds:
-every later call tries again.
+eval/fixtures/packages.txt, fixed_clock.c and root_setup.sh. root.json records every installed version; its digest is
+part of the identity under which executions are cached. Where it cannot be built, the host's own /usr stands in,
+read-only and recorded as such (`--host` asks for that at once): results then depend on the host and on its clock. It
+stands in until a build succeeds: every later call tries again.
 """
 
 import argparse

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from eval import programs
-from eval.errors import UserError
 from eval.programs import CHROMIUM, NEEDS, NEWUIDMAP, PROGRAMS, SSH_KEYGEN, Program, missing
 from eval.sandbox.execution import SandboxError
 from eval.sandbox.namespaces import Namespaces
@@ -231,26 +230,6 @@ def test_what_was_installed_and_does_not_run_is_one_line(
     code, _, err = call(system_packages.main, ["sandbox"], capsys)
     assert code == 2
     assert_one_line(err, "bubblewrap")
-
-
-def test_another_python_is_refused_before_anything_is_installed() -> None:
-    for version in ((3, 11), (3, 13)):
-        system_packages.require_python(version)
-    for version in ((3, 9), (3, 10), (3, 14), (4, 0)):
-        with pytest.raises(UserError, match=r"Python 3\.11 to 3\.13 is needed.*PYTHON=python3\.11"):
-            system_packages.require_python(version)
-
-
-def test_a_python_without_venv_gets_debians_package(
-    machine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    system_packages.prepare("setup")
-    assert machine.read_text() == ""
-    find = system_packages.importlib.util.find_spec
-    monkeypatch.setattr(system_packages.importlib.util, "find_spec", lambda name: name != "ensurepip" and find(name))
-    assert system_packages.missing_python() == [f"python3.{sys.version_info[1]}-venv"]
-    system_packages.prepare("setup")
-    assert f"python3.{sys.version_info[1]}-venv" in machine.read_text()
 
 
 # ---------------------------------------------------------------------------------------- a program that is missing

@@ -4,6 +4,8 @@ A root is 16,500 files, linked for each worker, with device files. On a network 
 server, and device files are mostly off (`nodev`).
 """
 
+from __future__ import annotations
+
 import os
 import re
 from pathlib import Path
