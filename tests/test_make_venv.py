@@ -233,9 +233,17 @@ def test_a_build_that_is_named_is_taken_or_refused(folder: Path, monkeypatch: py
 
 @pytest.mark.parametrize(
     ("driver", "cuda", "fits"),
-    [("570.86.15", "13.0", False), ("580.65.06", "13.2", True), ("570.86.15", "12.9", True),
-     ("525.60.13", "12.6", True), ("520.61.05", "12.6", False), ("570.86.15", None, False), (None, None, True), (None, "13.0", True)],
-)  # fmt: skip
+    [
+        ("570.86.15", "13.0", False),
+        ("580.65.06", "13.2", True),
+        ("570.86.15", "12.9", True),
+        ("525.60.13", "12.6", True),
+        ("520.61.05", "12.6", False),
+        ("570.86.15", None, False),
+        (None, None, True),
+        (None, "13.0", True),
+    ],
+)
 def test_a_driver_runs_every_build_of_its_major_version(driver: str | None, cuda: str | None, fits: bool) -> None:
     assert (torch_build.misfit(driver, cuda) is None) == fits
 
