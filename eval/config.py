@@ -43,6 +43,9 @@ class Task(Strict):
     name: str
     chat: bool = Field(True, description="wrap prompts in the model's chat template; false for plain-text benchmarks")
     limit: int | None = Field(None, ge=1, description="first n samples only; recorded, and shown in the report")
+    max_new_tokens: int | None = Field(
+        None, ge=1, le=4096, description="tokens an answer may have, in place of the task's own number (max_gen_toks)"
+    )
     cluster: str | None = Field(
         None,
         description="field of a sample that groups dependent samples (e.g. shape); none: all independent",

@@ -34,6 +34,7 @@ from eval.config import DRIFT, ROOT, Suite, Task  # noqa: E402
 from eval.errors import UserError  # noqa: E402
 from eval.harness import Model  # noqa: E402
 from eval.lm_tasks import LoadedTask, Sample  # noqa: E402
+from eval.memory import enough_memory  # noqa: E402
 from eval.provenance import file_sha256, json_sha256  # noqa: E402
 from eval.records import BASELINE, CANDIDATE, Generation, Score, finite  # noqa: E402
 from eval.tasks.own_tasks import NEUTRAL_PROMPTS, drift_metrics, neutral_text  # noqa: E402
@@ -172,6 +173,7 @@ def plan(prompts: Sequence[Encoded], vocabulary: int) -> list[list[Encoded]]:
     return batches
 
 
+@enough_memory("measuring drift", "use a GPU or a machine with more memory, or remove the task from the suite")
 def measure(model: Model, batch: Sequence[Encoded]) -> list[Generation]:
     """Both arms' rows of one batch: `text` is the JSON of {kl, positions, most: [[context, nats], ...]}."""
     started = time.monotonic()

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.provenance import file_sha256, text_sha256
+from eval.quota import cores
 
 ROOT = Path(__file__).resolve().parent.parent
 NOISY = (
@@ -64,7 +65,12 @@ HEADLINE_PACKAGES = (
 
 
 def silence_libraries() -> None:
-    """Keep progress bars and start-up chatter of libraries off the terminal. Call before importing them."""
+    """Keep progress bars and start-up chatter of libraries off the terminal. Call before importing them.
+
+    In a container with a quota their threads are as many as it allows, not as many as the host has cores.
+    """
+    if (allowed := cores()) < len(os.sched_getaffinity(0)):
+        os.environ.setdefault("OMP_NUM_THREADS", str(allowed))
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

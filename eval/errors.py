@@ -8,6 +8,8 @@ A message is one line that says what is wrong, where, and what to do. Any other 
 and keeps its traceback. Commands wrap their main function once, with `run_command`.
 """
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Callable
 

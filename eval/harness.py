@@ -30,6 +30,7 @@ from eval.adapter_check import check_adapter, check_tokenizer  # noqa: E402
 from eval.config import Suite  # noqa: E402
 from eval.errors import UserError  # noqa: E402
 from eval.lm_tasks import LoadedTask, Sample  # noqa: E402
+from eval.memory import enough_memory, smaller_batch  # noqa: E402
 from eval.provenance import json_sha256  # noqa: E402
 from eval.records import BASELINE, CANDIDATE, Generation  # noqa: E402
 from eval.results import AdapterEffect  # noqa: E402
@@ -109,9 +110,18 @@ def load_model(
     return put_adapters(lm, suite.seed, adapter, baseline)
 
 
+def which_device() -> str:
+    """The first visible GPU, or the CPU. Layers are never split over several GPUs; where there are, it is said."""
+    if not torch.cuda.is_available():
+        return "cpu"
+    if (count := torch.cuda.device_count()) > 1:
+        print(f"evaluate: GPU 0 of {count}, and no other; CUDA_VISIBLE_DEVICES names another", flush=True)
+    return "cuda:0"
+
+
 def load_base(suite: Suite, base_model: str, revision: str | None) -> "RecordingHF":
     """The base model and its tokenizer. UserError when it is not there or cannot be loaded."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = which_device()
     if not torch.cuda.is_available() and not (Path(base_model) / "config.json").is_file():
         raise UserError(f"base model {base_model} is not a local folder and this machine has no GPU: `make model`?")
     torch.manual_seed(suite.seed)
@@ -248,7 +258,8 @@ def generate(model: Model, arm: str, batch: list[Sample]) -> list[Generation]:
     requests = [instance for sample in batch for instance in sample.instances]
     # Tasks that sample draw the same numbers whether the batches before were made now, earlier or not at all.
     torch.manual_seed(int(json_sha256([model.seed, *(sample.prompt_sha256 for sample in batch)])[:15], 16))
-    with model.arm(arm), torch.no_grad():
+    memory = enough_memory(f"{arm} answers a batch of {len(batch)}", smaller_batch(model.lm.batch_size))
+    with memory, model.arm(arm), torch.no_grad():
         responses = getattr(model.lm, kind)(requests, disable_tqdm=True)
     seconds = (time.monotonic() - started) / len(batch)
     if kind == "generate_until":

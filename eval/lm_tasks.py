@@ -85,6 +85,10 @@ def _load_task(spec: Task, manager: TaskManager, lm: Any) -> LoadedTask:
         raise UserError(f"task {spec.name} has no samples: lm-eval found none in its data; check the file it names")
     if not isinstance(task, LmTask):
         raise UserError(f"{spec.name} is a group: list its tasks one by one, so that each has its own gate")
+    if spec.max_new_tokens is not None:
+        if task.OUTPUT_TYPE != "generate_until":
+            raise UserError(f"task {spec.name} generates nothing: remove its max_new_tokens")
+        task.config.generation_kwargs = {**(task.config.generation_kwargs or {}), "max_gen_toks": spec.max_new_tokens}
     with io.StringIO() as quiet, contextlib.redirect_stderr(quiet):  # its own progress bar
         task.build_all_requests(
             limit=spec.limit,

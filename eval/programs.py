@@ -7,19 +7,20 @@ What every Debian has (coreutils, util-linux, apt) needs no row, nor do git and 
 `python -m scripts.system_packages` installs; tests/test_programs.py finds a call of a program that has no row.
 """
 
+from __future__ import annotations
+
 import os
 import shutil
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 SECONDS = 120.0  # a browser says its version in less than one, on a machine that does something else too
 
 
 @dataclass(frozen=True)
 class Program:
-    """One program or file, by any of its names, and the Debian package that brings the first of them.
+    """One program, by any of its names, and the Debian package that brings the first of them.
 
     `starts`: being there is not enough, it has to say its version (Ubuntu's chromium-browser is a script that only
     says that it is none).
@@ -32,23 +33,21 @@ class Program:
 
     def find(self) -> str | None:
         """Path of the first of its names that can be used."""
-        here = (file(name) if name.startswith("/") else shutil.which(name) for name in self.names)
+        here = map(shutil.which, self.names)
         return next((path for path in here if path and (not self.starts or says_version(path))), None)
 
 
-KEYRINGS = ("/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp")
 BROWSERS = ("chromium", "google-chrome", "google-chrome-stable", "chromium-browser")
 MMDEBSTRAP = Program(("mmdebstrap",), "mmdebstrap", "it builds the small Debian that commands run in")
-KEYRING = Program(KEYRINGS, "debian-archive-keyring", "Ubuntu does not have Debian's keys")
 BUBBLEWRAP = Program(("bwrap",), "bubblewrap", "commands run in it")
 NEWUIDMAP = Program(("newuidmap",), "uidmap", "an ordinary user's sandbox needs its subordinate ids")
 SSH_KEYGEN = Program(("ssh-keygen",), "openssh-client", "it signs reviews and checks signatures")
 CHROMIUM = Program(BROWSERS, "chromium", "tests draw the report and the review page in it", starts=True)
-PROGRAMS = (MMDEBSTRAP, KEYRING, BUBBLEWRAP, NEWUIDMAP, SSH_KEYGEN, CHROMIUM)
+PROGRAMS = (MMDEBSTRAP, BUBBLEWRAP, NEWUIDMAP, SSH_KEYGEN, CHROMIUM)
 
 NEEDS = {
-    "sandbox": (MMDEBSTRAP, KEYRING, BUBBLEWRAP),
-    "sandbox of an ordinary user": (MMDEBSTRAP, KEYRING, BUBBLEWRAP, NEWUIDMAP),
+    "sandbox": (MMDEBSTRAP, BUBBLEWRAP),
+    "sandbox of an ordinary user": (MMDEBSTRAP, BUBBLEWRAP, NEWUIDMAP),
     "signatures": (SSH_KEYGEN,),
     "tests": PROGRAMS,
 }
@@ -69,10 +68,6 @@ def how_to_install(packages: Iterable[str]) -> str:
     names = " ".join(packages)
     sudo = "" if os.geteuid() == 0 else "sudo "
     return f"install {names} (on Debian or Ubuntu: {sudo}apt-get install {names}), then run this again"
-
-
-def file(name: str) -> str | None:
-    return name if Path(name).is_file() else None
 
 
 def says_version(program: str) -> bool:

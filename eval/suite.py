@@ -31,6 +31,7 @@ from eval.evidence import provenance_of, training_of, with_answers, write_sample
 from eval.executing import check_executable
 from eval.files import write_bytes, write_json, write_jsonl
 from eval.gates import EXIT_CODES, decide
+from eval.memory import enough_memory
 from eval.noise import backend_of, floor_for
 from eval.partial_log import PartialLog
 from eval.power_table import planned_power, power_lines, refuse_weak_gates
@@ -159,6 +160,7 @@ def plan_power(bench: Bench, tasks: "list[LoadedTask]") -> list[PowerRow]:
     return rows
 
 
+@enough_memory("loading the model", "it needs a GPU or a machine with more memory; configs/train/README.md has sizes")
 def load(bench: Bench, candidate: Candidate, baseline: Baseline) -> "Model":
     """Both arms, on the base that is loaded already if it is the same."""
     from eval import harness

@@ -13,12 +13,16 @@ import importlib.util
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from eval.environment import cuda
 from eval.errors import CANNOT_EVALUATE, run_command
+from eval.quota import cores, memory_bytes
 from scripts.lint_recipe import ROOT, is_cpu_recipe, is_local_model, load_recipe, resolve_recipe
+from scripts.torch_build import misfit, nvidia_driver
 
 GIB = 2**30
 DISK_NEEDED_CPU, DISK_NEEDED_GPU = 2, 10  # GiB, for checkpoints; a base model from the Hub comes on top
@@ -50,36 +54,59 @@ def preflight(recipe: dict[str, Any], path: Path) -> list[Check]:
 
 
 def check_cpu() -> Check:
-    """Cores and memory, for the record: a CPU recipe runs wherever it fits."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
-    return Check("device", True, f"a CPU recipe; {os.cpu_count()} cores, {memory:.0f} GB of memory")
+    """For the record: a CPU recipe runs wherever it fits."""
+    return Check("device", True, f"a CPU recipe; {room()}")
+
+
+def room() -> str:
+    """Cores and memory that this process may use, which in a container are fewer than the host's."""
+    host = os.cpu_count() or 1
+    of_host = "" if cores() == host else f" of the host's {host}"
+    return f"{cores()}{of_host} cores, {memory_bytes() / GIB:.0f} GB of memory"
 
 
 def check_gpu(recipe: dict[str, Any]) -> list[Check]:
-    """A CUDA device that computes, and that knows the number formats the recipe asks for."""
+    """A driver that runs this torch, and a CUDA device that computes and knows the recipe's number formats."""
     if importlib.util.find_spec("torch") is None:
         return [Check("device", False, "torch is not installed; run `make setup`")]
     import torch
 
+    checks = check_driver(nvidia_driver(), cuda())
+    if any(not check.ok for check in checks):
+        return checks
     if not torch.cuda.is_available():
         built = "torch is built without CUDA" if torch.version.cuda is None else "no CUDA device answers"
         advice = "train on a machine with a GPU, or train the recipe smollm2-135m-cpu"
-        return [Check("device", False, f"the recipe is meant for a GPU and {built}; {advice}")]
+        return [*checks, Check("device", False, f"the recipe is meant for a GPU and {built}; {advice}")]
     try:
         torch.ones(8, device="cuda").sum().item()
         free = torch.cuda.mem_get_info()[0] / GIB
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
-        return [Check("device", False, f"the GPU is listed but does not compute ({reason}); restart the pod")]
+        return [*checks, Check("device", False, f"the GPU is listed but does not compute ({reason}); restart the pod")]
+    gpu, count = torch.cuda.get_device_properties(0), torch.cuda.device_count()
+    text = f"{gpu.name}, {gpu.total_memory / GIB:.0f} GB, sm_{gpu.major}{gpu.minor}, {free:.0f} GB free; {room()}"
+    checks.append(Check("device", True, text))
+    if count > 1:
+        others = f"{count} GPUs are visible, and one is used, the first; CUDA_VISIBLE_DEVICES names another"
+        checks.append(Check("one GPU", True, others))
+    return checks + check_formats(recipe, gpu.name, (gpu.major, gpu.minor))
 
-    checks = []
-    for i in range(torch.cuda.device_count()):
-        gpu = torch.cuda.get_device_properties(i)
-        text = f"{gpu.name}, {gpu.total_memory / GIB:.0f} GB, sm_{gpu.major}{gpu.minor}"
-        checks.append(Check("device", True, text + (f", {free:.0f} GB free" if i == 0 else "")))
-    name, capability = torch.cuda.get_device_name(), torch.cuda.get_device_capability()
-    checks += check_formats(recipe, name, capability)
-    return checks
+
+def check_driver(driver: str | None, versions: dict[str, str | None]) -> list[Check]:
+    """The driver, the CUDA it knows and the one torch is built for; fatal when they cannot work together."""
+    if driver is None:
+        return []
+    known = f"driver {driver}, which knows CUDA {versions['driver'] or '(it does not say)'}"
+    built = f"torch is built for {'CUDA ' + versions['torch'] if versions['torch'] else 'CPUs'}"
+    problem = misfit(driver, versions["torch"])
+    advice = "" if problem is None else f": {problem}; rm .venv/.runtime and `make setup` installs the build that fits"
+    return [Check("driver", problem is None, f"{known}; {built}{advice}")]
+
+
+def first_gpu(environment: Mapping[str, str]) -> str:
+    """CUDA_VISIBLE_DEVICES for one GPU: the first of the visible ones. Left alone, Axolotl splits layers over all."""
+    return environment.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
 
 
 def check_formats(recipe: dict[str, Any], gpu: str, capability: tuple[int, int]) -> list[Check]:
@@ -96,7 +123,7 @@ def check_formats(recipe: dict[str, Any], gpu: str, capability: tuple[int, int])
         if old:
             text = f"{gpu} cannot run flash_attention_2; set attn_implementation: sdpa"
         elif not installed:
-            text = "flash-attn is not installed: Axolotl will fetch a kernel from the Hub, or refuse to start"
+            text = "flash-attn is not installed, and Axolotl fetches a kernel that nothing pins; sdpa needs none"
         checks.append(Check("attention", installed and not old, text, fatal=old))
     return checks
 

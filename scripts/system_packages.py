@@ -1,24 +1,23 @@
 """Install what a command needs from the operating system, where it is missing and root asks.
 
-    python -m scripts.system_packages setup     the parts of Python that Debian packages apart
     python -m scripts.system_packages sandbox   what running commands needs
     python -m scripts.system_packages tests     what `make test` needs; `make demo` installs none of it
 
 The programs and their packages: eval/programs.py. An ordinary user, and a machine without apt, get one line that names
-them, and exit code 2. Nothing outside the standard library is imported: this runs before there is a .venv.
+them, and exit code 2. Nothing outside the standard library is imported: this runs before there is a .venv, and with
+whatever Python there is.
 """
 
+from __future__ import annotations
+
 import argparse
-import importlib.util
 import os
 import shutil
 import subprocess
-import sys
 
 from eval.errors import UserError, run_command
 from eval.programs import CHROMIUM, how_to_install, missing, sandbox_need
 
-PYTHONS = ((3, 11), (3, 13))  # oldest and newest for which the pinned packages can be installed without a compiler
 APT = ("apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=300")
 NO_BROWSER = (
     "no Chromium that runs, and apt has none here (Ubuntu's is a snap): install Google Chrome "
@@ -28,21 +27,6 @@ NOT_ROOT = (
     "`make test` needs root: its tests become other users and close sandboxes as root does. Run it with sudo or in a "
     "container; single tests run with .venv/bin/python -m pytest FILE"
 )
-
-
-def missing_python() -> list[str]:
-    """The package that `python -m venv` needs and Debian's Python comes without."""
-    here = all(importlib.util.find_spec(name) for name in ("venv", "ensurepip"))
-    return [] if here else [f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"]
-
-
-def require_python(version: tuple[int, int] = sys.version_info[:2]) -> None:
-    """UserError when this is not the Python whose packages are pinned."""
-    oldest, newest, here = (".".join(map(str, pair)) for pair in (*PYTHONS, version))
-    if not PYTHONS[0] <= version <= PYTHONS[1]:
-        raise UserError(
-            f"Python {oldest} to {newest} is needed, and this is {here}: name another with PYTHON=python{oldest}"
-        )
 
 
 def install(packages: list[str]) -> None:
@@ -74,10 +58,6 @@ def apt(*arguments: str) -> str:
 
 def prepare(need: str) -> None:
     """Have everything for a need of the command line. UserError with one line that says what is missing."""
-    if need == "setup":
-        require_python()
-        install(missing_python())
-        return
     if need == "tests" and os.geteuid() != 0:
         raise UserError(NOT_ROOT)
     need = sandbox_need() if need == "sandbox" else need
@@ -92,7 +72,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m scripts.system_packages", description=(__doc__ or "").split("\n")[0]
     )
-    parser.add_argument("need", choices=("setup", "sandbox", "tests"))
+    parser.add_argument("need", choices=("sandbox", "tests"))
     prepare(parser.parse_args(argv).need)
 
 

@@ -60,6 +60,7 @@ USES = {
     "A": [("compare", "{}")],
     "B": [("compare", "{}")],
     "CMD": [("check", "{}")],
+    "FORCE": [("sandbox-root", "")],
     "MUTANTS": [("check-golds", "")],
     "NL2BASH": [(goal, "--nl2bash={}") for goal in ("bench-judge", "bench-risk", "fuzz-risk")],
     "LIST": [("bench-collateral", "")],

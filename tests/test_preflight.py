@@ -1,10 +1,12 @@
 """A machine that cannot train the recipe is refused, with the reason, before anything is loaded."""
 
+import os
 from pathlib import Path
 
 import pytest
 import torch
 
+from eval.harness import which_device
 from scripts import preflight as pre
 from scripts.lint_recipe import load_recipe, resolve_recipe
 
@@ -59,6 +61,58 @@ def test_a_gpu_without_bf16_is_refused() -> None:
     ]
     assert "capability 7.5" in checks[0].message
     assert pre.check_formats(recipe, "A100", (8, 0))[0].ok
+
+
+def test_the_driver_its_cuda_and_torchs_are_printed_and_must_go_together() -> None:
+    (good,) = pre.check_driver("580.95.05", {"driver": "13.0", "torch": "13.0"})
+    assert good.ok and good.message == "driver 580.95.05, which knows CUDA 13.0; torch is built for CUDA 13.0"
+    (minor,) = pre.check_driver("570.124.06", {"driver": "12.8", "torch": "12.9"})
+    assert minor.ok
+    (old,) = pre.check_driver("570.124.06", {"driver": "12.8", "torch": "13.0"})
+    assert not old.ok and old.fatal and "needs driver 580 or newer" in old.message and "make setup" in old.message
+    (without,) = pre.check_driver("570.124.06", {"driver": "12.8", "torch": None})
+    assert not without.ok and "built for CPUs" in without.message
+    assert pre.check_driver(None, {"driver": None, "torch": None}) == []
+
+
+class Card:
+    """A GPU as torch describes it."""
+
+    name, total_memory, major, minor = "RTX 4090", 24 * 2**30, 8, 9
+
+
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pod with two cards, a driver that fits, and a quota of 4 cores."""
+    ones = torch.ones
+    for name, value in {
+        "is_available": True,
+        "device_count": 2,
+        "mem_get_info": (23 * 2**30, 24 * 2**30),
+        "get_device_properties": Card,
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, lambda *_, value=value: value)
+    monkeypatch.setattr(torch, "ones", lambda *size, device: ones(*size))
+    monkeypatch.setattr(pre, "nvidia_driver", lambda: "570.124.06")
+    monkeypatch.setattr(pre, "cuda", lambda: {"driver": "12.8", "torch": "12.8"})
+    monkeypatch.setattr(pre, "cores", lambda: 4)
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_of_two_gpus_one_is_used_and_that_is_said() -> None:
+    checks = checks_of("qwen2.5-coder-7b-qlora-24gb")
+    assert checks["driver"].ok and checks["bf16"].ok
+    assert "RTX 4090, 24 GB, sm_89, 23 GB free; 4 of the host's 64 cores" in checks["device"].message
+    assert "2 GPUs are visible, and one is used" in checks["one GPU"].message
+    assert which_device() == "cuda:0"
+
+
+@pytest.mark.parametrize(
+    ("visible", "used"), [(None, "0"), ("0", "0"), ("2,3", "2"), ("GPU-5f1a, GPU-77", "GPU-5f1a"), ("", "")]
+)
+def test_training_sees_the_first_of_the_visible_gpus(visible: str | None, used: str) -> None:
+    assert pre.first_gpu({} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}) == used
 
 
 def test_a_missing_local_model_says_how_to_make_it() -> None:

@@ -25,13 +25,17 @@ from typing import NoReturn
 
 from eval.sandbox import confine, seccomp, trees
 from eval.sandbox.execution import Limits, SandboxError
-from eval.sandbox.root import FOLDER, Root, environment, visible
+from eval.sandbox.root import Root, environment, visible
 from eval.sandbox.stored import Fixture
 from eval.sandbox.supervise import Outcome, supervise
 
 LACKS = ("/proc", "/sys", "process substitution", "network")
 UNSEEN_BYTES = 4 << 30  # a file that was removed while open is seen in the disk's free space alone
 DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9)}
+DEVICES_NEED = (
+    "the pod backend needs the capability MKNOD, which Docker gives by default, and a disk that is not mounted nodev: "
+    "name a folder of one as SANDBOX_FOLDER and run `make sandbox-root` again"
+)
 
 
 class Pod:
@@ -48,14 +52,11 @@ class Pod:
         if self._landlock == 0:
             raise SandboxError("the kernel has no Landlock: judge elsewhere, from generations.jsonl")
         self._filter = seccomp.filter_program(frozenset())
-        folder = FOLDER.resolve() / "workers" / str(uid)
+        folder = root.top.parent / "workers" / str(uid)  # beside the root: a hard link cannot leave its disk
         folder.parent.mkdir(mode=0o700, exist_ok=True)
         if folder.exists():  # of a worker that was killed; what a command left in it may be nested beyond recursion
             _remove(str(folder.parent), folder.name)
-        # Hard links cost no space. Nobody can write to the shared files: root owns them, no mode allows it.
-        done = subprocess.run(["cp", "-al", str(root.top), str(folder)], capture_output=True, text=True)
-        if done.returncode != 0:
-            raise SandboxError(f"the sandbox root could not be linked: {done.stderr.strip()[:200]}")
+        _copy_of_root(root.top, folder)
         self.tree = str(folder)
         self._devices(Path(folder))
         os.chmod(folder, 0o1777)
@@ -73,7 +74,11 @@ class Pod:
                 os.mknod(top / "dev" / name, stat.S_IFCHR | 0o666, os.makedev(major, minor))
                 os.chmod(top / "dev" / name, 0o666)
             except OSError as error:
-                raise SandboxError(f"/dev/{name} could not be made: {error}") from None
+                raise SandboxError(f"{top}/dev/{name} could not be made ({error.strerror}): {DEVICES_NEED}") from None
+            try:
+                os.close(os.open(top / "dev" / name, os.O_RDONLY))
+            except OSError as error:
+                raise SandboxError(f"{top}/dev/{name} does not work ({error.strerror}): {DEVICES_NEED}") from None
 
     def fresh(self, fixture: Fixture, tree: trees.Tree, limits: Limits) -> frozenset[str]:
         """The fixture laid out in the root. Returns the paths that belong to the root."""
@@ -150,7 +155,7 @@ class Pod:
             os.chmod(f"{self.tree}/{path}", (self.root.top / path).stat().st_mode & 0o7777)
         for path in self._replaced:
             _remove(self.tree, path)
-            subprocess.run(["cp", "-al", str(self.root.top / path), f"{self.tree}/{path}"], check=True)
+            _copy_of_root(self.root.top / path, Path(self.tree, path))
         replaced = tuple(self._replaced)
         self._folders = [path for path in self._folders if path in kept and path not in replaced]
         self.merged, self._replaced, self._laid_out = [], [], False
@@ -158,6 +163,22 @@ class Pod:
     def close(self) -> None:
         """Remove the hard links."""
         _remove(*os.path.split(self.tree))
+
+
+def _copy_of_root(source: Path, target: Path) -> None:
+    """The root or a part of it, by hard links, which cost no space; by copies where the disk has no links.
+
+    Nobody can write to the shared files: root owns them, no mode allows it. SandboxError when neither works.
+    """
+    said = ""
+    for how in ("-al", "-a"):
+        done = subprocess.run(["cp", how, str(source), str(target)], capture_output=True, text=True)
+        if done.returncode == 0:
+            return
+        said = done.stderr.strip().split("\n")[0][:200]
+        if os.path.lexists(target):
+            _remove(str(target.parent), target.name)
+    raise SandboxError(f"the sandbox root could be neither linked nor copied: {said}")
 
 
 def _remove(top: str, path: str) -> None:

@@ -1,6 +1,6 @@
 """The sandbox root: the tools and system files a command sees. `make sandbox-root` builds it from Debian packages.
 
-Where it was not built, the host's own /usr stands in, read-only and recorded as such: results then depend on the
+Where it could not be built, the host's own /usr stands in, read-only and recorded as such: results then depend on the
 host's tool versions and on its clock, and only the `namespaces` backend can run.
 """
 
@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eval.sandbox.execution import SandboxError
+from eval.sandbox.local_disk import why_not_local
 from eval.sandbox.stored import Fixture
 from eval.sandbox.trees import Tree
 
 FOLDER = Path(".cache/sandbox-root")
+LOCAL = Path("/var/tmp")  # where it goes when the repository is on a network volume; outlives a restart of the machine
 RECIPE = [Path("eval/fixtures/packages.txt"), Path("eval/fixtures/fixed_clock.c"), Path("eval/fixtures/root_setup.sh")]
 SEARCH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 
@@ -33,8 +35,26 @@ def recipe_digest() -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in RECIPE)).hexdigest()
 
 
-def find_root(folder: Path = FOLDER) -> Root:
-    """The built root. SandboxError when there is none, or one built from another recipe."""
+def root_folder() -> Path:
+    """Where the root is built, and the workers' copies of it: FOLDER, or a local disk where that is none.
+
+    The variable SANDBOX_FOLDER names another place. SandboxError when somebody else owns the one on the local disk.
+    """
+    if named := os.environ.get("SANDBOX_FOLDER"):
+        return Path(named)
+    devices = os.geteuid() == 0  # an ordinary user's workers run in namespaces, which bring their own
+    local = LOCAL / f"securecli-tuner-{os.geteuid()}-{recipe_digest()[:12]}"
+    if not why_not_local(FOLDER, devices) or why_not_local(local, devices):
+        return FOLDER
+    if local.is_symlink() or (local.exists() and local.stat().st_uid != os.geteuid()):
+        raise SandboxError(f"{local} belongs to somebody else: remove it, or name another folder as SANDBOX_FOLDER")
+    return local
+
+
+def find_root(folder: Path | None = None) -> Root:
+    """The built root, by default the one in `root_folder()`. SandboxError when there is none, or one built from another
+    recipe."""
+    folder = folder or root_folder()
     if not (folder / "root.json").exists():
         raise SandboxError(f"no sandbox root in {folder}: run `make sandbox-root`")
     about = json.loads((folder / "root.json").read_text(encoding="utf-8"))
