@@ -1,7 +1,18 @@
-"""Run folders under results/: find one, read and update its run.json, and make a new one."""
+"""Run folders under results/: find one, read and update its run.json, make a new one, and keep others out of it.
+
+    with locked(folder):
+        ...                 nobody else who asks may write there; UserError at once when somebody does
+
+The lock is the kernel's (flock on the folder itself): no file is left behind, and a process that is killed lets go.
+"""
 
 import datetime
 import difflib
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +51,16 @@ def resolve_run(name: str | None, results: Path = RESULTS) -> Path:
 
 def new_run(label: str, git: dict[str, Any], fields: dict[str, Any], results: Path = RESULTS) -> Path:
     """Make results/<label>-<UTC time>-<git7>/ with its run.json; returns the folder."""
-    now = datetime.datetime.now(datetime.UTC)
-    name = f"{label}-{now:%Y%m%dT%H%M%SZ}-{(git['commit'] or 'nogit')[:7]}"
-    folder = results / name
-    folder.mkdir(parents=True)
+    while True:
+        now = datetime.datetime.now(datetime.UTC)
+        name = f"{label}-{now:%Y%m%dT%H%M%SZ}-{(git['commit'] or 'nogit')[:7]}"
+        folder = results / name
+        results.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir()
+            break
+        except FileExistsError:  # somebody began a run of this name within the same second
+            time.sleep(0.2)
     created = now.isoformat(timespec="microseconds")
     write_json(folder / "run.json", {"schema_version": 1, "run": name, "created": created, "git": git, **fields})
     return folder
@@ -80,3 +97,34 @@ def update_run(folder: Path, **fields: Any) -> None:
     state = read_run(folder)
     stages = {**state["stages"], **fields.pop("stages", {})}
     write_json(folder / "run.json", {**state, **fields, "stages": stages})
+
+
+_held: dict[Path, int] = {}  # folders that this process has locked -> file descriptor
+
+
+@contextmanager
+def locked(folder: Path, wait: bool = False) -> Iterator[int]:
+    """Hold a folder for writing; inside the block the same process may ask again. Yields the lock's descriptor.
+
+    UserError when another process holds it, or with `wait` as soon as it lets go. A file system that knows no locks
+    locks nothing.
+    """
+    place = folder.resolve()
+    if place in _held:
+        yield _held[place]
+        return
+    descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise UserError(
+                f"{folder.name} is in use by another command (training, evaluation or review): wait until it has ended"
+            ) from None
+        except OSError:
+            print(f"warning: {folder} is on a file system without locks: run one command at a time", flush=True)
+        _held[place] = descriptor
+        yield descriptor
+    finally:
+        _held.pop(place, None)
+        os.close(descriptor)

@@ -2,14 +2,18 @@
 
     value = parse_yaml(text)      raises BrokenYaml: `line 3: lora_r is given twice`
 
-PyYAML keeps the last of two equal keys silently, and lets several Python errors through: of an impossible date, of a
-number of thousands of digits, of a tag that does not fit its value, of lists in lists in lists.
+PyYAML keeps the last of two equal keys silently, reads 010 as 8 and 1:30 as 90 (YAML 1.1), and lets several Python
+errors through: of an impossible date, of a number of thousands of digits, of a tag that does not fit its value, of
+lists in lists in lists.
 """
 
+import re
 from collections.abc import Hashable
 from typing import Any
 
 import yaml
+
+SURPRISING = re.compile(r"[-+]?(?:0[0-7_]+|[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?)")
 
 
 class BrokenYaml(ValueError):
@@ -39,6 +43,14 @@ class _StrictLoader(yaml.SafeLoader):
                     raise yaml.constructor.ConstructorError(None, None, message, key_node.start_mark)
                 seen.add(key_node.value)
         return super().construct_mapping(node, deep)
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        value = super().construct_scalar(node)
+        number = node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+        if number and isinstance(value, str) and SURPRISING.fullmatch(value):
+            message = f"{value[:100]} would be read as another number (octal, or minutes and seconds): write it out"
+            raise yaml.constructor.ConstructorError(None, None, message, node.start_mark)
+        return value
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:

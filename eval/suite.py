@@ -39,7 +39,7 @@ from eval.provenance import file_sha256, json_sha256
 from eval.records import BASELINE, CANDIDATE, Generation
 from eval.report.rendering import render_report
 from eval.results import EarlierCandidates, Metrics, PowerRow
-from eval.run_folder import RESULTS, resolve_run, update_run
+from eval.run_folder import RESULTS, locked, resolve_run, update_run
 from eval.sandbox import Sandbox, open_sandbox
 from eval.self_checks import self_checks
 from eval.sequential import orders_of
@@ -228,7 +228,8 @@ def evaluate_all(
         bench = Bench(suite_path, suite, sandbox, cache, strict)
         for candidate, baseline in pairs:
             try:
-                results.append(evaluate(bench, candidate, baseline))
+                with locked(candidate.run):
+                    results.append(evaluate(bench, candidate, baseline))
             except UserError as error:
                 if len(pairs) == 1:
                     raise

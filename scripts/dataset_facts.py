@@ -1,10 +1,11 @@
-"""What is known of the datasets a recipe names: data.json of a run.
+"""What is known of what a recipe reads besides its base: data.json of a run.
 
-    describe_data(recipe)   ->  [{path, sha256, rows, revision, source, licence}, ...], with `cleaning` where known
+    describe_data(recipe)   ->  [{path, role, sha256, rows, revision, source, licence}, ...], `cleaning` where known
 
-A file's licence, and what cleaning removed on the way to it, stand in MANIFEST.json beside it; a Hub dataset's licence
-in its card, at the commit that the recipe pins. One that cannot be found out is null: training goes on and says so,
-publishing refuses.
+Datasets for training and validation and a starting adapter, in this order, each with every file it is read from. A
+file's licence, and what cleaning removed on the way to it, stand in MANIFEST.json beside it; a Hub dataset's licence in
+its card, at the commit that the recipe pins. One that cannot be found out is null: training goes on and says so,
+publishing refuses. `rows` is what the files hold, and after training what of it the recipe took (`split`, `shards`).
 """
 
 from pathlib import Path
@@ -15,16 +16,20 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
 from eval.config import ROOT
+from eval.errors import UserError
 from eval.files import read_json
-from eval.provenance import file_sha256
+from eval.provenance import file_sha256, json_sha256
+from scripts.dataset_entries import START, TRAINING, BrokenRow, Entry, inputs, read_rows
+from scripts.leakage import compared_with, leaked, requests
 
 TIMEOUT_SECONDS = 20.0
-IDENTITY = ("path", "sha256", "rows", "revision")  # what a dataset is; the rest is said about it
+IDENTITY = ("path", "sha256", "revision")  # what an input is; the rest is said about it
 
 
 def describe_data(recipe: dict[str, Any], root: Path = ROOT) -> list[dict[str, Any]]:
-    """One row for each of the recipe's datasets, in their order."""
-    return [_describe(str(dataset["path"]), dataset.get("revision"), root) for dataset in recipe["datasets"]]
+    """One row for each of the recipe's inputs, in their order. UserError when one cannot be read."""
+    tests, asked = compared_with(root), requests(root)
+    return [_describe(entry, root) | _leakage(entry, root, tests, asked) for entry in inputs(recipe)]
 
 
 def same_data(one: list[dict[str, Any]], two: list[dict[str, Any]]) -> bool:
@@ -33,22 +38,55 @@ def same_data(one: list[dict[str, Any]], two: list[dict[str, Any]]) -> bool:
     return first == second
 
 
-def _describe(path: str, revision: str | None, root: Path) -> dict[str, Any]:
-    file = root / path
-    known = {"path": path, "sha256": None, "rows": None, "revision": revision}
-    if not file.is_file():
-        return {**known, "source": "hub", "licence": hub_licence(path, revision)}
-    beside = file.parent / "MANIFEST.json"
+def with_rows_taken(data: list[dict[str, Any]], counts: dict[str, Any]) -> list[dict[str, Any]]:
+    """data.json with the rows that Axolotl took of each training dataset, where it took each once."""
+    taken = counts.get("taken") or []
+    training = [row for row in data if row.get("role") == TRAINING]
+    if len(taken) == len(training):
+        for row, number in zip(training, taken, strict=True):
+            row["rows"] = number
+    return data
+
+
+def _describe(entry: Entry, root: Path) -> dict[str, Any]:
+    known = {"path": entry.path, "role": entry.role, "sha256": None, "rows": None, "revision": entry.revision}
+    files = entry.files(root)
+    if files is None:
+        return {**known, "source": "hub", "licence": hub_licence(entry.path, entry.revision)}
+    beside = files[0].parent / "MANIFEST.json"
     manifest = read_json(beside) if beside.is_file() else {}
+    digests = {_name(file, root): file_sha256(file) for file in files}
+    alone = files == [(root / entry.path).resolve()]
     row = {
         **known,
-        "sha256": file_sha256(file),
-        "rows": file.read_bytes().count(b"\n"),
-        "source": "local file",
+        "sha256": digests[_name(files[0], root)] if alone else json_sha256(digests),
+        "rows": None if entry.role == START else sum(_count(file, entry) for file in files),
+        "source": "local file" if alone else "local files",
         "licence": manifest.get("licence"),
     }
-    built: dict[str, Any] = next((entry for entry in manifest.get("files") or [] if entry.get("path") == file.name), {})
-    return row | ({"cleaning": built["cleaning"]} if built.get("cleaning") else {})
+    listed = [one for one in manifest.get("files") or [] if alone and one.get("path") == files[0].name]
+    built: dict[str, Any] = next(iter(listed), {})
+    more = {} if alone else {"files": digests}
+    return row | more | ({"cleaning": built["cleaning"]} if built.get("cleaning") else {})
+
+
+def _leakage(entry: Entry, root: Path, tests: dict[str, str], asked: dict[str, tuple[str, str]]) -> dict[str, Any]:
+    """How many rows ask what a test asks, and which tests they were compared with; nothing for what cannot be read."""
+    files = entry.files(root)
+    if files is None or entry.role == START:
+        return {}
+    return {"rows_in_tests": sum(1 for _ in leaked(entry, files, asked)), "compared_with": tests}
+
+
+def _name(file: Path, root: Path) -> str:
+    return str(file.relative_to(root.resolve())) if file.is_relative_to(root.resolve()) else str(file)
+
+
+def _count(file: Path, entry: Entry) -> int:
+    try:
+        return sum(1 for _ in read_rows(file, entry.given))
+    except BrokenRow as error:
+        raise UserError(f"{entry.where}: {file.name} {error}") from None
 
 
 def hub_licence(repo: str, revision: str | None) -> str | None:

@@ -11,7 +11,6 @@ modules. Those are refused here, and so is what a run would only find out on a r
 
 import argparse
 import difflib
-import math
 import re
 import sys
 from pathlib import Path
@@ -19,27 +18,18 @@ from typing import Any
 
 from eval.errors import CANNOT_EVALUATE, UserError, run_command
 from eval.strict_yaml import BrokenYaml, parse_yaml
+from scripts.dataset_entries import inputs
+from scripts.recipe_base import base_folder
 from scripts.recipe_data import FULL_COMMIT, dataset_problems
+from scripts.recipe_rules import rule_problems
 
 ROOT = Path(__file__).resolve().parents[1]
 GPUS = {"t4": 75, "a100": 80, "a5000": 86, "rtx3090": 86, "rtx4090": 89, "l4": 89, "h100": 90, "h200": 90}
 DEFAULT_CAPABILITY = 86
 
-NEVER = {
-    "hub_model_id": "a recipe never publishes; remove it and use `make publish` after the gates",
-    "push_dataset_to_hub": "a recipe never publishes; remove it",
-    "comet_api_key": "a recipe never holds a secret; remove it and set it in the environment",
-}
-POSITIVE = (
-    "learning_rate",
-    "lora_r",
-    "lora_alpha",
-    "micro_batch_size",
-    "gradient_accumulation_steps",
-    "num_epochs",
-    "sequence_len",
-)
-TARGETS = ("lora_target_modules", "lora_target_linear", "lora_target_parameters")
+# A run is named after its recipe, and its name becomes a folder, a word of a command, and a tag.
+NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?=[A-Za-z0-9_-]))*")
+LONGEST_NAME = 80
 
 
 def resolve_recipe(name: str, root: Path = ROOT) -> Path:
@@ -81,15 +71,25 @@ def lint_recipe(path: Path, gpu: str | None = None, root: Path = ROOT) -> list[s
         recipe = load_recipe(path)
     except UserError as error:
         return [str(error)]
-    from scripts.recipe_schema import schema_problems
+    from scripts.recipe_schema import asked_of_axolotl
 
     capability = compute_capability(gpu, recipe)
     data = dataset_problems(recipe, root)
-    problems = _own_problems(recipe, root) + _hardware_problems(recipe, capability) + data
+    problems = name_problems(path) + _own_problems(recipe, root) + _hardware_problems(recipe, capability) + data
     # Axolotl stops with a traceback on a shape it does not expect
     if not any("must be a" in line for line in data):
-        problems += schema_problems(recipe, capability)
-    return [f"{_shown(path)}: {line}" for line in problems]
+        problems += asked_of_axolotl(recipe, capability, root, wrong=bool(problems))
+    return [f"{_shown(path)}: {line}" for line in dict.fromkeys(problems)]
+
+
+def name_problems(path: Path) -> list[str]:
+    """What is wrong with a recipe's file name."""
+    if NAME.fullmatch(path.stem) and len(path.stem) <= LONGEST_NAME and not path.stem.endswith(".lock"):
+        return []
+    return [
+        f"{path.stem!r} cannot name a run: use at most {LONGEST_NAME} letters (a to z), digits, `-`, `_` and single "
+        "dots, a letter or digit first; rename the file"
+    ]
 
 
 def is_cpu_recipe(recipe: dict[str, Any]) -> bool:
@@ -124,13 +124,7 @@ def compute_capability(gpu: str | None, recipe: dict[str, Any]) -> int | None:
 
 def _own_problems(recipe: dict[str, Any], root: Path) -> list[str]:
     """What Axolotl lets pass and this project does not."""
-    problems = [f"{key}: {why}" for key, why in NEVER.items() if recipe.get(key)]
-    for key in POSITIVE:
-        number = _number(recipe.get(key))
-        if number is not None and not (math.isfinite(number) and number > 0):
-            problems.append(f"{key}: {recipe[key]} is not a positive number; set one above 0")
-    if recipe.get("adapter") in ("lora", "qlora") and not any(recipe.get(key) for key in TARGETS):
-        problems.append("lora_target_linear: the adapter has no target modules; set it to true")
+    problems = rule_problems(recipe)
     base, revision = recipe.get("base_model"), recipe.get("revision_of_model") or recipe.get("model_revision")
     if isinstance(base, str) and not is_local_model(base, root) and not FULL_COMMIT.fullmatch(str(revision)):
         problems.append(f"revision_of_model: Hub model {base} is not pinned; set the full 40-digit commit")
@@ -159,12 +153,12 @@ def _hardware_problems(recipe: dict[str, Any], capability: int | None) -> list[s
     return problems
 
 
-def _number(value: Any) -> float | None:
-    """YAML reads 1e-3 as a string, and Axolotl turns it into a number."""
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return None  # the schema says what is wrong with it
+def unasked(recipe: dict[str, Any], root: Path = ROOT) -> str:
+    """What could not be checked here, for the end of a line."""
+    far = [entry.path for entry in inputs(recipe) if entry.files(root) is None]
+    parts = [] if base_folder(recipe, root) else ["modules, layers and tokens: the base is not on this machine"]
+    parts += [f"rows of {', '.join(far)}: on the Hub"] if far else []
+    return f"; not checked: {'; '.join(parts)}" if parts else ""
 
 
 def _shown(path: Path) -> str:
@@ -195,8 +189,7 @@ def main(argv: list[str] | None = None) -> int:
         recipe = load_recipe(path)
         number = compute_capability(gpu, recipe)
         assumed = "cpu" if number is None else f"sm_{number}"
-        adapter = recipe.get("adapter") or "full fine-tune"
-        print(f"ok {path.stem} ({recipe['base_model']}, {adapter}, {assumed})", flush=True)
+        print(f"ok {path.stem} ({recipe['base_model']}, {recipe['adapter']}, {assumed}){unasked(recipe)}", flush=True)
     return CANNOT_EVALUATE if failed else 0
 
 

@@ -23,7 +23,7 @@ from eval.errors import Refused, UserError, run_command
 from eval.files import read_jsonl, write_json
 from eval.reading import unchanging
 from eval.records import Item
-from eval.run_folder import resolve_run
+from eval.run_folder import locked, resolve_run
 from scripts.publishing.card import Evidence
 from scripts.publishing.hub_upload import Prove, Remote, Target, check_remote, connect, holds, hub_errors, look, upload
 from scripts.publishing.load_back import Loaded, card_lines, load_back
@@ -136,7 +136,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     parse_target(arguments.repo, arguments.tag, "run", arguments.public)
     run = resolve_run(arguments.run)
-    with unchanging():  # nobody may write while it is read
+    with locked(run), unchanging():  # nobody may write while it is read
         return verify_and_publish(run, arguments)
 
 

@@ -1,6 +1,6 @@
 """What Axolotl's own schema says about a recipe, for a named GPU, on a machine without one.
 
-    schema_problems(recipe, 89)  ->  ["lora_rnak: unknown key, did you mean lora_r?", ...]
+    asked_of_axolotl(recipe, 89, root)  ->  ["lora_rnak: unknown key, did you mean lora_r?", ...]
 
 Axolotl drops a key it does not know without a word, at every depth: `lora_rnak: 32` trains with the default
 rank. So its pydantic classes, those of the recipe's plugins included, are walked for names before Axolotl
@@ -18,15 +18,21 @@ import os
 import types
 import warnings
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import AliasChoices, BaseModel, ValidationError
 
+from scripts.recipe_base import base_problems
+
 LORA_KERNELS = ("lora_mlp_kernel", "lora_qkv_kernel", "lora_o_kernel", "lora_embedding_kernel")
 
 
-def schema_problems(recipe: dict[str, Any], capability: int | None) -> list[str]:
-    """Unknown keys, then what Axolotl rejects; `capability` is 86 for sm_86, None for a CPU."""
+def asked_of_axolotl(recipe: dict[str, Any], capability: int | None, root: Path, wrong: bool) -> list[str]:
+    """Unknown keys, then what Axolotl rejects; `capability` is 86 for sm_86, None for a CPU.
+
+    Base and rows are tried (scripts/recipe_base.py) only when nothing else is wrong, here or before (`wrong`).
+    """
     with _quiet_and_offline():
         import torch
         from axolotl.utils.config import validate_config
@@ -51,6 +57,8 @@ def schema_problems(recipe: dict[str, Any], capability: int | None) -> list[str]
             return [*problems, f"recipe: Axolotl refuses it: {_one_line(error)}"]
         finally:
             torch.cuda.is_available = cuda_available
+        if not problems and not wrong:
+            problems += base_problems(recipe, resolved, root)
     if capability is None:
         problems += [
             f"{key}: the LoRA kernels turn themselves on and need CUDA; set all four lora_*_kernel to false"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from eval.config import load_suite
 from eval.errors import CANNOT_EVALUATE, Refused, UserError, run_command
-from eval.run_folder import read_run, resolve_run, update_run
+from eval.run_folder import locked, read_run, resolve_run, update_run
 from scripts.tracking.finished_run import read_finished_run
 from scripts.tracking.sync import sync
 from scripts.tracking.trackers import FOLDER, TRACKERS, log_to
@@ -33,7 +33,8 @@ def track(run: Path, names: list[str], root: Path = FOLDER) -> dict[str, str]:
 
 
 def record(run: Path, outcomes: dict[str, str]) -> None:
-    update_run(run, tracking={**read_run(run).get("tracking", {}), **outcomes})
+    with locked(run):
+        update_run(run, tracking={**read_run(run).get("tracking", {}), **outcomes})
 
 
 def wanted(run: Path, to: str | None) -> list[str]:

@@ -5,7 +5,8 @@
 The recipe is trained as it is, byte for byte; only where files go is decided here (checkpoints into the
 run, prepared data into a folder named by the data's digest, since Axolotl's own cache ignores content).
 An interrupted run of the same recipe on the same data is continued from its last whole checkpoint. A run
-is complete when the trainer did every planned step, and at no other time: an exit code of 0 is no proof.
+is complete when the worker's mark says how training ended and which checkpoint is the result: an exit code
+of 0 is no proof. Nobody else may write into a run while it is trained.
 """
 
 import argparse
@@ -16,21 +17,25 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from eval.environment import capture_environment, git_state
-from eval.errors import UserError, run_command
+from eval.errors import Refused, UserError, run_command
 from eval.files import read_json, write_json
 from eval.memory import says_out_of_memory, smaller_step
 from eval.provenance import file_sha256, json_sha256, write_manifest
 from eval.quota import cores
-from eval.run_folder import RESULTS, list_runs, new_run, read_run, update_run
-from scripts.dataset_facts import describe_data, same_data
+from eval.run_folder import RESULTS, list_runs, locked, new_run, read_run, update_run
+from scripts.dataset_entries import inputs
+from scripts.dataset_facts import describe_data, same_data, with_rows_taken
 from scripts.lint_recipe import is_cpu_recipe, lint_recipe, load_recipe, resolve_recipe
 from scripts.preflight import first_gpu, preflight
-from scripts.secret_patterns import redact_file, refuse_secrets
+from scripts.publishing.safetensors_file import check_weights
+from scripts.secret_patterns import find_secrets, redact_file, refuse_secrets
 from scripts.system_metrics import Sampler, read_samples, summarise
+from scripts.training_end import Mark, checkpoints, how_it_ended, remove_torn_checkpoints, trainer_state
 
 ROOT = Path(__file__).resolve().parent.parent
 ADAPTER_FILES = (
@@ -60,22 +65,26 @@ def train(recipe_path: Path, results: Path = RESULTS) -> Path:
         raise UserError(f"this machine is not fit for {recipe_path.name}: {'; '.join(failures)}")
 
     data = describe_data(recipe)
-    run = next((run for run in matching_runs(recipe_path, data, results) if not is_trained(run)), None)
-    if run is None:
-        run = start_run(recipe_path, recipe, data, results)
-        print(f"train: new run {run.name}", flush=True)
-    else:
-        print(f"train: continuing {run.name}", flush=True)
-    if finished_checkpoint(run) is None:
-        launch_worker(run, recipe)
-    complete(run, recipe)
+    results.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        with locked(results, wait=True):  # two that start together do not both find nothing, or the same
+            run = next((run for run in matching_runs(recipe_path, data, results) if not has_ended(run)), None)
+            begun = "continuing" if run else "new run"
+            run = run or start_run(recipe_path, recipe, data, results)
+            lock = held.enter_context(locked(run))
+        print(f"train: {begun} {run.name}", flush=True)
+        if how_it_ended(run, recipe) is None:
+            launch_worker(run, recipe, lock)
+        complete(run, recipe)
     return run
 
 
 def refuse_credentials(recipe_path: Path, recipe: dict[str, Any]) -> None:
-    """Refused when the recipe or a local dataset holds one: a run keeps the first, a model learns the second."""
-    data = [ROOT / dataset["path"] for dataset in recipe.get("datasets") or []]
-    refuse_secrets([recipe_path, *(path for path in data if path.is_file())], ROOT, then="train again")
+    """Refused when the recipe, its name or a local input holds one: a run keeps the first, a model learns the last."""
+    if found := find_secrets("the recipe's file name", recipe_path.stem):
+        raise Refused(f"{found[0]}: rename it, revoke it, and train again")
+    files = [file for entry in inputs(recipe) for file in entry.files(ROOT) or []]
+    refuse_secrets([recipe_path, *files], ROOT, then="train again")
 
 
 def start_run(recipe_path: Path, recipe: dict[str, Any], data: list[dict[str, Any]], results: Path = RESULTS) -> Path:
@@ -114,8 +123,17 @@ def is_trained(run: Path) -> bool:
     return bool(read_json(run / "train.json").get("completed"))
 
 
-def launch_worker(run: Path, recipe: dict[str, Any]) -> None:
-    """Run Axolotl in a child process; SIGTERM and Ctrl-C reach it and make it save a checkpoint first."""
+def has_ended(run: Path) -> bool:
+    """Whether there is nothing to continue: trained, or ended without a result that another try would change."""
+    return is_trained(run) or bool(read_json(run / "train.json").get("ended"))
+
+
+def launch_worker(run: Path, recipe: dict[str, Any], lock: int | None = None) -> None:
+    """Run Axolotl in a child process; SIGTERM and Ctrl-C reach it and make it save a checkpoint first.
+
+    `lock` is the descriptor of the run's lock: the child holds it too, so that a worker whose command was killed keeps
+    others out until it has saved and gone.
+    """
     remove_torn_checkpoints(run)
     (run / "training").mkdir(exist_ok=True)
     environment = {**os.environ, "AXOLOTL_DO_NOT_TRACK": "1", "TOKENIZERS_PARALLELISM": "false"}
@@ -141,9 +159,16 @@ def launch_worker(run: Path, recipe: dict[str, Any]) -> None:
         cwd=ROOT,
         env=environment,
         start_new_session=True,
+        pass_fds=[] if lock is None else [lock],
     )
+    signals: list[int] = []
+
+    def stop(number: int, _: Any) -> None:
+        signals.append(number)
+        worker.terminate()
+
     for signal_number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signal_number, lambda *_: worker.terminate())
+        signal.signal(signal_number, stop)
     with Sampler(worker.pid, run / "training" / "system.jsonl"):
         code = worker.wait()
     redact_file(run / "train.log")
@@ -152,6 +177,9 @@ def launch_worker(run: Path, recipe: dict[str, Any]) -> None:
     if code == INTERRUPTED:
         update_run(run, stages={"train": "interrupted"})
         raise UserError(f"interrupted, checkpoint saved: run the same command again to continue {run.name}")
+    if signals and code == -signal.SIGTERM:
+        update_run(run, stages={"train": "interrupted"})
+        raise UserError(f"interrupted before the first step: run the same command again to begin {run.name} anew")
     if code != 0:
         update_run(run, stages={"train": "failed"})
         said = last_error(run / "train.log")
@@ -167,75 +195,79 @@ def last_error(log: Path) -> str:
     return errors[-1][:300] if errors else "no error was logged (killed, perhaps for want of memory?)"
 
 
-def trainer_state(checkpoint: Path) -> dict[str, Any] | None:
-    """trainer_state.json of a checkpoint, which the trainer writes last; None when it is not whole."""
-    try:
-        state = json.loads((checkpoint / "trainer_state.json").read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
-        return None
-    return state if isinstance(state, dict) else None
-
-
-def checkpoints(run: Path) -> list[Path]:
-    """Checkpoint folders of a run, oldest first."""
-    return sorted((run / "training").glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
-
-
-def remove_torn_checkpoints(run: Path) -> None:
-    """A kill may leave a half-written checkpoint, which the trainer would load and crash on."""
-    for checkpoint in checkpoints(run):
-        if trainer_state(checkpoint) is None:
-            shutil.rmtree(checkpoint)
-
-
-def finished_checkpoint(run: Path) -> Path | None:
-    """The checkpoint after the last planned step, if training got there."""
-    for checkpoint in reversed(checkpoints(run)):
-        state = trainer_state(checkpoint)
-        if state and state["global_step"] >= state["max_steps"] > 0:
-            return checkpoint
-    return None
-
-
 def complete(run: Path, recipe: dict[str, Any]) -> None:
-    """Promote the last checkpoint to adapter/, write its digests and the completion mark; safe to repeat."""
-    checkpoint = finished_checkpoint(run)
-    if checkpoint is None:
+    """Promote the result to adapter/, write its digests and the completion mark; safe to repeat.
+
+    Nothing that was trained is deleted before its weights stand in adapter/. UserError when there is no result.
+    """
+    mark = how_it_ended(run, recipe)
+    if mark is None:
         update_run(run, stages={"train": "failed"})
-        raise UserError(f"{run.name}: not all planned steps ran; run the same command again to continue")
+        raise UserError(
+            f"{run.name}: training stopped before its planned steps and did not say why: see {run.name}/train.log, "
+            "then run the same command again to continue"
+        )
+    checkpoint = run / "training" / (mark.result or "")
+    if problem := mark.why if mark.result is None else weights_problem(checkpoint):
+        update_run(run, stages={"train": "failed"})
+        write_json(run / "train.json", {"completed": False, "ended": problem})
+        raise UserError(
+            f"{run.name}: training ended without a usable adapter at step {mark.step} of {mark.planned_steps} "
+            f"({problem}): change the recipe; what was trained is in {run.name}/training"
+        )
     partial = run / "adapter.partial"
-    for folder in (partial, run / "adapter"):
-        shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     for name in ADAPTER_FILES:
         if (checkpoint / name).is_file():
             shutil.copyfile(checkpoint / name, partial / name)
+    shutil.rmtree(run / "adapter", ignore_errors=True)
     write_manifest(partial, run / "adapter.sha256")
     partial.rename(run / "adapter")
+    write_json(run / "data.json", with_rows_taken(read_json(run / "data.json"), mark.rows))
     update_run(run, stages={"train": "completed"})
-    write_json(run / "train.json", summary(run, checkpoint, recipe))  # last: it is the completion mark
+    write_json(run / "train.json", summary(run, mark, recipe))  # last: it is the completion mark
     shutil.rmtree(run / "training")
 
 
-def summary(run: Path, checkpoint: Path, recipe: dict[str, Any]) -> dict[str, Any]:
-    """train.json: what ran, how long, the loss curve as [step, loss] pairs, and what the machine did."""
-    state = trainer_state(checkpoint) or {}
-    sessions = [json.loads(line) for line in (run / "training" / "sessions.jsonl").read_text().splitlines()]
+def weights_problem(checkpoint: Path) -> str | None:
+    """What is wrong with the adapter in a checkpoint: missing, no safetensors, or numbers that are none."""
+    for name in ADAPTER_FILES[:2]:
+        if not (checkpoint / name).is_file():
+            return f"{checkpoint.name} holds no {name}"
+    try:
+        check_weights(checkpoint / ADAPTER_FILES[0])
+    except Refused as error:
+        return f"{error}; lower learning_rate".removeprefix(f"{checkpoint}/")
+    return None
+
+
+def summary(run: Path, mark: Mark, recipe: dict[str, Any]) -> dict[str, Any]:
+    """train.json: what ran, how it ended, the loss curve as [step, loss] pairs, and what the machine did."""
+    last = checkpoints(run)[-1]
+    state = trainer_state(last) or {}
+    log = run / "training" / "sessions.jsonl"
+    sessions = [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
     seconds = sum(
         max(row["seconds"] for row in sessions if row["session"] == session)
         for session in {row["session"] for row in sessions}
     )
-    steps = [row for row in state["log_history"] if "loss" in row]
+    steps = [row for row in state.get("log_history", []) if "loss" in row]
     curve = [[row["step"], row["loss"]] for row in steps]
     return {
         "completed": True,
-        "steps": state["global_step"],
-        "planned_steps": state["max_steps"],
+        "ended": mark.why,
+        "steps": mark.step,
+        "planned_steps": mark.planned_steps,
+        "result_step": int(str(mark.result).split("-")[1]),
+        "best": mark.best,
         "epochs": recipe.get("num_epochs"),
-        "examples": sum(entry["rows"] or 0 for entry in read_json(run / "data.json")),
+        "examples": mark.rows.get("trained"),
+        "validation_examples": mark.rows.get("validated"),
+        "dropped": mark.rows.get("dropped") or {},
         "seconds": round(seconds, 1),
         "sessions": len({row["session"] for row in sessions}),
-        "peak_memory_gb": max(row["peak_memory_gb"] for row in sessions),
+        "peak_memory_gb": max((row["peak_memory_gb"] for row in sessions), default=None),
         "final_loss": curve[-1][1] if curve else None,
         "curve": curve,
         "series": {name: series(steps, name) for name in SERIES},

@@ -4,23 +4,29 @@
 
 Everything Axolotl prints goes to RUN_FOLDER/train.log; progress lines go to the terminal. It seeds before
 the model loads, because Axolotl's `seed` leaves the LoRA initialisation to chance, and it answers SIGTERM
-and Ctrl-C by saving a checkpoint at the end of the step. Exit codes: 0 ended, 130 interrupted.
+and Ctrl-C by saving a checkpoint at the end of the step. How training ended is in RUN_FOLDER/training/ended.json.
+Exit codes: 0 ended, 130 interrupted.
 """
 
+import ctypes
 import json
 import os
-import resource
 import signal
 import sys
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from scripts.prepared_rows import RowCount
+from scripts.training_end import checkpoints
+from scripts.training_watch import Watch
+
 INTERRUPTED = 130
+PR_SET_PDEATHSIG = 1
 
 
 def main(run: Path, prepared: Path) -> int:
+    end_with_parent()
     terminal = os.fdopen(os.dup(1), "w")
     log = os.open(run / "train.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, 1)
@@ -36,48 +42,18 @@ def main(run: Path, prepared: Path) -> int:
 
     # On a CPU with bfloat16 units this computes matrix products of float32 in them, and changes nothing elsewhere.
     torch.set_float32_matmul_precision("medium")
-    stop_requested = False
-
-    def request_stop(*_: Any) -> None:
-        nonlocal stop_requested
-        stop_requested = True
-
-    started = time.monotonic()
     training = run / "training"
     training.mkdir(exist_ok=True)
-    session = time.time_ns()
+    watch = Watch(run, terminal, RowCount(prepared).watch())
+    watch.install()
 
-    class Progress(TrainerCallback):
-        """Prints and records each logged step, and ends training after a signal."""
-
-        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            # Axolotl has installed a SIGINT handler that exits 0 with a half-trained adapter.
-            signal.signal(signal.SIGTERM, request_stop)
-            signal.signal(signal.SIGINT, request_stop)
-
+    class Packing(TrainerCallback):
         def on_epoch_begin(self, args: Any, state: Any, control: Any, train_dataloader: Any = None, **_: Any) -> None:
             pack_for_epoch(train_dataloader, int(state.epoch or 0))
 
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            if stop_requested:
-                control.should_save = control.should_training_stop = True
+    transformers.trainer.DEFAULT_CALLBACKS.append(Packing)  # type: ignore[arg-type]
 
-        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-            if not logs or "loss" not in logs:
-                return
-            seconds = time.monotonic() - started
-            row = {"session": session, "step": state.global_step, "seconds": round(seconds, 1)}
-            with (training / "sessions.jsonl").open("a") as stream:
-                stream.write(json.dumps({**row, "peak_memory_gb": peak_memory_gb()}) + "\n")
-            print(
-                f"train: step {state.global_step}/{state.max_steps}, loss {float(logs['loss']):.3f}, {seconds:.0f} s",
-                file=terminal,
-                flush=True,
-            )
-
-    transformers.trainer.DEFAULT_CALLBACKS.append(Progress)  # type: ignore[arg-type]
-
-    last = sorted(training.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))[-1:]
+    last = checkpoints(run)[-1:]
     cfg = load_cfg(
         str(run / "recipe.yaml"),
         output_dir=str(training),
@@ -88,7 +64,12 @@ def main(run: Path, prepared: Path) -> int:
     write_resolved(run / "resolved.yaml", cfg)
     set_seed(cfg.seed)
     do_train(cfg, TrainerCliArgs())
-    return INTERRUPTED if stop_requested else 0
+    return INTERRUPTED if watch.stop_requested and not watch.ended else 0
+
+
+def end_with_parent() -> None:
+    """Ask the kernel for SIGTERM when the command that started this process dies: nobody else would stop it."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def pack_for_epoch(loader: Any, epoch: int) -> None:
@@ -122,15 +103,6 @@ def planned_batches(sampler: Any, set_stats: bool = False) -> list[list[list[int
         bins[place : place + 1] = [fullest[:half], fullest[half:]]
     sampler._batches = [bins[k : k + sampler.batch_size] for k in range(0, len(bins), sampler.batch_size)]
     return sampler._batches
-
-
-def peak_memory_gb() -> float:
-    """Peak of this process: GPU memory where there is one, else resident memory."""
-    import torch
-
-    if torch.cuda.is_available():
-        return round(torch.cuda.max_memory_allocated() / 2**30, 2)
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
 
 
 def write_resolved(path: Path, cfg: Any) -> None:

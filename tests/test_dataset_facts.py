@@ -48,6 +48,7 @@ def test_a_hub_dataset_has_the_licence_of_its_card(hub: Hub, tmp_path: Path, car
     [row] = describe_data({"datasets": [{"path": "org/rows", "revision": REVISION}]}, tmp_path)
     assert row == {
         "path": "org/rows", "sha256": None, "rows": None, "revision": REVISION, "source": "hub", "licence": licence,
+        "role": "training",
     }  # fmt: skip
 
 

@@ -14,15 +14,8 @@ import yaml
 from eval.errors import UserError
 from eval.provenance import verify_manifest
 from scripts.dataset_facts import describe_data
-from scripts.train import (
-    complete,
-    finished_checkpoint,
-    is_trained,
-    launch_worker,
-    matching_runs,
-    remove_torn_checkpoints,
-    start_run,
-)
+from scripts.train import complete, is_trained, launch_worker, matching_runs, start_run
+from scripts.training_end import how_it_ended, remove_torn_checkpoints
 from tests.patience import PATIENCE, wait_until
 
 pytestmark = pytest.mark.slow
@@ -106,7 +99,7 @@ def test_a_run_that_was_killed_and_terminated_ends_with_the_same_bytes(
     assert interrupt(run, SECOND, signal.SIGTERM, tmp_path / "second") == 2
     assert not is_trained(run)
     assert matching_runs(recipe_path, describe_data(recipe), tmp_path) == [run]
-    assert finished_checkpoint(run) is None
+    assert how_it_ended(run, recipe) is None
     launch_worker(run, recipe)
     complete(run, recipe)
     done = json.loads((run / "train.json").read_text())
@@ -123,7 +116,7 @@ def test_a_torn_checkpoint_is_removed_and_the_run_is_not_complete(recipe_path: P
         (folder / "trainer_state.json").write_text(text)
     remove_torn_checkpoints(run)
     assert whole.is_dir() and not torn.exists()
-    with pytest.raises(UserError, match="not all planned steps ran"):
+    with pytest.raises(UserError, match="did not say why"):
         complete(run, recipe)
     assert not is_trained(run)
 

@@ -41,7 +41,7 @@ from eval.report.sentences import (
 from eval.report.tables import category_tables, cost_tables, noise_rows, one_sided
 from eval.report.trends import Trend, trends_of
 from eval.results import Metrics, PowerRow
-from eval.run_folder import resolve_run
+from eval.run_folder import locked, resolve_run
 
 
 def render_report(run: Path) -> None:
@@ -165,6 +165,7 @@ def main() -> int:
     parser.add_argument("--run", help="run name or folder (default: the newest)")
     run = resolve_run(parser.parse_args().run)
     gc.disable()  # one pass over many small rows, then the end: collecting would take a quarter of the time
-    render_report(run)
+    with locked(run):
+        render_report(run)
     print(f"report: {run / 'report.html'} (and report.md, figures/)")
     return 0

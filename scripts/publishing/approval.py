@@ -25,6 +25,7 @@ from eval.files import first_problem, read_json, read_metrics, write_json
 from eval.provenance import file_sha256
 from eval.records import Record
 from eval.results import Verdict
+from eval.run_folder import locked
 from scripts.publishing.signing import git_setting, sign, verify
 from scripts.secret_patterns import find_secrets, redact
 
@@ -219,4 +220,5 @@ def earlier_reviews(folder: Path) -> list[dict[str, Any]]:
 
 
 def write_review(folder: Path, review: Review) -> None:
-    write_json(folder / REVIEW, review.model_dump())
+    with locked(folder):
+        write_json(folder / REVIEW, review.model_dump())

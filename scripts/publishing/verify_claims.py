@@ -13,8 +13,9 @@ from typing import Any
 from eval.config import ROOT, Suite
 from eval.errors import Refused, UserError
 from eval.files import read_json
-from eval.provenance import file_sha256
+from eval.provenance import file_sha256, json_sha256
 from eval.results import Metrics
+from scripts.dataset_entries import inputs
 from scripts.publishing.committed import committed_sha256
 
 RECORDED = ("git_training", "machine", "packages", "backend")  # parts of the provenance that the card prints
@@ -69,16 +70,31 @@ def installed(environment: dict[str, Any], claimed: dict[str, Any]) -> dict[str,
 
 
 def check_data(folder: Path, state: dict[str, Any], recipe: dict[str, Any], data: Any) -> None:
-    """Refused unless data.json lists every dataset of the recipe, each with bytes or a revision that still hold."""
+    """Refused unless data.json lists every input of the recipe, each with bytes or a revision that still hold."""
     if not isinstance(data, list) or not all(isinstance(row, dict) and row.get("path") for row in data):
         raise UserError(f"{folder / 'data.json'} is not a list of datasets: train again")
-    asked = [str(row.get("path")) for row in recipe.get("datasets") or [] if isinstance(row, dict)]
+    asked = [entry.path for entry in inputs(recipe)]
     if not asked or asked != [str(row["path"]) for row in data]:
-        raise Refused(f"{folder / 'data.json'} does not list the datasets of recipe.yaml: train again")
+        raise Refused(f"{folder / 'data.json'} does not list the inputs of recipe.yaml: train again")
     commit = str((state.get("git") or {}).get("commit"))
     for row in data:
         path, digest = ROOT / str(row["path"]), row.get("sha256")
+        if row.get("rows_in_tests"):
+            raise Refused(f"{folder / 'data.json'}: {row['path']} holds rows of a test: remove them and train again")
+        if isinstance(row.get("files"), dict):
+            check_files(folder, commit, row)
+            continue
         if digest is None and not (row.get("revision") and not path.exists()):
             raise Refused(f"{folder / 'data.json'}: {row['path']} has neither a digest nor a revision: train again")
         if digest and path.is_file() and file_sha256(path) != digest and committed_sha256(commit, path) != digest:
             raise Refused(f"{folder / 'data.json'}: {row['path']} has other bytes than those trained on: train again")
+
+
+def check_files(folder: Path, commit: str, row: dict[str, Any]) -> None:
+    """Refused unless an input of several files has the digest of their digests, and each the bytes trained on."""
+    if row.get("sha256") != json_sha256(row["files"]):
+        raise Refused(f"{folder / 'data.json'}: {row['path']} has another digest than its files: train again")
+    for name, digest in row["files"].items():
+        path = ROOT / str(name)
+        if path.is_file() and file_sha256(path) != digest and committed_sha256(commit, path) != digest:
+            raise Refused(f"{folder / 'data.json'}: {name} has other bytes than those trained on: train again")

@@ -33,7 +33,7 @@ def log(tracked: TrackedRun, folder: Path) -> None:
 def store_part(client: MlflowClient, experiment: str, tracked: TrackedRun, part: Part, parent: str | None) -> str:
     """Id of the MLflow run that holds this part, new or found."""
     content = tracked.content_sha256(part)
-    earlier = client.search_runs([experiment], f"tags.run = '{tracked.name}' and tags.job = '{part.job}'")
+    earlier = runs_of(client, experiment, tracked.name, part.job)
     for run in earlier:
         if run.info.status == "FINISHED" and run.data.tags.get("content_sha256") == content:
             return str(run.info.run_id)
@@ -59,3 +59,15 @@ def store_part(client: MlflowClient, experiment: str, tracked: TrackedRun, part:
         client.log_artifact(identity, path)
     client.set_terminated(identity, "FINISHED")
     return identity
+
+
+def runs_of(client: MlflowClient, experiment: str, name: str, job: str) -> list[Run]:
+    """What is stored of a part already. Names are compared here: a filter of MLflow cannot hold every quote."""
+    found: list[Run] = []
+    token = None
+    while True:
+        page = client.search_runs([experiment], f"tags.job = '{job}'", page_token=token)
+        found += [run for run in page if run.data.tags.get("run") == name]
+        token = page.token
+        if not token:
+            return found

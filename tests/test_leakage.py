@@ -1,0 +1,89 @@
+"""Training on the test is found where it enters: in the rows of a recipe, before anything is trained."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eval.config import ROOT
+from scripts.dataset_facts import describe_data
+from scripts.leakage import compared_with, leakage_problems, requests, test_files
+from scripts.lint_recipe import load_recipe
+from scripts.recipe_data import dataset_problems
+
+KNOWN = "data/nl2bash/test_known.jsonl"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A repository with the committed test sets."""
+    for path in test_files(ROOT):
+        copy = tmp_path / path.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+    return tmp_path
+
+
+def recipe(path: str = "mine.jsonl", key: str = "datasets") -> dict[str, Any]:
+    return {key: [{"path": path, "type": "chat_template"}]}
+
+
+def chat(request: str, answer: str = "true") -> str:
+    turns = [{"role": "user", "content": request}, {"role": "assistant", "content": answer}]
+    return json.dumps({"messages": turns}) + "\n"
+
+
+@pytest.mark.parametrize("path", [str(path.relative_to(ROOT)) for path in test_files(ROOT)])
+def test_a_copy_of_any_test_set_is_refused_with_its_row_and_the_test(root: Path, path: str) -> None:
+    rows = [json.loads(line) for line in (root / path).read_text().splitlines()][:3]
+    asked = [
+        row.get("question") or row.get("text") or next(t["content"] for t in row["messages"] if t["role"] == "user")
+        for row in rows
+    ]
+    (root / "mine.jsonl").write_text(chat("a request of my own") + "".join(chat(text) for text in asked))
+    for key in ("datasets", "test_datasets"):
+        [problem] = dataset_problems(recipe(key=key), root)
+        assert problem.startswith(f"{key}[0].path: mine.jsonl: line 2 asks what {path} asks ({rows[0]['id']})")
+        assert "2 more rows" in problem
+        assert describe_data(recipe(key=key), root)[0]["rows_in_tests"] == 3
+
+
+def test_the_test_file_itself_is_refused(root: Path) -> None:
+    [problem] = dataset_problems(recipe(KNOWN), root)
+    assert "line 1 asks what" in problem and "331 more rows" in problem
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        str.upper,
+        lambda text: f"  {text.replace(' ', '   ')}. ",
+        lambda text: f"### Request:\n{text}\n### Command:\n",
+        lambda text: f"{text}!",
+    ],
+)
+def test_case_spaces_and_marks_hide_nothing(root: Path, change: Any) -> None:
+    request = json.loads((root / KNOWN).read_text().splitlines()[0])["messages"][1]["content"]
+    (root / "mine.jsonl").write_text(chat(change(request)))
+    assert len(leakage_problems(recipe(), root)) == 1
+
+
+def test_an_answer_in_common_is_no_leak(root: Path) -> None:
+    answer = json.loads((root / KNOWN).read_text().splitlines()[0])["messages"][2]["content"]
+    (root / "mine.jsonl").write_text(chat("something that nobody asks", answer) + chat("ls", "ls -l"))
+    assert leakage_problems(recipe(), root) == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "train").glob("*.yaml")), ids=lambda path: path.stem)
+def test_no_committed_recipe_trains_on_a_test(path: Path) -> None:
+    assert leakage_problems(load_recipe(path), ROOT) == []
+    described = describe_data(load_recipe(path), ROOT)
+    assert [row["rows_in_tests"] for row in described] == [0, 0]
+    assert all(row["compared_with"] == compared_with(ROOT) for row in described)
+
+
+def test_every_test_set_has_requests(root: Path) -> None:
+    assert {file for file, _ in requests(root).values()} == set(compared_with(root))
+    assert len(compared_with(root)) == 7

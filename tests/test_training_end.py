@@ -1,0 +1,189 @@
+"""How trainings end: each finds its result, or says why there is none; rows are counted as they are trained on.
+
+One process imports Axolotl and is forked for each recipe (tests/forked_workers.py); the tests look at what is left.
+"""
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from eval.errors import UserError
+from eval.files import read_json, write_json
+from eval.provenance import file_sha256, verify_manifest
+from scripts.dataset_facts import describe_data
+from scripts.train import complete, has_ended, is_trained, start_run
+from scripts.training_end import ALL_STEPS, Mark, checkpoints, how_it_ended, trainer_state, write_mark
+from tests.patience import PATIENCE
+
+pytestmark = pytest.mark.slow
+DEMO = yaml.safe_load(Path("configs/train/smollm2-135m-cpu.yaml").read_text())
+COMMANDS = ["ls -lS", "du -sh .", "wc -l a.txt", "date", "whoami", "free -h", "ls -A", "sort b.txt", "uname -r"]
+COMMANDS += ["head c.log", "mkdir out", "pwd"]
+CHAT = {"type": "chat_template", "field_messages": "messages", "roles_to_train": ["assistant"], "train_on_eos": "turn"}
+STEPS = {"save_strategy": "steps", "save_steps": 1, "save_total_limit": 2, "logging_steps": 1, "micro_batch_size": 1}
+WATCHED = {**STEPS, "val_set_size": 0.25, "eval_steps": 1}
+# What each training is about; all learn from the same twelve rows.
+RECIPES: dict[str, dict[str, Any]] = {
+    # Steps this large make the model worse and worse, so that the best checkpoint is not the last.
+    "best": {**WATCHED, "max_steps": 4, "learning_rate": 0.5, "load_best_model_at_end": True},
+    "early": {**WATCHED, "max_steps": 8, "num_epochs": 2, "learning_rate": 0.5, "early_stopping_patience": 1},
+    "short": {**STEPS, "max_steps": 2, "logging_steps": 50, "save_steps": 100},
+    "epoch": {**STEPS, "max_steps": 2, "save_strategy": "epoch", "save_steps": None},
+    "watchdog": {**STEPS, "max_steps": 6, "loss_watchdog_threshold": 0.01, "loss_watchdog_patience": 1},
+    "diverged": {**STEPS, "max_steps": 3, "learning_rate": 1e38},
+    "rows": {**STEPS, "max_steps": 2, "val_set_size": 3, "dataset_exact_deduplication": True, "sequence_len": 128},
+}
+
+
+def row(request: str, command: str) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": request}, {"role": "assistant", "content": command}]}
+
+
+def datasets(folder: Path, name: str) -> list[dict[str, Any]]:
+    """Twelve rows; for `rows` also as half of a packed file, as a quarter of a list, with a double and a long one."""
+    rows = [row(f"please run {command} for me", command) for command in COMMANDS]
+    plain = folder / "plain.jsonl"
+    plain.write_text("".join(json.dumps(one) + "\n" for one in rows))
+    if name != "rows":
+        return [{**CHAT, "path": str(plain)}]
+    packed, pretty = folder / "packed.jsonl.gz", folder / "pretty.json"
+    packed.write_bytes(gzip.compress("".join(json.dumps(row(f"now {c}", c)) + "\n" for c in COMMANDS).encode()))
+    pretty.write_text(json.dumps([row(f"kindly {command}", command) for command in COMMANDS], indent=1))
+    odd = folder / "odd.jsonl"
+    long = row("count " * 300, "true")
+    odd.write_text("".join(json.dumps(one) + "\n" for one in (*rows, rows[0], long)))
+    return [
+        {**CHAT, "path": str(packed), "split": "train[:50%]"},
+        {**CHAT, "path": str(pretty), "shards": 4},
+        {**CHAT, "path": str(odd)},
+    ]
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Run folder by recipe, with what its worker left."""
+    folder = tmp_path_factory.mktemp("endings")
+    runs = {}
+    for name, changes in RECIPES.items():
+        recipe = DEMO | {
+            "base_model": str(tiny_model),
+            "datasets": datasets(folder, name),
+            "peft_layers_to_transform": [1],
+            "excess_length_strategy": "drop",
+            "gradient_accumulation_steps": 1,
+            "wandb_mode": "disabled",
+            "use_wandb": False,
+            **changes,
+        }
+        recipe = {key: value for key, value in recipe.items() if value is not None}
+        path = folder / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(recipe))
+        runs[name] = start_run(path, recipe, describe_data(recipe), folder / "results")
+    environment = os.environ | {"AXOLOTL_DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-m", "tests.forked_workers", *map(str, runs.values())]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE)
+    codes = [
+        line.split(" ")[0] for line in done.stdout.splitlines() if line.endswith(tuple(r.name for r in runs.values()))
+    ]
+    logs = "\n".join(f"{name}: {(run / 'train.log').read_text()[-1500:]}" for name, run in runs.items())
+    assert codes == ["0"] * len(runs), done.stdout + done.stderr[-2000:] + logs
+    return runs
+
+
+def recipe_of(run: Path) -> dict[str, Any]:
+    recipe: dict[str, Any] = yaml.safe_load((run / "recipe.yaml").read_text())
+    return recipe
+
+
+def finish(run: Path) -> dict[str, Any]:
+    complete(run, recipe_of(run))
+    done: dict[str, Any] = read_json(run / "train.json")
+    assert verify_manifest(run / "adapter", run / "adapter.sha256") == []
+    assert done["completed"] and not (run / "training").exists()
+    return done
+
+
+def losses(run: Path) -> dict[int, float]:
+    """Loss on the validation rows by step, of the checkpoints' own log."""
+    state = trainer_state(checkpoints(run)[-1]) or {}
+    return {one["step"]: one["eval_loss"] for one in state["log_history"] if one.get("eval_loss") and one["step"]}
+
+
+def test_the_best_checkpoint_is_the_result_where_the_recipe_asks_for_it(trained: dict[str, Path]) -> None:
+    run = trained["best"]
+    measured = losses(run)
+    best = min(measured, key=lambda step: measured[step])
+    assert best != max(measured), "a run whose last step is its best shows nothing"
+    weights = file_sha256(run / "training" / f"checkpoint-{best}" / "adapter_model.safetensors")
+    done = finish(run)
+    assert file_sha256(run / "adapter" / "adapter_model.safetensors") == weights
+    assert (done["steps"], done["result_step"], done["ended"]) == (4, best, ALL_STEPS)
+    assert done["best"]["value"] == pytest.approx(measured[best])
+
+
+def test_early_stopping_is_an_end_and_no_interruption(trained: dict[str, Path]) -> None:
+    done = finish(trained["early"])
+    assert done["ended"].startswith("early stopping: eval_loss got no better for 1")
+    assert done["result_step"] < done["steps"] < done["planned_steps"]
+
+
+@pytest.mark.parametrize("name", ["short", "epoch"])
+def test_a_training_ends_whatever_is_logged_or_saved_on_the_way(trained: dict[str, Path], name: str) -> None:
+    done = finish(trained[name])
+    assert (done["steps"], done["planned_steps"], done["result_step"]) == (2, 2, 2)
+    assert done["seconds"] > 0 and done["peak_memory_gb"] > 0 and done["sessions"] == 1
+    assert (done["final_loss"] is None) == (name == "short")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("watchdog", "loss_watchdog_threshold"), ("diverged", "NaN or infinity.*lower learning_rate")]
+)
+def test_what_has_no_usable_result_says_so_and_is_not_continued(trained: dict[str, Path], name: str, said: str) -> None:
+    run = trained[name]
+    with pytest.raises(UserError, match=said):
+        complete(run, recipe_of(run))
+    assert has_ended(run) and not is_trained(run) and not (run / "adapter").exists()
+    assert checkpoints(run), "what was trained stays"
+    assert read_json(run / "run.json")["stages"]["train"] == "failed"
+
+
+def test_rows_are_counted_as_trained_and_what_was_left_out_is_said(trained: dict[str, Path]) -> None:
+    run = trained["rows"]
+    assert [entry["rows"] for entry in read_json(run / "data.json")] == [12, 12, 14], "what the files hold"
+    done = finish(run)
+    assert [entry["rows"] for entry in read_json(run / "data.json")] == [6, 3, 14], "what the recipe takes of them"
+    left_out = {"longer than sequence_len, or under two tokens": 1, "duplicates": 1}
+    assert (done["examples"], done["validation_examples"], done["dropped"]) == (6 + 3 + 14 - 2 - 3, 3, left_out)
+
+
+def test_nothing_is_deleted_before_weights_stand_in_the_adapter(tmp_path: Path) -> None:
+    """As after a training of all weights: a checkpoint without an adapter in it."""
+    run = tmp_path / "run"
+    (run / "training" / "checkpoint-2").mkdir(parents=True)
+    (run / "training" / "checkpoint-2" / "model.safetensors").write_bytes(b"the only copy")
+    write_json(run / "run.json", {"run": "run", "created": "", "base_model": "b", "stages": {}})
+    write_json(run / "train.json", {"completed": False})
+    write_mark(run, Mark(ALL_STEPS, 2, 2, "checkpoint-2"))
+    with pytest.raises(UserError, match="checkpoint-2 holds no adapter_model"):
+        complete(run, {})
+    assert (run / "training" / "checkpoint-2" / "model.safetensors").read_bytes() == b"the only copy"
+
+
+@pytest.mark.parametrize("best", [True, False])
+def test_a_worker_killed_before_its_mark_has_ended_all_the_same(tmp_path: Path, best: bool) -> None:
+    for step in (2, 4):
+        folder = tmp_path / "training" / f"checkpoint-{step}"
+        folder.mkdir(parents=True)
+        state = {"global_step": step, "max_steps": 4, "best_model_checkpoint": "elsewhere/checkpoint-2"}
+        write_json(folder / "trainer_state.json", state)
+    mark = how_it_ended(tmp_path, {"load_best_model_at_end": best})
+    assert mark is not None and mark.result == ("checkpoint-2" if best else "checkpoint-4")
+    (tmp_path / "training" / "checkpoint-4" / "trainer_state.json").write_text('{"global_st')
+    assert how_it_ended(tmp_path, {}) is None
