@@ -17,6 +17,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from eval.config import ROOT
 from eval.files import read_json
 from eval.provenance import file_sha256
+from eval.reading import read_bytes
 
 TIMEOUT_SECONDS = 20.0
 IDENTITY = ("path", "sha256", "rows", "revision")  # what a dataset is; the rest is said about it
@@ -43,7 +44,7 @@ def _describe(path: str, revision: str | None, root: Path) -> dict[str, Any]:
     row = {
         **known,
         "sha256": file_sha256(file),
-        "rows": file.read_bytes().count(b"\n"),
+        "rows": read_bytes(file).count(b"\n"),
         "source": "local file",
         "licence": manifest.get("licence"),
     }

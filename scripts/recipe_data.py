@@ -11,6 +11,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from eval.reading import open_regular
+
 FILE_SUFFIXES = {".jsonl", ".json", ".csv", ".parquet", ".arrow", ".txt"}
 BUILDERS = {"json", "csv", "parquet", "arrow", "text"}
 FULL_COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -75,7 +77,7 @@ def _file_problems(name: str, entry: dict[str, Any], where: str, root: Path) -> 
 def _first_bad_row(file: Path, entry: dict[str, Any]) -> str | None:
     """What is wrong with the first bad line of a JSONL file, or None."""
     rows = 0
-    with file.open("rb") as lines:
+    with open_regular(file) as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue

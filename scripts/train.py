@@ -21,9 +21,10 @@ from typing import Any
 
 from eval.environment import capture_environment, git_state
 from eval.errors import UserError, run_command
-from eval.files import read_json, write_json
+from eval.files import write_json
 from eval.provenance import file_sha256, json_sha256, write_manifest
-from eval.run_folder import RESULTS, list_runs, new_run, read_run, update_run
+from eval.reading import read_bytes, read_text
+from eval.run_folder import RESULTS, list_runs, new_run, read_data, read_run, read_training, update_run
 from scripts.dataset_facts import describe_data, same_data
 from scripts.lint_recipe import is_cpu_recipe, lint_recipe, load_recipe, resolve_recipe
 from scripts.preflight import preflight
@@ -88,7 +89,7 @@ def start_run(recipe_path: Path, recipe: dict[str, Any], data: list[dict[str, An
         "stages": {"train": "running"},
     }
     run = new_run(recipe_path.stem, git_state(), fields, results)
-    (run / "recipe.yaml").write_bytes(recipe_path.read_bytes())
+    (run / "recipe.yaml").write_bytes(read_bytes(recipe_path))
     write_json(run / "data.json", data)
     write_json(run / "environment.json", capture_environment())
     write_json(run / "train.json", {"completed": False})
@@ -102,14 +103,14 @@ def matching_runs(recipe_path: Path, data: list[dict[str, Any]], results: Path =
         recipe, described, state = run / "recipe.yaml", run / "data.json", run / "train.json"
         if not (recipe.is_file() and described.is_file() and state.is_file()):
             return False
-        return recipe.read_bytes() == recipe_path.read_bytes() and same_data(read_json(described), data)
+        return read_bytes(recipe) == read_bytes(recipe_path) and same_data(read_data(run), data)
 
     return [run for run in list_runs(results) if matches(run)]
 
 
 def is_trained(run: Path) -> bool:
     """Whether every planned step ran and the adapter is in place."""
-    return bool(read_json(run / "train.json").get("completed"))
+    return bool(read_training(run)["completed"])
 
 
 def launch_worker(run: Path, recipe: dict[str, Any]) -> None:
@@ -126,7 +127,7 @@ def launch_worker(run: Path, recipe: dict[str, Any]) -> None:
         environment.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")  # fewer page faults: steps 5 to 9 % shorter
     if (ROOT / recipe["base_model"]).is_dir():
         environment["HF_HUB_OFFLINE"] = "1"
-    prepared = ROOT / "prepared" / json_sha256([read_json(run / "data.json"), file_sha256(run / "recipe.yaml")])[:16]
+    prepared = ROOT / "prepared" / json_sha256([read_data(run), file_sha256(run / "recipe.yaml")])[:16]
     # A session of its own: a signal to the whole group would kill Axolotl's data loaders before it can save.
     worker = subprocess.Popen(
         [sys.executable, "-m", "scripts.train_worker", str(run), str(prepared)],
@@ -159,7 +160,7 @@ def last_error(log: Path) -> str:
 def trainer_state(checkpoint: Path) -> dict[str, Any] | None:
     """trainer_state.json of a checkpoint, which the trainer writes last; None when it is not whole."""
     try:
-        state = json.loads((checkpoint / "trainer_state.json").read_text())
+        state = json.loads(read_text(checkpoint / "trainer_state.json"))
     except (FileNotFoundError, json.JSONDecodeError):
         return None
     return state if isinstance(state, dict) else None
@@ -209,7 +210,7 @@ def complete(run: Path, recipe: dict[str, Any]) -> None:
 def summary(run: Path, checkpoint: Path, recipe: dict[str, Any]) -> dict[str, Any]:
     """train.json: what ran, how long, the loss curve as [step, loss] pairs, and what the machine did."""
     state = trainer_state(checkpoint) or {}
-    sessions = [json.loads(line) for line in (run / "training" / "sessions.jsonl").read_text().splitlines()]
+    sessions = [json.loads(line) for line in read_text(run / "training" / "sessions.jsonl").splitlines()]
     seconds = sum(
         max(row["seconds"] for row in sessions if row["session"] == session)
         for session in {row["session"] for row in sessions}
@@ -221,7 +222,7 @@ def summary(run: Path, checkpoint: Path, recipe: dict[str, Any]) -> dict[str, An
         "steps": state["global_step"],
         "planned_steps": state["max_steps"],
         "epochs": recipe.get("num_epochs"),
-        "examples": sum(entry["rows"] or 0 for entry in read_json(run / "data.json")),
+        "examples": sum(entry["rows"] or 0 for entry in read_data(run)),
         "seconds": round(seconds, 1),
         "sessions": len({row["session"] for row in sessions}),
         "peak_memory_gb": max(row["peak_memory_gb"] for row in sessions),

@@ -12,7 +12,8 @@ import pytest
 EVAL = Path("eval")
 # Each module or package may import only from those before it; inside a package there are no cycles.
 ORDER = [
-    "errors", "programs", "reading", "records", "results", "files", "provenance", "noise", "gate_rules", "strict_yaml",
+    "error_log", "errors", "programs", "reading", "run_facts",
+    "records", "results", "files", "provenance", "noise", "gate_rules", "strict_yaml",
     "config", "clusters",
     "stats", "power", "power_table", "sequential", "comparisons", "gate_outcomes", "run_folder", "gates", "self_checks",
     "report", "environment", "partial_log", "candidate", "baselines", "risk", "sandbox", "canary", "tasks.nl2bash",
