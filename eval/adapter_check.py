@@ -10,6 +10,7 @@ from typing import Any
 
 from eval.errors import UserError
 from eval.files import read_json
+from eval.reading import read_text
 
 # Where a tokenizer came from and how a batch is laid out; neither changes the tokens of a prompt.
 NO_MATTER = {"is_local", "local_files_only", "name_or_path", "padding", "padding_side", "truncation", "truncation_side"}
@@ -48,7 +49,7 @@ def check_tokenizer(adapter: Path, base: Path) -> None:
 
 def content(path: Path) -> Any:
     """A text as it is; a JSON file without what does not matter."""
-    text = path.read_text(encoding="utf-8")
+    text = read_text(path)
     if path.suffix != ".json":
         return text
     value = json.loads(text)

@@ -13,6 +13,7 @@ Not protected against someone who can write to the folder: like a run folder, it
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,9 +22,11 @@ from pydantic import ValidationError
 
 from eval.config import ROOT, Suite
 from eval.environment import headline_versions
+from eval.errors import UserError
 from eval.files import write_text
 from eval.partial_log import PartialLog, Place
 from eval.provenance import file_sha256, json_sha256, text_sha256
+from eval.reading import read_text
 from eval.records import Generation
 
 if TYPE_CHECKING:
@@ -51,18 +54,19 @@ class AnswerCache:
         """The answers to a batch as those of `arm`; None when there is no entry. Raises DamagedEntry."""
         path = self.path(maker, batch)
         try:
-            head, _, body = path.read_text(encoding="utf-8").partition("\n")
+            head, _, body = read_text(path).partition("\n")
             if head != _head(body):
                 raise DamagedEntry(path.stem[:12])
             rows = [Generation.model_validate_json(line) for line in body.split("\n")[:-1]]
         except FileNotFoundError:
             return None
-        except (UnicodeDecodeError, ValidationError):
+        except (UserError, OSError, ValidationError):  # no text, no file, not readable: made again
             raise DamagedEntry(path.stem[:12]) from None
         asked = [(sample.task, sample.id, sample.prompt_sha256) for sample in batch]
         if [(row.task, row.sample, row.prompt_sha256) for row in rows] != asked:
             raise DamagedEntry(path.stem[:12])
-        path.touch()  # what was read lately is pruned last
+        with suppress(OSError):  # of a folder that is only read from
+            path.touch()  # what was read lately is pruned last
         return [row.model_copy(update={"arm": arm}) for row in rows]
 
     def write(self, maker: str, batch: "Sequence[Sample]", answers: Iterable[Generation]) -> None:
@@ -81,8 +85,9 @@ class AnswerCache:
         for _, path in aged:
             total += path.stat().st_size
             if total > limit:
-                path.unlink(missing_ok=True)
-                removed += 1
+                with suppress(OSError):  # a folder that cannot be written keeps what it has
+                    path.unlink(missing_ok=True)
+                    removed += 1
         return removed
 
 
@@ -158,12 +163,21 @@ class Answers:
                     continue
                 made = self.generate(arm, batch)
                 self.log.add(made)
-                if self.cache is not None:
-                    self.cache.write(self.makers[arm], batch, made)
+                self._keep(arm, batch, made)
                 pace = made[0].seconds
                 self.say(f"{arm}: batch {number}/{len(batches)}, {len(batch)} samples at {pace:.2f} s each")
             if found:
                 self.say(f"{arm}: {found} answers of an earlier evaluation are reused")
+
+    def _keep(self, arm: str, batch: "list[Sample]", made: list[Generation]) -> None:
+        """Put answers into the cache. It is optional: one that cannot be written is said once, and used no more."""
+        if self.cache is None:
+            return
+        try:
+            self.cache.write(self.makers[arm], batch, made)
+        except OSError as error:
+            self.say(f"answers are not kept for later: {self.cache.folder} cannot be written ({error.strerror})")
+            self.cache = None
 
     def _kept(self, arm: str, batch: "list[Sample]") -> list[Generation] | None:
         if self.cache is None:

@@ -5,9 +5,8 @@ from pathlib import Path
 
 from eval.environment import git_state
 from eval.errors import UserError
-from eval.files import read_json
 from eval.provenance import file_sha256, read_manifest, verify_manifest
-from eval.run_folder import new_run, read_recipe, read_run
+from eval.run_folder import new_run, read_recipe, read_run, read_training
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ def candidate_of(run: Path) -> Candidate:
     """The finished adapter of a run. UserError when training is incomplete or the adapter was changed."""
     state = read_run(run)
     recipe = read_recipe(run)
-    if not (run / "train.json").is_file() or not read_json(run / "train.json").get("completed"):
+    if not read_training(run)["completed"]:
         raise UserError(
             f"{run.name} is not fully trained: run `make train RECIPE={state.get('recipe')}` to continue it"
         )

@@ -8,11 +8,12 @@ from eval.baselines import BLESSED, RUN, Baseline
 from eval.candidate import Candidate
 from eval.config import Suite
 from eval.environment import headline_versions, machine
-from eval.files import read_json, write_jsonl
+from eval.files import read_facts, write_jsonl
 from eval.provenance import file_sha256, json_sha256
 from eval.records import Generation, Item
 from eval.results import AdapterEffect, Metrics
-from eval.run_folder import read_run
+from eval.run_facts import Environment
+from eval.run_folder import read_data, read_run, read_training
 
 if TYPE_CHECKING:
     from eval.lm_tasks import LoadedTask
@@ -49,7 +50,7 @@ def with_answers(effect: AdapterEffect | None, generations: Iterable[Generation]
 
 def training_of(run: Path) -> dict[str, Any] | None:
     """train.json; None for a run that trained nothing."""
-    return read_json(run / "train.json") if (run / "train.json").is_file() else None
+    return read_training(run) if (run / "train.json").is_file() else None
 
 
 def baseline_of_suite(suite: Suite, metrics: Metrics) -> bool:
@@ -70,7 +71,7 @@ def provenance_of(
     """
     run = candidate.run
     state = read_run(run)
-    environment = read_json(run / "environment.json")
+    environment = read_facts(run / "environment.json", Environment)
     recipe = run / "recipe.yaml"
     return {
         "created": state["created"],
@@ -80,9 +81,9 @@ def provenance_of(
         "base_sha256": None if base_identity is None else json_sha256(base_identity),
         "adapter_sha256": candidate.adapter_sha256,
         "baseline": {"name": baseline.name, "asked": suite.baseline, "adapter_sha256": baseline.adapter_sha256},
-        "data": read_json(run / "data.json") if (run / "data.json").is_file() else [],
+        "data": read_data(run),
         "git": environment["git"],
-        "git_training": state["git"],
+        "git_training": state.get("git"),
         "machine": machine(),
         "packages": headline_versions(),
         "seeds": {"training": state.get("seed"), "evaluation": suite.seed},

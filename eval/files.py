@@ -9,6 +9,7 @@ that is missing, broken or cut off is a UserError that says where.
 import json
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from eval.errors import UserError
 from eval.reading import read_bytes
 from eval.records import Generation, Item, Judgement, Observation, Record, Score
 from eval.results import Metrics
+from eval.run_facts import LARGEST_NUMBER, Facts, first_wrong
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
@@ -25,12 +27,18 @@ AnyRecord = TypeVar("AnyRecord", bound=Record)
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a whole file: temporary name, flush to disk, rename. A link of either name is replaced, not followed."""
     partial = path.with_name(path.name + ".partial")
-    partial.unlink(missing_ok=True)
-    with partial.open("xb") as stream:  # x: what comes up under this name meanwhile is not written to
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(path)
+    try:
+        partial.unlink(missing_ok=True)
+        with partial.open("xb") as stream:  # x: what comes up under this name meanwhile is not written to
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)  # on a full disk, half a file only takes more of it
+        error.filename = str(path)  # a write that fails does not say where
+        raise
 
 
 def write_text(path: Path, text: str) -> None:
@@ -56,7 +64,9 @@ def write_jsonl(path: Path, records: Iterable[Record]) -> None:
 def read_json(path: Path) -> Any:
     """Parse a JSON file. UserError when it is missing or broken, or has a key twice: readers differ in which counts."""
     try:
-        return json.loads(read_bytes(path).decode("utf-8"), object_pairs_hook=unique)
+        return json.loads(
+            read_bytes(path).decode("utf-8"), object_pairs_hook=unique, parse_float=_number, parse_constant=_number
+        )
     except FileNotFoundError:
         raise UserError(f"{path} is missing") from None
     except RecursionError:
@@ -64,6 +74,14 @@ def read_json(path: Path) -> Any:
     except ValueError as error:  # no JSON, no UTF-8, a key twice, a number of thousands of digits
         problem = str(error)
     raise UserError(f"{path} is not valid JSON ({problem}): restore it or run the stage before again")
+
+
+def _number(digits: str) -> float:
+    """A float that can be computed with. ValueError for one too large, NaN and infinities, which JSON has not."""
+    value = float(digits)
+    if not abs(value) <= LARGEST_NUMBER:
+        raise ValueError(f"{digits[:40]} is no number that can be computed with")
+    return value
 
 
 def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -74,6 +92,14 @@ def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise ValueError(f"key {key[:100]!r} is given twice")
         value[key] = item
     return value
+
+
+def read_facts(path: Path, kind: type[Facts]) -> dict[str, Any]:
+    """A JSON file of a run, once what is read of it has its types. UserError names the key that has not."""
+    value = read_json(path)
+    if wrong := first_wrong(kind, value):
+        raise UserError(f"{path}: {wrong}: restore the file, or run the stage that writes it again")
+    return dict(value)
 
 
 def read_jsonl(path: Path, kind: type[AnyRecord]) -> list[AnyRecord]:

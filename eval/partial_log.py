@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 from pydantic import ValidationError
 
 from eval.files import write_jsonl
+from eval.reading import read_bytes
 from eval.records import Generation, Judgement, Observation
 
 Row = TypeVar("Row", Generation, Judgement, Observation)
@@ -32,7 +33,7 @@ class PartialLog(Generic[Row]):
         """Whole lines of an earlier process under the same key; a torn last line is dropped."""
         if not self.partial.is_file():
             return []
-        head, *lines = self.partial.read_text(encoding="utf-8", errors="replace").split("\n")[:-1] or [""]
+        head, *lines = read_bytes(self.partial).decode("utf-8", "replace").split("\n")[:-1] or [""]
         if head != json.dumps({"key": self.key}):
             return []
         found = []
@@ -51,10 +52,14 @@ class PartialLog(Generic[Row]):
 
     def add(self, rows: list[Row]) -> None:
         """Append a finished batch and force it to disk."""
-        with self.partial.open("a", encoding="utf-8") as stream:
-            stream.writelines(row.model_dump_json() + "\n" for row in rows)
-            stream.flush()
-            os.fsync(stream.fileno())
+        try:
+            with self.partial.open("a", encoding="utf-8") as stream:
+                stream.writelines(row.model_dump_json() + "\n" for row in rows)
+                stream.flush()
+                os.fsync(stream.fileno())
+        except OSError as error:
+            error.filename = str(self.partial)  # a write that fails does not say where
+            raise
         self.rows |= {(row.arm, row.task, row.sample): row for row in rows}
 
     def finish(self, order: list[Place]) -> list[Row]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.files import write_text
-from eval.reading import read_bytes, witness
+from eval.reading import open_regular, read_bytes, witness
 
 CHUNK_BYTES = 1 << 20
 
@@ -18,7 +18,7 @@ CHUNK_BYTES = 1 << 20
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         while chunk := stream.read(CHUNK_BYTES):
             digest.update(chunk)
     witness(path, digest.hexdigest())
@@ -37,7 +37,9 @@ def json_sha256(value: Any) -> str:
 
 def folder_digests(folder: Path, ignore: tuple[str, ...] = ()) -> dict[str, str]:
     """Digest of every file below `folder`, by relative POSIX path, sorted."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = sorted(
+        path for path in folder.rglob("*") if not path.is_dir()
+    )  # what is no file is refused, not passed over
     relative = {path.relative_to(folder).as_posix(): path for path in files}
     return {name: file_sha256(path) for name, path in sorted(relative.items()) if name not in ignore}
 

@@ -5,15 +5,30 @@
 
 Between two readings of one path somebody may put another file there. Inside the block the second reading is Refused.
 Only digests are kept. Threads started inside the block are outside of it.
+
+Only regular files are opened, here for everybody: a pipe in place of a file would be waited for without end, and a
+device has none. What is held in memory is at most LARGEST_BYTES; larger files are read in pieces from `open_regular`.
 """
 
 import hashlib
+import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from typing import BinaryIO
 
-from eval.errors import Refused
+from eval.errors import Refused, UserError
+
+LARGEST_BYTES = 1 << 30  # evidence of the largest evaluation seen is 40 MB; parsed, a text takes ten times its size
+KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
 
 _seen: ContextVar[dict[Path, str] | None] = ContextVar("seen", default=None)
 
@@ -28,12 +43,59 @@ def unchanging() -> Iterator[None]:
         _seen.reset(token)
 
 
-def read_bytes(path: Path) -> bytes:
-    """The bytes of a file. OSError when it cannot be read, Refused when it changed inside an `unchanging` block."""
-    content = path.read_bytes()
+def open_regular(path: Path) -> BinaryIO:
+    """A regular file, opened for reading. OSError when it cannot be opened, UserError when it is anything else."""
+    try:
+        # Not to wait for a writer of a pipe; of a regular file the flag changes nothing.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except ValueError:
+        raise UserError(f"{str(path)!r} holds a NUL, which no path may: check the name") from None
+    except OSError:
+        refuse_special(path)  # a socket cannot be opened, and says "No such device or address"
+        raise
+    kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
+    if kind != stat.S_IFREG:
+        os.close(descriptor)
+        raise _special(path, kind)
+    return os.fdopen(descriptor, "rb")
+
+
+def refuse_special(path: Path) -> None:
+    """UserError when something is there and is no regular file: for libraries that open a path themselves."""
+    try:
+        kind = stat.S_IFMT(path.stat().st_mode)
+    except (OSError, ValueError):
+        return  # whoever opens it says why it cannot be
+    if kind != stat.S_IFREG:
+        raise _special(path, kind)
+
+
+def _special(path: Path, kind: int) -> UserError:
+    return UserError(f"{path} is {KINDS.get(kind, 'something else')}, not a file: put a regular file there")
+
+
+def read_bytes(path: Path, limit: int | None = None) -> bytes:
+    """The bytes of a regular file of at most `limit` bytes (default: LARGEST_BYTES).
+
+    OSError when it cannot be read, UserError when it is too large or no regular file, Refused when it changed inside
+    an `unchanging` block.
+    """
+    most = LARGEST_BYTES if limit is None else limit
+    with open_regular(path) as stream:
+        content = stream.read(most + 1)  # not by its size: files of /proc say 0, and a file may grow
+    if len(content) > most:
+        raise UserError(f"{path} is larger than {most:,} bytes, the most that is read of it: is it the right file?")
     if _seen.get() is not None:
         witness(path, hashlib.sha256(content).hexdigest())
     return content
+
+
+def read_text(path: Path, limit: int | None = None) -> str:
+    """The text of a UTF-8 file, line ends as they are. UserError when it is none; otherwise as `read_bytes`."""
+    try:
+        return read_bytes(path, limit).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}): save it as UTF-8") from None
 
 
 def witness(path: Path, sha256: str) -> None:

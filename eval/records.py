@@ -9,6 +9,8 @@ from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from eval.run_facts import LARGEST_NUMBER
+
 BASELINE, CANDIDATE = "baseline", "candidate"
 
 Risk = Literal["none", "allow", "review", "block"]
@@ -65,7 +67,7 @@ class Score(Record):
     sample: str
     repeat: int = Field(ge=0)
     metric: str
-    value: float | None
+    value: float | None = Field(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)
     status: Literal["scored", "invalid"]
     reason: str = ""
     cluster: str = Field(description="samples that share it are not independent")
@@ -189,5 +191,5 @@ def printable(text: str) -> str:
 
 
 def finite(value: float) -> float | None:
-    """The value, or None for NaN and infinities, which no record may hold."""
-    return value if math.isfinite(value) else None
+    """The value, or None for NaN, infinities and what no statistic can be computed of (a perplexity that exploded)."""
+    return value if math.isfinite(value) and abs(value) <= LARGEST_NUMBER else None

@@ -2,9 +2,10 @@
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from eval.records import Judged, Record
+from eval.run_facts import Training, first_wrong
 
 Outcome = Literal["pass", "fail", "inconclusive"]
 Verdict = Literal["ship", "no-ship", "inconclusive"]
@@ -203,3 +204,10 @@ class Metrics(Record):
     costs: dict[str, float] = Field(description="seconds, tokens and items by stage")
     training: dict[str, Any] | None = Field(description="summary of train.json: steps, losses, seconds, curve")
     provenance: dict[str, Any] = Field(description="commit, versions, hardware, seeds, digests")
+
+    @field_validator("training")
+    @classmethod
+    def _training_is_readable(cls, training: dict[str, Any] | None) -> dict[str, Any] | None:
+        if training is not None and (wrong := first_wrong(Training, training)):
+            raise ValueError(wrong)
+        return training

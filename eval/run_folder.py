@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from eval.errors import UserError
-from eval.files import read_json, write_json
+from eval.files import read_facts, read_json, write_json
 from eval.reading import read_bytes
+from eval.run_facts import Dataset, RunState, Training, first_wrong
 from eval.strict_yaml import BrokenYaml, parse_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -68,12 +69,25 @@ def new_run(label: str, git: dict[str, Any], fields: dict[str, Any], results: Pa
 
 def read_run(folder: Path) -> dict[str, Any]:
     """run.json. UserError when it is missing, broken or lacks what every run has."""
-    state = read_json(folder / "run.json")
-    kinds = {"run": str, "created": str, "base_model": str, "stages": dict}
-    known = isinstance(state, dict) and all(isinstance(state.get(name), kind) for name, kind in kinds.items())
-    if not known or not isinstance(state.get("recipe") or "", str) or not isinstance(state.get("git") or {}, dict):
-        raise UserError(f"{folder / 'run.json'} is not a run's description: restore it or train again")
-    return state
+    return read_facts(folder / "run.json", RunState)
+
+
+def read_training(folder: Path) -> dict[str, Any]:
+    """train.json; `{"completed": False}` when there is none. UserError when it is broken."""
+    path = folder / "train.json"
+    return read_facts(path, Training) if path.is_file() else {"completed": False}
+
+
+def read_data(folder: Path) -> list[dict[str, Any]]:
+    """data.json: what was trained on; nothing when there is none. UserError when it is broken."""
+    path = folder / "data.json"
+    rows = read_json(path) if path.is_file() else []
+    if not isinstance(rows, list):
+        raise UserError(f"{path} is not a list of datasets: restore it or train again")
+    for place, row in enumerate(rows):
+        if wrong := first_wrong(Dataset, row):
+            raise UserError(f"{path}: {place}.{wrong}: restore it or train again")
+    return rows
 
 
 def read_recipe(folder: Path) -> dict[str, Any]:

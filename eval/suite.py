@@ -36,6 +36,7 @@ from eval.noise import backend_of, floor_for
 from eval.partial_log import PartialLog
 from eval.power_table import planned_power, power_lines, refuse_weak_gates
 from eval.provenance import file_sha256, json_sha256
+from eval.reading import read_bytes
 from eval.records import BASELINE, CANDIDATE, Generation
 from eval.report.rendering import render_report
 from eval.results import EarlierCandidates, Metrics, PowerRow
@@ -72,7 +73,7 @@ def evaluate(bench: Bench, candidate: Candidate, baseline: Baseline) -> Metrics:
     run, suite = candidate.run, bench.suite
     for name in ("executions.jsonl", "observations.jsonl"):
         (run / name).unlink(missing_ok=True)  # of an earlier suite
-    write_bytes(run / "suite.yaml", bench.suite_path.read_bytes())
+    write_bytes(run / "suite.yaml", read_bytes(bench.suite_path))
     write_json(run / "environment.json", capture_environment())
     update_run(run, suite=suite.name, stages={"eval": "running"})
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.errors import Refused, UserError, run_command
+from eval.reading import read_bytes
 from scripts.grammar import FreeRow, Grammar, Pools, Shape, fill, load_grammar, pool_of
 from scripts.plans import Plan, plan, planned
 
@@ -179,7 +180,7 @@ def manifest(
             for name, rows in tiers.items()
         ],
         "inputs": [
-            {"path": path.relative_to(folder).as_posix(), "sha256": digest(path.read_bytes())} for path in inputs
+            {"path": path.relative_to(folder).as_posix(), "sha256": digest(read_bytes(path))} for path in inputs
         ],
     }
     return (json.dumps(content, indent=2) + "\n").encode()
@@ -194,7 +195,7 @@ def write(folder: Path, files: dict[str, bytes]) -> None:
 
 
 def check(folder: Path, files: dict[str, bytes]) -> None:
-    written = {path.name: path.read_bytes() for path in folder.iterdir() if path.name in files}
+    written = {path.name: read_bytes(path) for path in folder.iterdir() if path.name in files}
     stale = ", ".join(name for name, content in files.items() if written.get(name) != content)
     if stale:
         raise Refused(f"{folder}: not what the inputs give: {stale}; run `make data` and commit the result")

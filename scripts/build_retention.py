@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from eval.errors import UserError, run_command
+from eval.reading import read_text
 from scripts.build_data import SEED, Row, digest, manifest, render, run_build, shuffled
 from scripts.build_safety import in_turn
 
@@ -39,7 +40,7 @@ def build(folder: Path) -> dict[str, bytes]:
 def load_lists(path: Path) -> dict[str, list[Any]]:
     """Name -> items of an authored file, every value as text (`7` and `no` are answers, not numbers or booleans)."""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
+        content = yaml.load(read_text(path), Loader=yaml.BaseLoader)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: it is the authored source") from None
     except yaml.YAMLError as error:
@@ -117,7 +118,7 @@ def short(text: str) -> str:
 def trained_requests(data: Path) -> Iterator[tuple[str, str]]:
     """Id and request of every training row of the project's datasets."""
     for path in sorted(data.glob("*/train.jsonl")):
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in read_text(path).splitlines():
             row = json.loads(line)
             yield row["id"], next(part["content"] for part in row["messages"] if part["role"] == "user")
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from eval.errors import run_command
 from eval.files import write_json
+from eval.reading import read_text
 from eval.sandbox import Execution, Fixture, Limits, Sandbox, open_sandbox
 from eval.tasks.nl2bash_fixture import VARIANTS, fixture_for, gold_of, unsupported_reason
 
@@ -173,9 +174,7 @@ def main() -> int:
     checked: list[Checked] = []
     with open_sandbox() as sandbox:
         for file in arguments.files:
-            rows = [json.loads(line) for line in (DATA / f"{file}.jsonl").read_text(encoding="utf-8").splitlines()][
-                :: arguments.every
-            ]
+            rows = [json.loads(line) for line in read_text(DATA / f"{file}.jsonl").splitlines()][:: arguments.every]
             for start in range(0, len(rows), BATCH):
                 checked += check_rows(rows[start : start + BATCH], file, sandbox, arguments.mutants)
                 print(f"{file}: {min(start + BATCH, len(rows))} of {len(rows)}", file=sys.stderr)

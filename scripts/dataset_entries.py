@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.errors import UserError
+from eval.reading import read_bytes
 
 TRAINING, VALIDATION, START = "training", "validation", "starting adapter"
 KEYS = {"datasets": TRAINING, "test_datasets": VALIDATION}
@@ -162,7 +163,7 @@ def read_rows(file: Path, given: dict[str, Any] | None = None) -> Iterator[tuple
 
 
 def _unpacked(file: Path) -> bytes:
-    content = file.read_bytes()
+    content = read_bytes(file)
     unpack = next((unpack for magic, unpack in UNPACKED.items() if content.startswith(magic)), None)
     if unpack is None:
         if content.startswith((b"PK\x03\x04", b"\x28\xb5\x2f\xfd")):

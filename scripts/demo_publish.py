@@ -20,6 +20,7 @@ from huggingface_hub import snapshot_download
 
 from eval.errors import UserError, run_command
 from eval.files import read_json, read_metrics
+from eval.reading import read_text
 from eval.run_folder import ROOT, list_runs, read_recipe, resolve_run
 from scripts.loopback_hub.faults import Hub
 from scripts.loopback_hub.server import serve
@@ -71,7 +72,7 @@ def read_by_card(hub: Hub, run: Path, repo: str) -> str:
     with tempfile.TemporaryDirectory() as cache:
         target = {"revision": record["tag"], "endpoint": hub.endpoint, "token": hub.token}
         snapshot = Path(snapshot_download(repo, cache_dir=cache, **target))
-        lines = card_lines((snapshot / "README.md").read_text(encoding="utf-8"))
+        lines = card_lines(read_text(snapshot / "README.md"))
         print(f"\nthe card's own lines, in a process of their own:\n\n{lines}", flush=True)
         loaded = load_back(
             snapshot,

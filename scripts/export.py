@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from eval.errors import run_command
-from eval.files import read_json, read_jsonl, read_metrics, write_text
+from eval.files import read_jsonl, read_metrics, write_text
 from eval.records import Record, Score
 from eval.results import Metrics
-from eval.run_folder import resolve_run
+from eval.run_folder import read_training, resolve_run
 
 Row = dict[str, Any]
 
@@ -35,7 +35,7 @@ def export(run: Path) -> Path:
     metrics = read_metrics(run / "metrics.json")
     # Explanations of single scores may quote an answer: they stay in scores.jsonl.
     scores = (score.model_dump(exclude={"reason"}) for score in read_jsonl(run / "scores.jsonl", Score))
-    training = read_json(run / "train.json") if (run / "train.json").is_file() else {}
+    training = read_training(run)
     folder = run / "export"
     folder.mkdir(exist_ok=True)
     write_table(

@@ -17,6 +17,7 @@ import yaml
 from tree_sitter import Language, Node, Parser
 
 from eval.errors import UserError
+from eval.reading import read_text
 
 SLOT = re.compile(r"\{([a-z]+)(\d*)\}")
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C where it was built, ten times faster
@@ -115,7 +116,7 @@ def load_grammar(folder: Path) -> Grammar:
 def load_yaml(path: Path, kind: type, problems: list[str]) -> Any:
     """The content of a YAML file, which must be a `kind`; on failure an empty one, and a problem."""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
+        content = yaml.load(read_text(path), Loader=LOADER)
     except FileNotFoundError:
         problems.append(f"{path} is missing: it is one of the authored inputs, restore it from git")
     except UnicodeDecodeError:

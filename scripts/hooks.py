@@ -19,6 +19,7 @@ from pathlib import Path
 from eval.config import ROOT
 from eval.errors import NO_SHIP, UserError, run_command
 from eval.programs import how_to_install
+from eval.reading import read_bytes
 from scripts.lint_recipe import lint_recipe
 from scripts.secret_patterns import scan_file
 
@@ -59,7 +60,7 @@ def check_file(repository: Path, name: str, staged: Path) -> list[str]:
     if name.startswith(RECIPES) and name.endswith((".yaml", ".yml")):
         problems += [line.replace(str(staged), name) for line in lint_recipe(staged, root=repository)]
     if name.endswith(".py"):
-        problems += check_python(repository, name, staged.read_bytes())
+        problems += check_python(repository, name, read_bytes(staged))
     return problems
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.provenance import file_sha256
+from eval.reading import read_bytes
 from scripts.dataset_entries import START, Entry, inputs, read_rows
 
 TESTS = (
@@ -48,7 +49,7 @@ def requests(root: Path) -> dict[str, tuple[str, str]]:
     """Each request of the tests, normalised, with the file and the id of its row."""
     found: dict[str, tuple[str, str]] = {}
     for path in test_files(root):
-        for line in path.read_bytes().splitlines():
+        for line in read_bytes(path).splitlines():
             row = json.loads(line)
             asked = [turn["content"] for turn in row.get("messages") or [] if turn["role"] == "user"]
             for text in [*asked, row.get("question"), row.get("text")]:

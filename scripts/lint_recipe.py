@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.errors import CANNOT_EVALUATE, UserError, run_command
+from eval.reading import read_bytes
 from eval.strict_yaml import BrokenYaml, parse_yaml
 from scripts.dataset_entries import inputs
 from scripts.recipe_base import base_folder
@@ -49,7 +50,7 @@ def resolve_recipe(name: str, root: Path = ROOT) -> Path:
 def load_recipe(path: Path) -> dict[str, Any]:
     """The recipe as a dict. Raises UserError with the line number if it is not YAML or names a key twice."""
     try:
-        recipe = parse_yaml(path.read_text(encoding="utf-8"))
+        recipe = parse_yaml(read_bytes(path).decode("utf-8"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the name") from error
     except BrokenYaml as error:

@@ -21,7 +21,7 @@ from huggingface_hub import HfApi
 
 from eval.errors import Refused, UserError, run_command
 from eval.files import read_jsonl, write_json
-from eval.reading import unchanging
+from eval.reading import read_text, unchanging
 from eval.records import Item
 from eval.run_folder import locked, resolve_run
 from scripts.publishing.card import Evidence
@@ -67,7 +67,7 @@ def prover(evidence: Evidence, tag: str) -> Prove:
     assert effect is not None
 
     def prove(snapshot: Path, commit: str, cache: Path, api: HfApi) -> Loaded | None:
-        lines = card_lines((snapshot / "README.md").read_text(encoding="utf-8"))
+        lines = card_lines(read_text(snapshot / "README.md"))
         lines = lines.replace(f'revision="{tag}"', f'revision="{commit}"')
         print("loading it back in a process of its own", flush=True)
         token = api.token if isinstance(api.token, str) else None

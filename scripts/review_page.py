@@ -29,6 +29,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from eval.errors import ProjectError, UserError
 from eval.files import read_metrics
 from eval.provenance import json_sha256
+from eval.reading import read_bytes
 from eval.results import Verdict
 from scripts.publishing.approval import (
     REVIEW,
@@ -145,7 +146,7 @@ class Handler(BaseHTTPRequestHandler):
         if same(self.path, self.desk.page_path):
             self.send_page(HTTPStatus.OK)
         elif same(self.path, self.desk.report_path) and (report := self.desk.folder / "report.html").is_file():
-            self.send(HTTPStatus.OK, report.read_bytes(), "sandbox allow-scripts")
+            self.send(HTTPStatus.OK, read_bytes(report), "sandbox allow-scripts")
         else:
             self.refuse(HTTPStatus.NOT_FOUND, "there is no such page")
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from eval.errors import NO_SHIP, Refused, UserError, run_command
 from eval.files import write_bytes
-from eval.reading import witness
+from eval.reading import open_regular, read_bytes, witness
 
 QUOTE = r"\\?[\"']"  # escaped where JSON holds JSON
 SET_TO = rf"(?:{QUOTE})?[ \t]{{0,4}}[:=][ \t]{{0,4}}(?:{QUOTE})?"
@@ -171,7 +171,7 @@ def scan_file(path: Path, name: str | None = None) -> list[Finding]:
     found: set[tuple[int, str]] = set()
     line, tail, digest = 1, b"", hashlib.sha256()
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             while piece := stream.read(CHUNK_BYTES):
                 digest.update(piece)
                 chunk = tail + piece
@@ -226,7 +226,7 @@ def redact_file(path: Path) -> int:
         return 0
     found = scan_file(path)
     if found:
-        text = path.read_bytes().decode("utf-8", errors="surrogateescape")
+        text = read_bytes(path).decode("utf-8", errors="surrogateescape")
         write_bytes(path, redact(text).encode("utf-8", errors="surrogateescape"))
     return len({finding.line for finding in found})
 

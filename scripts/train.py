@@ -27,7 +27,8 @@ from eval.files import read_json, write_json
 from eval.memory import says_out_of_memory, smaller_step
 from eval.provenance import file_sha256, json_sha256, write_manifest
 from eval.quota import cores
-from eval.run_folder import RESULTS, list_runs, locked, new_run, read_run, update_run
+from eval.reading import read_bytes, read_text
+from eval.run_folder import RESULTS, list_runs, locked, new_run, read_data, read_run, read_training, update_run
 from scripts.dataset_entries import inputs
 from scripts.dataset_facts import describe_data, same_data, with_rows_taken
 from scripts.lint_recipe import is_cpu_recipe, lint_recipe, load_recipe, resolve_recipe
@@ -99,7 +100,7 @@ def start_run(recipe_path: Path, recipe: dict[str, Any], data: list[dict[str, An
         "stages": {"train": "running"},
     }
     run = new_run(recipe_path.stem, git_state(), fields, results)
-    (run / "recipe.yaml").write_bytes(recipe_path.read_bytes())
+    (run / "recipe.yaml").write_bytes(read_bytes(recipe_path))
     write_json(run / "data.json", data)
     write_json(run / "environment.json", capture_environment())
     write_json(run / "train.json", {"completed": False})
@@ -113,14 +114,14 @@ def matching_runs(recipe_path: Path, data: list[dict[str, Any]], results: Path =
         recipe, described, state = run / "recipe.yaml", run / "data.json", run / "train.json"
         if not (recipe.is_file() and described.is_file() and state.is_file()):
             return False
-        return recipe.read_bytes() == recipe_path.read_bytes() and same_data(read_json(described), data)
+        return read_bytes(recipe) == read_bytes(recipe_path) and same_data(read_data(run), data)
 
     return [run for run in list_runs(results) if matches(run)]
 
 
 def is_trained(run: Path) -> bool:
     """Whether every planned step ran and the adapter is in place."""
-    return bool(read_json(run / "train.json").get("completed"))
+    return bool(read_training(run)["completed"])
 
 
 def has_ended(run: Path) -> bool:
@@ -152,7 +153,7 @@ def launch_worker(run: Path, recipe: dict[str, Any], lock: int | None = None) ->
         environment.setdefault("OMP_NUM_THREADS", str(cores()))
     if (ROOT / recipe["base_model"]).is_dir():
         environment["HF_HUB_OFFLINE"] = "1"
-    prepared = ROOT / "prepared" / json_sha256([read_json(run / "data.json"), file_sha256(run / "recipe.yaml")])[:16]
+    prepared = ROOT / "prepared" / json_sha256([read_data(run), file_sha256(run / "recipe.yaml")])[:16]
     # A session of its own: a signal to the whole group would kill Axolotl's data loaders before it can save.
     worker = subprocess.Popen(
         [sys.executable, "-m", "scripts.train_worker", str(run), str(prepared)],
@@ -190,7 +191,7 @@ def launch_worker(run: Path, recipe: dict[str, Any], lock: int | None = None) ->
 
 def last_error(log: Path) -> str:
     """The last line of a log that looks like an error, shortened."""
-    lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
+    lines = read_bytes(log).decode("utf-8", errors="replace").splitlines() if log.is_file() else []
     errors = [line.strip() for line in lines if "Error" in line or "error:" in line]
     return errors[-1][:300] if errors else "no error was logged (killed, perhaps for want of memory?)"
 
@@ -247,7 +248,7 @@ def summary(run: Path, mark: Mark, recipe: dict[str, Any]) -> dict[str, Any]:
     last = checkpoints(run)[-1]
     state = trainer_state(last) or {}
     log = run / "training" / "sessions.jsonl"
-    sessions = [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
+    sessions = [json.loads(line) for line in read_text(log).splitlines()] if log.is_file() else []
     seconds = sum(
         max(row["seconds"] for row in sessions if row["session"] == session)
         for session in {row["session"] for row in sessions}

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.files import write_json
+from eval.reading import read_text
 
 ALL_STEPS = "all planned steps ran"
 EARLY = "early stopping"
@@ -39,7 +40,7 @@ def write_mark(run: Path, mark: Mark) -> None:
 def how_it_ended(run: Path, recipe: dict[str, Any]) -> Mark | None:
     """The worker's mark; a worker killed between its last checkpoint and the mark has ended, too."""
     try:
-        return Mark(**json.loads((run / "training" / "ended.json").read_text()))
+        return Mark(**json.loads(read_text(run / "training" / "ended.json")))
     except (OSError, ValueError, TypeError):
         pass  # written whole or not at all; one of another form is as good as none
     for checkpoint in reversed(checkpoints(run)):
@@ -55,7 +56,7 @@ def how_it_ended(run: Path, recipe: dict[str, Any]) -> Mark | None:
 def trainer_state(checkpoint: Path) -> dict[str, Any] | None:
     """trainer_state.json of a checkpoint, which the trainer writes last; None when it is not whole."""
     try:
-        state = json.loads((checkpoint / "trainer_state.json").read_text())
+        state = json.loads(read_text(checkpoint / "trainer_state.json"))
     except (FileNotFoundError, ValueError):
         return None
     return state if isinstance(state, dict) else None

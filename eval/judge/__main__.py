@@ -15,6 +15,7 @@ from eval.errors import UserError, run_command
 from eval.judge.judging import judge_many
 from eval.judge.ladder import ALL, ROBUST
 from eval.judge.verdicts import Case
+from eval.reading import read_text
 
 FIELDS = {"request", "gold", "candidate", "fixture"}
 
@@ -22,7 +23,7 @@ FIELDS = {"request", "gold", "candidate", "fixture"}
 def read_cases(path: str) -> list[Case]:
     """Cases of a JSON-lines file. UserError names the first bad line."""
     try:
-        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+        text = sys.stdin.read() if path == "-" else read_text(Path(path))
     except (FileNotFoundError, IsADirectoryError):
         raise UserError(f"{path} is no file: give JSON lines with {', '.join(sorted(FIELDS))}") from None
     except UnicodeDecodeError:

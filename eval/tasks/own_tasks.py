@@ -1,7 +1,7 @@
 """The tasks of this repository without lm-eval: their rows, what a row asks, and the metrics of one answer.
 
     task = OWN_TASKS["securecli_adversarial"]
-    rows = task.rows(Path(task.data).read_bytes())
+    rows = task.rows(read_bytes(Path(task.data)))
     task.metrics(rows[0], answer)             {"unsafe_static": 0.0, ...}; NaN marks an invalid item
 
 `metrics` takes an answer as generations.jsonl holds it. It is what the evaluation itself scores with: the task files

@@ -17,6 +17,7 @@ from eval.errors import UserError, run_command
 from eval.files import read_jsonl, write_json
 from eval.judgements import judge_answers
 from eval.partial_log import PartialLog
+from eval.reading import read_bytes
 from eval.records import BASELINE, CANDIDATE, Generation, Judgement
 from eval.run_folder import resolve_run
 from eval.sandbox import open_sandbox
@@ -45,7 +46,7 @@ class RowsOfTask:
 def rows_of(task: str, ids: set[str]) -> RowsOfTask:
     """The samples of a task of this repository that a run asked. UserError when its data lacks one."""
     own = OWN_TASKS[task]
-    rows = [row for row in own.rows(Path(str(own.data)).read_bytes()) if row["id"] in ids]
+    rows = [row for row in own.rows(read_bytes(Path(str(own.data)))) if row["id"] in ids]
     if missing := ids - {row["id"] for row in rows}:
         raise UserError(f"{own.data} lacks {min(missing)}, which the run asked: the data changed since")
     return RowsOfTask(task, [Row(row["id"], own.request(row), own.gold(row), row) for row in rows])

@@ -13,6 +13,7 @@ from eval.judge.scenes import Question, Runs, Scene, set_scenes
 from eval.judge.spelling import canonical
 from eval.judge.verdicts import Case
 from eval.provenance import text_sha256
+from eval.reading import read_text
 from eval.sandbox.execution import Execution
 from eval.tasks.intercode_alfa import Row
 from eval.tasks.nl2bash import normalise, utilities
@@ -92,8 +93,8 @@ def read_nl2bash(folder: Path) -> dict[str, list[str]]:
     NL2Bash (Lin et al., LREC 2018, MIT) is read where it is and never copied. UserError when it is not there.
     """
     try:
-        texts = (folder / "all.nl").read_text(encoding="utf-8").split("\n")
-        commands = (folder / "all.cm").read_text(encoding="utf-8").split("\n")
+        texts = read_text(folder / "all.nl").split("\n")
+        commands = read_text(folder / "all.cm").split("\n")
     except FileNotFoundError as error:
         raise UserError(f"{error.filename} is missing: give the folder of NL2Bash's all.nl and all.cm") from None
     found: dict[str, list[str]] = {}

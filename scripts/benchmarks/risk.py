@@ -27,6 +27,7 @@ from typing import Any
 from eval.errors import UserError, run_command
 from eval.files import write_text
 from eval.provenance import verify_manifest
+from eval.reading import read_text
 from eval.risk import analyse
 from eval.stats import wilson_interval
 from scripts.benchmarks.fuzz_risk import worst_texts
@@ -37,7 +38,7 @@ RESULT = Path("results/bench/risk.json")
 
 def read_commands(path: Path) -> list[str]:
     """Commands of a JSON-lines file."""
-    return [json.loads(line)["command"] for line in path.read_text().splitlines() if line.strip()]
+    return [json.loads(line)["command"] for line in read_text(path).splitlines() if line.strip()]
 
 
 def nl2bash_commands(folder: Path | None) -> list[str]:
@@ -47,7 +48,7 @@ def nl2bash_commands(folder: Path | None) -> list[str]:
     file = folder / "all.cm"
     if not file.is_file():
         raise UserError(f"{file} is missing: give --nl2bash the folder that holds NL2Bash's all.cm")
-    return [line for line in file.read_text().split("\n") if line.strip()]
+    return [line for line in read_text(file).split("\n") if line.strip()]
 
 
 def icalfa_commands(folder: Path | None) -> list[str]:
@@ -57,7 +58,7 @@ def icalfa_commands(folder: Path | None) -> list[str]:
         if found is None or not found.submodule_search_locations:
             return []
         folder = Path(found.submodule_search_locations[0]) / "assets" / "datasets"
-    rows = [row for file in sorted(folder.glob("nl2bash_fs_*.json")) for row in json.loads(file.read_text())]
+    rows = [row for file in sorted(folder.glob("nl2bash_fs_*.json")) for row in json.loads(read_text(file))]
     if not rows:
         raise UserError(f"{folder} holds no nl2bash_fs_*.json of icalfa")
     return [row["gold"] for row in rows]
@@ -70,7 +71,7 @@ def report_rows(folder: Path | None) -> dict[str, list[dict[str, str]]]:
     files = sorted(folder.glob("*.jsonl"))
     if not files:
         raise UserError(f"{folder} holds no .jsonl files: give --reports a folder of files with `command` and `want`")
-    rows = [json.loads(line) for file in files for line in file.read_text().splitlines() if line.strip()]
+    rows = [json.loads(line) for file in files for line in read_text(file).splitlines() if line.strip()]
     dangerous = [row for row in rows if row["want"] in ("review", "block")]
     return {"dangerous": dangerous, "ordinary": [row for row in rows if row["want"] == "allow"]}
 
@@ -227,7 +228,7 @@ def table(result: dict[str, Any]) -> str:
 
 def other_tools(file: Path, sets: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """Rates of other tools' answers, by tool and set. A command a tool has no answer for is an error."""
-    answers = json.loads(file.read_text())
+    answers = json.loads(read_text(file))
     try:
         return {
             name: {

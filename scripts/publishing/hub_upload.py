@@ -38,6 +38,7 @@ from huggingface_hub.utils._http import default_client_factory
 
 from eval.errors import Refused, UserError
 from eval.provenance import CHUNK_BYTES, folder_digests, read_manifest
+from eval.reading import open_regular, read_bytes
 from scripts.publishing.card import MANIFEST
 from scripts.publishing.load_back import Loaded
 
@@ -178,7 +179,7 @@ def addition(path: Path, sha256: str) -> CommitOperationAdd:
     if path.is_symlink() or not path.is_file():
         raise Refused(f"{path} is no plain file any more: publish again, with nobody else writing there")
     small = path.stat().st_size <= SMALL_BYTES
-    made = CommitOperationAdd(path_in_repo=path.name, path_or_fileobj=path.read_bytes() if small else path)
+    made = CommitOperationAdd(path_in_repo=path.name, path_or_fileobj=read_bytes(path) if small else path)
     if made.upload_info.sha256.hex() != sha256:
         raise Refused(f"{path} is not what was verified any more: publish again, with nobody else writing there")
     return made
@@ -224,7 +225,7 @@ def holds(api: HfApi, repo: str, revision: str, folder: Path) -> bool:
 def content_names(path: Path) -> tuple[str, str]:
     """SHA-256 of a file, by which the Hub names a large one, and git's name of its content."""
     sha256, git = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % path.stat().st_size)
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         while chunk := stream.read(CHUNK_BYTES):
             sha256.update(chunk)
             git.update(chunk)

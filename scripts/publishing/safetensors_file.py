@@ -16,6 +16,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from eval.errors import Refused
+from eval.reading import open_regular
 from scripts.secret_patterns import find_secrets
 
 # The format allows 100 MB. A tensor takes about 150 bytes, so that this is some 100 thousand of them.
@@ -30,7 +31,7 @@ WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 def check_weights(path: Path) -> int:
     """Number of tensors of a safetensors file that is one, has plain float tensors, and no NaN or infinity."""
     size = path.stat().st_size
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         header, data_start = read_header(path, stream, size)
         tensors = {name: describe(path, name, tensor) for name, tensor in header.items()}
         check_layout(path, tensors, size - data_start)

@@ -18,6 +18,7 @@ from pathlib import Path
 from eval.config import ROOT
 from eval.errors import Refused, UserError
 from eval.programs import SSH_KEYGEN, how_to_install
+from eval.reading import read_bytes, read_text
 from scripts.publishing.committed import git
 
 NAMESPACE = "review@securecli-tuner"
@@ -39,7 +40,7 @@ def sign(message: bytes, key: Path) -> str:
         signature = file.with_name("review.sig")
         if done.returncode != 0 or not signature.is_file():
             raise UserError(f"{key} cannot sign: {last_line(done)}")
-        return signature.read_text()
+        return read_text(signature)
 
 
 def verify(message: bytes, signature: str, allowed: Path | None = None) -> str:
@@ -47,7 +48,7 @@ def verify(message: bytes, signature: str, allowed: Path | None = None) -> str:
 
     Raises UserError without a file of allowed signers, Refused when the signature is not one of theirs.
     """
-    listed = allowed.read_bytes() if allowed else allowed_signers()
+    listed = read_bytes(allowed) if allowed else allowed_signers()
     with tempfile.TemporaryDirectory() as folder:
         file, allowed = Path(folder) / "review.sig", Path(folder) / "allowed_signers"
         allowed.write_bytes(listed)
@@ -75,7 +76,7 @@ def allowed_signers() -> bytes:
         raise UserError(f"{ALLOWED_SIGNERS} is not committed: whoever may sign has to stand in the history")
     named = git_setting("gpg.ssh.allowedSignersFile")
     if named and Path(named).expanduser().is_file():
-        return Path(named).expanduser().read_bytes()
+        return read_bytes(Path(named).expanduser())
     raise UserError(f"no list of allowed signers: commit {ALLOWED_SIGNERS}, a line `NAME KEYTYPE KEY` a reviewer")
 
 

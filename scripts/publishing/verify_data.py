@@ -16,6 +16,7 @@ from typing import Any
 from eval.config import ROOT, Suite, Task
 from eval.errors import Refused
 from eval.provenance import json_sha256
+from eval.reading import read_bytes
 from eval.records import Item
 from eval.results import Metrics, TaskSummary
 from eval.sequential import orders_of, random_place
@@ -100,7 +101,7 @@ def _versions(names: list[str], commit: str) -> Iterator[list[bytes]]:
     if not all(NAME.fullmatch(name) for name in names):
         return
     if all((ROOT / name).is_file() for name in names):
-        yield [(ROOT / name).read_bytes() for name in names]
+        yield [read_bytes(ROOT / name) for name in names]
     old = [committed_bytes(commit, ROOT / name) for name in names]
     contents = [content for content in old if content is not None]
     if len(contents) == len(names):

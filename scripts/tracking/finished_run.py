@@ -17,10 +17,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from eval.errors import Refused, UserError
-from eval.files import first_problem, read_json, read_metrics
+from eval.files import first_problem, read_metrics
 from eval.provenance import json_sha256
+from eval.reading import read_text
 from eval.results import Interval, Metrics
-from eval.run_folder import read_recipe, read_run
+from eval.run_folder import read_recipe, read_run, read_training
 from scripts.secret_patterns import find_secrets, scan_file
 
 PROJECT = "securecli-tuner"
@@ -78,7 +79,7 @@ class TrackedRun(BaseModel):
 def read_finished_run(run: Path) -> TrackedRun:
     """Both parts of a run. UserError when neither is complete; Refused when one holds a credential."""
     state = read_run(run)
-    train = read_json(run / "train.json") if (run / "train.json").is_file() else {}
+    train = read_training(run)
     metrics = read_metrics(run / "metrics.json") if (run / "metrics.json").is_file() else None
     if not train.get("completed") and metrics is None:
         raise UserError(f"{run.name} is neither trained nor evaluated to the end: nothing to track yet")
@@ -167,7 +168,7 @@ def evidence(run: Path, names: tuple[str, ...]) -> dict[str, Any]:
     paths = [run / name for name in names if (run / name).is_file()]
     return {
         "files": [str(path.resolve()) for path in paths],
-        "files_sha256": json_sha256({path.name: path.read_text(encoding="utf-8") for path in paths}),
+        "files_sha256": json_sha256({path.name: read_text(path) for path in paths}),
     }
 
 

@@ -17,6 +17,7 @@ from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.plugins.text.summary_v2 import text_pb
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
+from eval.reading import read_text
 from scripts.tracking.finished_run import Part, TrackedRun
 
 
@@ -47,9 +48,9 @@ def write_part(tracked: TrackedRun, part: Part, folder: Path) -> None:
         add(text_pb(name, label), tracked.steps)
     for path in map(Path, part.files):
         if path.suffix == ".md":
-            add(text_pb(path.stem, path.read_text(encoding="utf-8")), tracked.steps)
+            add(text_pb(path.stem, read_text(path)), tracked.steps)
         elif path.suffix == ".sha256":
-            add(text_pb(path.name, path.read_text(encoding="utf-8")), tracked.steps)
+            add(text_pb(path.name, read_text(path)), tracked.steps)
     if part.job == "eval":
         trained = tracked.training.settings if tracked.training else {}
         settings = {**trained, **part.settings, "content_sha256": tracked.content_sha256(part)}

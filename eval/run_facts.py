@@ -1,0 +1,119 @@
+"""What run.json, train.json, data.json and environment.json of a run must hold to be read on: their types.
+
+    problem = first_wrong(RunState, value)      "stages: Input should be a valid dictionary", or None
+
+Readers keep the parsed JSON: stages may add keys, and earlier versions wrote fewer. What is listed here is what some
+stage takes for granted, so that a file that was edited or damaged is named with its key and ends in one line.
+"""
+
+import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+LARGEST_NUMBER = 1e100  # of a measurement; the square and the sum of a million such are still numbers
+EARLIEST_YEAR, LATEST_YEAR = 1970, 9998  # what every library can turn into seconds
+Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
+Curve = list[Pair]
+
+
+class Facts(BaseModel):
+    """Keys that are read, with their types; others may stand beside them."""
+
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
+
+
+class Git(Facts):
+    """Which commit, and whether the tree was that commit."""
+
+    commit: str | None = None
+    dirty: bool | None = None
+
+
+class RunState(Facts):
+    """run.json."""
+
+    run: str
+    created: str
+    base_model: str
+    stages: dict[str, str]
+    recipe: str | None = None
+    base_revision: str | None = None
+    seed: int | None = None
+    suite: str | None = None
+    verdict: str | None = None
+    git: Git | None = None
+    tracking: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("created")
+    @classmethod
+    def _is_a_time(cls, created: str) -> str:
+        try:
+            year = datetime.datetime.fromisoformat(created).year
+        except ValueError:
+            raise ValueError("not an ISO 8601 time") from None
+        if not EARLIEST_YEAR <= year <= LATEST_YEAR:
+            raise ValueError(f"the year {year} cannot be")
+        return created
+
+
+class Machine(Facts):
+    """`system` of train.json: what the machine did, as columns and rows."""
+
+    columns: list[str] = Field(min_length=1)
+    rows: list[list[float | None]]
+    mean: dict[str, float]
+    peak: dict[str, float]
+
+    @model_validator(mode="after")
+    def _rows_fit(self) -> "Machine":
+        if any(len(row) != len(self.columns) or row[0] is None for row in self.rows):
+            raise ValueError("a row has not one value for each column, seconds first")
+        return self
+
+
+class Training(Facts):
+    """train.json."""
+
+    completed: bool
+    steps: int | None = None
+    planned_steps: int | None = None
+    epochs: float | None = None
+    examples: int | None = None
+    seconds: float | None = None
+    sessions: int | None = None
+    peak_memory_gb: float | None = None
+    final_loss: float | None = None
+    curve: Curve = Field(default_factory=list)
+    series: dict[str, Curve] = Field(default_factory=dict)
+    system: Machine | None = None
+
+
+class Dataset(Facts):
+    """One entry of data.json."""
+
+    path: str
+    sha256: str | None = None
+    rows: int | None = None
+    revision: str | None = None
+    source: str | None = None
+    licence: str | None = None
+
+
+class Environment(Facts):
+    """environment.json."""
+
+    git: Git
+    machine: dict[str, Any] = Field(default_factory=dict)
+    packages: dict[str, str] = Field(default_factory=dict)
+
+
+def first_wrong(kind: type[Facts], value: Any) -> str | None:
+    """`key.path: what is wrong` for the first thing that does not fit; None when all does."""
+    try:
+        kind.model_validate(value)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        return f"{where}: {problem['msg']}" if where else str(problem["msg"])
+    return None
