@@ -31,7 +31,7 @@ MORE_ASKED = words(r"sizes?|counts?|numbers?|permissions?|modes?|owners?|dates?|
 FILES_ONLY = words("files")
 FOLDERS_TOO = words(r"folders|directories|dirs|subdirectories|everything|entries|items|links?")
 PREFIX = re.compile(r"([^:\s][^:]*):(?:\d+:)?")
-CHECKSUM = re.compile(r"[\w-]+ ?\((.+)\) ?= ?([0-9a-f]{8,})")
+CHECKSUM = re.compile(r"^[\w-]+ ?\((.+)\) ?= ?([0-9a-f]{8,})", re.MULTILINE)
 
 
 def numbered(pair: Pair) -> bool:

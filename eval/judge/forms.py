@@ -69,7 +69,7 @@ def drawn_names(text: str) -> list[Record] | None:
         return None
     names: list[Record] = []
     for line in text.splitlines():
-        name = re.sub(r" -> .*$", "", EDGES.sub("", line).strip()).rstrip("/").rsplit("/", 1)[-1]
+        name = EDGES.sub("", line).strip().partition(" -> ")[0].rstrip("/").rsplit("/", 1)[-1]
         if name and not COUNTED.fullmatch(line.strip()):
             names.append((name.strip("[]"),))
     return names

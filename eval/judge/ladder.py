@@ -51,7 +51,7 @@ NOT_OFFERED = re.compile(
     r"Could not resolve host|Temporary failure in name resolution|Network is unreachable|no servers could be reached"
     r"|communications error|connection timed out|Couldn't connect|Failed to connect|Function not implemented"
     r"|Operation not permitted|/proc (?:is not|must be) mounted|[Nn]o /proc|/dev/fd/\d+: No such file"
-    r"|/proc/[\w/]+'?: No such file|must be run from a terminal|not a tty|Inappropriate ioctl"
+    r"|/proc/[\w/]{1,200}'?: No such file|must be run from a terminal|not a tty|Inappropriate ioctl"
 )
 
 
