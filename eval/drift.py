@@ -76,7 +76,7 @@ def _load(spec: Task, lm: Any) -> LoadedTask:
         raise UserError(f"task {DRIFT}: this model has no chat template: set `chat: false` on the task")
     path = ROOT / NEUTRAL_PROMPTS
     samples = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()[: spec.limit], start=1):
+    for number, line in enumerate(path.read_bytes().splitlines()[: spec.limit], start=1):
         row = json.loads(line)
         if "text" not in row and "messages" not in row:
             raise UserError(f"{path} line {number}: a row needs text or messages; build it with `make data`")

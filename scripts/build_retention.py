@@ -117,7 +117,7 @@ def short(text: str) -> str:
 def trained_requests(data: Path) -> Iterator[tuple[str, str]]:
     """Id and request of every training row of the project's datasets."""
     for path in sorted(data.glob("*/train.jsonl")):
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in path.read_bytes().splitlines():
             row = json.loads(line)
             yield row["id"], next(part["content"] for part in row["messages"] if part["role"] == "user")
 

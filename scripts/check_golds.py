@@ -177,7 +177,7 @@ def main() -> int:
     checked: list[Checked] = []
     with open_sandbox() as sandbox:
         for file in arguments.files:
-            rows = [json.loads(line) for line in (DATA / f"{file}.jsonl").read_text(encoding="utf-8").splitlines()][
+            rows = [json.loads(line) for line in (DATA / f"{file}.jsonl").read_bytes().splitlines()][
                 :: arguments.every
             ]
             for start in range(0, len(rows), BATCH):

@@ -150,7 +150,7 @@ def join(rows: list[dict[str, Any]]) -> dict[str, Any]:
 def read_samples(path: Path) -> list[dict[str, Any]]:
     """Rows of a sample file, in order; a line that a kill cut off is left out. Empty when there is no file."""
     rows = []
-    for line in path.read_text().splitlines() if path.is_file() else []:
+    for line in path.read_bytes().splitlines() if path.is_file() else []:
         with suppress(json.JSONDecodeError):
             rows.append(json.loads(line))
     return rows

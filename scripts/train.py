@@ -209,7 +209,7 @@ def complete(run: Path, recipe: dict[str, Any]) -> None:
 def summary(run: Path, checkpoint: Path, recipe: dict[str, Any]) -> dict[str, Any]:
     """train.json: what ran, how long, the loss curve as [step, loss] pairs, and what the machine did."""
     state = trainer_state(checkpoint) or {}
-    sessions = [json.loads(line) for line in (run / "training" / "sessions.jsonl").read_text().splitlines()]
+    sessions = [json.loads(line) for line in (run / "training" / "sessions.jsonl").read_bytes().splitlines()]
     seconds = sum(
         max(row["seconds"] for row in sessions if row["session"] == session)
         for session in {row["session"] for row in sessions}

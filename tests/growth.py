@@ -217,6 +217,21 @@ def growth(use: Use) -> tuple[float, str]:
     return worst
 
 
+def slowest(use: Use, length: int, enough: float) -> tuple[float, str]:
+    """Seconds of the worst attack on a text of `length` characters, and that attack; ends at the first above `enough`."""
+    worst = 0.0, ""
+    for begin, unit in attacks(use.pattern):
+        short, text = ((begin + unit * (size // len(unit)) + END) for size in (length // 8, length))
+        at_short = _seconds(use, short)
+        if at_short > enough:
+            return at_short, repr((begin, unit))
+        if at_short * 64 > enough:
+            worst = max(worst, (_seconds(use, text), repr((begin, unit))))
+            if worst[0] > enough:
+                break
+    return worst
+
+
 def _seconds(use: Use, text: str) -> float:
     subject: Any = text if isinstance(use.pattern.pattern, str) else text.encode("latin-1")
     begin = time.thread_time()

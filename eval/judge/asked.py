@@ -45,7 +45,7 @@ def numbered(pair: Pair) -> bool:
 
 def located(pair: Pair) -> bool:
     """The gold's lines, each as it is or behind the file, or file and line number, that it comes from (grep -H)."""
-    gold, candidate = (text.splitlines() for text in pair.outputs)
+    gold, candidate = (text.removesuffix("\n").split("\n") for text in pair.outputs)
     wanted, left, places = Counter(gold), [], 0
     for line in candidate:
         match = PREFIX.match(line)

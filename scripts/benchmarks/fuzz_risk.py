@@ -117,7 +117,7 @@ def main() -> int:
     parser.add_argument("--nl2bash", type=Path, help="folder with NL2Bash's all.cm, more to mutate")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    corpus = [json.loads(line)["command"] for line in CORPUS.read_text().splitlines() if line.strip()]
+    corpus = [json.loads(line)["command"] for line in CORPUS.read_bytes().splitlines() if line.strip()]
     if given.nl2bash:
         corpus += [line for line in (given.nl2bash / "all.cm").read_text().split("\n") if line.strip()]
     found = fuzz(given.inputs, given.seed, corpus)

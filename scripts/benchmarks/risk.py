@@ -37,7 +37,7 @@ RESULT = Path("results/bench/risk.json")
 
 def read_commands(path: Path) -> list[str]:
     """Commands of a JSON-lines file."""
-    return [json.loads(line)["command"] for line in path.read_text().splitlines() if line.strip()]
+    return [json.loads(line)["command"] for line in path.read_bytes().splitlines() if line.strip()]
 
 
 def nl2bash_commands(folder: Path | None) -> list[str]:
@@ -70,7 +70,7 @@ def report_rows(folder: Path | None) -> dict[str, list[dict[str, str]]]:
     files = sorted(folder.glob("*.jsonl"))
     if not files:
         raise UserError(f"{folder} holds no .jsonl files: give --reports a folder of files with `command` and `want`")
-    rows = [json.loads(line) for file in files for line in file.read_text().splitlines() if line.strip()]
+    rows = [json.loads(line) for file in files for line in file.read_bytes().splitlines() if line.strip()]
     dangerous = [row for row in rows if row["want"] in ("review", "block")]
     return {"dangerous": dangerous, "ordinary": [row for row in rows if row["want"] == "allow"]}
 
