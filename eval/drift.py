@@ -36,7 +36,6 @@ from eval.harness import Model  # noqa: E402
 from eval.lm_tasks import LoadedTask, Sample  # noqa: E402
 from eval.memory import enough_memory  # noqa: E402
 from eval.provenance import file_sha256, json_sha256  # noqa: E402
-from eval.reading import read_text  # noqa: E402
 from eval.records import BASELINE, CANDIDATE, Generation, Score, finite  # noqa: E402
 from eval.tasks.own_tasks import NEUTRAL_PROMPTS, drift_metrics, neutral_text  # noqa: E402
 
@@ -78,7 +77,7 @@ def _load(spec: Task, lm: Any) -> LoadedTask:
         raise UserError(f"task {DRIFT}: this model has no chat template: set `chat: false` on the task")
     path = ROOT / NEUTRAL_PROMPTS
     samples = []
-    for number, line in enumerate(read_text(path).splitlines()[: spec.limit], start=1):
+    for number, line in enumerate(read_bytes(path).splitlines()[: spec.limit], start=1):
         row = json.loads(line)
         if "text" not in row and "messages" not in row:
             raise UserError(f"{path} line {number}: a row needs text or messages; build it with `make data`")

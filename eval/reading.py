@@ -11,13 +11,17 @@ device has none. What is held in memory is at most LARGEST_BYTES; larger files a
 """
 
 import hashlib
+import json
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from eval.errors import Refused, UserError
 
@@ -29,6 +33,9 @@ KINDS = {
     stat.S_IFBLK: "a device",
     stat.S_IFSOCK: "a socket",
 }
+LONGEST_LINE = 1 << 20  # bytes of one JSON line
+
+LONGEST_LINE = 1 << 20  # bytes of one JSON line
 
 _seen: ContextVar[dict[Path, str] | None] = ContextVar("seen", default=None)
 
@@ -103,3 +110,53 @@ def witness(path: Path, sha256: str) -> None:
     seen = _seen.get()
     if seen is not None and seen.setdefault(path.absolute(), sha256) != sha256:
         raise Refused(f"{path} changed while it was being read: start again, with nobody else writing there")
+
+
+@dataclass(frozen=True)
+class JsonLine:
+    """One line that is not blank: its number from 1, its value, and what is wrong with it (then there is no value)."""
+
+    number: int
+    value: Any
+    problem: str = ""
+
+
+def json_lines(name: str) -> Iterator[JsonLine]:
+    """Lines of a file of JSON values, in order; `-` is standard input. A line that cannot be read spoils no other.
+
+    A newline ends a line and nothing else does: JSON strings may hold every other separator as it is. UserError when
+    there is no such file.
+    """
+    try:
+        stream = sys.stdin.buffer if name == "-" else open_regular(Path(name))
+    except OSError as error:
+        raise UserError(f"{name} is not a file that can be read ({error.strerror}): give a file of JSON lines") from None
+    return _lines(stream)
+
+
+def _lines(stream: BinaryIO) -> Iterator[JsonLine]:
+    with stream:
+        for number in count(1):
+            line = stream.readline(LONGEST_LINE + 1)
+            if not line:
+                return
+            if len(line) > LONGEST_LINE:
+                while not line.endswith(b"\n") and (line := stream.readline(LONGEST_LINE)):
+                    pass
+                yield JsonLine(number, None, f"longer than {LONGEST_LINE} bytes")
+            elif line.strip():
+                yield _parsed(number, line)
+
+
+def _parsed(number: int, line: bytes) -> JsonLine:
+    try:
+        return JsonLine(number, json.loads(line.decode("utf-8")))
+    except UnicodeDecodeError:
+        problem = "not UTF-8 text"
+    except RecursionError:
+        problem = "nested too deeply"
+    except json.JSONDecodeError as error:
+        problem = f"not JSON ({error.msg})"
+    except ValueError:  # a number of thousands of digits
+        problem = "not JSON that can be read (a number is too long)"
+    return JsonLine(number, None, problem)

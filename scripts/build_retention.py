@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from eval.errors import UserError, run_command
-from eval.reading import read_text
+from eval.reading import read_bytes, read_text
 from scripts.build_data import SEED, Row, digest, manifest, render, run_build, shuffled
 from scripts.build_safety import in_turn
 
@@ -118,7 +118,7 @@ def short(text: str) -> str:
 def trained_requests(data: Path) -> Iterator[tuple[str, str]]:
     """Id and request of every training row of the project's datasets."""
     for path in sorted(data.glob("*/train.jsonl")):
-        for line in read_text(path).splitlines():
+        for line in read_bytes(path).splitlines():
             row = json.loads(line)
             yield row["id"], next(part["content"] for part in row["messages"] if part["role"] == "user")
 

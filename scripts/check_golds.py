@@ -3,8 +3,8 @@
     python -m scripts.check_golds                    all four files; exit 1 when an unmarked gold shows nothing
     python -m scripts.check_golds --mutants          and: does the tree tell the gold from slightly wrong commands?
 
-A gold is observable when it ends well (diff: 0 or 1) and prints something or changes a file, the same in two runs; it
-is marked when data/nl2bash/unobservable.yaml says why it cannot be; else it is silent, which is an error in the data
+A gold is observable when, in one of its trees, it ends well (diff: 0 or 1) and prints more than blanks or changes a
+file, the same in two runs; it is marked when data/nl2bash/unobservable.yaml says why it cannot be; else it is silent, which is an error in the data
 or in its tree. A mutant is the gold with one number, pattern, flag, test or stage changed; the tree tells it apart
 when exit code, output or file changes differ from the gold's. Some mutants mean the same, so 100 % is out of reach.
 """
@@ -21,7 +21,7 @@ from typing import Any
 
 from eval.errors import run_command
 from eval.files import write_json
-from eval.reading import read_text
+from eval.reading import read_bytes
 from eval.sandbox import Execution, Fixture, Limits, Sandbox, open_sandbox
 from eval.tasks.nl2bash_fixture import VARIANTS, fixture_for, gold_of, unsupported_reason
 
@@ -58,7 +58,7 @@ def state_of(gold: str, one: Execution, two: Execution) -> tuple[str, str]:
     fine = one.exit == 0 or (one.exit == 1 and gold.startswith("diff"))
     if not same(one, two):
         return "silent", "differs between two runs"
-    if not fine or not (one.stdout or one.changes):
+    if not fine or not (one.stdout.strip() or one.changes):  # blanks alone show nothing to the judge either
         said = one.stderr.decode(errors="replace").strip().splitlines()
         return "silent", f"exit {one.exit} {' '.join(one.limits_hit)} {said[0] if said else ''}".strip()
     return "observable", ""
@@ -113,8 +113,12 @@ def check_rows(rows: list[dict[str, Any]], file: str, sandbox: Sandbox, with_mut
     judged = [row for row in rows if reasons[row["id"]] is None]
     trees = {row["id"]: [fixture_for(row, sandbox, variant) for variant in range(VARIANTS if with_mutants else 1)]
              for row in judged}  # fmt: skip
-    pairs = run_all(sandbox, [(gold_of(row), trees[row["id"]][0]) for row in judged for _ in range(2)])
-    states = {row["id"]: state_of(gold_of(row), *pairs[2 * n : 2 * n + 2]) for n, row in enumerate(judged)}
+    states: dict[str, tuple[str, str]] = {}
+    for variant in range(VARIANTS):  # the next tree only for those that the one before did not show
+        asked = [row for row in judged if states.get(row["id"], ("silent",))[0] == "silent"]
+        runs = [(gold_of(row), fixture_for(row, sandbox, variant)) for row in asked for _ in range(2)]
+        pairs = run_all(sandbox, runs)
+        states |= {row["id"]: state_of(gold_of(row), *pairs[2 * n : 2 * n + 2]) for n, row in enumerate(asked)}
     found = []
     for row in rows:
         state, why = states.get(row["id"], ("marked", reasons[row["id"]] or ""))
@@ -174,7 +178,7 @@ def main() -> int:
     checked: list[Checked] = []
     with open_sandbox() as sandbox:
         for file in arguments.files:
-            rows = [json.loads(line) for line in read_text(DATA / f"{file}.jsonl").splitlines()][:: arguments.every]
+            rows = [json.loads(line) for line in read_bytes(DATA / f"{file}.jsonl").splitlines()][:: arguments.every]
             for start in range(0, len(rows), BATCH):
                 checked += check_rows(rows[start : start + BATCH], file, sandbox, arguments.mutants)
                 print(f"{file}: {min(start + BATCH, len(rows))} of {len(rows)}", file=sys.stderr)

@@ -28,7 +28,7 @@ from typing import Any
 
 import psutil
 
-from eval.reading import read_text
+from eval.reading import read_bytes
 
 INTERVAL_SECONDS = 2.0
 MAX_ROWS = 100  # of the curve in train.json, and of one session's file before rows become longer
@@ -152,7 +152,7 @@ def join(rows: list[dict[str, Any]]) -> dict[str, Any]:
 def read_samples(path: Path) -> list[dict[str, Any]]:
     """Rows of a sample file, in order; a line that a kill cut off is left out. Empty when there is no file."""
     rows = []
-    for line in read_text(path).splitlines() if path.is_file() else []:
+    for line in read_bytes(path).splitlines() if path.is_file() else []:
         with suppress(json.JSONDecodeError):
             rows.append(json.loads(line))
     return rows

@@ -27,7 +27,7 @@ from eval.files import read_json, write_json
 from eval.memory import says_out_of_memory, smaller_step
 from eval.provenance import file_sha256, json_sha256, write_manifest
 from eval.quota import cores
-from eval.reading import read_bytes, read_text
+from eval.reading import read_bytes
 from eval.run_folder import RESULTS, list_runs, locked, new_run, read_data, read_run, read_training, update_run
 from scripts.dataset_entries import inputs
 from scripts.dataset_facts import describe_data, same_data, with_rows_taken
@@ -248,7 +248,7 @@ def summary(run: Path, mark: Mark, recipe: dict[str, Any]) -> dict[str, Any]:
     last = checkpoints(run)[-1]
     state = trainer_state(last) or {}
     log = run / "training" / "sessions.jsonl"
-    sessions = [json.loads(line) for line in read_text(log).splitlines()] if log.is_file() else []
+    sessions = [json.loads(line) for line in read_bytes(log).splitlines()] if log.is_file() else []
     seconds = sum(
         max(row["seconds"] for row in sessions if row["session"] == session)
         for session in {row["session"] for row in sessions}

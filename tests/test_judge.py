@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -157,25 +158,59 @@ def test_one_question(sandbox: Sandbox, folder: str) -> None:
     assert judge(sandbox, "list the files here", "ls", "ls -1", folder, rules=ALL).verdict == "accept"
 
 
+def judged_lines(lines: list[str | bytes]) -> tuple[list[dict[str, Any]], subprocess.CompletedProcess[bytes]]:
+    """The answers of `python -m eval.judge` to some lines, and how it ended."""
+    given = b"".join(line if isinstance(line, bytes) else line.encode() for line in lines)
+    command = [sys.executable, "-m", "eval.judge", "--jsonl", "-"]
+    done = subprocess.run(command, input=given, capture_output=True)
+    return [json.loads(line) for line in done.stdout.splitlines()], done
+
+
 def test_command_line(folder: str) -> None:
     rows = [
         {"request": r, "gold": g, "candidate": c, "fixture": folder} for r, g, c, _ in (CASES[0], CASES[7], CASES[15])
     ]
-    lines = "".join(json.dumps(row) + "\n" for row in rows)
-    command = [sys.executable, "-m", "eval.judge", "--jsonl", "-"]
-    done = subprocess.run(command, input=lines, capture_output=True, text=True)
+    answers, done = judged_lines([json.dumps(row) + "\n" for row in rows])
     assert done.returncode == 0, done.stderr
-    answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert [answer["verdict"] for answer in answers] == ["accept", "reject", "undecided"]
     assert all(answer.keys() == {"verdict", "rule", "evidence"} for answer in answers)
 
 
-@pytest.mark.parametrize(
-    ("text", "said"), [("{", ":1: no JSON"), ('{"gold": "ls"}', ":1: needs the strings"), (None, "is no file")]
-)
-def test_bad_input_is_one_line(text: str | None, said: str, tmp_path: Path) -> None:
+def test_a_line_that_cannot_be_judged_loses_no_other_verdict(folder: str) -> None:
+    good = {"request": "list the files", "gold": "ls", "candidate": "ls -1", "fixture": folder}
+    bad = [
+        "{",
+        "[]",
+        '{"gold": "ls"}',
+        json.dumps(good | {"gold": "ls \ud800"}),
+        json.dumps(good | {"fixture": "no-such-tree"}),
+        json.dumps(good | {"fixture": "a\0b"}),
+        json.dumps(good | {"request": "x" * (1 << 20)}),
+        "[" * 100_000,
+        '{"gold": ' + "1" * 10_000 + "}",
+        b'{"gold": "\xff"}',
+    ]
+    lines: list[str | bytes] = []
+    for line in bad:
+        lines += [line, "\n", json.dumps(good), "\n"]
+    answers, done = judged_lines(lines)
+    assert [answer["verdict"] for answer in answers] == ["invalid", "accept"] * len(bad)
+    assert all(answer["evidence"]["error"] for answer in answers[::2])
+    assert done.returncode == 2 and done.stderr.count(b"\n") == 1
+    assert f"{len(bad)} of the lines could not be judged: line 1: not JSON".encode() in done.stderr
+
+
+def test_what_no_shell_can_be_given_counts_against_the_candidate(folder: str) -> None:
+    good = {"request": "list the files", "gold": "ls", "fixture": folder}
+    commands = ["ls \ud800", "ls; : " + "x" * (128 << 10), "ls\0", "touch $'\\xff'"]
+    lines = [json.dumps(good | {"candidate": one}) + "\n" for one in commands]
+    separated = json.dumps(good | {"candidate": "ls #\u2028\u0085"}, ensure_ascii=False)
+    answers, done = judged_lines([*lines, separated])
+    assert [answer["verdict"] for answer in answers] == ["reject", "reject", "reject", "reject", "accept"]
+    assert done.returncode == 0 and not done.stderr
+
+
+def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "cases.jsonl"
-    if text is not None:
-        path.write_text(text + "\n")
     done = subprocess.run([sys.executable, "-m", "eval.judge", "--jsonl", str(path)], capture_output=True, text=True)
-    assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+    assert done.returncode == 2 and "is not a file" in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr

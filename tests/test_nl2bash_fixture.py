@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from eval.sandbox import Execution, Sandbox, open_sandbox
-from eval.tasks.nl2bash_fixture import fixture_for, gold_of, unsupported_reason
+from eval.tasks.nl2bash_fixture import VARIANTS, fixture_for, gold_of, unsupported_reason
 from eval.tasks.nl2bash_fixture.building import place_of
 from eval.tasks.nl2bash_fixture.operands import READERS, read_gold
 from scripts.check_golds import mutants_of, run_all, same, state_of
@@ -85,6 +85,21 @@ def test_a_near_miss_does_something_else(gold: str, wrong: str, sandbox: Sandbox
     right, other = executed(sandbox, row_of(gold), [gold, wrong])
     assert state_of(gold, right, right)[0] == "observable"
     assert not same(right, other)
+
+
+@pytest.mark.parametrize("number", [3, 8, 9, 14, 15])  # blank in every text, but for a gold that asks for them
+@pytest.mark.parametrize("gold", ["sed -n '{}p' notes.txt", "sed '{}q;d' app.log", "sed -n '{}p' site.conf"])
+def test_a_line_that_a_gold_shows_by_its_number_is_not_blank(gold: str, number: int, sandbox: Sandbox) -> None:
+    for variant in range(VARIANTS):
+        command = gold.format(number)
+        right, next_line = executed(sandbox, row_of(command), [command, gold.format(number + 1)], variant)
+        assert state_of(command, right, right) == ("observable", "")
+        assert not same(right, next_line)
+
+
+def test_a_gold_that_prints_blanks_alone_shows_nothing(sandbox: Sandbox) -> None:
+    one, two = executed(sandbox, row_of("sort notes.txt"), ["echo ' '"] * 2)
+    assert state_of("echo ' '", one, two)[0] == "silent"
 
 
 @pytest.mark.parametrize(

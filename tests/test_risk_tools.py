@@ -28,10 +28,18 @@ def test_json_lines_in_order(tmp_path: Path) -> None:
 
 
 def test_standard_input_and_a_bad_line() -> None:
-    done = run("eval.risk", "--jsonl", "-", stdin='{"command": "ls"}\n{"cmd": 1}\n')
+    lines = ['{"command": "ls"}', '{"cmd": 1}', "", "[", "7", '{"command": 7}', '{"command": "\\ud800"}', '{"command": "ls"}']
+    done = run("eval.risk", "--jsonl", "-", stdin="".join(line + "\n" for line in lines))
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [answer["verdict"] for answer in answers] == ["allow", *["review"] * 5, "allow"]
+    assert ["error" in answer for answer in answers] == [False, True, True, True, True, False, False]
     assert done.returncode == 2
-    assert json.loads(done.stdout)["verdict"] == "allow"
     assert "line 2" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_a_separator_inside_a_text_ends_no_line() -> None:
+    done = run("eval.risk", "--jsonl", "-", stdin='{"command": "echo \u2028\u0085 && rm -rf /"}\n')
+    assert done.returncode == 0 and json.loads(done.stdout)["verdict"] == "block"
 
 
 @pytest.mark.parametrize(("command", "code"), [("ls", 0), ("rm -rf /", 1), ("frobnicate", 3)])

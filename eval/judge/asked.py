@@ -31,7 +31,7 @@ MORE_ASKED = words(r"sizes?|counts?|numbers?|permissions?|modes?|owners?|dates?|
 FILES_ONLY = words("files")
 FOLDERS_TOO = words(r"folders|directories|dirs|subdirectories|everything|entries|items|links?")
 PREFIX = re.compile(r"([^:\s][^:]*):(?:\d+:)?")
-CHECKSUM = re.compile(r"[\w-]+ ?\((.+)\) ?= ?([0-9a-f]{8,})")
+CHECKSUM = re.compile(r"^[\w-]+ ?\((.+)\) ?= ?([0-9a-f]{8,})", re.MULTILINE)
 
 
 def numbered(pair: Pair) -> bool:
@@ -45,7 +45,7 @@ def numbered(pair: Pair) -> bool:
 
 def located(pair: Pair) -> bool:
     """The gold's lines, each as it is or behind the file, or file and line number, that it comes from (grep -H)."""
-    gold, candidate = (text.splitlines() for text in pair.outputs)
+    gold, candidate = (text.removesuffix("\n").split("\n") for text in pair.outputs)
     wanted, left, places = Counter(gold), [], 0
     for line in candidate:
         match = PREFIX.match(line)

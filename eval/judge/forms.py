@@ -25,7 +25,7 @@ MASK = "\ufdd0"  # no character: begins a word whose value moves from run to run
 
 def records(text: str, separators: bool = False) -> list[Record]:
     """Lines as words, split at blanks, or also at `: = , ; |` and brackets. Blank lines count inside, not around."""
-    lines = (SEPARATORS.split(line) if separators else line.split() for line in text.splitlines())
+    lines = (SEPARATORS.split(line) if separators else line.split() for line in text.split("\n"))
     rows = [tuple(word for word in line if word) for line in lines]
     while rows and not rows[-1]:
         rows.pop()
@@ -69,7 +69,7 @@ def drawn_names(text: str) -> list[Record] | None:
         return None
     names: list[Record] = []
     for line in text.splitlines():
-        name = re.sub(r" -> .*$", "", EDGES.sub("", line).strip()).rstrip("/").rsplit("/", 1)[-1]
+        name = EDGES.sub("", line).strip().partition(" -> ")[0].rstrip("/").rsplit("/", 1)[-1]
         if name and not COUNTED.fullmatch(line.strip()):
             names.append((name.strip("[]"),))
     return names

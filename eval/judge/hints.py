@@ -16,10 +16,10 @@ NAME_TESTS = {"-name", "-iname", "-path", "-ipath", "-wholename", "--include", "
 AGE_TESTS = {"-mtime", "-atime", "-ctime"}
 MINUTE_TESTS = {"-mmin", "-amin", "-cmin"}
 SIZE_UNITS = {"c": 1, "w": 2, "b": 512, "k": 1024, "M": 1 << 20, "G": 1 << 30, "": 512}
-REGEX_PARTS = re.compile(r"\\[a-zA-Z<>]|\[[^\]]*\]|[\\^$.*+?(){}|/;:=,#@\"'`~&%<>!-]")
-QUOTED = re.compile(r"'([^']+)'|\"([^\"]+)\"|“([^”]+)”")
+REGEX_PARTS = re.compile(r"\\[a-zA-Z<>]|\[[^\]]{0,200}\]|[\\^$.*+?(){}|/;:=,#@\"'`~&%<>!-]")
+QUOTED = re.compile(r"'([^']+)'|\"([^\"]+)\"|“([^“”]+)”")
 PATH = re.compile(r"/?[\w.@+~-]+(?:/[\w.@+~-]+)*/?")
-MISSING = re.compile(r"['‘\"]?([^\s'’\"‘:]+)['’\"]?(?: for reading)?: No such file or directory")
+MISSING = re.compile(r"(?<![^\s'’\"‘:])([^\s'’\"‘:]+)['’\"]?(?: for reading)?: No such file or directory")
 CASE_FREE = re.compile(
     r"\b(?:case[- ]?insensitive\w*|ignor\w+ (?:the )?(?:letter )?case|regardless of case)\b", re.IGNORECASE
 )
@@ -62,7 +62,7 @@ def read_hints(gold: str, request: str) -> Hints:
     found: dict[str, list] = {name: [] for name in Hints.__dataclass_fields__}
     before = ""
     for token in tokens:
-        if before in NAME_TESTS or (before not in AGE_TESTS and re.fullmatch(r"\S*[*?]\S*\.\w+|\*\w+\*|\w+\*", token)):
+        if before in NAME_TESTS or (before not in AGE_TESTS and re.fullmatch(r"[^\s*?]*[*?]\S*\.\w+|\*\w+\*|\w+\*", token)):
             found["globs"].append(token.rsplit("/", 1)[-1] if "/" in token and not token.startswith("*") else token)
         elif before == "-size" and (match := re.fullmatch(r"[+-]?(\d+)([cwbkMG]?)", token)):
             found["sizes"].append(int(match.group(1)) * SIZE_UNITS[match.group(2)])

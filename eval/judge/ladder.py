@@ -44,6 +44,7 @@ COVERED = "all_masked"  # undecided: what moves by itself covers all that could 
 # By which rules the contents of a written file may agree.
 CONTENT_RULES = ("exact", "whitespace", "line_order", "path_spelling", "volatile", "units")
 
+MOST_TEXT, TIMES_THE_GOLD = 64 << 10, 16  # characters of output that a candidate may show: so much beside so many times
 MAX_MESSAGE = 2000  # bytes of output of a failed command searched for a reason
 NO_NETWORK = {"curl": (6, 7, 28), "wget": (4,)}  # exit codes that say so even where the tool is told to be silent
 NOT_FOUND = re.compile(r"(?:line \d+: |^|: )([\w.+/-]+): (?:command )?not found", re.MULTILINE)
@@ -51,7 +52,7 @@ NOT_OFFERED = re.compile(
     r"Could not resolve host|Temporary failure in name resolution|Network is unreachable|no servers could be reached"
     r"|communications error|connection timed out|Couldn't connect|Failed to connect|Function not implemented"
     r"|Operation not permitted|/proc (?:is not|must be) mounted|[Nn]o /proc|/dev/fd/\d+: No such file"
-    r"|/proc/[\w/]+'?: No such file|must be run from a terminal|not a tty|Inappropriate ioctl"
+    r"|/proc/[\w/]{1,200}'?: No such file|must be run from a terminal|not a tty|Inappropriate ioctl"
 )
 
 
@@ -75,12 +76,19 @@ def decide(pair: Pair, rules: Collection[str] = ALL) -> Verdict:
         return Verdict("reject", "effects", evidence | {"paths": pair.hidden[:5]})
     if "nothing_observable" in rules and not before and not any(text.strip() for text in pair.outputs):
         return Verdict("undecided", "nothing_observable", evidence)
+    within = not says_far_too_much(pair)
     for name, rule in RULES.items():
-        if name in rules and rule(pair):
+        if name in rules and (within or name == "effects_only") and rule(pair):
             return Verdict("undecided", COVERED, evidence | {"by": name}) if pair.covered else accepted(name, evidence)
     if pair.all_moves and pair.candidate_moves:
         return Verdict("undecided", COVERED, evidence)
     return Verdict("reject", "output", evidence)
+
+
+def says_far_too_much(pair: Pair) -> bool:
+    """Is the candidate's output longer than any other way to write the gold's? Then no rule has to read it."""
+    one, two = map(len, pair.outputs)
+    return two > MOST_TEXT + TIMES_THE_GOLD * one
 
 
 def accepted(rule: str, evidence: dict[str, Any], by: str = "") -> Verdict:

@@ -18,7 +18,7 @@ UNITS = {"-mtime": DAY, "-atime": DAY, "-mmin": MINUTE, "-amin": MINUTE}
 MAX_SIZE = 4 << 20  # bytes of a file made for a limit: more would make every run on the copy slow
 MAX_COUNT, MAX_DEPTH = 40, 6
 LISTED = re.compile(r"\b(?:head|tail)\s+(?:-n\s*|-)(\d+)")
-AGO = re.compile(r"(\d+)\s*(min|hour|day|week|month|year)\w*\s+ago|^-(\d+)\s*(min|hour|day|week|month|year)\w*")
+AGO = re.compile(r"(?<!\d)(\d+)\s*(min|hour|day|week|month|year)\w*\s+ago|^-(\d+)\s*(min|hour|day|week|month|year)\w*")
 SPANS = {"min": MINUTE, "hour": 3600, "day": DAY, "week": 7 * DAY, "month": 30 * DAY, "year": 365 * DAY}
 # A layout has one time for modification and access, and no time of change: what asks for those is never told apart.
 ACCESSED = re.compile(r"(?<=\s)-(atime|amin|anewer|newera[atm])\b|--time=(atime|access|use)\b|%[xX]")

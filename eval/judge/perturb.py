@@ -208,7 +208,7 @@ def special_names(hints: Hints, rng: random.Random) -> list[str]:
 
 def filled_in(glob: str, rng: random.Random) -> str:
     """A name that the glob matches: `*` and `?` filled, of a class its first member."""
-    name = re.sub(r"\[!?(.)[^\]]*\]", r"\1", glob)
+    name = re.sub(r"\[!?(.)[^\]]{0,200}\]", r"\1", glob)
     name = name.replace("\\", "").replace("?", rng.choice("qz"))
     dot = "." if is_extension(glob) else ""
     return re.sub(r"\*", lambda _: rng.choice(SAMPLES) + dot, name)

@@ -3,37 +3,29 @@
     python -m eval.risk --command TEXT      one assessment as JSON; exit code 0 allow, 1 block, 3 review
     python -m eval.risk --jsonl FILE        {"command"} a line in, {"verdict", "findings"} a line out, in order
 
-FILE may be `-` for standard input. With --jsonl the exit code is 0 when every line was judged.
+FILE may be `-` for standard input. With --jsonl every line that is not blank gets its line: one that holds no command
+is answered {"verdict": "review", "error"}, and the exit code is then 2 at the end, else 0.
 """
 
 import argparse
 import json
-import sys
-from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 from eval.errors import INCONCLUSIVE, NO_SHIP, SHIP, UserError, run_command
+from eval.reading import JsonLine, json_lines
 from eval.risk.analyser import analyse
 
 EXIT = {"allow": SHIP, "review": INCONCLUSIVE, "block": NO_SHIP}
 
 
-def commands(name: str) -> Iterator[str]:
-    """The commands of a JSON-lines file, in order. UserError names the line that is not as it should be."""
-    path = Path(name)
-    if name != "-" and not path.is_file():
-        raise UserError(f"{name} is not a file: give --jsonl a file of JSON lines")
-    with sys.stdin if name == "-" else path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                command = json.loads(line)["command"]
-            except (ValueError, KeyError, TypeError):
-                raise UserError(f'{name} line {number} is not {{"command": TEXT}}') from None
-            if not isinstance(command, str):
-                raise UserError(f"{name} line {number}: command is not a text")
-            yield command
+def judged_line(line: JsonLine) -> dict[str, Any]:
+    """The answer to one line of JSON; one that cannot be read is for a person to review, and says why."""
+    problem = line.problem or ("" if isinstance(line.value, dict) else "not an object")
+    if not problem and not isinstance(line.value.get("command"), str):
+        problem = "command is missing or not a text"
+    if problem:
+        return {"verdict": "review", "findings": [], "error": f"line {line.number}: {problem}"}
+    return analyse(line.value["command"]).as_json()
 
 
 def main() -> int:
@@ -47,8 +39,13 @@ def main() -> int:
         assessment = analyse(given.command)
         print(json.dumps(assessment.as_json()))
         return EXIT[assessment.verdict]
-    for command in commands(given.jsonl):
-        print(json.dumps(analyse(command).as_json()))
+    errors = []
+    for line in json_lines(given.jsonl):
+        answer = judged_line(line)
+        print(json.dumps(answer), flush=True)
+        errors += [answer["error"]] if "error" in answer else []
+    if errors:
+        raise UserError(f"{given.jsonl}: {len(errors)} of the lines hold no command and were answered review: {errors[0]}")
     return SHIP
 
 

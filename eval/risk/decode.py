@@ -27,7 +27,7 @@ SIMPLE = {
 }
 RANGE = re.compile(r"(.)-(.)", re.DOTALL)
 CLASSES = {"[:lower:]": "a-z", "[:upper:]": "A-Z", "[:digit:]": "0-9"}
-FORMAT = re.compile(r"%(?:%|[-+ #0]*\d*(?:\.\d+)?([bsdqcxoiu]))")
+FORMAT = re.compile(r"%(?:%|[-+ #0]*(?:[1-9]\d*)?(?:\.\d+)?([bsdqcxoiu]))")
 
 
 def unescape(text: str, single: bool = True) -> str:

@@ -28,7 +28,7 @@ from eval.risk.words import DECODED, ENDLESS, NET, NOTHING, SECRET, SHELL, UNKNO
 SHELLS = {"sh", "bash", "dash", "ash", "ksh", "zsh", "csh", "tcsh", "fish", "rbash", "mksh"}
 MAX_WRAPPERS = 24
 MAX_ARGUMENTS = 256
-DELETES_ALL = re.compile(r"\s*(?:1\s*,\s*\$\s*|/\.\*/\s*)?d\s*;?\s*")
+DELETES_ALL = re.compile(r"\s*(?:1\s*,\s*\$\s*|/\.\*/\s*)?d\s*(?:;\s*)?")
 RUN_BY_SHELL = {"parallel", "watch"}  # their words are a line for a shell
 ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 

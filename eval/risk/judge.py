@@ -34,11 +34,12 @@ from eval.risk.words import DECODED, ENDLESS, FILE, MAX_TEXT, NET, NOTHING, RUN,
 
 EVERYTHING = re.compile(r"(?:\./)?(?:\*|\.\*|\.)$|(?:\.\./)*\.\.(?:/\*)?$")
 SETGID = re.compile(r"(?:^|,)[uoa]*g[ugoa]*[+=][rwxXt]*s|^[0-7]?[2367][0-7]{3}$")
-SETUID = re.compile(r"(?:^|,)[ugoa]*[ua][ugoa]*[+=][rwxXt]*s|(?:^|,)[+=][rwx]*s|^[0-7]?[4-7][0-7]{3}$")
+SETUID = re.compile(r"(?:^|,)[go]*[ua][ugoa]*[+=][rwxXt]*s|(?:^|,)[+=][rwx]*s|^[0-7]?[4-7][0-7]{3}$")
 HIDDEN_AT_HOME = re.compile(r"^(?:~|/home/[^/]+|/Users/[^/]+)/\.(?!cache|Trash|tmp)[^/]+(?:/[^/]+)?$")
 MAKES_RUNNABLE = re.compile(r"[+=][rwst]*x|^[0-7]*[1357][0-7]{0,2}$")
 WORLD_WRITABLE = re.compile(r"^[0-7]?[0-7]?[0-7][2367]$|(?:^|,)[ug]*[oa][ugoa]*[+=][rxX]*w|^\+[rwx]*w")
 SHELLS = re.compile(r"(?:\S*/)?(?:ba|da|z|k|a|c|tc|fi)?sh(?:\s|$)|exec\b")
+ANY_SHELL = re.compile(r"(?:ba|da|z|k|a|c|tc|fi)?sh(?:\s|$)|exec\b")
 INTERACTIVE = re.compile(r"\s-\w*i\b|\s-l\b")
 
 
@@ -251,5 +252,5 @@ def url(shell: Context, word: Word) -> None:
 
 def shell_on_network(shell: Context, source: str, target: Word) -> None:
     """A command's output goes to /dev/tcp: with a shell in it, that is a remote shell."""
-    if SHELLS.search(source) and (INTERACTIVE.search(source) or SHELLS.match(source)):
+    if ANY_SHELL.search(source) and (INTERACTIVE.search(source) or SHELLS.match(source)):
         shell.find("reverse-shell", target)

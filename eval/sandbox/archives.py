@@ -1,8 +1,8 @@
 """Digest of an archive by what it contains, so that two `tar -czf` of the same files are equal.
 
 Compression level, member order, times and owners do not count; member names, types, modes, targets and bytes do.
-Nothing is unpacked to disk, and nothing past LIMIT bytes is unpacked at all: a decompression bomb, or a file that only
-looks like an archive, keeps its plain digest.
+Nothing is unpacked to disk, and nothing past LIMIT bytes or MAX_MEMBERS members is unpacked at all: a decompression
+bomb, or a file that only looks like an archive, keeps its plain digest.
 """
 
 import bz2
@@ -17,6 +17,8 @@ from collections.abc import Iterable
 from typing import Any
 
 LIMIT = 64 << 20  # for all archives of a tree together
+MAX_MEMBERS = 20_000  # of one archive: each costs its reader kilobytes, whatever it holds
+MEMBER_COST = 512  # bytes that a member counts as beside its content, so that empty ones are not free
 _OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _INDEX = b"DIRC\0\0\0\2"  # git's index: it holds device numbers, which no two runs share
@@ -38,11 +40,12 @@ def digest_of(content: bytes, limit: int = LIMIT) -> tuple[str, int, int]:
         return hashlib.sha256(content).hexdigest(), len(content), limit
     kind, members = inside
     total = hashlib.sha256(kind.encode())
-    size = 0
+    size, cost = 0, len(content)
     for name, data in sorted(members):
         size += len(data)
+        cost += len(data) + MEMBER_COST
         total.update(f"\0{len(name)}:{name}:{len(data)}:".encode("utf-8", "surrogateescape") + data)
-    return total.hexdigest(), size, size
+    return total.hexdigest(), size, cost
 
 
 def _unpacked(content: bytes, limit: int) -> tuple[str, list[tuple[str, bytes]]] | None:
@@ -68,7 +71,9 @@ def _unpacked(content: bytes, limit: int) -> tuple[str, list[tuple[str, bytes]]]
 
 def _tar_members(content: bytes, limit: int) -> Iterable[tuple[str, bytes]]:
     with tarfile.open(fileobj=io.BytesIO(content)) as archive:
-        for member in archive:
+        for number, member in enumerate(archive):
+            if number >= MAX_MEMBERS:
+                raise ValueError("too many members")
             limit -= member.size  # a sparse member claims what it does not hold
             if limit < 0:
                 raise ValueError("too large")
@@ -79,6 +84,8 @@ def _tar_members(content: bytes, limit: int) -> Iterable[tuple[str, bytes]]:
 
 
 def _zip_members(content: bytes, limit: int) -> Iterable[tuple[str, bytes]]:
+    if content.count(b"PK\1\2") > MAX_MEMBERS:  # each begins an entry of the list that is read whole
+        raise ValueError("too many members")
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         if sum(member.file_size for member in archive.infolist()) > limit:
             raise ValueError("too large")
@@ -88,8 +95,10 @@ def _zip_members(content: bytes, limit: int) -> Iterable[tuple[str, bytes]]:
 
 def _index_entries(content: bytes) -> Iterable[tuple[str, bytes]]:
     """Name, mode, object and stage of each entry; times, device and inode left out. Source: gitformat-index(5)."""
-    place = 12
-    for _ in range(int.from_bytes(content[8:12], "big")):
+    place, count = 12, int.from_bytes(content[8:12], "big")
+    if count > MAX_MEMBERS:
+        raise ValueError("too many entries")
+    for _ in range(count):
         end = content.index(b"\0", place + 62)
         flags = content[place + 60 : place + 62]
         name = content[place + 62 : end].decode("utf-8", "surrogateescape")

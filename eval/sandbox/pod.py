@@ -54,16 +54,24 @@ class Pod:
         self._filter = seccomp.filter_program(frozenset())
         folder = root.top.parent / "workers" / str(uid)  # beside the root: a hard link cannot leave its disk
         folder.parent.mkdir(mode=0o700, exist_ok=True)
-        if folder.exists():  # of a worker that was killed; what a command left in it may be nested beyond recursion
-            _remove(str(folder.parent), folder.name)
-        _copy_of_root(root.top, folder)
         self.tree = str(folder)
-        self._devices(Path(folder))
-        os.chmod(folder, 0o1777)
+        self._link()
+        os.mkdir(f"{self.tree}/tmp/new")
+        self._empty = os.lstat(f"{self.tree}/tmp/new").st_size
+        os.rmdir(f"{self.tree}/tmp/new")
         self._folders: list[str] = []  # of the fixture, still there and empty between two runs
-        self.merged: list[str] = []  # folders that the root and the fixture both have
+        self.merged: dict[str, int] = {}  # folders that the root and the fixture both have, and what they take
         self._replaced: list[str] = []
         self._laid_out = False
+
+    def _link(self) -> None:
+        """The worker's tree, made anew."""
+        if os.path.lexists(self.tree):  # of a worker that was killed; what a command left may be nested beyond recursion
+            _remove(*os.path.split(self.tree))
+        _copy_of_root(self.root.top, Path(self.tree))
+        self._devices(Path(self.tree))
+        os.chmod(self.tree, 0o1777)
+        self._top = os.lstat(self.tree).st_size
 
     def _devices(self, top: Path) -> None:
         """The harmless devices; an unprivileged container may make these and no others."""
@@ -88,7 +96,7 @@ class Pod:
             if path and os.path.lexists(top / path):
                 lower = top / path
                 if node.entry.type == "directory" and lower.is_dir() and not lower.is_symlink():
-                    self.merged.append(path)
+                    self.merged[path] = os.lstat(f"{self.tree}/{path}").st_size
                 elif not any(path.startswith(f"{other}/") for other in self._replaced):
                     self._replaced.append(path)
                     _remove(self.tree, path)
@@ -136,7 +144,8 @@ class Pod:
         """Remove what the last run left and put the root's own entries back.
 
         Folders of the fixture stay, empty, since making and removing them is the slow part on a disk; the next
-        `fresh` gives them their owner, mode and time again. Extended attributes are removed here.
+        `fresh` gives them their owner, mode and time again. Extended attributes are removed here. A folder that once
+        held so much that it grew is made anew: its size would tell the next run.
         """
         if not self._laid_out:
             return
@@ -146,6 +155,8 @@ class Pod:
             parent, _, name = path.rpartition("/")
             where = f"{self.tree}/{path}"
             if parent in kept and os.path.isdir(where) and not os.path.islink(where):
+                if os.lstat(where).st_size > self._empty:
+                    continue
                 kept[parent].add(name)
                 kept[path] = set()
                 _remove_attributes(where)
@@ -153,12 +164,16 @@ class Pod:
             trees.clear(f"{self.tree}/{path}", names)
         for path in self.merged:
             os.chmod(f"{self.tree}/{path}", (self.root.top / path).stat().st_mode & 0o7777)
-        for path in self._replaced:
+        grown = [path for path, size in self.merged.items() if os.lstat(f"{self.tree}/{path}").st_size > size]
+        for path in (*self._replaced, *grown):
             _remove(self.tree, path)
             _copy_of_root(self.root.top / path, Path(self.tree, path))
-        replaced = tuple(self._replaced)
-        self._folders = [path for path in self._folders if path in kept and path not in replaced]
-        self.merged, self._replaced, self._laid_out = [], [], False
+        gone = tuple(f"{path}/" for path in (*self._replaced, *grown))
+        self._folders = [path for path in self._folders if path in kept and not f"{path}/".startswith(gone)]
+        self.merged, self._replaced, self._laid_out = {}, [], False
+        if os.lstat(self.tree).st_size > self._top:
+            self._link()
+            self._folders = []
 
     def close(self) -> None:
         """Remove the hard links."""

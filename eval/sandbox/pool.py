@@ -123,7 +123,7 @@ class Sandbox:
 def reading_digest() -> str:
     """Digest of the code that turns a run into an Execution: other code, other cached executions."""
     folder = Path(__file__).parent
-    names = ("archives.py", "execution.py", "supervise.py", "trees.py")
+    names = ("archives.py", "execution.py", "memory.py", "supervise.py", "trees.py")
     return hashlib.sha256(b"".join((folder / name).read_bytes() for name in names)).hexdigest()
 
 

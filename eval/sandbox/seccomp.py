@@ -2,8 +2,9 @@
 
 A denylist. A refused call answers EPERM and the program goes on, as on a locked-down machine. It closes what a shell
 command never needs and what has broken sandboxes before: namespaces, mounts, ptrace, io_uring, keyrings, bpf, clocks,
-terminal injection, System V IPC and message queues (which outlive their process), memory files (which no limit counts).
-Sockets are allowed by family.
+terminal injection, System V IPC and message queues (which outlive their process), memory files and shared anonymous
+memory (which no limit counts), disk space beyond a file's end (the same), and whatever an inode carries beside content,
+mode and extended attributes: flags, versions, quotas, encryption. Sockets are allowed by family.
 
 It does NOT protect against bugs in the calls that remain, nor against timing channels.
 Sources: linux/seccomp.h, linux/filter.h, asm/unistd_64.h (x86-64 only).
@@ -20,9 +21,18 @@ AF_UNIX, AF_INET, AF_INET6, AF_NETLINK = 1, 2, 10, 16
 _LOAD, _AND, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 
-CLONE, CLONE3, SOCKET, IOCTL, PERSONALITY, MKNOD, MKNODAT = 56, 435, 41, 16, 135, 133, 259
-# Terminal injection, and file attributes that outlive a folder's emptying (chattr, project quotas).
-DENIED_IOCTLS = {"TIOCSTI": 0x5412, "TIOCLINUX": 0x541C, "FS_IOC_SETFLAGS": 0x40086602, "FS_IOC_FSSETXATTR": 0x401C5820}
+CLONE, CLONE3, SOCKET, SOCKETPAIR, IOCTL, PERSONALITY, MKNOD, MKNODAT = 56, 435, 41, 53, 16, 135, 133, 259
+MMAP, FALLOCATE, SETSOCKOPT, PRCTL = 9, 285, 54, 157
+SET_DUMPABLE = 4  # hides what a process has mapped from its own user, as whom a container's root looks
+BUFFER_SIZES = {"SO_SNDBUF": 7, "SO_RCVBUF": 8, "SO_SNDBUFFORCE": 32, "SO_RCVBUFFORCE": 33}
+SHARED_ANONYMOUS = 0x21  # MAP_SHARED | MAP_ANONYMOUS
+PLAIN, PUNCH_HOLE = 0, 3  # modes of fallocate(2): grow a file, which RLIMIT_FSIZE bounds; give space back
+DENIED_IOCTLS = {"TIOCSTI": 0x5412, "TIOCLINUX": 0x541C}
+# The ioctls of file systems, by their letter, are refused but for these, which only read: an inode's attributes outlive
+# the emptying of a folder (chattr, chattr -v, project quotas, encryption). FICLONE (cp) has another letter.
+FILE_SYSTEM_LETTERS = {"f": 0x6600, "v": 0x7600, "X": 0x5800}
+READING_IOCTLS = {"FS_IOC_GETFLAGS": 0x80086601, "FS_IOC_FIEMAP": 0xC020660B, "FS_IOC_GETVERSION": 0x80087601,
+                  "FS_IOC_FSGETXATTR": 0x801C581F}  # fmt: skip
 
 # Refused whatever the arguments: name -> x86-64 number.
 DENIED = {
@@ -40,6 +50,7 @@ DENIED = {
     "fanotify_init": 300, "memfd_secret": 447, "memfd_create": 319, "move_pages": 279, "mbind": 237,
     "set_mempolicy": 238, "migrate_pages": 256, "uselib": 134, "vmsplice": 278,
     "shmget": 29, "shmat": 30, "shmctl": 31, "semget": 64, "semctl": 66, "semop": 65, "semtimedop": 220,
+    "file_setattr": 469,
     "msgget": 68, "msgsnd": 69, "msgrcv": 70, "msgctl": 71, "mq_open": 240, "mq_unlink": 241,
 }  # fmt: skip
 
@@ -65,16 +76,34 @@ def filter_program(families: frozenset[int]) -> bytes:
         for kind in (0o020000, 0o060000):
             devices += [(_EQUAL, 0, 1, kind), refuse]
         program += _argument(call, position, devices)
-    ioctls = [step for number in DENIED_IOCTLS.values() for step in ((_EQUAL, 0, 1, number), refuse)]
-    program += _argument(IOCTL, 1, ioctls)
+    program += _argument(IOCTL, 1, _ioctls(refuse))
+    # Memory that a process holds without having it mapped; /dev/zero, the other way to it, is supervise.py's.
+    shared = [(_AND, 0, 0, SHARED_ANONYMOUS), (_EQUAL, 0, 1, SHARED_ANONYMOUS), refuse]
+    program += _argument(MMAP, 3, shared)
+    modes = [step for mode in (PLAIN, PUNCH_HOLE) for step in ((_EQUAL, 0, 1, mode), (_RETURN, 0, 0, _ALLOW))]
+    program += _argument(FALLOCATE, 1, [*modes, (_RETURN, 0, 0, _ERRNO | errno.EOPNOTSUPP)])
+    # "Done", and nothing is: so a socket holds no more than memory.py takes it to.
+    sizes = [step for size in BUFFER_SIZES.values() for step in ((_EQUAL, 0, 1, size), (_RETURN, 0, 0, _ERRNO))]
+    program += _argument(SETSOCKOPT, 2, sizes)
+    program += _argument(PRCTL, 0, [(_EQUAL, 0, 1, SET_DUMPABLE), (_RETURN, 0, 0, _ERRNO)])
     allowed = [(_EQUAL, 0, 1, family) for family in sorted(families)]
     wanted = [step for test in allowed for step in (test, (_RETURN, 0, 0, _ALLOW))]
     unsupported = _RETURN, 0, 0, _ERRNO | (errno.EAFNOSUPPORT if families else errno.EPERM)
-    program += _argument(SOCKET, 0, [*wanted, unsupported])
+    for call in (SOCKET, SOCKETPAIR):  # a datagram pair can send to any name: it is as much of a socket
+        program += _argument(call, 0, [*wanted, unsupported])
     query = [(_EQUAL, 1, 0, 0xFFFFFFFF), (_EQUAL, 0, 1, 0), (_RETURN, 0, 0, _ALLOW), refuse]
     program += _argument(PERSONALITY, 0, query)
     program.append((_RETURN, 0, 0, _ALLOW))
     return b"".join(struct.pack("=HBBI", *step) for step in program)
+
+
+def _ioctls(refuse: tuple[int, int, int, int]) -> list[tuple[int, int, int, int]]:
+    """Tests on the request of an ioctl: some are refused, and of a file system's all but a few."""
+    steps = [step for number in DENIED_IOCTLS.values() for step in ((_EQUAL, 0, 1, number), refuse)]
+    for number in READING_IOCTLS.values():
+        steps += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _ALLOW)]
+    steps.append((_AND, 0, 0, 0xFF00))
+    return steps + [step for letter in FILE_SYSTEM_LETTERS.values() for step in ((_EQUAL, 0, 1, letter), refuse)]
 
 
 def _argument(call: int, position: int, tests: list[tuple[int, int, int, int]]) -> list[tuple[int, int, int, int]]:

@@ -6,7 +6,7 @@ that nothing survived, whatever was forked, renamed or detached.
 """
 
 # Strings and descriptors on purpose: thousands of calls a run, and no link may be followed.
-# ruff: noqa: PTH123, PTH208
+# ruff: noqa: PTH123
 import os
 import selectors
 import signal
@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
 
-from eval.sandbox import confine
+from eval.sandbox import confine, memory
 from eval.sandbox.execution import Limits, SandboxError
 
 # Added to a worker's user id: an id that owns nothing, the killer's real one while it kills. One for each worker, since
@@ -127,11 +127,11 @@ def _watch(
             if now >= deadline:
                 return "wall"
             if now >= next_look:
-                if resident_bytes(uid) > limits.memory_mb << 20:
+                if memory.held_bytes(uid) > limits.memory_mb << 20:
                     return "memory"
                 if disk_full(limits):
                     return "disk"
-                if available_memory() < LOW_MEMORY:
+                if memory.available_share() < LOW_MEMORY:
                     return SHORT
                 next_look = time.monotonic() + WATCH_EVERY
             for key, _ in selector.select(min(deadline, next_look) - now):
@@ -186,24 +186,3 @@ def kill_all(uid: int) -> None:
             os.kill(-1, signal.SIGKILL)
     finally:
         os.setresuid(0, 0, 0)
-
-
-def resident_bytes(uid: int) -> int:
-    """Resident memory of every process of `uid`, shared pages counted once for each."""
-    total = 0
-    mark = f"\nUid:\t{uid}\t".encode()
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            with suppress(OSError), open(f"/proc/{name}/status", "rb") as stream:
-                status = stream.read()
-                if mark in status and (start := status.find(b"\nVmRSS:")) >= 0:
-                    total += int(status[start + 7 :].split(None, 1)[0]) << 10
-    return total
-
-
-def available_memory() -> float:
-    """Share of the machine's memory that is available."""
-    with open("/proc/meminfo", "rb") as stream:
-        fields = dict(line.split(b":") for line in stream.read().splitlines())
-    available, total = (int(fields[name].split()[0]) for name in (b"MemAvailable", b"MemTotal"))
-    return available / total

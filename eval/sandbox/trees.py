@@ -7,6 +7,7 @@ walked through descriptors, and both depth and number of entries are bounded.
 
 # Strings and descriptors on purpose: thousands of calls a run, and no link may be followed.
 # ruff: noqa: PTH101, PTH102, PTH123, PTH208, PTH211
+import errno
 import hashlib
 import os
 import stat
@@ -23,6 +24,8 @@ from eval.sandbox.execution import Change, Entry, EntryType
 NOW = 1768478400
 MAX_DEPTH = 100  # folders; what lies deeper is one entry of type `other`
 MAX_ENTRIES = 20_000
+MAX_PATH = 4096  # bytes: what the kernel takes in one call, so that both backends see the same; no longer name is shown
+MAX_NAMES = 8 << 20  # bytes of all paths and link targets together: deep long ones cost their reader thousands of times
 MAX_BYTES = 256 << 20  # of all files, holes included: a sparse file costs its reader what it does not cost the disk
 IN_MEMORY = 1 << 20  # bytes of a file that a worker keeps between runs
 MOST_LOST = 2000  # lines of one file that are listed as lost
@@ -32,7 +35,7 @@ _TYPES: dict[int, EntryType] = {stat.S_IFREG: "file", stat.S_IFDIR: "directory",
 
 
 class TooManyEntries(Exception):
-    """A tree has more than MAX_ENTRIES entries or MAX_BYTES bytes."""
+    """A tree has more than MAX_ENTRIES entries, MAX_BYTES bytes or MAX_NAMES bytes of names, or a longer path."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,14 @@ class _Reading:
     tree: Tree = field(default_factory=dict)
     unpack: int = LIMIT
     unread: int = MAX_BYTES
+    names: int = MAX_NAMES
+
+    def count(self, path: str, target: str = "") -> None:
+        """Count one more path; TooManyEntries where that is one too many."""
+        length = len(os.fsencode(path))
+        self.names -= length + len(os.fsencode(target))
+        if len(self.tree) >= MAX_ENTRIES or length >= MAX_PATH or self.names < 0:
+            raise TooManyEntries(path[:100])
 
 
 def read_tree(top: Path, skip: Container[str] = frozenset(), known: Tree | None = None, keep: bool = True) -> Tree:
@@ -88,14 +99,15 @@ def _read_folder(folder: int, prefix: str, depth: int, reading: _Reading) -> Non
         path = prefix + name
         if path in reading.skip:
             continue
-        if len(reading.tree) >= MAX_ENTRIES:
-            raise TooManyEntries(path[:100])
+        reading.count(path)
         status = os.stat(name, dir_fd=folder, follow_symlinks=False)
         kind = _TYPES.get(stat.S_IFMT(status.st_mode), "other")
         if kind == "directory" and depth >= MAX_DEPTH:
             kind = "other"
         if kind == "link":
-            reading.tree[path] = _node(status, kind, target=os.readlink(name, dir_fd=folder))
+            target = os.readlink(name, dir_fd=folder)
+            reading.count("", target)
+            reading.tree[path] = _node(status, kind, target=target)
         elif kind == "file":
             reading.tree[path] = _file(name, folder, status, path, reading)
         else:
@@ -221,8 +233,8 @@ def changes_between(before: Tree, after: Tree, roots: Container[str] = frozenset
 
 
 def disk_usage(top: str, skip: Container[str]) -> int:
-    """Bytes allocated below `top` without `skip`. TooManyEntries past MAX_ENTRIES or deeper than twice MAX_DEPTH."""
-    total, count = 0, 0
+    """Bytes allocated below `top` without `skip`. TooManyEntries past MAX_ENTRIES, MAX_NAMES, or what a path may be."""
+    total, count, length = 0, 0, 0
     waiting = [""]
     while waiting:
         folder = waiting.pop()
@@ -232,18 +244,26 @@ def disk_usage(top: str, skip: Container[str]) -> int:
             listing = os.scandir(f"{top}/{folder}")
         except (FileNotFoundError, NotADirectoryError):
             continue  # the command is still at work
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise TooManyEntries(folder[:100]) from None
+            raise
         with listing:
             for found in listing:
                 path = folder + found.name
                 if path in skip:
                     continue
-                count += 1
-                if count > MAX_ENTRIES:
+                count, length = count + 1, length + len(path)
+                if count > MAX_ENTRIES or length > MAX_NAMES:
                     raise TooManyEntries(path[:100])
                 try:
                     status = found.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue
+                except OSError as error:
+                    if error.errno == errno.ENAMETOOLONG:
+                        raise TooManyEntries(path[:100]) from None
+                    raise
                 total += status.st_blocks * 512
                 if stat.S_ISDIR(status.st_mode):
                     waiting.append(path + "/")

@@ -27,6 +27,7 @@ from eval.sandbox.stored import Fixture, tree_of
 from eval.sandbox.supervise import kill_all
 
 Backend = Namespaces | Pod
+LONGEST_ARGUMENT = 128 << 10  # bytes with the NUL at its end: MAX_ARG_STRLEN of linux/binfmts.h
 
 
 def execute(
@@ -36,8 +37,8 @@ def execute(
 
     With `keep` the tree it left comes with the bytes of its files.
     """
-    if "\0" in command:
-        return Execution(126, b"", b"bash: a command cannot contain a NUL byte\n", (), (), 0.0, backend.name), {}
+    if reason := not_an_argument(command):
+        return Execution(126, b"", f"bash: {reason}\n".encode(), (), (), 0.0, backend.name), {}
     before = tree_of(fixture)
     try:
         roots_own = backend.fresh(fixture, before, limits)
@@ -54,6 +55,17 @@ def execute(
         raise SandboxError(f"the sandbox broke: {type(error).__name__}: {error}") from error
     finally:
         backend.clear()
+
+
+def not_an_argument(command: str) -> str:
+    """Why the kernel takes no such argument, as `bash -c` would be told; empty for a command that can be run."""
+    if "\0" in command:
+        return "a command cannot contain a NUL byte"
+    try:
+        length = len(os.fsencode(command))
+    except UnicodeEncodeError:
+        return "a command cannot contain half a surrogate pair"
+    return "argument list too long" if length >= LONGEST_ARGUMENT else ""
 
 
 def send(stream: BinaryIO, message: Any) -> None:

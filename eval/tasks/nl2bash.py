@@ -14,7 +14,7 @@ What this does not see: two differently written commands that do the same.
 """
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import tree_sitter_bash
@@ -28,6 +28,9 @@ PROSE_END = re.compile(r"[A-Za-z)][.:!?]$")
 # Characters that mean something to the shell inside double quotes: such strings keep their quotes.
 ACTIVE = re.compile(r"[$`\\!]")
 QUOTED = {"raw_string", "string"}
+# Parsing takes quadratic time for text such as `a|a|a|`: half a second for this much. A command is never so long.
+LONGEST_COMMAND = 2000  # characters; what is longer does not parse
+REMEMBERED = 4096  # commands whose words are kept: each is asked for several times
 
 
 def score_sample(gold: str, answer: str) -> dict[str, float] | None:
@@ -61,8 +64,9 @@ def _without_prompt(text: str) -> str:
     return text.strip().removeprefix("$ ").strip()
 
 
+@lru_cache(REMEMBERED)
 def normalise(command: str) -> tuple[str, ...] | None:
-    """Canonical tokens of a command; None when it is empty or does not parse."""
+    """Canonical tokens of a command; None when it is empty, too long or does not parse."""
     tree = _parse(command)
     if tree is None:
         return None
@@ -97,6 +101,7 @@ def _unquoted(node: Node) -> str | None:
     return inner if re.fullmatch(r"[\w@%+=:,./-]+", inner) else f"'{inner}'"
 
 
+@lru_cache(REMEMBERED)
 def utilities(command: str) -> tuple[str, ...]:
     """Names of the commands run, in order of appearance; empty when the text does not parse."""
     tree = _parse(command)
@@ -128,7 +133,7 @@ def _parser() -> Parser:
 
 
 def _parse(command: str) -> Node | None:
-    if not command.strip():
+    if not command.strip() or len(command) > LONGEST_COMMAND:
         return None
     root = _parser().parse(_ascii(command).encode()).root_node
     return None if root.has_error or not root.named_children else root

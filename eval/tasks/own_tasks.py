@@ -35,7 +35,7 @@ class OwnTask:
 
     def rows(self, content: bytes) -> list[Row]:
         """Rows of the file's bytes. As in the data loader, every row has every field that any row has."""
-        rows = [json.loads(line) for line in content.decode("utf-8").splitlines()]
+        rows = [json.loads(line) for line in content.splitlines()]
         fields = dict.fromkeys(field for row in rows for field in row)
         return [{**fields, **row} for row in rows]
 

@@ -17,7 +17,7 @@ from time import perf_counter, thread_time
 from typing import Any
 
 from eval.errors import run_command
-from eval.reading import read_text
+from eval.reading import read_bytes, read_text
 from eval.risk import analyse
 
 CORPUS = Path("tests/data/risk/development.jsonl")
@@ -118,7 +118,7 @@ def main() -> int:
     parser.add_argument("--nl2bash", type=Path, help="folder with NL2Bash's all.cm, more to mutate")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    corpus = [json.loads(line)["command"] for line in read_text(CORPUS).splitlines() if line.strip()]
+    corpus = [json.loads(line)["command"] for line in read_bytes(CORPUS).splitlines() if line.strip()]
     if given.nl2bash:
         corpus += [line for line in read_text(given.nl2bash / "all.cm").split("\n") if line.strip()]
     found = fuzz(given.inputs, given.seed, corpus)

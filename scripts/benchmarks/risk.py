@@ -27,7 +27,7 @@ from typing import Any
 from eval.errors import UserError, run_command
 from eval.files import write_text
 from eval.provenance import verify_manifest
-from eval.reading import read_text
+from eval.reading import read_bytes, read_text
 from eval.risk import analyse
 from eval.stats import wilson_interval
 from scripts.benchmarks.fuzz_risk import worst_texts
@@ -38,7 +38,7 @@ RESULT = Path("results/bench/risk.json")
 
 def read_commands(path: Path) -> list[str]:
     """Commands of a JSON-lines file."""
-    return [json.loads(line)["command"] for line in read_text(path).splitlines() if line.strip()]
+    return [json.loads(line)["command"] for line in read_bytes(path).splitlines() if line.strip()]
 
 
 def nl2bash_commands(folder: Path | None) -> list[str]:
@@ -71,7 +71,7 @@ def report_rows(folder: Path | None) -> dict[str, list[dict[str, str]]]:
     files = sorted(folder.glob("*.jsonl"))
     if not files:
         raise UserError(f"{folder} holds no .jsonl files: give --reports a folder of files with `command` and `want`")
-    rows = [json.loads(line) for file in files for line in read_text(file).splitlines() if line.strip()]
+    rows = [json.loads(line) for file in files for line in read_bytes(file).splitlines() if line.strip()]
     dangerous = [row for row in rows if row["want"] in ("review", "block")]
     return {"dangerous": dangerous, "ordinary": [row for row in rows if row["want"] == "allow"]}
 

@@ -25,7 +25,7 @@ from tests.patience import PATIENCE
 ATTEMPTS = Path(__file__).with_name("attempts.txt")
 LIMITS = Limits(wall_seconds=1.5, cpu_seconds=1, processes=48, file_mb=4, disk_mb=16, output_bytes=100_000)
 CLEAN = (
-    "ls -lAR /home/user /tmp; ls -A /dev/shm 2>/dev/null; ls / | grep -v -E '^(proc|dev|sys)$'; cat keep "
+    "ls -lAR /home/user /tmp; stat -c '%s %n' / /tmp /home /home/user; lsattr -d /tmp /home/user; ls -A /dev/shm 2>/dev/null; ls / | grep -v -E '^(proc|dev|sys)$'; cat keep "
     "/etc/hostname; id -un; date; ls -l /usr/bin | cksum; bash -lc true; jobs; ulimit -a"
 )
 PATIENT = Limits(wall_seconds=PATIENCE)  # what must run to its end does, however slow the machine

@@ -111,8 +111,18 @@ def text_lines(reading: Reading, rng: random.Random, filler: Callable[[random.Ra
     return lines
 
 
+def show_named(lines: Lines, numbers: list[int]) -> None:
+    """Exchange each line that the gold names by its number and that is blank for a later one: a blank line that is
+    printed alone shows nothing, so that no answer could be told from it."""
+    for number in numbers:
+        if number <= len(lines) and not lines[number - 1].strip():
+            other = next(n for n in range(number + 2, len(lines)) if lines[n].strip() and lines.count(lines[n]) == 1)
+            lines[number - 1], lines[other] = lines[other], lines[number - 1]
+
+
 def finish(lines: Lines, reading: Reading, rng: random.Random) -> bytes:
-    """Lines as a file: wide enough and large enough for what is cut off."""
+    """Lines as a file: wide enough and large enough for what is cut off, and with something to see where one is named."""
+    show_named(lines, reading.named_lines)
     if reading.width:
         for place in range(0, len(lines), 3):
             while len(lines[place]) < reading.width + 25:

@@ -49,6 +49,7 @@ class Reading:
     owners: list[str] = field(default_factory=list)
     group_owners: list[str] = field(default_factory=list)
     rows: int = 0  # the largest number of lines that is counted off
+    named_lines: list[int] = field(default_factory=list)  # by their numbers
     context: int = 0
     width: int = 0
     size: int = 0

@@ -30,6 +30,7 @@ def sed(reading: Reading, utility: str, words: list[str]) -> None:
     for script in scripts:
         for number in re.findall(r"(?<![\w/])(\d+)(?=[,pdqa!$]|$)", script):
             reading.count(int(number))
+            reading.named_lines.append(int(number))
         if match := re.match(r"s(.)(.*?)(?<!\\)\1(.*?)(?<!\\)\1", script):
             reading.words += literal_parts(match.group(2)) + literal_parts(match.group(3))
         else:
