@@ -36,6 +36,7 @@ from eval.harness import Model  # noqa: E402
 from eval.lm_tasks import LoadedTask, Sample  # noqa: E402
 from eval.memory import enough_memory  # noqa: E402
 from eval.provenance import file_sha256, json_sha256  # noqa: E402
+from eval.reading import read_bytes  # noqa: E402
 from eval.records import BASELINE, CANDIDATE, Generation, Score, finite  # noqa: E402
 from eval.tasks.own_tasks import NEUTRAL_PROMPTS, drift_metrics, neutral_text  # noqa: E402
 
