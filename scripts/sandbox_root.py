@@ -94,9 +94,11 @@ def build(folder: Path) -> None:
 
 def first_error(log: str) -> str:
     """What went wrong first: later errors of mmdebstrap and apt only say that something did."""
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith(("E: ", "Err:", "dpkg: error"))]
-    return (errors or lines[-1:] or ["no output"])[0][:300]
+    lines = [line.rstrip() for line in log.splitlines() if line.strip()]
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        if line.startswith(("E: ", "Err:", "dpkg: error")):
+            return (line + following.rstrip() if following.startswith("  ") else line)[:300]
+    return lines[-1].strip()[:300] if lines else "no output"
 
 
 def use_host(folder: Path) -> None:
