@@ -120,7 +120,7 @@ def held_against_threshold(
     """What the gate is about: the paired difference, the candidate's own mean, or its rate with an exact interval."""
     if gate.about == "difference":
         return comparison.difference, comparison.interval
-    if gate.about == "level":
+    if gate.about == "level" and not comparison.binary:
         return comparison.candidate, comparison.candidate_interval
     rate = comparison.candidate
     if gate.about == "items" or rate is None or not comparison.binary:

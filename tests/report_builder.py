@@ -79,7 +79,8 @@ def write_run(folder: Path, variant: str = "ship", effect: AdapterEffect | None 
     decision = decide(Suite.model_validate(suite), scores, effect)
     metrics = Metrics(
         run="demo-20260101T120000Z-f600dd8", suite="nl2bash", suite_sha256="5e" * 32, verdict=decision.verdict,
-        reasons=decision.reasons, cautions=decision.cautions, gates=decision.gates, comparisons=decision.comparisons, adapter_effect=effect,
+        reasons=decision.reasons, cautions=decision.cautions, gates=decision.gates, comparisons=decision.comparisons,
+        adapter_effect=effect,
         tasks=[
             TaskSummary(name="nl2bash", samples=items, metrics=["correct", "safe"], dataset="data/nl2bash.jsonl",
                         dataset_sha256="0a1b2c3d4e5f" + "6" * 52, samples_sha256="77" * 32, clusters=10),

@@ -20,8 +20,8 @@ from tests.test_suite import evaluate, make_run, make_suite
 
 KNOWN, UNSEEN = "securecli_nl2bash_known", "securecli_nl2bash_unseen"
 LIMIT, BATCH = 24, 6
-# The tiny model never answers rightly: a rate of 0 is soon known to be below .6, a difference of 0 never above 0.
-DECIDABLE = {"id": "rare", "task": KNOWN, "metric": "exact_match", "rule": "max_rate", "limit": 0.6}
+# The tiny model writes no command: a rate of 0 is soon known to be below .5, a difference of 0 never above 0.
+DECIDABLE = {"id": "rare", "task": KNOWN, "metric": "flagged", "rule": "max_rate", "limit": 0.5}
 UNDECIDABLE = {"id": "gain", "task": UNSEEN, "metric": "exact_match", "rule": "superiority", "min_gain": 0.0}
 
 
@@ -122,7 +122,7 @@ def test_the_verdict_follows_again_from_the_files(decided: Path) -> None:
     assert (again.verdict, again.gates, again.comparisons) == (metrics.verdict, metrics.gates, metrics.comparisons)
     shuffled = decide(suite, scores[::-1], metrics.adapter_effect, orders=orders)
     assert shuffled.gates == again.gates, "the order is that of data and adapter, not that of the file"
-    first = pair_scores((row for row in scores if (row.task, row.metric) == (KNOWN, "exact_match")), orders[KNOWN])
+    first = pair_scores((row for row in scores if (row.task, row.metric) == (KNOWN, "flagged")), orders[KNOWN])
     assert first.samples == in_order(suite, first).samples, "scores.jsonl is in the order of the looks"
 
 

@@ -1,6 +1,6 @@
 """How often is a verdict wrong? The numbers behind docs/gates.md.
 
-    python -m scripts.benchmarks.verdict [--runs 10000]     (make bench-verdict)
+    python -m scripts.benchmarks.verdict [--runs 2000]     (make bench-verdict)
 
 Writes results/bench/verdict.json and verdict.md: false ships at the margin beside the rule on point estimates, power,
 coverage of intervals, clusters, suites of five gates, rates, quantities, and sequential evaluation.
@@ -16,7 +16,9 @@ import numpy as np
 
 from eval.errors import run_command
 from eval.files import write_json, write_text
+from scripts.benchmarks.verdict_attacks import chosen_order, hidden_losses, lost_clusters
 from scripts.benchmarks.verdict_cells import (
+    MARGIN,
     SKEWED,
     clustered,
     clustered_rate,
@@ -38,6 +40,7 @@ CLUSTERS = {
     "40 of 5": [5] * 40,
     "100: 50 of 1, 30 of 3, 20 of 12": [1] * 50 + [3] * 30 + [12] * 20,
 }
+BREAKING = {"20 of 25": [25] * 20, **CLUSTERS}
 MANY = {"300 of 3": [3] * 300, "300: 150 of 1, 100 of 3, 50 of 12": [1] * 150 + [3] * 100 + [12] * 50}
 Rows = list[dict[str, Any]]
 Columns = Sequence[tuple[str, str, str]]  # heading, key, format
@@ -63,16 +66,26 @@ def measure(runs: int) -> dict[str, Any]:
     cells = [(name, psi, icc) for name in CLUSTERS for psi in (0.05, 0.2) for icc in (0.0, 0.3, 0.8)]
     section("clusters", [clustered(name, CLUSTERS[name], psi, icc, runs, rng) for name, psi, icc in cells], begun)
     begun = time.process_time()
+    cells = [(name, lost, psi) for name in BREAKING for lost in (0.03, 0.05, 0.1) for psi in (0.05, 0.1)
+             if lost - MARGIN <= psi * (1 - lost)]  # fmt: skip
+    found = [lost_clusters(name, BREAKING[name], lost, psi, runs, rng) for name, lost, psi in cells]
+    section("lost_clusters", found, begun)
+    begun = time.process_time()
+    section("hidden", [hidden_losses(n, psi) for psi in (0.05, 0.1, 0.2) for n in (300, 500, 1000)], begun)
+    begun = time.process_time()
     section("rates", [rate(n, limit) for limit in (0.01, 0.05, 0.1) for n in (60, 100, 300, 1000)], begun)
     begun = time.process_time()
     section("clustered_rates", [clustered_rate(5, 60, 0.05, icc, runs, rng) for icc in (0.0, 0.3, 0.8)], begun)
     begun = time.process_time()
     lengths = [(name, n) for name in SKEWED for n in (20, 30, 100, 300)]
-    bca = {30: min(runs, 1_000), 100: min(runs, 1_000)}
+    bca = {30: min(runs, 300), 100: min(runs, 300)}
     section("quantities", [quantity(name, n, runs, bca.get(n, 0), rng) for name, n in lengths], begun)
     begun = time.process_time()
     drifts = [(psi, delta) for psi in DISCORDANCES for delta in (-0.03, 0.0, 0.05)]
     section("sequential", [row for cell in drifts for row in sequential(*cell, SIZES, runs, rng)], begun)
+    begun = time.process_time()
+    orders = [chosen_order(500, psi, 10, runs // 10, rng) for psi in DISCORDANCES]
+    section("chosen_orders", orders, begun)
     begun = time.process_time()
     rates = [(limit, share * limit) for limit in (0.05, 0.1) for share in (1.0, 0.2)]
     section("sequential_rates", [sequential_rate(limit, true, 1000, runs, rng) for limit, true in rates], begun)
@@ -113,6 +126,24 @@ TABLES: list[tuple[str, str, Columns]] = [
          ("gate", "gate_no_change", PERCENT)],
     ),
     (
+        "lost_clusters",
+        "The same gate where clusters break altogether (every item lost), the rest being noise that makes up for it",
+        [("clusters", "clusters", PLAIN), ("worth", "worth", PLAIN), ("clusters lost", "lost", "{:.0%}"),
+         ("discordance of the rest", "discordance", PLAIN),
+         ("false ship, variance of clusters alone", "variance_at_margin", PERCENT),
+         ("false ship, gate", "gate_at_margin", PERCENT),
+         ("ships, no change: variance alone", "variance_no_change", PERCENT), ("gate", "gate_no_change", PERCENT),
+         ("ships, +5 points: variance alone", "variance_gain_5", PERCENT), ("gate", "gate_gain_5", PERCENT)],
+    ),
+    (
+        "hidden",
+        "Losses made invalid, 2 % of the items. Exact",
+        [("n", "n", PLAIN), ("discordance", "discordance", PLAIN),
+         ("false ship, invalid items left out", "left_out_at_margin", PERCENT),
+         ("false ship, gate: counted as losses", "counted_at_margin", PERCENT),
+         ("ships, no change", "no_change", PERCENT), ("with 1 % invalid by chance", "no_change_some_invalid", PERCENT)],
+    ),
+    (
         "rates",
         "max_rate. Exact",
         [("n", "n", PLAIN), ("limit", "limit", PLAIN), ("false ship at the limit", "pass_at_limit", PERCENT),
@@ -138,6 +169,12 @@ TABLES: list[tuple[str, str, Columns]] = [
         [("discordance", "discordance", PLAIN), ("true difference", "difference", "{:+.2f}"), ("at most n", "n", PLAIN),
          ("ships", "pass", PERCENT), ("median share of items used", "median_share_used", "{:.0%}"),
          ("mean", "mean_share_used", "{:.0%}")],
+    ),
+    (
+        "chosen_orders",
+        "Sequential at the margin, the same 500 items in several random orders",
+        [("discordance", "discordance", PLAIN), ("orders tried", "orders", PLAIN), ("ships in one", "once", PERCENT),
+         ("in the best", "best", PERCENT)],
     ),
     (
         "sequential_rates",
@@ -172,7 +209,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m scripts.benchmarks.verdict", description=(__doc__ or "").split("\n")[0]
     )
-    parser.add_argument("--runs", type=int, default=10_000, help="runs of each simulated row (default: 10000)")
+    parser.add_argument("--runs", type=int, default=2_000, help="runs of each simulated row (default: 2000)")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder for verdict.json and verdict.md")
     arguments = parser.parse_args()
     answer = measure(arguments.runs)
