@@ -35,20 +35,20 @@ def normal(text: str) -> str:
     return " ".join(text.split()).casefold().strip(" .!?:;")
 
 
-def test_files(root: Path) -> list[Path]:
+def committed_tests(root: Path) -> list[Path]:
     """The committed test sets."""
     return sorted(path for pattern in TESTS for path in root.glob(pattern))
 
 
 def compared_with(root: Path) -> dict[str, str]:
     """Digest of each test set by its path: what a training was compared with."""
-    return {str(path.relative_to(root)): file_sha256(path) for path in test_files(root)}
+    return {str(path.relative_to(root)): file_sha256(path) for path in committed_tests(root)}
 
 
 def requests(root: Path) -> dict[str, tuple[str, str]]:
     """Each request of the tests, normalised, with the file and the id of its row."""
     found: dict[str, tuple[str, str]] = {}
-    for path in test_files(root):
+    for path in committed_tests(root):
         for line in read_bytes(path).splitlines():
             row = json.loads(line)
             asked = [turn["content"] for turn in row.get("messages") or [] if turn["role"] == "user"]

@@ -58,10 +58,11 @@ class RowCount:
 
     def counted(self, step: Callable[..., Any], reason: str) -> Callable[..., Any]:
         """A step of the preparation that notes how many training rows went in and came out."""
+        from datasets import Dataset
 
         def counting(*args: Any, **given: Any) -> Any:
             result = step(*args, **given)
-            before = given["dataset"] if "dataset" in given else next(one for one in args if hasattr(one, "features"))
+            before = next(one for one in (*args, *given.values()) if isinstance(one, Dataset))
             after = result[0] if isinstance(result, tuple) else result
             self.note(reason, len(before), len(after))
             return result

@@ -106,22 +106,26 @@ def _rehearse(recipe: dict[str, Any], config: Any, tokenizer: Any, root: Path) -
     if recipe.get("rl"):
         return []
     from axolotl.prompt_strategies import load
-    from axolotl.utils.dict import DictDefault
 
-    config = DictDefault(config.to_dict()) if hasattr(config, "to_dict") else DictDefault(config)
     problems = []
     for entry in inputs(recipe):
         files = entry.files(root) if entry.role != START else None
         if not files or not isinstance(entry.given.get("type"), str):
             continue
         try:
-            strategy = load(entry.given["type"], tokenizer, config, DictDefault(entry.given))
+            strategy = load(entry.given["type"], tokenizer, config, as_resolved(config, entry))
         except Exception as error:  # whatever a strategy raises on a setting that it does not like
             problems.append(f"{entry.where}: Axolotl refuses it ({_one_line(error)}); change that key")
             continue
         if hasattr(strategy, "tokenize_prompt"):
             problems += _tokenized(entry, _rows(entry, files), strategy, recipe)
     return problems
+
+
+def as_resolved(config: Any, entry: Entry) -> Any:
+    """An entry as Axolotl's schema resolved it: old spellings are new ones there."""
+    key, _, place = entry.where.partition("[")
+    return config[key][int(place.rstrip("]"))]
 
 
 def _rows(entry: Entry, files: list[Path]) -> Iterator[tuple[str, Any]]:

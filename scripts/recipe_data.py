@@ -20,7 +20,6 @@ from scripts.leakage import leakage_problems
 FULL_COMMIT = re.compile(r"[0-9a-f]{40}")
 OF_AXOLOTL = {"human": "user", "user": "user", "assistant": "assistant", "gpt": "assistant"}
 OF_AXOLOTL |= {"system": "system", "tool": "tool"}
-TURNS = {"all", "turn", "last", "none"}  # what train_on_eos and train_on_eot may be
 # Types that take a row's columns as they are -> those columns
 COLUMNS = {
     "alpaca": ("instruction", "output"),
@@ -96,9 +95,6 @@ def _key_problems(entry: Entry, rl: bool) -> list[str]:
         near = difflib.get_close_matches(kind, known_types(), n=1)
         hint = f"did you mean {near[0]}?" if near else "set chat_template"
         problems.append(f"{entry.where}.type: Axolotl knows no type {kind}; {hint}")
-    for key in ("train_on_eos", "train_on_eot"):
-        if given.get(key) is not None and str(given[key]) not in TURNS:
-            problems.append(f"{entry.where}.{key}: {given[key]} is none of {', '.join(sorted(TURNS))}; set turn")
     for key in ("shards", "preprocess_shards"):
         number = given.get(key)
         if number is not None and not (isinstance(number, int) and number > 0):

@@ -10,10 +10,7 @@ of 0 is no proof. Nobody else may write into a run while it is trained.
 """
 
 import argparse
-import json
-import math
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -25,30 +22,21 @@ from eval.environment import capture_environment, git_state
 from eval.errors import Refused, UserError, run_command
 from eval.files import read_json, write_json
 from eval.memory import says_out_of_memory, smaller_step
-from eval.provenance import file_sha256, json_sha256, write_manifest
+from eval.provenance import file_sha256, json_sha256
 from eval.quota import cores
 from eval.reading import read_bytes
 from eval.run_folder import RESULTS, list_runs, locked, new_run, read_data, read_run, read_training, update_run
-from scripts.dataset_entries import inputs
-from scripts.dataset_facts import describe_data, same_data, with_rows_taken
+from scripts.dataset_entries import START, BrokenRow, inputs, read_rows
+from scripts.dataset_facts import describe_data, same_data
+from scripts.leakage import texts
 from scripts.lint_recipe import is_cpu_recipe, lint_recipe, load_recipe, resolve_recipe
 from scripts.preflight import first_gpu, preflight
-from scripts.publishing.safetensors_file import check_weights
 from scripts.secret_patterns import find_secrets, redact_file, refuse_secrets
-from scripts.system_metrics import Sampler, read_samples, summarise
-from scripts.training_end import Mark, checkpoints, how_it_ended, remove_torn_checkpoints, trainer_state
+from scripts.system_metrics import Sampler
+from scripts.training_end import complete, how_it_ended, remove_torn_checkpoints
 
 ROOT = Path(__file__).resolve().parent.parent
-ADAPTER_FILES = (
-    "adapter_model.safetensors",
-    "adapter_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "chat_template.jinja",
-)
 INTERRUPTED = 130
-SERIES = ("learning_rate", "grad_norm")  # of the trainer's log, beside the loss
 
 
 def train(recipe_path: Path, results: Path = RESULTS) -> Path:
@@ -84,8 +72,22 @@ def refuse_credentials(recipe_path: Path, recipe: dict[str, Any]) -> None:
     """Refused when the recipe, its name or a local input holds one: a run keeps the first, a model learns the last."""
     if found := find_secrets("the recipe's file name", recipe_path.stem):
         raise Refused(f"{found[0]}: rename it, revoke it, and train again")
-    files = [file for entry in inputs(recipe) for file in entry.files(ROOT) or []]
-    refuse_secrets([recipe_path, *files], ROOT, then="train again")
+    files = [(entry, file) for entry in inputs(recipe) for file in entry.files(ROOT) or []]
+    refuse_secrets([recipe_path, *(file for _, file in files)], ROOT, then="train again")
+    for entry, file in files:
+        if entry.role != START:
+            refuse_in_rows(file, entry.given)
+
+
+def refuse_in_rows(file: Path, given: dict[str, Any]) -> None:
+    """The same for what only shows in the rows as Axolotl reads them: packed files, columns, escaped letters."""
+    try:
+        for where, row in read_rows(file, given):
+            for text in texts(row):
+                if found := find_secrets(f"{file.name}, {where}", text):
+                    raise Refused(f"{found[0]}: remove it, revoke it, and train again")
+    except BrokenRow:
+        pass  # lint names it
 
 
 def start_run(recipe_path: Path, recipe: dict[str, Any], data: list[dict[str, Any]], results: Path = RESULTS) -> Path:
@@ -196,99 +198,14 @@ def last_error(log: Path) -> str:
     return errors[-1][:300] if errors else "no error was logged (killed, perhaps for want of memory?)"
 
 
-def complete(run: Path, recipe: dict[str, Any]) -> None:
-    """Promote the result to adapter/, write its digests and the completion mark; safe to repeat.
-
-    Nothing that was trained is deleted before its weights stand in adapter/. UserError when there is no result.
-    """
-    mark = how_it_ended(run, recipe)
-    if mark is None:
-        update_run(run, stages={"train": "failed"})
-        raise UserError(
-            f"{run.name}: training stopped before its planned steps and did not say why: see {run.name}/train.log, "
-            "then run the same command again to continue"
-        )
-    checkpoint = run / "training" / (mark.result or "")
-    if problem := mark.why if mark.result is None else weights_problem(checkpoint):
-        update_run(run, stages={"train": "failed"})
-        write_json(run / "train.json", {"completed": False, "ended": problem})
-        raise UserError(
-            f"{run.name}: training ended without a usable adapter at step {mark.step} of {mark.planned_steps} "
-            f"({problem}): change the recipe; what was trained is in {run.name}/training"
-        )
-    partial = run / "adapter.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    for name in ADAPTER_FILES:
-        if (checkpoint / name).is_file():
-            shutil.copyfile(checkpoint / name, partial / name)
-    shutil.rmtree(run / "adapter", ignore_errors=True)
-    write_manifest(partial, run / "adapter.sha256")
-    partial.rename(run / "adapter")
-    write_json(run / "data.json", with_rows_taken(read_json(run / "data.json"), mark.rows))
-    update_run(run, stages={"train": "completed"})
-    write_json(run / "train.json", summary(run, mark, recipe))  # last: it is the completion mark
-    shutil.rmtree(run / "training")
-
-
-def weights_problem(checkpoint: Path) -> str | None:
-    """What is wrong with the adapter in a checkpoint: missing, no safetensors, or numbers that are none."""
-    for name in ADAPTER_FILES[:2]:
-        if not (checkpoint / name).is_file():
-            return f"{checkpoint.name} holds no {name}"
-    try:
-        check_weights(checkpoint / ADAPTER_FILES[0])
-    except Refused as error:
-        return f"{error}; lower learning_rate".removeprefix(f"{checkpoint}/")
-    return None
-
-
-def summary(run: Path, mark: Mark, recipe: dict[str, Any]) -> dict[str, Any]:
-    """train.json: what ran, how it ended, the loss curve as [step, loss] pairs, and what the machine did."""
-    last = checkpoints(run)[-1]
-    state = trainer_state(last) or {}
-    log = run / "training" / "sessions.jsonl"
-    sessions = [json.loads(line) for line in read_bytes(log).splitlines()] if log.is_file() else []
-    seconds = sum(
-        max(row["seconds"] for row in sessions if row["session"] == session)
-        for session in {row["session"] for row in sessions}
-    )
-    steps = [row for row in state.get("log_history", []) if "loss" in row]
-    curve = [[row["step"], row["loss"]] for row in steps]
-    return {
-        "completed": True,
-        "ended": mark.why,
-        "steps": mark.step,
-        "planned_steps": mark.planned_steps,
-        "result_step": int(str(mark.result).split("-")[1]),
-        "best": mark.best,
-        "epochs": recipe.get("num_epochs"),
-        "examples": mark.rows.get("trained"),
-        "validation_examples": mark.rows.get("validated"),
-        "dropped": mark.rows.get("dropped") or {},
-        "seconds": round(seconds, 1),
-        "sessions": len({row["session"] for row in sessions}),
-        "peak_memory_gb": max((row["peak_memory_gb"] for row in sessions), default=None),
-        "final_loss": curve[-1][1] if curve else None,
-        "curve": curve,
-        "series": {name: series(steps, name) for name in SERIES},
-        "system": summarise(read_samples(run / "training" / "system.jsonl")),
-    }
-
-
-def series(steps: list[dict[str, Any]], name: str) -> list[list[float]]:
-    """[step, value] of what the trainer logged under a name; a value that is no number (a NaN gradient) is left out."""
-    logged = [[row["step"], row[name]] for row in steps if isinstance(row.get(name), int | float)]
-    return [point for point in logged if math.isfinite(point[1])]
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.train", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("recipe", help="recipe name or file")
     arguments = parser.parse_args()
     run = train(resolve_recipe(arguments.recipe))
     done = read_run(run)
-    print(f"train: {done['run']} is complete: results/{run.name}/adapter, results/{run.name}/train.json")
+    ended = read_json(run / "train.json")["ended"]
+    print(f"train: {done['run']} is complete ({ended}): results/{run.name}/adapter, results/{run.name}/train.json")
     return 0
 
 

@@ -123,6 +123,13 @@ def test_a_credential_is_found_in_whatever_would_be_read(
     (tmp_path / "recipe.yaml").write_text("seed: 1\n")
     with pytest.raises(Refused, match=r"rows/train\.jsonl:1: "):
         train.refuse_credentials(tmp_path / "recipe.yaml", recipe)
+    packed = tmp_path / "rows.jsonl.gz"
+    packed.write_bytes(gzip.compress((folder / "train.jsonl").read_bytes()))
+    escaped = tmp_path / "escaped.jsonl"
+    escaped.write_text((folder / "train.jsonl").read_text().replace("hf_", "\\u0068f_"))
+    for path in (packed, escaped):
+        with pytest.raises(Refused, match=f"{path.name}, line 1"):
+            train.refuse_credentials(tmp_path / "recipe.yaml", {"datasets": [{"path": path.name}]})
     (tmp_path / f"{token}.yaml").write_text("seed: 1\n")
     with pytest.raises(Refused, match="file name"):
         train.refuse_credentials(tmp_path / f"{token}.yaml", {})

@@ -9,7 +9,7 @@ import pytest
 
 from eval.config import ROOT
 from scripts.dataset_facts import describe_data
-from scripts.leakage import compared_with, leakage_problems, requests, test_files
+from scripts.leakage import committed_tests, compared_with, leakage_problems, requests
 from scripts.lint_recipe import load_recipe
 from scripts.recipe_data import dataset_problems
 
@@ -19,7 +19,7 @@ KNOWN = "data/nl2bash/test_known.jsonl"
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A repository with the committed test sets."""
-    for path in test_files(ROOT):
+    for path in committed_tests(ROOT):
         copy = tmp_path / path.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, copy)
@@ -35,7 +35,7 @@ def chat(request: str, answer: str = "true") -> str:
     return json.dumps({"messages": turns}) + "\n"
 
 
-@pytest.mark.parametrize("path", [str(path.relative_to(ROOT)) for path in test_files(ROOT)])
+@pytest.mark.parametrize("path", [str(path.relative_to(ROOT)) for path in committed_tests(ROOT)])
 def test_a_copy_of_any_test_set_is_refused_with_its_row_and_the_test(root: Path, path: str) -> None:
     rows = [json.loads(line) for line in (root / path).read_text().splitlines()][:3]
     asked = [

@@ -92,7 +92,7 @@ ENTRIES: dict[str, tuple[Edit, str]] = {
         "datasets[0].roles_to_train: no row has a turn by asistant; did you mean assistant?",
     ),
     "roles as a word": (put_in_dataset(roles_to_train="assistant"), "datasets[0].roles_to_train: must be a list"),
-    "misspelt end": (put_in_dataset(train_on_eos="turns"), "datasets[0].train_on_eos: turns is none of"),
+    "misspelt end": (put_in_dataset(train_on_eos="turns"), "datasets[0].train_on_eos: Input should be"),
     "shard that is not there": (put_in_dataset(shards=2, shards_idx=2), "datasets[0].shards_idx: 2 is none of 0 to 1"),
     "a format as path": (
         put_in_dataset(path="json", data_files=["data/nl2bash/train_small.jsonl"]),
@@ -109,7 +109,7 @@ ENTRIES: dict[str, tuple[Edit, str]] = {
     ),
     "starting adapter that is missing": (put(lora_model_dir="results/absent"), "lora_model_dir: no such folder"),
     "no recipe without rows": (
-        lambda recipe: (drop("datasets")(recipe), put(pretraining_dataset=[{"path": "x.jsonl"}])(recipe)),
+        lambda recipe: (drop("datasets")(recipe), put(pretraining_dataset=[{"path": "x.jsonl"}], max_steps=2)(recipe)),
         "pretraining_dataset: text without requests",
     ),
 }

@@ -319,6 +319,23 @@ def test_mlflow_replaces_a_changed_evaluation(logged: Logged, tmp_path: Path) ->
     assert second["eval"].data.tags["training_run"] == second["train"].info.run_id
 
 
+def test_mlflow_finds_a_run_again_whatever_its_name(logged: Logged, tmp_path: Path) -> None:
+    installed("mlflow")
+    from mlflow import MlflowClient
+
+    from scripts.tracking.to_mlflow import log
+
+    folder = tmp_path / "mlflow"
+    shutil.copytree(logged.root / "mlflow", folder)
+    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("securecli-tuner")
+    names = ("it's", 'say "it\'s"', "two words")
+    for name in (*names, *names):
+        log(read_finished_run(finished(tmp_path / f"again{len(list(tmp_path.iterdir()))}", name)), folder)
+    stored = client.search_runs([experiment.experiment_id])
+    assert sorted(run.data.tags["run"] for run in stored if run.data.tags["run"] in names) == sorted(2 * names)
+
+
 def test_wandb_replaces_what_was_not_pushed_and_keeps_what_was(tmp_path: Path) -> None:
     installed("wandb")
     from scripts.tracking.sync import MARK

@@ -13,10 +13,12 @@ import yaml
 
 from eval.errors import UserError
 from eval.provenance import verify_manifest
+from eval.run_folder import locked
 from scripts.dataset_facts import describe_data
-from scripts.train import complete, is_trained, launch_worker, matching_runs, start_run
-from scripts.training_end import how_it_ended, remove_torn_checkpoints
+from scripts.train import complete, is_trained, launch_worker, matching_runs, start_run, train
+from scripts.training_end import checkpoints, how_it_ended, remove_torn_checkpoints
 from tests.patience import PATIENCE, wait_until
+from tests.test_run_lock import held
 
 pytestmark = pytest.mark.slow
 STEPS, FIRST, SECOND = 10, "checkpoint-3", "checkpoint-6"
@@ -119,6 +121,43 @@ def test_a_torn_checkpoint_is_removed_and_the_run_is_not_complete(recipe_path: P
     with pytest.raises(UserError, match="did not say why"):
         complete(run, recipe)
     assert not is_trained(run)
+
+
+def test_a_second_training_of_the_same_recipe_and_data_waits_for_nobody(tmp_path: Path) -> None:
+    """One line, exit code 2, and the run that is being trained is as it was."""
+    path = Path("configs/train/smollm2-135m-cpu.yaml")
+    run, _ = new(path, tmp_path / "results")
+    before = {file.name: file.read_bytes() for file in run.iterdir()}
+    with held(run, tmp_path / "ready"), pytest.raises(UserError, match=f"{run.name} is in use by another command"):
+        train(path, tmp_path / "results")
+    assert {file.name: file.read_bytes() for file in run.iterdir()} == before
+    assert [folder.name for folder in (tmp_path / "results").iterdir()] == [run.name]
+
+
+def test_a_worker_whose_command_was_killed_saves_and_keeps_others_out_until_then(
+    recipe_path: Path, tmp_path: Path
+) -> None:
+    run, recipe = new(recipe_path, tmp_path)
+    reached = tmp_path / "reached"
+    code = (
+        "import subprocess, sys; lock, *command = sys.argv[1:]; "
+        "worker = subprocess.Popen(command, pass_fds=[int(lock)], start_new_session=True); "
+        "print(worker.pid, flush=True); worker.wait()"
+    )
+    held_at = [sys.executable, "-m", "tests.held_worker", FIRST, str(reached), str(run), str(tmp_path / "prepared")]
+    with locked(run) as lock:
+        command = [sys.executable, "-c", code, str(lock), *held_at]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, pass_fds=[lock])
+    assert process.stdout is not None
+    worker = psutil.Process(int(process.stdout.readline()))
+    wait_until(reached.exists, process)
+    with pytest.raises(UserError, match="in use by another command"), locked(run):
+        pass
+    process.kill()
+    process.wait(PATIENCE)
+    worker.wait(PATIENCE)
+    with locked(run):
+        assert checkpoints(run)[-1].name > FIRST and how_it_ended(run, recipe) is None
 
 
 def test_a_failing_training_says_what_axolotl_said(recipe_path: Path, tmp_path: Path) -> None:
