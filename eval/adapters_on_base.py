@@ -115,8 +115,11 @@ def taken_off(lm: Any) -> bool:
     PEFT does not always give it back: of a module in `modules_to_save` it leaves the trained copy in place, and of an
     adapter that failed to load halfway, its layers.
     """
-    if isinstance(lm.model, peft.PeftModel):
-        lm._model = lm.model.unload()
+    try:
+        if isinstance(lm.model, peft.PeftModel):
+            lm._model = lm.model.unload()
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError):  # it cannot take off what it could put on
+        return False
     return not (lm.proof.tensors_moved(lm.model, bare=True) or lm.proof.logits_moved(lm.model))
 
 

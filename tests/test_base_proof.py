@@ -93,7 +93,6 @@ def test_a_start_that_rewrites_the_base_is_refused_before_the_base_is_loaded(
         ({"init_lora_weights": "pissa"}, None),
         ({"init_lora_weights": "olora"}, None),
         ({"bias": "all"}, None),
-        ({"bias": "lora_only"}, None),
         ({"target_modules": ["q_proj", "lm_head"]}, other_output_matrix),
     ],
     ids=str,
@@ -153,6 +152,20 @@ def test_every_tensor_of_every_kind_of_adapter_is_found_and_the_base_stays(
         kept = probe_logits(model.lm.model)
     assert model.lm.proof.probe is not None
     assert (moved != kept).any() and (kept == model.lm.proof.probe).all()
+
+
+def test_two_adapters_of_different_kinds_compute_as_each_does_alone(untied_model: Path, tmp_path: Path) -> None:
+    from eval import harness
+    from eval.base_proof import probe_logits
+
+    suite = load_suite(make_suite(tmp_path / "suite.yaml"))
+    kinds = {"candidate": {"modules_to_save": ["lm_head"]}, "baseline": {"target_modules": ["lm_head", "k_proj"]}}
+    folders = {arm: trained(untied_model, tmp_path / arm, **lora) for arm, lora in kinds.items()}
+    together = harness.load_model(suite, str(untied_model), None, folders["candidate"], folders["baseline"])
+    for arm, folder in folders.items():
+        alone = harness.load_model(suite, str(untied_model), None, folder)
+        with together.arm(arm), alone.arm("candidate"):
+            assert (probe_logits(together.lm.model) == probe_logits(alone.lm.model)).all()
 
 
 def test_a_tensor_that_is_not_loaded_is_missed(tiny_model: Path, tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def said(task: Any, text: str) -> list[Generation]:
         ("sometimes", {"generation_kwargs": {"until": [""]}}, "until"),
         ("sometimes", {"generation_kwargs": {"stop_strings": ["\n"]}}, "stop_strings is not supported"),
         ("sometimes", {"generation_kwargs": {"max_gen_toks": 0}}, "max_gen_toks: 0"),
-        ("sometimes", {"generation_kwargs": {"temperature": "hot"}}, "temperature: 'hot'"),
+        ("sometimes", {"generation_kwargs": {"temperature": -1}}, "temperature: -1"),
         ("sometimes", {"metric_list": [{"metric": "length", "aggregation": "median", "higher_is_better": True}]},
          "aggregated by median"),
         ("never", {}, "corpus has no value for a single item"),
