@@ -13,10 +13,12 @@ from eval.config import load_suite
 from eval.errors import Refused, UserError
 from eval.files import read_json, read_metrics
 from eval.provenance import read_manifest
+from eval.results import GenerationSettings
 from eval.run_folder import read_run
 from scripts import review
 from scripts.publishing.approval import read_review
 from scripts.publishing.card import EMBEDDED, HUB_LICENCES, Evidence, hub_base, inline, render_card
+from scripts.publishing.load_back import card_lines
 from scripts.publishing.verify_run import count_again
 from tests.run_builder import build_run, edit_json, judge
 
@@ -201,3 +203,23 @@ def test_every_recipe_of_the_project_has_a_base_with_a_licence() -> None:
         base = hub_base(yaml.safe_load(path.read_text()))
         assert base.licence == "apache-2.0" and re.fullmatch("[0-9a-f]{40}", base.revision or ""), path
     assert set(HUB_LICENCES.values()) == {"apache-2.0"}
+
+
+def test_template_arguments_are_in_the_lines_a_reader_copies(evidence: Evidence) -> None:
+    recipe = evidence.recipe | {"chat_template_kwargs": {"enable_thinking": False, "style": "a\n```\n'b'"}}
+    card = render_card("ada/toy", BASE, replace(evidence, recipe=recipe))
+    (line,) = [line for line in card_lines(card).splitlines() if line.startswith("template_arguments")]
+    found: dict[str, Any] = {}
+    exec(line, found)
+    assert found["template_arguments"] == recipe["chat_template_kwargs"]
+    assert "template_arguments" not in render_card("ada/toy", BASE, evidence)
+
+
+def test_what_the_base_asks_for_and_no_answer_used_is_said(evidence: Evidence) -> None:
+    settings = GenerationSettings(
+        end_tokens=[2], pad_token=2, decoding={"do_sample": False}, ignored={"repetition_penalty": 1.1},
+        template_arguments={}, template_date="2025-01-01",
+    )  # fmt: skip
+    metrics = evidence.metrics.model_copy(update={"generation": settings})
+    card = render_card("ada/toy", BASE, replace(evidence, metrics=metrics))
+    assert "repetition_penalty 1.1" in card and "it was 2025-01-01 in every prompt" in card

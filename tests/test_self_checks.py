@@ -148,3 +148,11 @@ def test_ten_thousand_items_are_checked_within_a_second() -> None:
         self_checks(suite(LOSS, RATE), answers, rows, EFFECT)
         spent.append(time.process_time() - started)
     assert min(spent) < 1.0 * slowness()
+
+
+@pytest.mark.parametrize("field", ["base_tensors_sha256", "settings_sha256", "adapter_sha256"])
+def test_answers_of_more_than_one_base_adapter_or_kind_of_settings_are_not_comparable(field: str) -> None:
+    rows = generations(4)
+    rows[0] = rows[0].model_copy(update={field: "a" * 64})
+    with pytest.raises(UserError, match="more than one base, adapter or kind of settings"):
+        comparable_arms(rows, [])
