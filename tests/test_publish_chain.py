@@ -322,7 +322,7 @@ CHEATS = [
     Cheat("token in a recipe comment", recipe(f"base_model: models/SmolLM2-135M-Instruct\n# {TOKEN}\n"),
           ("recipe.yaml:2",)),
     Cheat("token in tokenizer.json", settled(add("tokenizer.json", json.dumps({"x": TOKEN}).encode())),
-          ("tokenizer.json:1",)),
+          ("tokenizer.json is not the base's",)),
     Cheat("token in the card", lambda f: edit_json(f / "review.json", lambda v: v.update(reviewer=TOKEN)),
           ("README.md:",)),
     Cheat("token as the name of who rejects", lambda f: edit_json(f / "review.json", lambda v: v.update(

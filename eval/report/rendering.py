@@ -104,6 +104,7 @@ def build_context(run: Path, metrics: Metrics, scores: list[Score], results: Pat
         "m": metrics,
         "rows": rows,
         "git": git if isinstance(git := metrics.provenance.get("git"), dict) else {},
+        "not_committed": texts_of(metrics.provenance.get("not_committed")),
         "sentence": verdict_sentence(metrics),
         "baseline": baseline_words(metrics),
         "against": against,
@@ -142,6 +143,11 @@ def build_context(run: Path, metrics: Metrics, scores: list[Score], results: Pat
         "figures": draw_figures(metrics, rows, calibrated, trends, damage),
         "evidence": {name: file_sha256(run / name) for name in evidence},
     }
+
+
+def texts_of(value: Any) -> list[str]:
+    """A list of names in the provenance, which may be anything; empty where it is none."""
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
 def power_rows(metrics: Metrics) -> list[tuple[str, str, PowerRow | None, PowerRow | None]]:

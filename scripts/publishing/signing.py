@@ -65,7 +65,7 @@ def verify(message: bytes, signature: str, allowed: Path | None = None) -> str:
 
 def allowed_signers() -> bytes:
     """The list of allowed signers at HEAD, as far as it is merged. UserError when there is none."""
-    committed = committed_bytes(None, ROOT / ALLOWED_SIGNERS)
+    committed = committed_bytes(None, ROOT / ALLOWED_SIGNERS, ROOT)
     if committed is not None:
         return committed
     if (ROOT / ALLOWED_SIGNERS).is_file():
