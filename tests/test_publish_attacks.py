@@ -3,7 +3,6 @@
 As in test_publish_chain.py, each case forges everything that follows it, review included, and meets the real command.
 """
 
-import dataclasses
 import json
 import shutil
 import subprocess
@@ -24,8 +23,6 @@ from scripts import review
 from scripts.dataset_facts import describe_data
 from scripts.loopback_hub.faults import Hub
 from scripts.publishing import approval, committed
-from scripts.publishing.adapter_config import RULES
-from scripts.publishing.name_patterns import bounded_pattern
 from tests.hub_server import WEIGHTS, Capture, approve, dry_run, hub, publish_run, run, settle
 from tests.own_run import KNOWN, build_own_run
 from tests.run_builder import RECIPE, assert_one_line, call, edit_json, judge
@@ -212,7 +209,7 @@ ATTACKS = [
     # The tensors
     Cheat("a tensor that is no LoRA", renamed(f"{PREFIX}.lora_B.weight", "x" * 40), ("none that PEFT saves",)),
     Cheat("a name that is a text", renamed(f"{PREFIX}.lora_B.weight", "visit example.org"), ("none that PEFT saves",)),
-    Cheat("half a pair", renamed("lora_B", "lora_A_"), ("none that PEFT saves",)),
+    Cheat("half a pair", renamed("lora_B", "lora_A_"), ("no pair",)),
     Cheat("another pair", renamed("q_proj.lora_B", "k_proj.lora_B"), ("no pair",)),
     Cheat("another rank", tensors(lambda t: t.update({LORA_B: np.ones((8, 3), np.float32)})), ("none of rank 2",)),
     Cheat("a module that is not targeted", renamed("q_proj", "k_proj"), ("does not target it",)),
@@ -286,23 +283,6 @@ def test_refused_before_anything_is_sent(attack: Cheat, run: Path, hub: Hub, cap
 
 def test_each_attack_has_a_name() -> None:
     assert len({attack.name for attack in ATTACKS}) == len(ATTACKS) >= 90
-
-
-def test_every_setting_that_peft_knows_has_a_rule_and_no_other_has() -> None:
-    from peft import LoraConfig
-
-    known = {field.name for field in dataclasses.fields(LoraConfig)} - {"runtime_config"}  # PEFT never reads it
-    assert known == RULES.keys()
-
-
-@pytest.mark.parametrize("good", ["q_proj", r"model.layers.[\d]+.(q|k|v)_proj", r".*\.mlp\..*_proj", "layers.1$"])
-def test_patterns_that_people_write_are_taken(good: str) -> None:
-    assert bounded_pattern(good)
-
-
-@pytest.mark.parametrize("bad", ["(a+)+", "(a|a)*", ".*.*.*x", "a{1,99}", "(?=x)", "(", "", "x" * 201, "a\nb", "é"])
-def test_patterns_that_cost_or_hide_something_are_not(bad: str) -> None:
-    assert not bounded_pattern(bad)
 
 
 # Git: what HEAD is made to look like
@@ -528,7 +508,7 @@ def test_the_card_says_what_was_not_at_hand(run: Path, capsys: Capture) -> None:
     assert read_metrics(run / "metrics.json").costs["seconds_load"] == 1.0
 
 
-@pytest.mark.parametrize("repo", ["someone/model-", "someone/model.", "someone-/model", "some.one./m", "-a/b", "a/b\n"])
+@pytest.mark.parametrize("repo", ["someone/model-", "someone/model.", "someone-/model", "some.one./m", "a/-b", "a/b\n"])
 def test_repositories_that_the_hub_does_not_take_are_one_line(repo: str, run: Path, hub: Hub, capsys: Capture) -> None:
     code, _, err = publish_run(run, capsys, repo=repo)
     assert (code, hub.log) == (2, [])

@@ -63,6 +63,8 @@ def targets(value: Any, recipe: dict[str, Any]) -> bool:
     asked = recipe.get("lora_target_modules") or []
     if not is_names(value) or isinstance(value, str):
         return is_names(value) and value == asked and not recipe.get("lora_target_linear")
+    if asked == "all-linear":  # PEFT writes the names that it found
+        return True
     named = {asked} if isinstance(asked, str) else set(map(str, asked))
     return named <= set(value) if recipe.get("lora_target_linear") else named == set(value)
 

@@ -77,10 +77,7 @@ def committed_bytes(commit: str | None, path: Path, root: Path = ROOT) -> bytes 
         return None
     if commit is None:
         return merged_bytes(name, root)
-    here = head(root)
-    if not COMMIT.fullmatch(commit) or not _in_history(root, commit, (here, *protected(root))):
-        return None
-    return _file(root, commit, name)
+    return _file(root, commit, name) if in_history(commit, root) else None
 
 
 def merged_bytes(name: str, root: Path = ROOT) -> bytes | None:
@@ -97,6 +94,12 @@ def differs_from_head(path: Path, sha256: str, root: Path = ROOT) -> bool:
     name = relative(path, root)
     content = None if name is None else _file(root, head(root), name)
     return content is None or hashlib.sha256(content).hexdigest() != sha256
+
+
+def in_history(commit: object, root: Path = ROOT) -> bool:
+    """Whether a commit is in the history of HEAD or of a protected branch."""
+    known = isinstance(commit, str) and COMMIT.fullmatch(commit) is not None
+    return known and _in_history(root, str(commit), (head(root), *protected(root)))
 
 
 def relative(path: Path, root: Path = ROOT) -> str | None:

@@ -1,6 +1,6 @@
 """Are tokenizer and chat template beside the adapter those of its base, with which it was measured? Raises Refused.
 
-    note = check_tokenizer_files(folder, recipe, names)      a sentence for the card where the base is not at hand
+    notes = check_tokenizer_files(folder, recipe, names)      what the card has to say where the base is not at hand
 
 Readers load both from what is published, so they are compared again here, and each that the base has must be there. At
 hand is a base in the repository's folder, or in this machine's Hub cache at the pinned commit; nothing is fetched.
@@ -22,19 +22,19 @@ NOT_AT_HAND = (
 )
 
 
-def check_tokenizer_files(folder: Path, recipe: dict[str, Any], names: Iterable[str]) -> str | None:
-    """None once the adapter's tokenizer files are the base's; what the card has to say where nobody can tell here."""
+def check_tokenizer_files(folder: Path, recipe: dict[str, Any], names: Iterable[str]) -> list[str]:
+    """Nothing once the adapter's tokenizer files are the base's; a note where nobody can tell here."""
     adapter, base, revision = folder / "adapter", str(recipe["base_model"]), recipe.get("revision_of_model")
     local = ROOT / base
     found = problem(adapter, local, names) if local.is_dir() else None
     if local.is_dir() and found is None:
-        return None
+        return []
     saved = saved_tokenizer(str(local) if local.is_dir() else base, str(revision) if revision else None)
     if saved is not None:
         found = problem(adapter, Path(saved.name), names)
     if found is not None:
         raise Refused(found)
-    return None if saved is not None else NOT_AT_HAND
+    return [] if saved is not None else [NOT_AT_HAND]
 
 
 def problem(adapter: Path, base: Path, names: Iterable[str]) -> str | None:

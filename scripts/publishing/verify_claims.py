@@ -14,17 +14,19 @@ import re
 from pathlib import Path
 from typing import Any
 
-from eval.config import Suite
+from eval.config import ROOT, Suite
 from eval.errors import Refused, UserError
 from eval.files import read_json
 from eval.provenance import file_sha256
 from eval.records import BASELINE, CANDIDATE, Generation
 from eval.results import Metrics
+from scripts.publishing.committed import in_history
 
 AGAIN = "`make eval` again"
-COST = re.compile(r"items|(seconds|tokens|reused)(_[a-z]+){1,3}")
+COST = re.compile(r"items|(seconds|tokens|reused|memory)(_[a-z]+){1,3}")
 # A processor's name has the widest letters: `Intel(R) Xeon(R) Gold 6338 CPU @ 2.00GHz`. No markup, no address.
-WORDS = re.compile(r"(?!.*(?:://|www\.|--))[\w .,:;+/@()=~#'-]{0,200}", re.ASCII)
+# Several GPUs are several lines, and a stop string may be a token of a template: `<|im_end|>`.
+WORDS = re.compile(r"(?!.*(?:://|www\.|--))(?:[\w .,:;+/@()=~#%*'\n-]|<\|\w{1,40}\|>){0,300}", re.ASCII | re.DOTALL)
 RECORDED = ("git_training", "machine", "packages", "backend")  # parts of the provenance that the card prints
 
 
@@ -75,6 +77,18 @@ def check_words(file: Path, where: str, value: Any) -> None:
             check_words(file, where, item)
     elif isinstance(value, str) and not WORDS.fullmatch(value):
         raise Refused(f"{file}: {where} holds a text that is no name, version or digest: {AGAIN}")
+
+
+def commit_notes(metrics: Metrics) -> list[str]:
+    """What the card has to say of the code that trained and evaluated: changed, or not of this repository's history."""
+    notes = []
+    for what, name in (("trained", "git_training"), ("evaluated", "git")):
+        state = metrics.provenance.get(name) or {}
+        if state.get("dirty"):
+            notes.append(f"The code that {what} it had changes that were not committed, by its own record.")
+        if not in_history(state.get("commit"), ROOT):
+            notes.append(f"The commit whose code {what} it is not in the history of this repository.")
+    return notes
 
 
 def check_costs(folder: Path, metrics: Metrics, generations: list[Generation]) -> None:

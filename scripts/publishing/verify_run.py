@@ -41,7 +41,7 @@ from scripts.publishing.licences import check_licences
 from scripts.publishing.names import name_problem, tag_problem
 from scripts.publishing.safetensors_file import check_weights
 from scripts.publishing.verify_base import check_tokenizer_files
-from scripts.publishing.verify_claims import check_costs, check_measured
+from scripts.publishing.verify_claims import check_costs, check_measured, commit_notes
 from scripts.publishing.verify_data import data_notes
 from scripts.publishing.verify_scores import check_decision, check_items
 from scripts.publishing.verify_training import check_data, check_record, recipe_notes
@@ -68,7 +68,7 @@ def verify(folder: Path) -> Evidence:
     config = read_json(folder / "adapter" / CONFIG)
     check_config(folder / "adapter" / CONFIG, config, recipe)
     check_tensors(folder / "adapter" / WEIGHTS, config)
-    untold = check_tokenizer_files(folder, recipe, adapter)
+    notes += check_tokenizer_files(folder, recipe, adapter)
     scores = read_jsonl(folder / "scores.jsonl", Score)
     check_decision(suite, metrics, scores, folder)
     check_items(suite, metrics, scores, folder)
@@ -95,7 +95,7 @@ def verify(folder: Path) -> Evidence:
         review=review,
         adapter_digests=adapter,
         signer=signer,
-        notes=[*recipe_notes(folder, state), *notes, *data_notes(metrics), *([untold] if untold else [])],
+        notes=[*recipe_notes(folder, state), *notes, *data_notes(metrics), *commit_notes(metrics)],
     )
 
 

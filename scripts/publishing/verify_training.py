@@ -24,6 +24,7 @@ from eval.reading import read_bytes
 from eval.strict_yaml import BrokenYaml, parse_yaml
 from scripts.dataset_facts import describe_data
 from scripts.publishing.committed import RECIPES, committed_bytes, committed_files, differs_from_head, relative
+from scripts.publishing.verify_claims import check_words
 
 AS_RECORDED = "as recorded, not at hand to check"
 MANIFEST = "MANIFEST.json"  # beside a dataset: its licence and cleaning
@@ -66,12 +67,12 @@ def check_dataset(file: Path, row: dict[str, Any], commit: str) -> tuple[dict[st
     if digest is None:
         if not row["revision"] or found:
             raise Refused(f"{file}: {name} has neither a digest nor a revision: train again")
-        return as_recorded(row, "hub"), [
+        return as_recorded(file, row, "hub"), [
             f"The licence of dataset {name} is what its card on the Hub said when trained."
         ]
     same = [version for version in found if hashlib.sha256(version[1]).hexdigest() == digest]
     if not found:
-        return as_recorded(row, "not at hand"), [f"Dataset {name} was not at hand: its licence is as recorded."]
+        return as_recorded(file, row, "not at hand"), [f"Dataset {name} was not at hand: its licence is as recorded."]
     if not same:
         raise Refused(f"{file}: {name} has other bytes than those trained on: train again")
     for where, content, manifest in same:
@@ -107,8 +108,9 @@ def described(name: str, content: bytes, manifest: bytes | None) -> dict[str, An
         return describe_data({"datasets": [{"path": name}]}, Path(folder))[0]
 
 
-def as_recorded(row: dict[str, Any], source: str) -> dict[str, Any]:
+def as_recorded(file: Path, row: dict[str, Any], source: str) -> dict[str, Any]:
     """Of a row that nobody could derive: what it is, and its licence, which decides whether it may be published."""
+    check_words(file, str(row["path"])[:100], row)
     licence = row["licence"]
     kept = {"path": row["path"], "revision": row["revision"], "sha256": row["sha256"], "licence": licence}
     return {**kept, "rows": None, "source": f"{source}; licence {AS_RECORDED}"}
@@ -130,9 +132,17 @@ def check_record(folder: Path, state: dict[str, Any], recipe: dict[str, Any]) ->
     check_resolved(folder, recipe)
 
 
+def number(value: Any) -> Any:
+    """A number that YAML took for a text (`2e-4` is one to it) as a number; anything else as it is."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
 def check_learning_rate(file: Path, record: dict[str, Any], recipe: dict[str, Any]) -> None:
     """Refused when the trainer logged a learning rate that the recipe's cannot give."""
-    asked, logged = recipe.get("learning_rate"), (record.get("series") or {}).get("learning_rate") or []
+    asked, logged = number(recipe.get("learning_rate")), (record.get("series") or {}).get("learning_rate") or []
     if not isinstance(asked, int | float) or not logged:
         return
     highest = max(value for _, value in logged)
@@ -153,7 +163,7 @@ def check_resolved(folder: Path, recipe: dict[str, Any]) -> None:
     if not isinstance(resolved, dict):
         raise UserError(f"{file} is no mapping: train again")
     for key in DECIDING:
-        if recipe.get(key) is not None and key in resolved and resolved[key] != recipe[key]:
+        if recipe.get(key) is not None and key in resolved and number(resolved[key]) != number(recipe[key]):
             raise Refused(f"{file}: {key} is {resolved[key]!r}, and recipe.yaml says {recipe[key]!r}: train again")
 
 
