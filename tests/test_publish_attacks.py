@@ -242,6 +242,8 @@ ATTACKS = [
     Cheat("licence of a dataset", dataset(licence="CC0-1.0"), ("licence of data/nl2bash/train_small.jsonl",)),
     Cheat("source of a dataset", dataset(source="the Bash authors"), ("source of data/nl2bash/train_small.jsonl",)),
     Cheat("a note on a dataset", dataset(cleaning={"checked by": "NIST"}), ("cleaning of data/nl2bash",)),
+    Cheat("a dataset without its licence", settled(lambda f: edit_json(f / "data.json", lambda rows: rows[0].pop(
+          "licence") and None)), ("data.json: a dataset lacks licence",), 2),
     Cheat("another revision of a dataset", settled(lambda f: edit_json(f / "data.json", lambda rows: rows[0].update(
           revision="a" * 40))), ("another revision",)),
     Cheat("final loss", training(final_loss=0.001), ("train.json", "final_loss")),

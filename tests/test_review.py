@@ -29,7 +29,7 @@ def test_without_a_decision_it_only_shows(tmp_path, capsys):
     run = build_run(tmp_path)
     code, out, _ = call(review.main, ["--run", str(run)], capsys)
     assert code == 0
-    assert "verdict  ship" in out and "report.md" in out and "--decision approve|reject" in out
+    assert "verdict  ship" in out and "report.html" in out and "--decision approve|reject" in out
     assert "better: pass" in out
     assert not (run / "review.json").exists()
 
@@ -39,7 +39,7 @@ def test_approval_binds_every_reviewed_file(tmp_path, capsys):
     code, _, _ = decide(run, "approve", capsys)
     assert code == 0
     written = json.loads((run / "review.json").read_text())
-    assert written["digests"] == {name: file_sha256(run / name) for name in approval.REVIEWED}
+    assert written["digests"] == {name: file_sha256(run / name) for name in (*approval.REVIEWED, "report.html")}
     assert (written["decision"], written["reviewer"], written["verdict"]) == ("approve", "Ada", "ship")
     assert written["time"].endswith("+00:00") and written["previous"] == []
 
