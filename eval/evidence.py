@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from eval.baselines import BLESSED, RUN, Baseline
 from eval.candidate import Candidate
 from eval.config import Suite
-from eval.environment import headline_versions, machine
+from eval.environment import headline_versions, machine, uncommitted_inputs
 from eval.files import read_facts, write_jsonl
 from eval.provenance import file_sha256, json_sha256
 from eval.records import Generation, Item
@@ -91,6 +91,7 @@ def provenance_of(
         "data": read_data(run),
         "git": environment["git"],
         "git_training": state.get("git"),
+        "not_committed": uncommitted_inputs(),
         "machine": machine(),
         "packages": headline_versions(),
         "seeds": {"training": state.get("seed"), "evaluation": suite.seed},

@@ -29,7 +29,7 @@ IDENTITY = ("path", "sha256", "revision")  # what an input is; the rest is said 
 def describe_data(recipe: dict[str, Any], root: Path = ROOT) -> list[dict[str, Any]]:
     """One row for each of the recipe's inputs, in their order. UserError when one cannot be read."""
     tests, asked = compared_with(root), requests(root)
-    return [_describe(entry, root) | _leakage(entry, root, tests, asked) for entry in inputs(recipe)]
+    return [describe_input(entry, root) | _leakage(entry, root, tests, asked) for entry in inputs(recipe)]
 
 
 def same_data(one: list[dict[str, Any]], two: list[dict[str, Any]]) -> bool:
@@ -48,7 +48,8 @@ def with_rows_taken(data: list[dict[str, Any]], counts: dict[str, Any]) -> list[
     return data
 
 
-def _describe(entry: Entry, root: Path) -> dict[str, Any]:
+def describe_input(entry: Entry, root: Path = ROOT) -> dict[str, Any]:
+    """What is known of one input: its row without the comparison with the tests."""
     known = {"path": entry.path, "role": entry.role, "sha256": None, "rows": None, "revision": entry.revision}
     files = entry.files(root)
     if files is None:

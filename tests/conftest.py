@@ -1,11 +1,14 @@
 """For every test: the order, what a skip means, patience. For the slow ones: a tiny model and a LoRA adapter for it."""
 
+import functools
 from collections.abc import Generator
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 from hypothesis import settings
+
+from tests.run_builder import write_tokenizer
 
 # How long an example takes says something about the machine, not about the code.
 settings.register_profile("patient", deadline=None)
@@ -77,6 +80,25 @@ def committed_suites(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
     """The made-up suites of tests count as committed, except where a test asks for the real ones."""
     if not request.node.get_closest_marker("committed_suites"):
         monkeypatch.setattr("scripts.publishing.verify_run.committed_suites", Everything)
+
+
+@pytest.fixture(autouse=True)
+def merged_branch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The branch that is checked out counts as merged, except where a test has a repository of its own."""
+    if not request.node.get_closest_marker("committed_suites"):
+        monkeypatch.setattr("scripts.publishing.committed.protected", lambda root: ())
+
+
+@pytest.fixture(autouse=True)
+def toy_base(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The made-up runs of tests have a base of their own, whose tokenizer files take a few bytes."""
+    monkeypatch.setattr("scripts.publishing.verify_base.ROOT", toy_root(tmp_path_factory.getbasetemp() / "toy-root"))
+
+
+@functools.cache
+def toy_root(folder: Path) -> Path:
+    write_tokenizer(folder / EMBEDDED)
+    return folder
 
 
 EMBEDDED = Path("models/SmolLM2-135M-Instruct")

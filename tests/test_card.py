@@ -10,9 +10,10 @@ import yaml
 from huggingface_hub import ModelCard
 
 from eval.config import load_suite
-from eval.errors import Refused, UserError
+from eval.errors import Refused
 from eval.files import read_json, read_metrics
 from eval.provenance import read_manifest
+from eval.report.rendering import render_report
 from eval.results import GenerationSettings
 from eval.run_folder import read_run
 from scripts import review
@@ -62,6 +63,7 @@ def demo_card(tmp_path_factory: pytest.TempPathFactory) -> str:
         if path.is_file():
             (run / path.name).write_bytes(path.read_bytes())
     edit_json(run / "metrics.json", lambda metrics: metrics.update(verdict="ship"))
+    render_report(run)
     return render_card("someone/toy", BASE, reviewed(run))
 
 
@@ -126,9 +128,8 @@ def test_an_override_is_shouted_above_everything_else(tmp_path: Path) -> None:
     text = render_card("someone/toy", BASE, reviewed(run, "--override", "the pilot asked for it"))
     body = text.split("\n---\n", 1)[1]
     assert body.index("WARNING: published against the verdict") < body.index("A LoRA adapter for")
-    assert (
-        "**no-ship**" in body and "Ada Lovelace overrode it: the pilot asked for it" in body and "better: fail" in body
-    )
+    assert "**no-ship**" in body and "The reviewer, Ada Lovelace, overrode it" in body and "better: fail" in body
+    assert "\n> the pilot asked for it\n" in body
 
 
 def test_a_suite_without_safety_says_that_nothing_is_known(evidence: Evidence) -> None:
@@ -158,7 +159,8 @@ def test_no_value_of_a_run_writes_markup(tmp_path: Path) -> None:
     text = render_card("someone/toy", BASE, replace(evidence_of(run), suite=suite, signer=HOSTILE))
     front, body = text.split("\n---\n", 1)
     assert yaml.safe_load(front.removeprefix("---\n"))["license"] == "apache-2.0"
-    assert not re.search(r"<script|<img|\]\((?!https://huggingface\.co/)|://evil|\bwww\.|&lt;|\x1b|\*\*bold", body)
+    marked = re.sub(r"\\[^\w\s]", "", body)  # without what a backslash makes plain text
+    assert not re.search(r"<script|<img|\]\((?!https://huggingface\.co/)|://evil|\bwww\.|&lt;|\x1b|\*\*bold", marked)
     headings = [line for line in body.split("\n") if line.startswith("#")]
     assert [line for line in headings if "Heading" in line] == []
     assert headings == [line for line in plain.split("\n---\n", 1)[1].split("\n") if line.startswith("#")]
@@ -185,11 +187,6 @@ def test_inline_is_one_printable_line() -> None:
     said = inline(HOSTILE)
     assert said.isprintable() and not set("<>|`[]*\\&") & set(said)
     assert (inline(None), inline(""), inline(0), inline(False)) == ("-", "-", "0", "False")
-
-
-def test_data_that_lacks_a_field_is_one_line(evidence: Evidence) -> None:
-    with pytest.raises(UserError, match=r"data\.json: a dataset lacks licence"):
-        render_card("someone/toy", BASE, replace(evidence, data=[{"path": "x", "rows": 1}]))
 
 
 @pytest.mark.parametrize("name", ["/srv/models/mine", "models/other", "../x/y", "a/b/c", ""])
