@@ -9,7 +9,6 @@ is answered {"verdict": "review", "error"}, and the exit code is then 2 at the e
 
 import argparse
 import json
-import sys
 from typing import Any
 
 from eval.errors import INCONCLUSIVE, NO_SHIP, SHIP, UserError, run_command
@@ -46,7 +45,7 @@ def main() -> int:
         print(json.dumps(answer), flush=True)
         errors += [answer["error"]] if "error" in answer else []
     if errors:
-        raise UserError(f"{given.jsonl}: {len(errors)} of the lines hold no command and were answered review: {errors[0]}")
+        raise UserError(f"{given.jsonl}: {len(errors)} of the lines hold no command, answered review: {errors[0]}")
     return SHIP
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eval.sandbox.execution import SandboxError
+from eval.sandbox.manifest import check_root
 from eval.sandbox.stored import Fixture
 from eval.sandbox.trees import Tree
 
@@ -34,12 +35,13 @@ def recipe_digest() -> str:
 
 
 def find_root(folder: Path = FOLDER) -> Root:
-    """The built root. SandboxError when there is none, or one built from another recipe."""
+    """The built root. SandboxError when there is none, one built from another recipe, or one that is not as built."""
     if not (folder / "root.json").exists():
         raise SandboxError(f"no sandbox root in {folder}: run `make sandbox-root`")
     about = json.loads((folder / "root.json").read_text(encoding="utf-8"))
     if about["recipe"] != recipe_digest():
         raise SandboxError(f"the sandbox root in {folder} was built from another recipe: run `make sandbox-root`")
+    check_root(folder, about.get("manifest"))
     return Root((folder / "root").resolve(), about["kind"], about["digest"])
 
 
