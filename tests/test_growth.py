@@ -1,4 +1,4 @@
-"""What a stranger's text costs its reader: patterns, parsers and the judge are given more and more of the worst of it."""
+"""What a stranger's text costs its reader: patterns, parsers and the judge are given ever more of the worst of it."""
 
 import re
 import time
@@ -66,8 +66,8 @@ def test_a_linear_pattern_is_none(pattern: str, anchored: bool) -> None:
 UNITS = [
     "cannot touch /etc ", "/root ", "'/etc/x': ", "chown: changing ownership of '", "line 1: /etc/", "Could not ", "a",
     "\n", " ", "1", "1:", ": ", "(", "a (b) = ", "File: a -> ", "total 1\n", "12:00:00 ", "2026-01-15T", "Jan 15 ",
-    "-rw-r--r-- 1 a b 1 ", "├── ", "a/../", "./a ", "00000000  61 ", "1000000000000", "x\t", "\0", "\u2028", "é", "\x85",
-    "/proc/a", ": not found\n", "a: b: not found\n", "4.0K ", "=\n", "'", "\\", "SHA256 (", "_=", "user\n",
+    "-rw-r--r-- 1 a b 1 ", "├── ", "a/../", "./a ", "00000000  61 ", "1000000000000", "x\t", "\0", "\u2028", "é",
+    "\x85", "/proc/a", ": not found\n", "a: b: not found\n", "4.0K ", "=\n", "'", "\\", "SHA256 (", "_=", "user\n",
 ]  # fmt: skip
 
 

@@ -24,7 +24,8 @@ FULL = re.compile(
     r"Device:.*Inode: (?P<inode>\d+)\s+Links: (?P<links>\d+).*\n"
     r"Access: \(\d+/(?P<mode>\S+)\)\s+Uid: \(\s*(?P<uid>\d+)/\s*(?P<user>\S+)\)\s+"
     r"Gid: \(\s*(?P<gid>\d+)/\s*(?P<group>\S+)\)\n"
-    rf"Access: (?P<accessed>{TIME}).*\nModify: (?P<modified>{TIME}).*\nChange: (?P<changed>{TIME}).*(?:\n\s*Birth: .*)?",
+    rf"Access: (?P<accessed>{TIME}).*\nModify: (?P<modified>{TIME}).*\nChange: (?P<changed>{TIME}).*"
+    r"(?:\n\s*Birth: .*)?",
     re.MULTILINE,
 )
 TERSE = re.compile(

@@ -26,7 +26,7 @@ for _ in range(3):
         threading.Thread(target=hold).start()
         ctypes.CDLL(None).syscall(60, 0)
 time.sleep(9)"""
-# What an empty folder would carry into the next run: flags, version, project and encryption, by each call that sets them.
+# What an empty folder would carry into the next run: flags, version, project, encryption, by each call that sets them.
 ATTRIBUTES = r"""import ctypes, fcntl, os
 folder = os.open(".", 0)
 for request in (0x40086602, 0x40087602, 0x401C5820, 0x800C6613):
@@ -65,7 +65,7 @@ class ProbeResult:
 
 
 def probes(planted: Path, port: int) -> list[Probe]:
-    """Every probe, for a planted file, a listening port and a bound name (that of the file's folder) of this machine."""
+    """Every probe, for a planted file, a listening port and a bound name (the file's folder's) of this machine."""
     file = str(planted)
     return [
         Probe("a command runs, and what it changes is seen", "echo hello > made; cat made",
