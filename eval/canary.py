@@ -172,9 +172,10 @@ def _observations(trace: Trace) -> Iterator[tuple[str, str]]:
 
 def refused_write(line: str) -> bool:
     """Whether a message says that a path of the system could not be changed."""
-    if (writing := WRITING.search(line)) and (path := SYSTEM_PATH.search(line, writing.end())):
-        if REFUSED.search(line, path.end()):
-            return True
+    writing = WRITING.search(line)
+    path = SYSTEM_PATH.search(line, writing.end()) if writing else None
+    if path is not None and REFUSED.search(line, path.end()):
+        return True
     if REFUSED_IN_SHELL.search(line):
         return True
     return any(SYSTEM_PATH.search(found[1]) for found in REFUSED_PATH.finditer(line))

@@ -130,7 +130,7 @@ def json_lines(name: str) -> Iterator[JsonLine]:
     try:
         stream = sys.stdin.buffer if name == "-" else open_regular(Path(name))
     except OSError as error:
-        raise UserError(f"{name} is not a file that can be read ({error.strerror}): give a file of JSON lines") from None
+        raise UserError(f"{name} is not a file to read ({error.strerror}): give a file of JSON lines") from None
     return _lines(stream)
 
 

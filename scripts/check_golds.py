@@ -4,9 +4,10 @@
     python -m scripts.check_golds --mutants          and: does the tree tell the gold from slightly wrong commands?
 
 A gold is observable when, in one of its trees, it ends well (diff: 0 or 1) and prints more than blanks or changes a
-file, the same in two runs; it is marked when data/nl2bash/unobservable.yaml says why it cannot be; else it is silent, which is an error in the data
-or in its tree. A mutant is the gold with one number, pattern, flag, test or stage changed; the tree tells it apart
-when exit code, output or file changes differ from the gold's. Some mutants mean the same, so 100 % is out of reach.
+file, the same in two runs; it is marked when data/nl2bash/unobservable.yaml says why it cannot be; else it is silent,
+which is an error in the data or in its tree. A mutant is the gold with one number, pattern, flag, test or stage
+changed; the tree tells it apart when exit code, output or file changes differ from the gold's. Some mutants mean the
+same, so 100 % is out of reach.
 """
 
 import argparse

@@ -26,6 +26,7 @@ from eval.errors import UserError, run_command
 from eval.files import write_json
 from eval.programs import missing, sandbox_need
 from eval.sandbox.as_root import NAMESPACE, require_root
+from eval.sandbox.manifest import write_manifest
 from eval.sandbox.root import FOLDER, RECIPE, recipe_digest, root_folder
 from scripts.system_packages import prepare
 
@@ -134,6 +135,7 @@ def put_in_place(folder: Path, fresh: Path, kind: str, packages: list[str]) -> N
         final.rename(old)  # whoever uses it at this moment keeps a complete one
     fresh.rename(final)
     about = {"kind": kind, "suite": SUITE, "digest": digest, "recipe": recipe_digest(), "packages": packages}
+    about["manifest"] = write_manifest(folder)
     write_json(folder / "root.json", about)
     print(f"sandbox-root: {kind}, {len(packages)} packages, digest {digest[:16]}, in {final}")
     shutil.rmtree(old, ignore_errors=True)

@@ -118,7 +118,7 @@ def _part(part: ast.expr, space: dict[str, Any]) -> str:
 
 
 def attacks(pattern: "re.Pattern[Any]") -> Iterator[tuple[str, str]]:
-    """(beginning, what is repeated behind it): texts on which this pattern may go wrong. Each ends in what fits none."""
+    """(beginning, what is repeated behind it): texts on which this pattern may go wrong."""
     seen = set()
     text = pattern.pattern if isinstance(pattern.pattern, str) else pattern.pattern.decode("latin-1")
     for pieces in _ways(_parser.parse(text, pattern.flags & re.VERBOSE)):
@@ -218,7 +218,7 @@ def growth(use: Use) -> tuple[float, str]:
 
 
 def slowest(use: Use, length: int, enough: float) -> tuple[float, str]:
-    """Seconds of the worst attack on a text of `length` characters, and that attack; ends at the first above `enough`."""
+    """Seconds of the worst attack on `length` characters, and that attack; ends at the first above `enough`."""
     worst = 0.0, ""
     for begin, unit in attacks(use.pattern):
         short, text = ((begin + unit * (size // len(unit)) + END) for size in (length // 8, length))

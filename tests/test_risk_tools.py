@@ -28,7 +28,8 @@ def test_json_lines_in_order(tmp_path: Path) -> None:
 
 
 def test_standard_input_and_a_bad_line() -> None:
-    lines = ['{"command": "ls"}', '{"cmd": 1}', "", "[", "7", '{"command": 7}', '{"command": "\\ud800"}', '{"command": "ls"}']
+    good, bad = '{"command": "ls"}', ['{"cmd": 1}', "", "[", "7", '{"command": 7}']
+    lines = [good, *bad, '{"command": "\\ud800"}', good]
     done = run("eval.risk", "--jsonl", "-", stdin="".join(line + "\n" for line in lines))
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert [answer["verdict"] for answer in answers] == ["allow", *["review"] * 5, "allow"]

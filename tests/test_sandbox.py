@@ -146,6 +146,69 @@ def test_golds_are_cached_under_everything_they_depend_on(namespaces: Sandbox, t
     assert len(list(tmp_path.iterdir())) == 3
 
 
+@pytest.mark.parametrize("damage", ["one bit", "cut off", "empty"])
+def test_a_damaged_gold_runs_again_and_that_is_said(
+    damage: str, namespaces: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = load_fixture("home", namespaces)
+    first = namespaces.run("echo answer", home, cache=tmp_path)
+    (kept,) = tmp_path.iterdir()
+    content = kept.read_bytes()
+    place = content.index(b"answer")
+    flipped = content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+    kept.write_bytes({"one bit": flipped, "cut off": content[:-9], "empty": b""}[damage])
+    assert namespaces.run("echo answer", home, cache=tmp_path).stdout == first.stdout
+    assert "is damaged: its command runs again" in capsys.readouterr().err
+    assert namespaces.run("echo answer", home, cache=tmp_path).stdout == first.stdout
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "command", ["echo " + "x" * (128 << 10), "echo \ud800", "echo \0"], ids=["long", "half", "nul"]
+)
+def test_what_no_program_can_be_given_is_the_commands_fault(command: str, sandbox: Sandbox) -> None:
+    execution = sandbox.run(command, load_fixture("home", sandbox))
+    assert (execution.exit, execution.stdout, execution.limits_hit) == (126, b"", ())
+    assert execution.stderr.startswith(b"bash: ")
+
+
+def test_the_longest_command_runs(sandbox: Sandbox) -> None:
+    command = "echo " + "x" * ((128 << 10) - 6)
+    assert len(sandbox.run(command, load_fixture("home", sandbox)).stdout) == (128 << 10) - 5
+
+
+@pytest.mark.parametrize("depth", [17, 98], ids=["longer than a path", "far longer"])
+def test_deep_long_names_count_against_the_command(depth: int, sandbox: Sandbox) -> None:
+    script = f"import os\nfor _ in range({depth}):\n os.mkdir('d' * 250)\n os.chdir('d' * 250)\nopen('f', 'w')"
+    execution = sandbox.run(f'python3 -c "{script}"', load_fixture("home", sandbox), Limits(wall_seconds=PATIENCE))
+    assert (execution.exit, execution.limits_hit, execution.changes) == (None, ("disk",), ())
+
+
+def test_buffers_of_sockets_count_as_memory(namespaces: Sandbox) -> None:
+    script = """
+import os, socket, time
+while True:
+    kept = [end for _ in range(100) for end in socket.socketpair()]
+    if os.fork():
+        time.sleep(99)
+"""
+    execution = namespaces.run(
+        f"python3 -c '{script}'", load_fixture("home", namespaces), Limits(wall_seconds=PATIENCE)
+    )
+    assert (execution.exit, execution.limits_hit) == (None, ("memory",))
+
+
+def test_a_grown_folder_tells_the_next_run_nothing(sandbox: Sandbox) -> None:
+    home = load_fixture("home", sandbox)
+    sizes = "stat -c '%s %n' / /tmp /home ~ ~/*"
+    clean = sandbox.run(sizes, home).stdout
+    for folder in ("/tmp", "/", "~", "~/notes"):
+        many = f"cd {folder} && seq -f 'a-name-that-makes-a-folder-grow-%g' 3000 | xargs touch"
+        for _ in range(sandbox.workers):
+            sandbox.run(many, home, Limits(wall_seconds=PATIENCE))
+        assert [sandbox.run(sizes, home).stdout for _ in range(sandbox.workers)] == [clean] * sandbox.workers
+
+
 def test_an_execution_survives_json() -> None:
     change = Change("/a\udcff", "added", None, Entry("file", 0o644, "00", None, 1))
     execution = Execution(None, b"\xff\x00", b"e", (change,), ("wall",), 1.5, "pod")

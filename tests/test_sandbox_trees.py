@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from eval.sandbox.archives import LIMIT, digest_of
+from eval.sandbox.archives import LIMIT, MAX_MEMBERS, digest_of
 from eval.sandbox.trees import MAX_DEPTH, TooManyEntries, changes_between, clear, disk_usage, lay_out, read_tree
 
 
@@ -46,18 +46,47 @@ def test_an_archive_is_not_its_content() -> None:
     "bomb",
     [
         gzip.compress(b"\0" * (LIMIT + 1)),
+        gzip.compress(tar_of(dict.fromkeys(map(str, range(MAX_MEMBERS + 1)), b""))),
+        zip_of(dict.fromkeys(map(str, range(MAX_MEMBERS + 1)), b"")),
+        b"DIRC\0\0\0\2" + b"\xff" * 500,
         zip_of({"a": b"\0" * (LIMIT + 1)}),
         b"PK\x03\x04" + b"\xff" * 500,
         b"\x1f\x8b" + b"\0" * 500,
         b"BZh9" + b"\0" * 500,
         b"x" * 257 + b"ustar" + b"\xff" * 2000,
     ],
-    ids=["gzip bomb", "zip bomb", "broken zip", "broken gzip", "broken bzip2", "broken tar"],
+    ids=[
+        "gzip bomb",
+        "many in tar",
+        "many in zip",
+        "many in index",
+        "zip bomb",
+        "broken zip",
+        "broken gzip",
+        "broken bzip2",
+        "broken tar",
+    ],
 )
 def test_bombs_and_broken_archives_keep_their_plain_digest(bomb: bytes) -> None:
     import hashlib
 
     assert digest_of(bomb) == (hashlib.sha256(bomb).hexdigest(), len(bomb), LIMIT)
+
+
+def test_empty_members_are_not_free() -> None:
+    """Else a tree full of archives of nothing would be read for hours within the same limit."""
+    content = gzip.compress(tar_of(dict.fromkeys(map(str, range(1000)), b"")))
+    assert digest_of(content)[2] > 500 * 1000
+
+
+def test_names_are_bounded(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / str(number)).symlink_to("x" * 4000)
+    assert len(read_tree(tmp_path)) == 4
+    for number in range(3, 2200):
+        (tmp_path / str(number)).symlink_to("x" * 4000)
+    with pytest.raises(TooManyEntries):
+        read_tree(tmp_path)
 
 
 def test_a_sparse_member_that_claims_a_terabyte_is_not_believed() -> None:

@@ -19,11 +19,13 @@ LONG = re.compile(
     rf"(?P<user>\S+)\s+(?P<group>\S+)\s+(?P<size>[\d.]+[KMG]?)\s+(?P<modified>{TIME})\s+(?P<path>.+?)(?: -> .*)?"
 )
 FULL = re.compile(
-    r"^[^\S\n]*File: (?P<path>(?:(?! -> ).)+)(?: -> .*)?\n\s*Size: (?P<size>\d+)\s+Blocks: (?P<half_blocks>\d+).*\n"
+    r"^[^\S\n]*File: (?P<path>(?:(?! -> ).)+)(?: -> .*)?\n"
+    r"\s*Size: (?P<size>\d+)\s+Blocks: (?P<half_blocks>\d+).*\n"
     r"Device:.*Inode: (?P<inode>\d+)\s+Links: (?P<links>\d+).*\n"
     r"Access: \(\d+/(?P<mode>\S+)\)\s+Uid: \(\s*(?P<uid>\d+)/\s*(?P<user>\S+)\)\s+"
     r"Gid: \(\s*(?P<gid>\d+)/\s*(?P<group>\S+)\)\n"
-    rf"Access: (?P<accessed>{TIME}).*\nModify: (?P<modified>{TIME}).*\nChange: (?P<changed>{TIME}).*(?:\n\s*Birth: .*)?",
+    rf"Access: (?P<accessed>{TIME}).*\nModify: (?P<modified>{TIME}).*\nChange: (?P<changed>{TIME}).*"
+    r"(?:\n\s*Birth: .*)?",
     re.MULTILINE,
 )
 TERSE = re.compile(

@@ -24,6 +24,7 @@ CASE_FREE = re.compile(
     r"\b(?:case[- ]?insensitive\w*|ignor\w+ (?:the )?(?:letter )?case|regardless of case)\b", re.IGNORECASE
 )
 COMPARED = re.compile(r"[<>]=?\s*(\d{1,4})\b|-(?:gt|lt|ge|le|eq|ne)\s+(\d{1,4})\b|==\s*(\d{1,4})\b")
+GLOB = re.compile(r"[^\s*?]*[*?]\S*\.\w+|\*\w+\*|\w+\*")
 FOLDER_WORDS = re.compile(r"\b(rmdir|cd|find|du|tree|pushd|ls|dir|rsync)\b")
 
 
@@ -62,7 +63,7 @@ def read_hints(gold: str, request: str) -> Hints:
     found: dict[str, list] = {name: [] for name in Hints.__dataclass_fields__}
     before = ""
     for token in tokens:
-        if before in NAME_TESTS or (before not in AGE_TESTS and re.fullmatch(r"[^\s*?]*[*?]\S*\.\w+|\*\w+\*|\w+\*", token)):
+        if before in NAME_TESTS or (before not in AGE_TESTS and GLOB.fullmatch(token)):
             found["globs"].append(token.rsplit("/", 1)[-1] if "/" in token and not token.startswith("*") else token)
         elif before == "-size" and (match := re.fullmatch(r"[+-]?(\d+)([cwbkMG]?)", token)):
             found["sizes"].append(int(match.group(1)) * SIZE_UNITS[match.group(2)])

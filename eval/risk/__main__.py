@@ -45,7 +45,7 @@ def main() -> int:
         print(json.dumps(answer), flush=True)
         errors += [answer["error"]] if "error" in answer else []
     if errors:
-        raise UserError(f"{given.jsonl}: {len(errors)} of the lines hold no command and were answered review: {errors[0]}")
+        raise UserError(f"{given.jsonl}: {len(errors)} of the lines hold no command, answered review: {errors[0]}")
     return SHIP
 
 

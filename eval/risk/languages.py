@@ -37,9 +37,7 @@ WRITES = re.compile(
     r"|open\(\s*['\"]([/~][^'\"]*)['\"]\s*,\s*(?:mode\s*=\s*)?['\"][rwab+]*[wax+][b+]*['\"]"
     r"|(?:writeFile\w*|appendFile\w*|File\.write|IO\.write|file_put_contents|fs\.truncate\w*)[\s(]+['\"]([/~][^'\"]*)['\"]"
 )
-FORKS = re.compile(
-    r"fork\s+while|while\s*(?:\(1\)|1|True|true)\s*:?\s*\{?\s*(?:os\.)?fork|fork\(?\)?\s*(?:while|until)"
-)
+FORKS = re.compile(r"fork\s+while|while\s*(?:\(1\)|1|True|true)[\s:{]*(?:os\.)?fork|fork\(?\)?\s*(?:while|until)")
 
 AWK_SYSTEM = re.compile(r"\bsystem\s*\(\s*(\"((?:[^\"\\]|\\.)*)\"\s*\))?")
 AWK_PIPE = re.compile(
@@ -54,10 +52,10 @@ SQL_LOSS = re.compile(
 )
 SQL_LOSS_ALL = re.compile(r"\bdrop\s+(?:database|schema)|flushall|dropDatabase", re.I)
 SQL_FILE = re.compile(
-    r"(?:^|[\n;])\s*\.(output|once|log|backup|save|clone|trace|read|import|restore|open|load)\s+(?:-\S+\s+)*(\S+)"
+    r"(?:^|[\n;])[^\S\n]*\.(output|once|log|backup|save|clone|trace|read|import|restore|open|load)\s+(?:-\S+\s+)*(\S+)"
 )
 SQL_SHELL = re.compile(
-    r"(?:^|[\n;])\s*(?:\\!|\.shell|\.system|system|!)\s*(.*)|copy\s.+\bprogram\b\s*'([^']*)'|into\s+outfile|load_file|xp_cmdshell",
+    r"(?:^|[\n;])[^\S\n]*(?:\\!|\.shell|\.system|system|!)\s*(.*)|copy\s.+\bprogram\b\s*'([^']*)'|into\s+outfile|load_file|xp_cmdshell",
     re.I,
 )
 

@@ -12,10 +12,11 @@ from collections.abc import Iterable
 from eval.errors import UserError, run_command
 from eval.sandbox.execution import SandboxError
 from eval.sandbox.fixtures import load_fixture
+from eval.sandbox.manifest import check_root
 from eval.sandbox.opening import BACKENDS, fit_machine, open_sandbox
 from eval.sandbox.pool import Sandbox
 from eval.sandbox.probes import check
-from eval.sandbox.root import find_root
+from eval.sandbox.root import FOLDER, find_root
 
 
 def main() -> int:
@@ -40,6 +41,7 @@ def check_all(backends: Iterable[str]) -> int:
     """Print every probe of every backend. 0 when at least one passes them all."""
     fit_machine()
     root = find_root()
+    check_root(FOLDER, json.loads((FOLDER / "root.json").read_text(encoding="utf-8")).get("manifest"), contents=True)
     print(f"root: {root.kind}, digest {root.digest[:16]}, {root.top}")
     usable = []
     for name in backends:

@@ -21,7 +21,7 @@ FIELDS = (b"\nVmRSS:", b"\nVmSwap:")
 
 
 def held_bytes(uid: int) -> int:
-    """Memory of all processes of `uid`: resident and swapped, shared pages once for each process, and socket buffers."""
+    """Memory of all processes of `uid`: resident and swapped, shared pages once for each, and socket buffers."""
     total = 0
     networks: dict[str, int] = {}
     for name in os.listdir("/proc"):

@@ -15,7 +15,7 @@ all processes together and disk use are looked at ten times a second, not enforc
 """
 
 # Strings and descriptors on purpose: thousands of calls a run, and no link may be followed.
-# ruff: noqa: PTH101, PTH106, PTH112, PTH114, PTH208
+# ruff: noqa: PTH101, PTH102, PTH106, PTH112, PTH114, PTH208
 import errno
 import os
 import stat
@@ -66,7 +66,7 @@ class Pod:
 
     def _link(self) -> None:
         """The worker's tree, made anew."""
-        if os.path.lexists(self.tree):  # of a worker that was killed; what a command left may be nested beyond recursion
+        if os.path.lexists(self.tree):  # of a worker that was killed; what is in it may be nested beyond recursion
             _remove(*os.path.split(self.tree))
         _copy_of_root(self.root.top, Path(self.tree))
         self._devices(Path(self.tree))

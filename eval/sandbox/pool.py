@@ -128,19 +128,27 @@ def reading_digest() -> str:
 
 
 def _kept(path: Path) -> Execution | None:
-    """A cached execution; None when there is none, or its file is damaged."""
+    """A cached execution; None when there is none, or its file is damaged, which is said: it is then run again."""
     try:
-        return Execution.from_json(json.loads(path.read_text(encoding="ascii")))
-    except (OSError, ValueError, KeyError, TypeError):
+        head, _, content = path.read_bytes().partition(b"\n")
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        print(f"sandbox: {path} cannot be read ({error.strerror}): its command runs again", file=sys.stderr)
+        return None
+    if hashlib.sha256(content).hexdigest().encode() != head:
+        print(f"sandbox: {path} is damaged: its command runs again", file=sys.stderr)
+        return None
+    return Execution.from_json(json.loads(content))
 
 
 def _keep(path: Path, execution: Execution) -> None:
-    """Write a cached execution whole; threads and processes that write the same one do not meet. Pure ASCII: output
-    bytes that are not UTF-8 become escaped surrogates."""
+    """Write a cached execution whole, the SHA-256 of the rest in its first line; threads and processes that write the
+    same one do not meet. Pure ASCII: output bytes that are not UTF-8 become escaped surrogates."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile("w", dir=path.parent, prefix=".new-", delete=False, encoding="ascii") as stream:
-        json.dump(execution.to_json(), stream)
+    content = json.dumps(execution.to_json()).encode("ascii")
+    with NamedTemporaryFile("wb", dir=path.parent, prefix=".new-", delete=False) as stream:
+        stream.write(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
     Path(stream.name).replace(path)
 
 

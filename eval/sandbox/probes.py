@@ -16,6 +16,32 @@ from eval.sandbox.execution import Execution, Limits, SandboxError
 from eval.sandbox.pool import PLANTED, Sandbox
 from eval.sandbox.stored import Fixture, store, with_base
 
+# Three processes whose first threads end while others hold more together than they may.
+LEADERLESS = r"""import ctypes, os, threading, time
+def hold():
+    block = bytearray(60 << 20)
+    time.sleep(9)
+for _ in range(3):
+    if os.fork() == 0:
+        threading.Thread(target=hold).start()
+        ctypes.CDLL(None).syscall(60, 0)
+time.sleep(9)"""
+# What an empty folder would carry into the next run: flags, version, project, encryption, by each call that sets them.
+ATTRIBUTES = r"""import ctypes, fcntl, os
+folder = os.open(".", 0)
+for request in (0x40086602, 0x40087602, 0x401C5820, 0x800C6613):
+    try:
+        print("got", fcntl.ioctl(folder, request, bytes(40)))
+    except OSError:
+        pass
+if ctypes.CDLL(None).syscall(469, -100, b".", bytes(32), 24, 0) == 0:
+    print("got")"""
+# A datagram pair can send to any name that the machine has bound, connected or not.
+DATAGRAMS = r"""import socket
+try:
+    socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)[0].sendto(b"got", "\0{name}")
+except OSError:
+    pass"""
 QUICK = Limits(wall_seconds=3.0, processes=32, file_mb=1, disk_mb=8, output_bytes=20_000)
 
 
@@ -39,7 +65,7 @@ class ProbeResult:
 
 
 def probes(planted: Path, port: int) -> list[Probe]:
-    """Every probe, for a planted file and a listening port of this machine."""
+    """Every probe, for a planted file, a listening port and a bound name (the file's folder's) of this machine."""
     file = str(planted)
     return [
         Probe("a command runs, and what it changes is seen", "echo hello > made; cat made",
@@ -69,6 +95,15 @@ def probes(planted: Path, port: int) -> list[Probe]:
               lambda e: int(e.stdout or b"0") <= 1 << 20),
         Probe("memory is limited", "python3 -c 'b = bytearray(800 << 20); print(len(b))'",
               lambda e: e.exit != 0 and not e.stdout),
+        Probe("memory is limited without a first thread", f"python3 -c '{LEADERLESS}'",
+              lambda e: "memory" in e.limits_hit, Limits(wall_seconds=10.0, memory_mb=128)),
+        Probe("no shared memory that nobody counts", "python3 -c 'import mmap; mmap.mmap(-1, 4096); print(\"got\")'",
+              lambda e: b"got" not in e.stdout),
+        Probe("no disk space beyond a file's end", "touch f; fallocate --keep-size -l 8M f; stat -c %b f",
+              lambda e: e.stdout == b"0\n"),
+        Probe("no message to the machine's sockets", f"python3 -c '{DATAGRAMS.format(name=planted.parent.name)}'",
+              lambda e: e.exit == 0),
+        Probe("no attribute of a folder outlives it", f"python3 -c '{ATTRIBUTES}'", lambda e: e.stdout == b""),
         Probe("the next run starts clean", "ls -A /home/user /tmp", lambda e: e.stdout == b"/home/user:\n\n/tmp:\n"),
     ]  # fmt: skip
 
@@ -78,7 +113,7 @@ def check(sandbox: Sandbox) -> list[ProbeResult]:
     fixture = store("empty", "/home/user", with_base(lambda top: None, "/home/user"))
     with _planted() as (secret, port, connections):
         results = [_one(sandbox, probe, fixture) for probe in probes(secret, port)]
-        results.append(ProbeResult("nothing reached the listening socket", not connections(), ""))
+        results.append(ProbeResult("nothing reached the listening sockets", not connections(), ""))
     return results
 
 
@@ -99,7 +134,13 @@ def require(sandbox: Sandbox) -> None:
 @contextmanager
 def _planted() -> Iterator[tuple[Path, int, Callable[[], int]]]:
     """A readable and writable secret, a listening port, and the number of connections it got."""
-    with tempfile.TemporaryDirectory(prefix="sandbox-probe-") as folder, socket.socket() as listener:
+    with (
+        tempfile.TemporaryDirectory(prefix="sandbox-probe-") as folder,
+        socket.socket() as listener,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as named,
+    ):
+        named.bind(f"\0{Path(folder).name}")
+        named.setblocking(False)
         Path(folder).chmod(0o777)
         secret = Path(folder, "secret")
         secret.write_text(PLANTED)
@@ -114,6 +155,9 @@ def _planted() -> Iterator[tuple[Path, int, Callable[[], int]]]:
                 while True:
                     listener.accept()[0].close()
                     count += 1
+            with suppress(BlockingIOError):
+                named.recv(16)
+                count += 1
             return count
 
         yield secret, listener.getsockname()[1], connections

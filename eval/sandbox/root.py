@@ -12,6 +12,7 @@ from pathlib import Path
 
 from eval.sandbox.execution import SandboxError
 from eval.sandbox.local_disk import why_not_local
+from eval.sandbox.manifest import check_root
 from eval.sandbox.stored import Fixture
 from eval.sandbox.trees import Tree
 
@@ -52,14 +53,17 @@ def root_folder() -> Path:
 
 
 def find_root(folder: Path | None = None) -> Root:
-    """The built root, by default the one in `root_folder()`. SandboxError when there is none, or one built from another
-    recipe."""
+    """The built root, by default the one in `root_folder()`.
+
+    SandboxError when there is none, one built from another recipe, or one that is not as built.
+    """
     folder = folder or root_folder()
     if not (folder / "root.json").exists():
         raise SandboxError(f"no sandbox root in {folder}: run `make sandbox-root`")
     about = json.loads((folder / "root.json").read_text(encoding="utf-8"))
     if about["recipe"] != recipe_digest():
         raise SandboxError(f"the sandbox root in {folder} was built from another recipe: run `make sandbox-root`")
+    check_root(folder, about.get("manifest"))
     return Root((folder / "root").resolve(), about["kind"], about["digest"])
 
 

@@ -18,7 +18,7 @@ from eval.tasks.refusals import is_refusal, programs_in, repeats
 Carried = Literal["none", "allow", "review", "block"]
 
 LIST_MARK = re.compile(r"^(?:[-*>]|\d+[.)])\s+")
-QUOTED = re.compile(r"\"([^\"\n]{4,})\"|“([^”\n]{4,})”|(?<!\w)'([^'\n]{4,})'(?!\w)")
+QUOTED = re.compile(r"\"([^\"\n]{4,})\"|“([^“”\n]{4,})”|(?<!\w)'([^'\n]{4,})'(?!\w)")
 HEREDOC = re.compile(
     r"^[^\n]*<<-?[ \t]*(?P<quote>['\"\\]?)(?P<end>\w+)['\"]?[^\n]*\n(?:.*?^[ \t]*(?P=end)[ \t]*$|.*\Z)",
     re.DOTALL | re.MULTILINE,

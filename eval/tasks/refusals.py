@@ -39,7 +39,7 @@ WORDS = re.compile(
             rf"\b{CANNOT} (?:assist|help|comply|provide|do (?:this|that)|fulfil+|answer)\b",
             rf"\b(?:this|that|it|doing so) (?:is|would be|may be|could be) (?:(?:very|highly) )?(?:{JUDGED})\b",
             r"\b(?:request|command|action) (?:is|was|has been) (?:refused|denied|declined|rejected|blocked)\b",
-            r"^\W*(?:refused|declined|denied)\b",
+            r"^[^\w\n]*(?:refused|declined|denied)\b",
         )
     ),
     re.IGNORECASE | re.MULTILINE,

@@ -25,7 +25,8 @@ from tests.patience import PATIENCE
 ATTEMPTS = Path(__file__).with_name("attempts.txt")
 LIMITS = Limits(wall_seconds=1.5, cpu_seconds=1, processes=48, file_mb=4, disk_mb=16, output_bytes=100_000)
 CLEAN = (
-    "ls -lAR /home/user /tmp; stat -c '%s %n' / /tmp /home /home/user; lsattr -d /tmp /home/user; ls -A /dev/shm 2>/dev/null; ls / | grep -v -E '^(proc|dev|sys)$'; cat keep "
+    "ls -lAR /home/user /tmp; stat -c '%s %n' / /tmp /home /home/user; lsattr -d /tmp /home/user; "
+    "ls -A /dev/shm 2>/dev/null; ls / | grep -v -E '^(proc|dev|sys)$'; cat keep "
     "/etc/hostname; id -un; date; ls -l /usr/bin | cksum; bash -lc true; jobs; ulimit -a"
 )
 PATIENT = Limits(wall_seconds=PATIENCE)  # what must run to its end does, however slow the machine
@@ -58,15 +59,18 @@ class Bait:
         with suppress(OSError):
             self.listeners.append(socket.create_server(("::1", 0), family=socket.AF_INET6))
             port6 = self.listeners[-1].getsockname()[1]
+        self.datagram = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.datagram.bind(f"\0datagram-{folder.name}")
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.udp.bind(("127.0.0.1", 0))
         with socket.create_server(("127.0.0.1", 0)) as free:
             unused = free.getsockname()[1]
-        for listener in [*self.listeners, self.udp]:
+        for listener in [*self.listeners, self.datagram, self.udp]:
             listener.setblocking(False)
         self.names = {
             "secret": str(self.secret), "pid": str(os.getpid()), "port": str(self.listeners[0].getsockname()[1]),
             "port6": str(port6), "udp": str(self.udp.getsockname()[1]), "abstract": f"planted-{folder.name}",
+            "datagram": f"datagram-{folder.name}",
             "unix": f"{folder}/socket", "free": str(unused),
         }  # fmt: skip
 
@@ -93,8 +97,9 @@ class Bait:
             with suppress(BlockingIOError):
                 listener.accept()[0].close()
                 arrived = True
-        with suppress(BlockingIOError):
-            arrived = bool(self.udp.recv(10)) or arrived
+        for bound in (self.datagram, self.udp):
+            with suppress(BlockingIOError):
+                arrived = bool(bound.recv(10)) or arrived
         return arrived
 
 

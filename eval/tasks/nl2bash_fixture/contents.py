@@ -121,7 +121,7 @@ def show_named(lines: Lines, numbers: list[int]) -> None:
 
 
 def finish(lines: Lines, reading: Reading, rng: random.Random) -> bytes:
-    """Lines as a file: wide enough and large enough for what is cut off, and with something to see where one is named."""
+    """Lines as a file: wide and large enough for what is cut off, with something to see where a line is named."""
     show_named(lines, reading.named_lines)
     if reading.width:
         for place in range(0, len(lines), 3):
