@@ -20,6 +20,7 @@ from eval.config import ROOT, Suite
 from eval.errors import Refused, UserError
 from eval.results import Comparison, Interval, Metrics, is_rate
 from scripts.publishing.approval import Review
+from scripts.publishing.spot_record import Spot
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 MANIFEST = "MANIFEST.sha256"
@@ -67,6 +68,7 @@ class Evidence:
     review: Review
     adapter_digests: dict[str, str]
     signer: str | None = None  # whose key signed the review, when that was verified
+    spot: Spot | None = None  # what was asked again, once everything else was verified
 
     @property
     def run(self) -> str:
@@ -177,6 +179,7 @@ def render_card(repo: str, base: Base, evidence: Evidence, tag: str | None = Non
         suite=evidence.suite,
         review=evidence.review,
         signer=evidence.signer,
+        spot=evidence.spot,
         training=training,
         git=metrics.provenance.get("git_training") or {},
         machine={name: value for name, value in (metrics.provenance.get("machine") or {}).items() if value},

@@ -30,6 +30,7 @@ from scripts.publishing.committed import COMMIT, committed_suites
 from scripts.publishing.licences import check_licences
 from scripts.publishing.safetensors_file import check_weights
 from scripts.publishing.verify_claims import check_measured
+from scripts.publishing.verify_made_by import check_made_by
 from scripts.publishing.verify_scores import check_decision, check_items
 from scripts.secret_patterns import refuse_secrets
 
@@ -53,6 +54,7 @@ def verify(folder: Path) -> Evidence:
     scores = read_jsonl(folder / "scores.jsonl", Score)
     check_decision(suite, metrics, scores, folder)
     check_items(suite, metrics, scores, folder)
+    check_made_by(metrics, folder)
     review = check_review(folder, suite.review, metrics)
     signer = check_signature(folder, suite.review)
     texts = [folder / name for name in ("recipe.yaml", "data.json", *FROM_RUN)]
