@@ -1,18 +1,23 @@
 """Answers kept across evaluations: what the same weights said to the same batch is not generated again.
 
-    .cache/answers/<maker>/<batch>.jsonl
+    .cache/answers/proven/<maker>/<batch>.jsonl
 
-`maker` is the digest of everything but the prompts that decides an answer: the bytes of base and adapter, backend and
-seed, library versions, device, and the code that generates. `batch` is the digest of its exact prompts in their order:
-padding changes the last bits of a logit, so an answer is reused in its own batch only. Which arm asked is no part of
-it: the candidate of one run may be the baseline of the next.
+Entries are written at the end of an evaluation, once it is proven that no adapter changed the base (base_proof.py).
+Those of before that rule lie elsewhere, are never read, and go with the next `prune`.
+
+`maker` is the digest of everything but the prompts that decides an answer: the bytes of base and adapter as loaded,
+settings, backend and seed, library versions, device, and the code that generates. `batch` is the digest of its exact
+prompts in their order: padding changes the last bits of a logit, so an answer is reused in its own batch only. Which
+arm asked is no part of it: the candidate of one run may be the baseline of the next.
 
 Not protected against someone who can write to the folder: like a run folder, it is believed.
 """
 
+import contextlib
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +36,10 @@ if TYPE_CHECKING:
 
 FOLDER = ROOT / ".cache" / "answers"
 LIMIT_BYTES = 256 << 20  # of all entries: about 200 evaluations of 800 samples
+PROVEN = "proven"
+UNPROVEN = re.compile(r"[0-9a-f]{64}")  # a maker's folder as entries were kept before the base had to prove itself
 Say = Callable[[str], None]
+GENERATING = ("harness.py", "recording_model.py", "generation_settings.py", "adapters_on_base.py", "base_proof.py")
 
 
 class DamagedEntry(Exception):
@@ -45,7 +53,7 @@ class AnswerCache:
     folder: Path
 
     def path(self, maker: str, batch: "Sequence[Sample]") -> Path:
-        return self.folder / maker / f"{batch_digest(batch)}.jsonl"
+        return self.folder / PROVEN / maker / f"{batch_digest(batch)}.jsonl"
 
     def read(self, maker: str, batch: "Sequence[Sample]", arm: str) -> list[Generation] | None:
         """The answers to a batch as those of `arm`; None when there is no entry. Raises DamagedEntry."""
@@ -75,9 +83,15 @@ class AnswerCache:
         own.replace(path)
 
     def prune(self, limit: int = LIMIT_BYTES) -> int:
-        """Remove the entries that were not read for longest until `limit` bytes are left; returns how many."""
+        """Remove unproven entries, then those not read for longest until `limit` bytes are left; returns how many."""
+        unproven = [path for path in self.folder.glob("*/*.jsonl") if UNPROVEN.fullmatch(path.parent.name)]
+        for path in unproven:
+            path.unlink(missing_ok=True)
+        for folder in {path.parent for path in unproven}:
+            with contextlib.suppress(OSError):  # something else lies there
+                folder.rmdir()
         aged = sorted(((path.stat().st_mtime_ns, path) for path in self.folder.rglob("*.jsonl")), reverse=True)
-        total, removed = 0, 0
+        total, removed = 0, len(unproven)
         for _, path in aged:
             total += path.stat().st_size
             if total > limit:
@@ -95,10 +109,11 @@ def batch_digest(batch: "Sequence[Sample]") -> str:
     return json_sha256([[s.task, s.id, s.request, s.instances[0].request_type, s.prompt_sha256] for s in batch])
 
 
-def maker_of(suite: Suite, base: Any, device: dict[str, Any], adapter_sha256: str | None) -> str:
+def maker_of(suite: Suite, base: Any, device: dict[str, Any], made_by: Mapping[str, str | None]) -> str:
     """Digest of everything but the prompts that decides an answer.
 
-    `base`: what `base_identity` says, or any other name of the base model; `device`: facts of where it runs.
+    `base`: what `base_identity` says, or any other name of the base model; `device`: facts of where it runs; `made_by`:
+    digests of adapter and base as loaded, and of the settings (`Model.made_by` of eval/harness.py).
     """
     return json_sha256(
         {
@@ -107,8 +122,8 @@ def maker_of(suite: Suite, base: Any, device: dict[str, Any], adapter_sha256: st
             "seed": suite.seed,
             "versions": headline_versions(),
             "device": device,
-            "code": file_sha256(ROOT / "eval" / "harness.py"),
-            "adapter": adapter_sha256,
+            "code": [file_sha256(ROOT / "eval" / name) for name in GENERATING],
+            **made_by,
         }
     )
 
@@ -127,12 +142,22 @@ def base_identity(base_model: str, revision: str | None, commit: str | None) -> 
     return [base_model, pinned] if pinned else None
 
 
+def file_states(base_model: str) -> dict[str, tuple[int, ...]] | None:
+    """What changes when a file of a local base does: its number, size and times of change. None for a Hub model."""
+    folder = Path(base_model)
+    if not folder.is_dir():
+        return None
+    states = {path.name: path.stat() for path in sorted(folder.iterdir()) if path.is_file()}
+    return {name: (s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in states.items()}
+
+
 @dataclass
 class Answers:
     """The answers of one evaluation: from its own log, else from the cache, else generated.
 
     Generated ones go to the log batch by batch, which a killed evaluation resumes from. Reused ones do not: they
-    are read again, so that what this evaluation made and what it found stay apart.
+    are read again, so that what this evaluation made and what it found stay apart. The cache gets what was generated
+    when `keep` is called, after the last proof that the base is the base.
     """
 
     log: PartialLog[Generation]
@@ -141,6 +166,7 @@ class Answers:
     cache: AnswerCache | None
     say: Say
     reused: dict[Place, Generation] = field(default_factory=dict)
+    made: "list[tuple[str, list[Sample]]]" = field(default_factory=list)
 
     def answer(self, batches: "list[list[Sample]]") -> None:
         """Have every batch answered by both arms."""
@@ -148,6 +174,9 @@ class Answers:
             found = 0
             for number, batch in enumerate(batches, start=1):
                 places = [(arm, sample.task, sample.id) for sample in batch]
+                if all(place in self.log.rows for place in places):
+                    self.made.append((arm, batch))
+                    continue
                 if all(place in self.log.rows or place in self.reused for place in places):
                     continue
                 if kept := self._kept(arm, batch):
@@ -156,12 +185,24 @@ class Answers:
                     continue
                 made = self.generate(arm, batch)
                 self.log.add(made)
-                if self.cache is not None:
-                    self.cache.write(self.makers[arm], batch, made)
+                self.made.append((arm, batch))
                 pace = made[0].seconds
                 self.say(f"{arm}: batch {number}/{len(batches)}, {len(batch)} samples at {pace:.2f} s each")
             if found:
                 self.say(f"{arm}: {found} answers of an earlier evaluation are reused")
+
+    def keep(self) -> None:
+        """Keep what was generated for later evaluations. Only to be called when the base was proven after it."""
+        for arm, batch in self.made:
+            if self.cache is not None:
+                rows = [self.log.rows[arm, sample.task, sample.id] for sample in batch]
+                self.cache.write(self.makers[arm], batch, rows)
+        self.made.clear()
+
+    def discard(self) -> None:
+        """Forget every answer generated here: the base was not the base."""
+        self.made.clear()
+        self.log.discard()
 
     def _kept(self, arm: str, batch: "list[Sample]") -> list[Generation] | None:
         if self.cache is None:

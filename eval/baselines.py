@@ -29,7 +29,7 @@ class Baseline:
 
     name: str
     adapter: Path | None
-    adapter_sha256: str | None
+    adapter_sha256: str | None  # of its manifest, when it was verified
 
 
 class Blessing(Record):
@@ -108,6 +108,11 @@ def _adapter_of(run: str, what: str, candidate: Candidate, results: Path) -> Bas
         raise UserError(
             f"{what} is an adapter of {_said(other)}, the candidate is one of {_said(candidate)}: "
             f"compare runs of one base model, or use `baseline: {BASE}`"
+        )
+    if other.template_arguments != candidate.template_arguments:
+        raise UserError(
+            f"{what} was trained with chat_template_kwargs {other.template_arguments}, the candidate with "
+            f"{candidate.template_arguments}: no prompt is right for both; use `baseline: {BASE}`"
         )
     if other.adapter_sha256 == candidate.adapter_sha256:
         raise UserError(f"{what} is the candidate itself: name an earlier run, or use `baseline: {BASE}`")

@@ -1,13 +1,15 @@
 """What is compared: a base model and the adapter that a run trained on top of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from eval.environment import git_state
 from eval.errors import UserError
 from eval.files import read_json
 from eval.provenance import file_sha256, read_manifest, verify_manifest
 from eval.run_folder import new_run, read_recipe, read_run
+from eval.template_arguments import template_arguments
 
 
 @dataclass(frozen=True)
@@ -18,10 +20,8 @@ class Candidate:
     base_model: str
     revision: str | None
     adapter: Path | None
-
-    @property
-    def adapter_sha256(self) -> str | None:
-        return file_sha256(self.run / "adapter.sha256") if self.adapter else None
+    adapter_sha256: str | None = None  # of its manifest, when it was verified
+    template_arguments: dict[str, Any] = field(default_factory=dict)  # what training gave the chat template
 
 
 def candidate_of(run: Path) -> Candidate:
@@ -32,10 +32,12 @@ def candidate_of(run: Path) -> Candidate:
         raise UserError(
             f"{run.name} is not fully trained: run `make train RECIPE={state.get('recipe')}` to continue it"
         )
-    problems = verify_manifest(run / "adapter", run / "adapter.sha256")
-    if problems:
+    adapter, manifest = run / "adapter", run / "adapter.sha256"
+    if problems := verify_manifest(adapter, manifest):
         raise UserError(f"{run.name}/adapter is not what was trained: {problems[0]}")
-    return Candidate(run, recipe["base_model"], recipe.get("revision_of_model"), run / "adapter")
+    arguments = template_arguments(recipe, f"{run.name}/recipe.yaml")
+    revision = recipe.get("revision_of_model")
+    return Candidate(run, recipe["base_model"], revision, adapter, file_sha256(manifest), arguments)
 
 
 def check_base(folder: Path, digests: dict[str, str]) -> None:

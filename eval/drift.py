@@ -181,7 +181,9 @@ def measure(model: Model, batch: Sequence[Encoded]) -> list[Generation]:
         again = divergences(base, own_logits(model, BASELINE, batch))
     seconds = round((time.monotonic() - started) / (2 * len(batch)), 6)
     rows = []
+    model.prove_base()
     for arm, values in ((BASELINE, again), (CANDIDATE, moved)):
+        made_by = model.made_by(arm)
         parts = torch.split(values, [prompt.positions for prompt in batch])
         for prompt, part in zip(batch, parts, strict=True):
             rows.append(
@@ -196,6 +198,7 @@ def measure(model: Model, batch: Sequence[Encoded]) -> list[Generation]:
                     tokens=None,
                     finish="stop",
                     seconds=seconds,
+                    **made_by,
                 )
             )
     return rows

@@ -62,11 +62,17 @@ def baseline_of_suite(suite: Suite, metrics: Metrics) -> bool:
 
 
 def provenance_of(
-    candidate: Candidate, baseline: Baseline, suite: Suite, base_identity: Any, sandbox: "Sandbox | None"
+    candidate: Candidate,
+    baseline: Baseline,
+    suite: Suite,
+    base_identity: Any,
+    base_tensors_sha256: str,
+    sandbox: "Sandbox | None",
 ) -> dict[str, Any]:
     """Commit, versions, hardware, seeds and digests: everything that a result came from.
 
-    `base_identity`: what the base's bytes are (eval/answer_cache.py), None when its revision is not known.
+    `base_identity`: what the base's files are (eval/answer_cache.py), None when its revision is not known;
+    `base_tensors_sha256`: what was loaded from them (eval/base_proof.py).
     """
     run = candidate.run
     state = read_run(run)
@@ -78,6 +84,7 @@ def provenance_of(
         "recipe_sha256": file_sha256(recipe) if recipe.is_file() else None,
         "base_model": {"path": candidate.base_model, "revision": candidate.revision},
         "base_sha256": None if base_identity is None else json_sha256(base_identity),
+        "base_tensors_sha256": base_tensors_sha256,
         "adapter_sha256": candidate.adapter_sha256,
         "baseline": {"name": baseline.name, "asked": suite.baseline, "adapter_sha256": baseline.adapter_sha256},
         "data": read_json(run / "data.json") if (run / "data.json").is_file() else [],

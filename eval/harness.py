@@ -2,8 +2,7 @@
 
 Both arms come from **one load** of the base: the candidate's adapter is switched off for the baseline arm, or exchanged
 for the baseline's own; batches are fixed in advance, so that a killed run resumes with the same batches and so the
-same answers; every answer is kept with its token count and how it ended. With eval/lm_tasks.py, the only file that
-imports lm-eval and torch.
+same answers; every answer is kept with its token count and how it ended.
 """
 
 import contextlib
@@ -11,7 +10,7 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,19 +19,22 @@ from eval.environment import silence_libraries
 
 silence_libraries()
 
-import peft  # noqa: E402
-import safetensors.torch  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
-from lm_eval.models.huggingface import HFLM  # noqa: E402
 
-from eval.adapter_check import check_adapter, check_tokenizer  # noqa: E402
+from eval.adapters_on_base import Loaded, check_copies, exact_copy, put_on, readable  # noqa: E402
+from eval.answer_cache import base_identity, file_states  # noqa: E402
+from eval.base_proof import BaseMoved, BaseProof  # noqa: E402
+from eval.candidate import check_base  # noqa: E402
 from eval.config import Suite  # noqa: E402
 from eval.errors import UserError  # noqa: E402
+from eval.generation_settings import ignored_settings, neutral_config, settings_of, settings_sha256  # noqa: E402
 from eval.lm_tasks import LoadedTask, Sample  # noqa: E402
 from eval.provenance import json_sha256  # noqa: E402
+from eval.recording_model import RecordingHF  # noqa: E402
 from eval.records import BASELINE, CANDIDATE, Generation  # noqa: E402
 from eval.results import AdapterEffect  # noqa: E402
+from eval.template_arguments import for_templates  # noqa: E402
 
 PROBE_PROMPTS = 8
 transformers.utils.logging.disable_progress_bar()
@@ -42,46 +44,51 @@ transformers.utils.logging.disable_progress_bar()
 class Model:
     """Both arms on one loaded base. `adapted` is None when neither has an adapter."""
 
-    lm: "RecordingHF"
-    adapted: Any | None
-    adapter: Path | None
-    baseline: Path | None = None
+    lm: RecordingHF
+    adapted: Any | None = None
+    adapters: dict[str, Loaded] = field(default_factory=dict)  # by arm
     seed: int = 0
 
     @contextlib.contextmanager
     def arm(self, name: str) -> Iterator[None]:
         """Inside, the model computes as this arm does."""
+        if self.adapted is not None and name in self.adapters:
+            self.adapted.set_adapter(name)
+            yield
+        else:
+            with self.base_alone():
+                yield
+
+    @contextlib.contextmanager
+    def base_alone(self) -> Iterator[None]:
+        """Inside, the model computes as the base does."""
         if self.adapted is None:
             yield
-        elif (self.baseline if name == BASELINE else self.adapter) is None:
+        else:
             with self.adapted.disable_adapter():
                 yield
-        else:
-            self.adapted.set_adapter(BASELINE if name == BASELINE else CANDIDATE)
-            yield
 
+    def prove_base(self, thoroughly: bool = False) -> None:
+        """BaseMoved unless the base is what was loaded: by the logits of a few tokens, `thoroughly` by every tensor."""
+        if self.adapted is None:
+            return
+        with self.base_alone():
+            said = self.lm.proof.tensors_moved(self.lm.model) if thoroughly else ""
+            said = said or self.lm.proof.logits_moved(self.lm.model)
+        if said:
+            names = " and ".join(str(loaded.shown) for loaded in self.adapters.values())
+            raise BaseMoved(
+                f"{names}: the base that both arms share was changed, so that no answer counts: {said}; train a plain "
+                "LoRA, without `peft_init_lora_weights` and without biases"
+            )
 
-@dataclass
-class _Batch:
-    tokens: list[int] = field(default_factory=list)
-    lengths_reached: list[bool] = field(default_factory=list)
-
-
-class RecordingHF(HFLM):
-    """lm-eval's transformers model, keeping the token counts that its interface drops."""
-
-    last: _Batch
-    commit: str | None = None  # of a base that came from the Hub
-
-    def _model_generate(self, context: Any, max_length: int, stop: list[str], **generation_kwargs: Any) -> Any:
-        output = super()._model_generate(context, max_length, stop, **generation_kwargs)
-        room = max_length - context.shape[1]
-        self.last = _Batch()
-        for row in output[:, context.shape[1] :].tolist():
-            ended = row.index(self.eot_token_id) + 1 if self.eot_token_id in row else len(row)
-            self.last.tokens.append(ended)
-            self.last.lengths_reached.append(ended == room and self.eot_token_id not in row)
-        return output
+    def made_by(self, arm: str) -> dict[str, str | None]:
+        """The fields of a Generation that say what answered."""
+        return {
+            "adapter_sha256": self.adapters[arm].sha256 if arm in self.adapters else None,
+            "base_tensors_sha256": self.lm.proof.sha256,
+            "settings_sha256": settings_sha256(settings_of(self.lm)),
+        }
 
 
 def load_model(
@@ -90,32 +97,49 @@ def load_model(
     revision: str | None,
     adapter: Path | None,
     baseline: Path | None = None,
-    lm: "RecordingHF | None" = None,
+    lm: RecordingHF | None = None,
+    arguments: Mapping[str, Any] | None = None,
 ) -> Model:
     """Load the base once and the adapters on top of it. UserError when they do not belong together.
 
     `adapter` is the candidate's, `baseline` that of the other arm; None is the base itself. `lm` is this base when an
-    earlier comparison has loaded it.
+    earlier comparison has loaded it and its adapters are `taken_off`. `arguments`: the recipe's, for chat templates.
     """
-    folders = [folder for folder in (adapter, baseline) if folder is not None]
-    for folder in folders:
-        check_adapter(folder, base_model)  # before the base is loaded, which may take minutes
-    if folders:
-        with tempfile.TemporaryDirectory() as saved, _readable(base_model):
-            transformers.AutoTokenizer.from_pretrained(base_model, revision=revision).save_pretrained(saved)
-            for folder in folders:
-                check_tokenizer(folder, Path(saved))
-    lm = load_base(suite, base_model, revision) if lm is None else lm
-    return put_adapters(lm, suite.seed, adapter, baseline)
+    shown = {arm: folder for arm, folder in ((CANDIDATE, adapter), (BASELINE, baseline)) if folder is not None}
+    with tempfile.TemporaryDirectory() as private:
+        copies = {arm: exact_copy(folder, Path(private) / arm) for arm, folder in shown.items()}
+        check_copies(copies.values(), base_model, revision)  # before the base is loaded, which may take minutes
+        lm = lm or load_base(suite, base_model, revision)
+        lm.chat_template_args = for_templates(arguments or {})
+        model = Model(lm, seed=suite.seed)
+        for arm, copy in copies.items():
+            model.adapters[arm] = put_on(lm, arm, copy)
+    lm.model.eval()
+    if not shown:
+        return model
+    # PEFT freezes the base. torch then multiplies the last position's (non-contiguous) state with the output matrix
+    # row by row, copying the matrix for each: 10 s more to start a batch of 64. Nothing is trained here.
+    lm.model.requires_grad_(True)
+    model.adapted = lm.model
+    model.prove_base(thoroughly=True)
+    other = model.adapters.get(BASELINE)
+    if other is not None and other.tensors_loaded != other.tensors:
+        few = f"only {other.tensors_loaded} of {other.tensors}"
+        raise UserError(f"{baseline}: {few} tensors of the baseline's adapter are in the model")
+    return model
 
 
-def load_base(suite: Suite, base_model: str, revision: str | None) -> "RecordingHF":
-    """The base model and its tokenizer. UserError when it is not there or cannot be loaded."""
+def load_base(suite: Suite, base_model: str, revision: str | None) -> RecordingHF:
+    """The base model and its tokenizer, with its proof. UserError when it is not there or cannot be loaded."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if not torch.cuda.is_available() and not (Path(base_model) / "config.json").is_file():
         raise UserError(f"base model {base_model} is not a local folder and this machine has no GPU: `make model`?")
+    before = file_states(base_model)
+    files = base_identity(base_model, revision, None)
+    if isinstance(files, dict):
+        check_base(Path(base_model), files)
     torch.manual_seed(suite.seed)
-    with _readable(base_model):
+    with readable(base_model):
         lm = RecordingHF(
             pretrained=base_model,
             revision=revision or "main",
@@ -123,58 +147,14 @@ def load_base(suite: Suite, base_model: str, revision: str | None) -> "Recording
             batch_size=suite.backend.batch_size,
             device=device,
         )
-    lm.commit = getattr(lm.model.config, "_commit_hash", None)
+    if file_states(base_model) != before:
+        raise UserError(f"{base_model} changed while it was loaded: nobody else may write there; evaluate again")
+    lm.identity = files or base_identity(base_model, revision, getattr(lm.model.config, "_commit_hash", None))
     lm.model.eval()
+    lm.ignored = ignored_settings(lm.model.generation_config)
+    lm.model.generation_config = neutral_config(lm.model.generation_config, lm.tokenizer)
+    lm.proof = BaseProof.of(lm.model)
     return lm
-
-
-def put_adapters(lm: "RecordingHF", seed: int, adapter: Path | None, baseline: Path | None) -> Model:
-    """The arms of one comparison on a loaded base; adapters of an earlier one are taken off first."""
-    if isinstance(lm.model, peft.PeftModel):
-        lm._model = lm.model.unload()
-    for name, folder in ((CANDIDATE, adapter), (BASELINE, baseline)):
-        if folder is None:
-            continue
-        with _readable(f"adapter {folder}"):
-            if isinstance(lm.model, peft.PeftModel):
-                lm.model.load_adapter(str(folder), adapter_name=name)
-            else:
-                lm._model = peft.PeftModel.from_pretrained(lm.model, str(folder), adapter_name=name)
-    lm.model.eval()
-    if adapter is None and baseline is None:
-        return Model(lm, None, None, seed=seed)
-    # PEFT freezes the base. torch then multiplies the last position's (non-contiguous) state with the output matrix
-    # row by row, copying the matrix for each: 10 s more to start a batch of 64. Nothing is trained here.
-    lm.model.requires_grad_(True)
-    model = Model(lm, lm.model, adapter, baseline, seed)
-    if baseline is not None:
-        on_disk, loaded, _ = tensors_in_model(model, BASELINE, baseline)
-        if loaded != on_disk:
-            raise UserError(
-                f"{baseline}: only {loaded} of {on_disk} tensors of the baseline's adapter are in the model"
-            )
-    return model
-
-
-@contextlib.contextmanager
-def _readable(what: str) -> Iterator[None]:
-    """A library that cannot read `what` says so in one line, as a UserError."""
-    try:
-        yield
-    except (OSError, RuntimeError, ValueError) as error:
-        first_line = str(error).strip().split("\n")[0]
-        raise UserError(f"cannot load {what}: {first_line}") from error
-
-
-def tensors_in_model(model: Model, arm: str, adapter: Path) -> tuple[int, int, int]:
-    """Tensors of an adapter's file; how many are in the model with equal values; how many updates B are not zero."""
-    on_disk = safetensors.torch.load_file(adapter / "adapter_model.safetensors")
-    in_model = peft.get_peft_model_state_dict(model.adapted, adapter_name=arm, save_embedding_layers=False)
-    loaded = sum(
-        name in in_model and torch.equal(in_model[name].float().cpu(), tensor.to(in_model[name].dtype).float())
-        for name, tensor in on_disk.items()
-    )
-    return len(on_disk), loaded, sum(bool(tensor.any()) for name, tensor in on_disk.items() if "lora_B" in name)
 
 
 def adapter_effect(model: Model, tasks: list[LoadedTask]) -> AdapterEffect | None:
@@ -182,9 +162,9 @@ def adapter_effect(model: Model, tasks: list[LoadedTask]) -> AdapterEffect | Non
 
     `answers_changed` is filled in later, when both arms have answered. None when the candidate is the base itself.
     """
-    if model.adapted is None or model.adapter is None:
+    loaded = model.adapters.get(CANDIDATE)
+    if loaded is None:
         return None
-    on_disk, loaded, nonzero = tensors_in_model(model, CANDIDATE, model.adapter)
     prompts = [str(sample.instances[0].args[0]) for task in tasks for sample in task.samples][:PROBE_PROMPTS]
     change = 0.0
     for prompt in prompts:
@@ -197,12 +177,12 @@ def adapter_effect(model: Model, tasks: list[LoadedTask]) -> AdapterEffect | Non
                     logits[arm] = model.lm.model(input_ids=tokens, attention_mask=mask).logits[0, -1].float()
         moved = float((logits[CANDIDATE] - logits[BASELINE]).abs().max())
         if not math.isfinite(moved):
-            raise UserError(f"{model.adapter}: the adapter makes the model compute NaN or infinity: train again")
+            raise UserError(f"{loaded.shown}: the adapter makes the model compute NaN or infinity: train again")
         change = max(change, moved)
     return AdapterEffect(
-        tensors=on_disk,
-        tensors_loaded=loaded,
-        nonzero_updates=nonzero,
+        tensors=loaded.tensors,
+        tensors_loaded=loaded.tensors_loaded,
+        nonzero_updates=loaded.nonzero_updates,
         probe_prompts=len(prompts),
         max_logit_change=change,
         answers_changed=0,
@@ -251,13 +231,14 @@ def generate(model: Model, arm: str, batch: list[Sample]) -> list[Generation]:
     with model.arm(arm), torch.no_grad():
         responses = getattr(model.lm, kind)(requests, disable_tqdm=True)
     seconds = (time.monotonic() - started) / len(batch)
+    model.prove_base()  # before anybody keeps an answer
     if kind == "generate_until":
         # lm-eval answers in input order but computes longest first, a stable order: map token counts back.
         computed = sorted(
             range(len(batch)), key=lambda i: (-len(model.lm.tok_encode(requests[i].args[0])), requests[i].args[0])
         )
         position = {sample: place for place, sample in enumerate(computed)}
-    generations, taken = [], 0
+    generations, taken, made_by = [], 0, model.made_by(arm)
     for index, sample in enumerate(batch):
         own = responses[taken : taken + len(sample.instances)]
         taken += len(sample.instances)
@@ -279,6 +260,7 @@ def generate(model: Model, arm: str, batch: list[Sample]) -> list[Generation]:
                 tokens=tokens,
                 finish="length" if cut else "stop",
                 seconds=round(seconds, 6),
+                **made_by,
             )
         )
     return generations

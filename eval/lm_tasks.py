@@ -24,6 +24,7 @@ from eval.errors import UserError  # noqa: E402
 from eval.provenance import file_sha256, json_sha256  # noqa: E402
 from eval.records import Generation, Score, finite  # noqa: E402
 from eval.results import TaskSummary  # noqa: E402
+from eval.task_rules import check_aggregations, check_requests, tried_metrics  # noqa: E402
 from eval.tasks.own_tasks import category_of, cluster_of  # noqa: E402
 
 TASKS_FOLDER = ROOT / "eval" / "tasks"
@@ -56,6 +57,7 @@ class LoadedTask:
     samples: tuple[Sample, ...]
     dataset: str
     dataset_sha256: str
+    expected: frozenset[str] = frozenset()  # metrics that every item has, as far as is known before any answer
 
 
 def load_tasks(suite: Suite, lm: Any) -> list[LoadedTask]:
@@ -68,10 +70,13 @@ def load_tasks(suite: Suite, lm: Any) -> list[LoadedTask]:
     manager = TaskManager(include_path=str(TASKS_FOLDER), include_defaults=False)
     if any(task.name not in manager.all_tasks for task in wanted):
         manager = TaskManager(include_path=str(TASKS_FOLDER))
-    return [_load_task(task, manager, lm) for task in wanted]
+    gated = {
+        task.name: [gate.metric for gate in suite.gates if task.name in suite.members(gate.task)] for task in wanted
+    }
+    return [_load_task(task, manager, lm, gated[task.name]) for task in wanted]
 
 
-def _load_task(spec: Task, manager: TaskManager, lm: Any) -> LoadedTask:
+def _load_task(spec: Task, manager: TaskManager, lm: Any, gated: list[str]) -> LoadedTask:
     if spec.name not in manager.all_tasks:
         ours = ", ".join(sorted(path.stem for path in TASKS_FOLDER.glob("*.yaml")))
         raise UserError(f"task {spec.name} is unknown to lm-eval and to eval/tasks (ours: {ours}); is its YAML valid?")
@@ -96,6 +101,8 @@ def _load_task(spec: Task, manager: TaskManager, lm: Any) -> LoadedTask:
         by_doc.setdefault(instance.doc_id, []).append(instance)
     if not by_doc:
         raise UserError(f"task {spec.name} has no samples: check its data file")
+    check_requests(spec.name, task, by_doc)
+    check_aggregations(spec.name, task, gated)
     samples = []
     for doc_id, instances in by_doc.items():
         doc = dict(instances[0].doc)
@@ -118,7 +125,14 @@ def _load_task(spec: Task, manager: TaskManager, lm: Any) -> LoadedTask:
     if duplicates:
         raise UserError(f"task {spec.name}: {duplicates} samples share an id with another")
     dataset, digest = _dataset(task)
-    return LoadedTask(spec.name, task, tuple(samples), dataset, digest)
+
+    def tried(number: int, answer: str) -> dict[str, Any]:
+        requests = samples[number].instances
+        generates = requests[0].request_type == "generate_until"
+        return _values(task, samples[number], [answer] if generates else [(-1.0, False)] * len(requests))
+
+    expected = tried_metrics(spec.name, [sample.gold for sample in samples], tried)
+    return LoadedTask(spec.name, task, tuple(samples), dataset, digest, frozenset(expected))
 
 
 def _gold(task: LmTask, doc: dict[str, Any]) -> str:
@@ -143,31 +157,51 @@ def score(tasks: list[LoadedTask], generations: list[Generation]) -> list[Score]
     arms = sorted({answer.arm for answer in generations})
     scores = []
     for task in tasks:
+        found = {
+            (arm, sample.id): _numbers(task, sample, answers[arm, task.name, sample.id])
+            for arm in arms
+            for sample in task.samples
+        }
+        # Both arms have every metric for every item, so that no answer can hide from one by having no score.
+        metrics = list(dict.fromkeys([*(name for own in found.values() for name in own), *sorted(task.expected)]))
+        if not metrics:
+            raise UserError(f"task {task.name} has no per-sample metric: its scorer gave no item a number")
         for arm in arms:
             for sample in task.samples:
-                scores += _score_sample(task, sample, answers[arm, task.name, sample.id])
+                own, answer = found[arm, sample.id], answers[arm, task.name, sample.id]
+                scores += [_scored(answer, sample, metric, own) for metric in metrics]
     return scores
 
 
-def _score_sample(task: LoadedTask, sample: Sample, answer: Generation) -> list[Score]:
+def _scored(answer: Generation, sample: Sample, metric: str, values: dict[str, float]) -> Score:
+    if metric not in values:
+        return Score.of(answer, metric, None, "the scorer left this metric out for this answer", sample)
+    number = finite(values[metric])
+    return Score.of(
+        answer, metric, number, "the scorer had no answer: is the gold valid?" if number is None else "", sample
+    )
+
+
+def _numbers(task: LoadedTask, sample: Sample, answer: Generation) -> dict[str, float]:
+    """The metrics of one answer that are numbers; corpus metrics (BLEU, perplexity) carry tuples, not to be paired."""
     kind = sample.instances[0].request_type
     responses = [answer.text] if kind == "generate_until" else [tuple(pair) for pair in json.loads(answer.text)]
+    values = _values(task.task, sample, responses)
+    return {metric: float(value) for metric, value in values.items() if isinstance(value, bool | int | float)}
+
+
+def _values(task: LmTask, sample: Sample, responses: list[Any]) -> dict[str, Any]:
+    """What a task's own filters and scorer make of the responses to one sample."""
     for instance, response in zip(sample.instances, responses, strict=True):
         instance.resps, instance.filtered_resps = [response], {}
-    task.task._instances = list(sample.instances)
-    task.task.apply_filters()
-    rows = []
+    task._instances = list(sample.instances)
+    task.apply_filters()
+    values = {}
     for name in sample.instances[0].filtered_resps:
         filtered = [instance.filtered_resps[name] for instance in sample.instances]
-        for metric, value in task.task.process_results(sample.doc, filtered).items():
-            if not isinstance(value, (bool, int, float)):
-                continue  # corpus metrics (BLEU, perplexity) carry tuples: they have no per-item value to pair
-            number = finite(float(value))
-            reason = "the scorer had no answer: is the gold valid?" if number is None else ""
-            rows.append(Score.of(answer, metric if name == "none" else f"{metric},{name}", number, reason, sample))
-    if not rows:
-        raise UserError(f"task {task.name} has no per-sample metric: only corpus-level ones cannot be compared paired")
-    return rows
+        for metric, value in (task.process_results(sample.doc, filtered) or {}).items():
+            values[metric if name == "none" else f"{metric},{name}"] = value
+    return values
 
 
 def summarise(task: LoadedTask, metrics: list[str]) -> TaskSummary:

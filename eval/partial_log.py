@@ -57,6 +57,11 @@ class PartialLog(Generic[Row]):
             os.fsync(stream.fileno())
         self.rows |= {(row.arm, row.task, row.sample): row for row in rows}
 
+    def discard(self) -> None:
+        """Forget every row, so that no later process resumes from them."""
+        self.rows.clear()
+        self.partial.unlink(missing_ok=True)
+
     def finish(self, order: list[Place]) -> list[Row]:
         """Write the final file whole, in the given order; returns its rows. The partial file stays."""
         rows = [self.rows[place] for place in order]

@@ -44,6 +44,15 @@ class Generation(Record):
     tokens: int | None = Field(description="generated tokens, the end token included; null if the backend hides them")
     finish: Literal["stop", "length", "unknown"]
     seconds: float = Field(ge=0, description="wall seconds of the batch, divided by its samples")
+    adapter_sha256: str | None = Field(
+        None, description="digest of adapter.sha256 for the files loaded; null: the base answered"
+    )
+    base_tensors_sha256: str | None = Field(
+        None, description="digest of the base's tensors as loaded; null in runs made before it was recorded"
+    )
+    settings_sha256: str | None = Field(
+        None, description="digest of Metrics.generation without `ignored`; null in runs made before it was recorded"
+    )
 
 
 class Item(Record):

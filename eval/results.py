@@ -136,8 +136,11 @@ class AdapterEffect(Record):
     """Proof that the adapter was loaded and changes what the model computes."""
 
     tensors: int = Field(description="adapter tensors in the file")
-    tensors_loaded: int = Field(description="of those, found with equal values in the loaded model")
-    nonzero_updates: int = Field(description="adapted matrices whose update B is not all zero")
+    tensors_loaded: int = Field(description="of those, found under their own keys with equal values in the model")
+    nonzero_updates: int = Field(
+        description="tensors of the file that change something by themselves: an update B that is not all zero, a "
+        "trained copy that is not the base's"
+    )
     probe_prompts: int
     max_logit_change: float = Field(description="largest absolute change of a next-token logit over the probes")
     answers_changed: int = Field(description="samples whose two arms answered differently")
@@ -146,6 +149,17 @@ class AdapterEffect(Record):
     @property
     def took_effect(self) -> bool:
         return self.tensors_loaded == self.tensors > 0 and self.max_logit_change > 0
+
+
+class GenerationSettings(Record):
+    """What decides an answer beside weights and prompts, the same for both arms (eval/generation_settings.py)."""
+
+    end_tokens: list[int] = Field(description="each of these token ids ends an answer")
+    pad_token: int | None = Field(description="fills up a batch on the left")
+    decoding: dict[str, Any] = Field(description="settings of transformers' generate, unless a task's own YAML differs")
+    ignored: dict[str, Any] = Field(description="what the base's generation_config.json asks for besides; not used")
+    template_arguments: dict[str, Any] = Field(description="`chat_template_kwargs` of the recipe, in every chat prompt")
+    template_date: str | None = Field(description="the day a chat template is told; null: it does not ask")
 
 
 class TaskSummary(Record):
@@ -186,6 +200,7 @@ class Metrics(Record):
     noise: dict[str, Any] | None = Field(None, description="noise floor of this backend, where it was measured")
     baseline: str = Field("base", description="what the candidate is compared with: base, or a run and its adapter")
     adapter_effect: AdapterEffect | None = Field(description="null when the candidate is the base model itself")
+    generation: GenerationSettings | None = Field(None, description="null in runs made before it was recorded")
     costs: dict[str, float] = Field(description="seconds, tokens and items by stage")
     training: dict[str, Any] | None = Field(description="summary of train.json: steps, losses, seconds, curve")
     provenance: dict[str, Any] = Field(description="commit, versions, hardware, seeds, digests")

@@ -73,7 +73,8 @@ def comparable_arms(generations: Iterable[Generation], scores: Iterable[Score]) 
     That one backend computed both needs no check: one process answers for both arms on one loaded base, and a kept
     answer is used only where its key, with device, dtype and library versions in it, is that of the answer to be made.
     """
-    prompts = _prompts_by_arm(generations)
+    answers = list(generations)
+    prompts = _prompts_by_arm(answers)
     one, other = prompts[BASELINE], prompts[CANDIDATE]
     if unpaired := sorted(one.keys() ^ other.keys()):
         task, sample, repeat = unpaired[0]
@@ -83,6 +84,7 @@ def comparable_arms(generations: Iterable[Generation], scores: Iterable[Score]) 
         )
     if changed := sorted(key for key in one if one[key] != other[key]):
         raise _not_comparable(f"{len(changed)} items had other prompts, first {changed[0][0]}/{changed[0][1]}")
+    _same_makers(answers)
     measured: dict[str, set[tuple[str, str, int, str]]] = {BASELINE: set(), CANDIDATE: set()}
     for row in scores:
         if row.key not in prompts.get(row.arm, {}):
@@ -107,6 +109,14 @@ def _prompts_by_arm(generations: Iterable[Generation]) -> dict[str, dict[tuple[s
             raise _not_comparable(f"{row.arm} answers {row.task}/{row.sample}, repeat {row.repeat}, twice")
         prompts[row.arm][key] = row.prompt_sha256
     return prompts
+
+
+def _same_makers(generations: Iterable[Generation]) -> None:
+    """UserError unless one base answered for both arms under the same settings, and one adapter (or none) in each."""
+    shared = {(row.base_tensors_sha256, row.settings_sha256) for row in generations}
+    by_arm = {(row.arm, row.adapter_sha256) for row in generations}
+    if len(shared) > 1 or len(by_arm) > 2:
+        raise _not_comparable("their answers say that more than one base, adapter or kind of settings made them")
 
 
 def _not_comparable(what: str) -> UserError:

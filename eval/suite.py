@@ -18,9 +18,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eval.answer_cache import FOLDER, AnswerCache, Answers, base_identity, costs, maker_of
+from eval.answer_cache import FOLDER, AnswerCache, Answers, costs, maker_of
 from eval.baselines import Baseline, resolve_baseline
-from eval.candidate import Candidate, candidate_of, check_base, self_check
+from eval.candidate import Candidate, candidate_of, self_check
 from eval.comparisons import effective_n
 from eval.config import DRIFT, ROOT, Suite, load_suite, resolve_suite
 from eval.environment import capture_environment, headline_versions
@@ -40,6 +40,7 @@ from eval.run_folder import RESULTS, resolve_run, update_run
 from eval.sandbox import Sandbox, open_sandbox
 from eval.self_checks import self_checks
 from eval.summary import say_table, say_verdict
+from eval.task_rules import check_lengths
 
 if TYPE_CHECKING:
     from eval.harness import Model
@@ -59,7 +60,6 @@ class Bench:
     strict: bool = False
     base: tuple[str, str | None] | None = None
     lm: Any = None
-    identity: Any = None  # what `base_identity` says of it
 
 
 def evaluate(bench: Bench, candidate: Candidate, baseline: Baseline) -> Metrics:
@@ -76,26 +76,35 @@ def evaluate(bench: Bench, candidate: Candidate, baseline: Baseline) -> Metrics:
         f"loading {candidate.base_model} and {'its adapter' if candidate.adapter else 'no adapter'}; "
         f"baseline: {baseline.name}"
     )
-    from eval import drift, harness, lm_tasks, looking  # torch and lm-eval, 10 s: the arguments are known to be good
+    # torch and lm-eval, 10 s: the arguments are known to be good
+    from eval import drift, generation_settings, harness, lm_tasks, looking
 
     model = load(bench, candidate, baseline)
     tasks = lm_tasks.load_tasks(suite, model.lm)
     check_executable(suite, tasks)
+    check_lengths(tasks, model.lm)
     prompts = drift.load_prompts(suite, model.lm)
     power = plan_power(bench, tasks + prompts)
     effect = harness.adapter_effect(model, tasks + prompts)
     loaded = time.monotonic()
 
-    backend = backend_of(bench.identity, harness.device_facts(model), headline_versions())
-    noise = floor_for(RESULTS / "noise", backend, [task.name for task in tasks]) if bench.identity is not None else None
+    identity = model.lm.identity
+    backend = backend_of(identity, harness.device_facts(model), headline_versions())
+    noise = floor_for(RESULTS / "noise", backend, [task.name for task in tasks]) if identity is not None else None
     judge = partial(decide, suite, effect=effect, noise=noise)
-    answers = open_answers(bench, candidate, baseline, model, tasks + prompts)
+    answers = open_answers(bench, candidate, model, tasks + prompts)
     stage = looking.Stage(suite, run, model, answers, bench.sandbox, say)
-    if suite.mode == "fixed":
-        asked = looking.ask_all(stage, tasks)
-    else:
-        asked = looking.ask_until_decided(stage, tasks, judge)
-    moved = drift.drift_scores(model, prompts, answers.log, say)
+    try:
+        if suite.mode == "fixed":
+            asked = looking.ask_all(stage, tasks)
+        else:
+            asked = looking.ask_until_decided(stage, tasks, judge)
+        moved = drift.drift_scores(model, prompts, answers.log, say)
+        model.prove_base(thoroughly=True)
+    except harness.BaseMoved:
+        answers.discard()
+        raise
+    answers.keep()
     asked = replace(asked, tasks=asked.tasks + prompts, scores=asked.scores + moved)
     generations = answers.finish(looking.places(asked.tasks))
     scores = asked.scores
@@ -125,9 +134,10 @@ def evaluate(bench: Bench, candidate: Candidate, baseline: Baseline) -> Metrics:
         noise=noise,
         baseline=baseline.name,
         adapter_effect=effect,
+        generation=generation_settings.settings_of(model.lm),
         costs=costs(generations, answers.reused, load_seconds=loaded - started),
         training=training_of(run),
-        provenance=provenance_of(candidate, baseline, suite, bench.identity, bench.sandbox),
+        provenance=provenance_of(candidate, baseline, suite, identity, model.lm.proof.sha256, bench.sandbox),
     )
     write_json(run / "metrics.json", metrics.model_dump(mode="json"))
     render_report(run)
@@ -154,32 +164,33 @@ def plan_power(bench: Bench, tasks: "list[LoadedTask]") -> list[PowerRow]:
 def load(bench: Bench, candidate: Candidate, baseline: Baseline) -> "Model":
     """Both arms, on the base that is loaded already if it is the same."""
     from eval import harness
+    from eval.adapters_on_base import taken_off
 
     base = (candidate.base_model, candidate.revision)
-    loaded = bench.base == base
-    if not loaded:
+    if bench.lm is not None and bench.base == base and not taken_off(bench.lm):
+        say("the base is loaded again: not every tensor of it came back when the adapter was taken off")
+        bench.base = None
+    if bench.base != base:
         bench.base = bench.lm = None  # freed before the next one is loaded
-    model = harness.load_model(bench.suite, *base, candidate.adapter, baseline.adapter, bench.lm)
-    if not loaded:
-        identity = base_identity(*base, model.lm.commit)
-        if isinstance(identity, dict):
-            check_base(Path(candidate.base_model), identity)  # before it counts as loaded for the next candidate
-        bench.base, bench.lm, bench.identity = base, model.lm, identity
+    arguments = candidate.template_arguments
+    model = harness.load_model(bench.suite, *base, candidate.adapter, baseline.adapter, bench.lm, arguments)
+    bench.base, bench.lm = base, model.lm
+    for arm, verified in ((CANDIDATE, candidate), (BASELINE, baseline)):
+        if verified.adapter_sha256 != model.made_by(arm)["adapter_sha256"]:
+            raise UserError(f"{verified.adapter} changed since it was verified, a moment ago: evaluate again")
     return model
 
 
-def open_answers(
-    bench: Bench, candidate: Candidate, baseline: Baseline, model: "Model", tasks: "list[LoadedTask]"
-) -> Answers:
+def open_answers(bench: Bench, candidate: Candidate, model: "Model", tasks: "list[LoadedTask]") -> Answers:
     """The answers of this evaluation, keyed by everything that decides one; under another key none is reused."""
     from eval import harness
 
-    suite, known = bench.suite, bench.identity is not None
+    suite, identity = bench.suite, model.lm.identity
+    known = identity is not None
     if not known and bench.cache is not None:
         say(f"no answers of {candidate.base_model} are kept or reused: its revision is not known")
-    base, device = bench.identity or [candidate.base_model, candidate.revision], harness.device_facts(model)
-    adapters = {BASELINE: baseline.adapter_sha256, CANDIDATE: candidate.adapter_sha256}
-    makers = {arm: maker_of(suite, base, device, adapter) for arm, adapter in adapters.items()}
+    base, device = identity or [candidate.base_model, candidate.revision], harness.device_facts(model)
+    makers = {arm: maker_of(suite, base, device, model.made_by(arm)) for arm in (BASELINE, CANDIDATE)}
     key = json_sha256(
         {
             "makers": makers,

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eval.answer_cache import FOLDER, AnswerCache, DamagedEntry, base_identity, maker_of
+from eval.answer_cache import FOLDER, AnswerCache, DamagedEntry, maker_of
 from eval.config import ROOT, Suite, load_suite, resolve_suite
 from eval.environment import headline_versions
 from eval.errors import UserError, run_command
@@ -37,7 +37,7 @@ def measure_backend(
     from eval import harness, lm_tasks  # torch and lm-eval, 10 s
 
     model = harness.load_model(suite, base_model, revision, None)
-    base = base_identity(base_model, revision, model.lm.commit)
+    base = model.lm.identity
     if base is None:
         raise UserError(
             f"the revision of {base_model} is not known: give --revision, a commit, so that a record can fit"
@@ -45,7 +45,7 @@ def measure_backend(
     tasks = lm_tasks.load_tasks(suite, model.lm)
     items = sum(len(task.samples) for task in tasks)
     backend = backend_of(base, harness.device_facts(model), headline_versions())
-    maker = maker_of(suite, base, harness.device_facts(model), None)
+    maker = maker_of(suite, base, harness.device_facts(model), model.made_by(BASELINE))
     passes = []
     for size in batch_sizes(min(suite.backend.batch_size, items)):
         started = time.monotonic()

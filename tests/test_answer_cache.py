@@ -150,6 +150,7 @@ def test_a_damaged_entry_costs_one_line_and_one_batch(cache: AnswerCache, tmp_pa
     log = PartialLog(tmp_path, "generations", Generation, "key")
     answers = Answers(log, generate, {"baseline": "maker", "candidate": "adapted"}, cache, said.append)
     answers.answer([BATCH_OF_TWO])
+    answers.keep()
     assert made == ["baseline", "candidate"]
     assert [line for line in said if "damaged" in line] == [said[0]]
     assert cache.read("maker", BATCH_OF_TWO, "baseline") == answers_to(BATCH_OF_TWO)

@@ -19,6 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from eval.config import ROOT, Suite
 from eval.errors import Refused, UserError
 from eval.results import Comparison, Interval, Metrics, is_rate
+from eval.template_arguments import template_arguments
 from scripts.publishing.approval import Review
 from scripts.publishing.spot_record import Spot
 
@@ -165,6 +166,7 @@ def render_card(repo: str, base: Base, evidence: Evidence, tag: str | None = Non
         for name, value in (metrics.training or {}).items()
         if isinstance(value, int | float | str)
     }
+    arguments = template_arguments(evidence.recipe, str(evidence.folder / "recipe.yaml"))
     ticks = max((len(found) for found in re.findall(r"`+", evidence.recipe_text)), default=0)
     return environment.get_template("card.md.j2").render(
         front_matter=Verbatim(front_matter(repo, base, evidence)),
@@ -186,6 +188,7 @@ def render_card(repo: str, base: Base, evidence: Evidence, tag: str | None = Non
         packages=metrics.provenance.get("packages") or {},
         decoding=metrics.provenance.get("backend") or {},
         data=evidence.data,
+        template_arguments=Verbatim(repr(arguments)) if arguments else None,
         fence=Verbatim("`" * max(3, ticks + 1)),
         recipe_text=Verbatim(evidence.recipe_text.rstrip("\n")),
         manifest=MANIFEST,

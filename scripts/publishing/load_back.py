@@ -22,26 +22,30 @@ from pydantic import Field, ValidationError
 
 from eval.errors import Refused, UserError
 from eval.records import Record
+from eval.template_arguments import TEMPLATE_DATE
 
 TIMEOUT_SECONDS = 3600  # a base of several GB is downloaded and, without a GPU, answers slowly
 LONGEST_REQUEST = 1000  # characters; logits of every position are held, and a longer text proves no more
 LAST_LINE = "loaded: "
 SILENCED = ("PYTHONPATH", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_CACHE")
-# Runs after the card's lines, which define base, model and tokenizer.
+# Runs after the card's lines, which define base, model and tokenizer, and template_arguments where a template has any.
+# A file may hold tensors that are not on PEFT's list of an adapter's own: every key is looked up in the whole model.
 CHECKS = """
 import json, sys
+from datetime import datetime
 import torch
 from peft import get_peft_model_state_dict
 from safetensors.torch import load_file
-weights, request = json.load(sys.stdin)
+weights, request, day = json.load(sys.stdin)
 model.eval()
-state = get_peft_model_state_dict(model)
+state = {**model.state_dict(), **get_peft_model_state_dict(model, save_embedding_layers=False)}
 sent = load_file(weights)
-found = sum(name in state and torch.equal(state[name].cpu().to(sent[name].dtype), sent[name]) for name in sent)
+found = sum(name in state and torch.equal(state[name].cpu(), sent[name].to(state[name].dtype)) for name in sent)
 text = request
 if tokenizer.chat_template:
     chat = [{"role": "user", "content": request}]
-    text = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+    given = {**globals().get("template_arguments", {}), "strftime_now": datetime.fromisoformat(day).strftime}
+    text = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False, **given)
 inputs = tokenizer(text, return_tensors="pt", add_special_tokens=not tokenizer.chat_template).to(model.device)
 with torch.no_grad():
     with model.disable_adapter():
@@ -85,7 +89,7 @@ def load_back(
     command = [sys.executable, "-I", "-c", lines + CHECKS]
     # On stdin, as an argument may not hold a NUL; half a surrogate pair could be neither tokenized nor recorded.
     request = request[:LONGEST_REQUEST].encode(errors="replace").decode()
-    given = json.dumps([str(snapshot / "adapter_model.safetensors"), request])
+    given = json.dumps([str(snapshot / "adapter_model.safetensors"), request, TEMPLATE_DATE.isoformat()])
     with tempfile.TemporaryDirectory() as empty:  # a folder here named like the base would be taken for it
         try:
             done = subprocess.run(
