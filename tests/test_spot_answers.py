@@ -1,8 +1,8 @@
 """Publishing asks the model again: evidence that agrees with itself, and that nobody's adapter gave, is refused.
 
-A real run: a small adapter on the embedded base, a suite of a few items, evaluated by the real suite. Each attack forges
-everything that follows its change, review included; the real command has to find the change itself. All but one ask the
-model in this process, where torch is loaded once.
+A real run: a small adapter on the embedded base, a suite of a few items, evaluated by the real suite. Each attack
+forges everything that follows its change, review included; the real command has to find the change itself. All but one
+ask the model in this process, where torch is loaded once.
 """
 
 import functools
@@ -116,7 +116,7 @@ def loaded_base(dtype: str) -> list[Any]:
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The model is asked in this process, and its base is loaded once for all tests, as for several runs of one eval."""
+    """The model is asked in this process, and its base is loaded once for all tests, as for several runs of an eval."""
     from eval import harness
 
     load = harness.load_base
@@ -209,7 +209,8 @@ def rescore(run: Path) -> None:
 
 def invented_likelihoods(run: Path) -> None:
     """The right option of each question is the likeliest by far."""
-    answers = {row["id"]: row["answer"] for row in map(json.loads, Path("data/retention/questions.jsonl").open())}
+    lines = Path("data/retention/questions.jsonl").read_text().splitlines()
+    answers = {row["id"]: row["answer"] for row in map(json.loads, lines)}
 
     def sure(row: Generation) -> dict[str, Any] | None:
         if row.task != RETENTION or row.arm != CANDIDATE:
@@ -371,7 +372,7 @@ def test_a_request_that_cannot_be_is_one_line(arguments: list[str], tmp_path: Pa
 
 def test_a_base_that_is_not_here_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(spot_answers.UserError, match="hf download Qwen/Nothing --revision abc.*SPOT=0 REASON="):
+    with pytest.raises(spot_answers.UserError, match=r"hf download Qwen/Nothing --revision abc.*SPOT=0 REASON="):
         spot_answers.check_base_at_hand("Qwen/Nothing", "abc")
 
 
