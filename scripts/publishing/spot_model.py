@@ -141,9 +141,6 @@ class ModelSpot:
                 chosen = [sample for sample in own if sample.instances[0].request_type == kind]
                 for sample, said in read(arm, chosen) if chosen else []:
                     self._generate_anew(arm, sample, said)
-            for sample in own:  # a kind that cannot be read is answered anew
-                if sample.instances[0].request_type not in kinds:
-                    self._generate_anew(arm, sample, "")
         self._check_drift([sample for task, sample in drawn if task == DRIFT])
 
     def _read_answers(self, arm: str, samples: list[lm_tasks.Sample]) -> list[tuple[lm_tasks.Sample, str]]:

@@ -8,14 +8,18 @@ a token may be second by a hair; one that nobody generated is usually far from t
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
+from eval.generation_settings import token_ids
 from eval.harness import Model
 from eval.lm_tasks import Sample
 from eval.records import Generation
+from eval.task_rules import LENGTHS
 
 TOGETHER = 8  # answers of one forward pass: logits of every position are held
+DEFAULT_LENGTH = 256  # tokens of an answer where its task does not say, as lm-eval has it
 Pair = tuple[Sample, Generation]
 
 
@@ -61,20 +65,25 @@ def _end_gap(model: Model, sample: Sample, answer: Generation, count: int, logit
     """How far the end of an answer is from the likeliest continuation, from the logits behind its last token."""
     if answer.finish == "length":
         return 0.0 if count >= most_tokens(sample) else math.inf
-    ends = model.lm.model.generation_config.eos_token_id
-    gap = float(logits.max() - logits[torch.tensor(ends)].max())
     following = model.lm.tokenizer.decode([int(logits.argmax())])
-    stops = [str(stop) for stop in settings_of(sample).get("until") or []]
-    cut = any(stop and (following.startswith(stop) or stop.startswith(following)) for stop in stops)
-    return 0.0 if cut else gap
+    if any(following.startswith(stop) or stop.startswith(following) for stop in stop_strings(sample)):
+        return 0.0
+    ends = token_ids(model.lm.model.generation_config.eos_token_id)
+    return float(logits.max() - logits[ends].max()) if ends else math.inf
 
 
 def most_tokens(sample: Sample) -> int:
     """How many tokens an answer to this sample may have."""
-    return int(settings_of(sample).get("max_gen_toks", 256))  # lm-eval's own default
+    settings = settings_of(sample)
+    return next((int(settings[name]) for name in LENGTHS if name in settings), DEFAULT_LENGTH)
 
 
-def settings_of(sample: Sample) -> dict[str, object]:
-    """The task's generation settings for this sample."""
-    found = sample.instances[0].args[1]
-    return dict(found) if isinstance(found, dict) else {}
+def stop_strings(sample: Sample) -> list[str]:
+    """Texts that end an answer to this sample."""
+    found = settings_of(sample).get("until") or []
+    return [found] if isinstance(found, str) else list(found)
+
+
+def settings_of(sample: Sample) -> dict[str, Any]:
+    """The task's generation settings, as eval/task_rules.py lets them pass."""
+    return dict(sample.instances[0].args[1])
