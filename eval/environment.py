@@ -49,6 +49,7 @@ KNOWN_VARIABLES = (
 )
 # Vector units that decide which kernels run, and so the last bits of a result.
 CPU_FEATURES = ("avx", "avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "asimd", "bf16", "sve")
+INPUTS = ("data", "configs")  # folders that decide what is trained and asked
 IMAGE_FILE = Path("/etc/container-image")  # an image may name itself there: `name@sha256:digest`
 PODMAN_FILE = Path("/run/.containerenv")
 HEADLINE_PACKAGES = (
@@ -180,6 +181,13 @@ def git_state(root: Path = ROOT) -> dict[str, Any]:
         "dirty": bool(changes) if commit else None,
         "diff_sha256": text_sha256(changes + difference) if changes else None,
     }
+
+
+def uncommitted_inputs(root: Path = ROOT) -> list[str]:
+    """Files that data, recipes and suites come from and that HEAD has otherwise, or not at all; at most 10, by name."""
+    changes = _run("git", "status", "--porcelain", "--untracked-files=all", "-z", "--", *INPUTS, folder=root)
+    listed = (re.fullmatch(r"\s*[A-Z?]{1,2} (.+)", entry) for entry in changes.split("\0"))
+    return sorted(found[1] for found in listed if found)[:10]
 
 
 def _read(path: str) -> str:

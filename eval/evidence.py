@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from eval.baselines import BLESSED, RUN, Baseline
 from eval.candidate import Candidate
 from eval.config import Suite
-from eval.environment import headline_versions, machine
+from eval.environment import headline_versions, machine, uncommitted_inputs
 from eval.files import read_json, write_jsonl
 from eval.provenance import file_sha256, json_sha256
 from eval.records import Generation, Item
@@ -95,6 +95,7 @@ def provenance_of(
         "data": read_json(run / "data.json") if (run / "data.json").is_file() else [],
         "git": environment["git"],
         "git_training": state["git"],
+        "not_committed": uncommitted_inputs(),
         "machine": machine(),
         "packages": headline_versions(),
         "seeds": {"training": state.get("seed"), "evaluation": suite.seed},

@@ -28,20 +28,20 @@ from eval.run_folder import resolve_run
 from scripts.publishing.card import Evidence
 from scripts.publishing.hub_upload import Prove, Remote, Target, check_remote, connect, holds, hub_errors, look, upload
 from scripts.publishing.load_back import Loaded, card_lines, load_back
+from scripts.publishing.names import repo_problem, tag_problem
 from scripts.publishing.publication import Publication, build, read_record
 from scripts.publishing.spot_answers import DEFAULT, check_request, spot_answers
 from scripts.publishing.verify_run import RECORD, verify
 
-REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*")
 NUMBER = r"(?:0|[1-9]\d*)"
 VERSION = re.compile(rf"v{NUMBER}\.{NUMBER}\.{NUMBER}(?:-[0-9A-Za-z.-]+)?")  # semver.org without build metadata
 
 
 def parse_target(repo: str, tag: str | None, run: str, public: bool) -> Target:
     """Where to publish. UserError for a name that the Hub would not take, or a tag that is no version."""
-    if not REPO.fullmatch(repo) or len(repo) > 96 or ".." in repo or "--" in repo or repo.endswith(".git"):
-        raise UserError(f"--repo {repo!r} is not OWNER/NAME of letters, digits, `-`, `_` and `.`")
-    if tag is not None and not VERSION.fullmatch(tag):
+    if problem := repo_problem(repo):
+        raise UserError(f"--repo {repo!r} {problem}")
+    if tag is not None and (not VERSION.fullmatch(tag) or tag_problem(tag)):
         raise UserError(f"--tag {tag!r} is not a version like v1.2.0; without it the tag is the run's name")
     return Target(repo, tag or run, public)
 

@@ -9,10 +9,13 @@ What a review is, and what it binds: publishing/approval.py. The page: scripts/r
 """
 
 import argparse
+from contextlib import suppress
 from pathlib import Path
 
 from eval.errors import UserError, run_command
 from eval.files import read_metrics
+from eval.report.escaped_text import visible
+from eval.report.rendering import edited_report
 from eval.run_folder import resolve_run
 from scripts.publishing.approval import (
     REVIEW,
@@ -34,13 +37,16 @@ def show(folder: Path) -> None:
         print(f"         {reason}")
     reports = [folder / name for name in ("report.html", "report.md") if (folder / name).is_file()]
     print(f"report   {reports[0] if reports else 'missing: run `make report`'}")
+    with suppress(UserError):  # a broken run can still be shown, and rejected
+        if edited := edited_report(folder):
+            print(f"         WARNING: {edited} is not what the run's files give; `make report`, and read that")
     if (folder / REVIEW).is_file():
         review = read_review(folder)
         changed = changed_since(review, folder)
         stale = f", but {', '.join(changed)} changed since" if changed else ""
-        print(f"review   {review.decision} by {review.reviewer}, {review.time}{stale}")
+        print(f"review   {review.decision} by {review.shown_reviewer}, {review.time}{stale}")
         if review.override:
-            print(f"         OVERRIDES the verdict {review.verdict}: {review.override}")
+            print(f"         OVERRIDES the verdict {review.verdict}: {visible(review.override)}")
         if review.signature:
             print(f"         signed by {verify_signature(folder)}")
     choices = "approve|reject" if metrics.verdict == "ship" else "reject"

@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 import webbrowser
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,6 +30,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from eval.errors import ProjectError, UserError
 from eval.files import read_metrics
 from eval.provenance import json_sha256
+from eval.report.rendering import edited_report
 from eval.results import Verdict
 from scripts.publishing.approval import (
     REVIEW,
@@ -64,6 +66,7 @@ class Desk:
     lock: threading.Lock = field(default_factory=threading.Lock)
     decided: threading.Event = field(default_factory=threading.Event)
     review: Review | None = None
+    warning: str = ""  # of a report that was edited: whoever reads it here would be told something else
 
     @property
     def page_path(self) -> str:
@@ -99,6 +102,7 @@ def render(desk: Desk, nonce: str, message: str = "", form: dict[str, str] | Non
         verdict, reasons = metrics.verdict, metrics.reasons
     except UserError as error:
         reasons = [str(error)]
+    reasons = [*([desk.warning] if desk.warning else []), *reasons]
     digests = present_digests(desk.folder)
     templates = Environment(loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, autoescape=True)
     return templates.get_template("review.html.j2").render(
@@ -221,6 +225,9 @@ def same(given: str, expected: str) -> bool:
 def open_desk(folder: Path, reviewer: str = "", key: Path | None = None) -> tuple[ThreadingHTTPServer, Desk, str]:
     """A server that listens and does not serve yet, its state, and the address of the page."""
     desk = Desk(folder, reviewer or (git_user() or "").split(" <")[0], key)
+    with suppress(UserError):  # a broken run can still be rejected
+        if edited := edited_report(folder):
+            desk.warning = f"{edited} is not what the run's files give: `make report`, and read that"
     server = ThreadingHTTPServer((HOST, 0), type("DeskHandler", (Handler,), {"desk": desk}))
     desk.host = f"{HOST}:{server.server_port}"
     return server, desk, f"http://{desk.host}{desk.page_path}"

@@ -1,5 +1,6 @@
 """For every test: the order, what a skip means, patience. For the slow ones: a tiny model and a LoRA adapter for it."""
 
+import functools
 from collections.abc import Generator
 from pathlib import Path
 from typing import TypeVar
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from scripts.publishing.spot_record import Spot
+from tests.run_builder import write_tokenizer
 
 # How long an example takes says something about the machine, not about the code.
 settings.register_profile("patient", deadline=None)
@@ -87,6 +89,25 @@ def spot_answers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     """No model gave the answers of made-up runs: they count as answered again, except where a test asks for it."""
     if not request.node.get_closest_marker("spot_answers"):
         monkeypatch.setattr("scripts.publish.spot_answers", lambda evidence, count, reason: Spot())
+
+
+@pytest.fixture(autouse=True)
+def merged_branch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The branch that is checked out counts as merged, except where a test has a repository of its own."""
+    if not request.node.get_closest_marker("committed_suites"):
+        monkeypatch.setattr("scripts.publishing.committed.protected", lambda root: ())
+
+
+@pytest.fixture(autouse=True)
+def toy_base(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The made-up runs of tests have a base of their own, whose tokenizer files take a few bytes."""
+    monkeypatch.setattr("scripts.publishing.verify_base.ROOT", toy_root(tmp_path_factory.getbasetemp() / "toy-root"))
+
+
+@functools.cache
+def toy_root(folder: Path) -> Path:
+    write_tokenizer(folder / EMBEDDED)
+    return folder
 
 
 EMBEDDED = Path("models/SmolLM2-135M-Instruct")

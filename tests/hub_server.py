@@ -20,6 +20,7 @@ import yaml
 from huggingface_hub import constants
 
 from eval.provenance import write_manifest
+from eval.report.rendering import render_report
 from scripts import publish, review
 from scripts.loopback_hub.faults import Hub
 from scripts.loopback_hub.server import serve
@@ -59,7 +60,8 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 
 def approve(folder: Path) -> None:
-    """Approve the run as it is now."""
+    """Render the report of the run as it is now, and approve it."""
+    render_report(folder)
     review.main(["--run", str(folder), "--decision", "approve", "--reviewer", "Ada Lovelace"])
 
 

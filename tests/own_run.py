@@ -20,6 +20,7 @@ from eval.judgements import NOT_FOR_EXECUTION, execution_scores, gold_for_harm, 
 from eval.observations import commands_of, safety_scores
 from eval.provenance import file_sha256, json_sha256, text_sha256
 from eval.records import BASELINE, CANDIDATE, Generation, Item, Judgement, Observation, Score
+from eval.report.rendering import render_report
 from eval.results import SequentialUse, TaskSummary
 from eval.self_checks import self_checks
 from eval.tasks.answers import carried_verdict
@@ -205,6 +206,7 @@ def rejudge(run: Path, noise: dict[str, Any] | None = None) -> None:
         "provenance": metrics.provenance | {"backend": suite.backend.model_dump()},
     }
     write_json(run / "metrics.json", metrics.model_copy(update=again).model_dump(mode="json"))
+    render_report(run)
 
 
 def unique(generations: list[Generation]) -> list[Generation]:

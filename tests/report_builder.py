@@ -92,7 +92,8 @@ def write_run(folder: Path, variant: str = "ship", effect: AdapterEffect | None 
                   "tokens_per_second": 1510.2, "unheard_of": {"a": [1, None]},
                   "curve": [[step, 2.6 * 0.93**step + 0.3] for step in range(1, 61)]},
         provenance={
-            "git": {"commit": "f600dd8" + "0" * 33, "dirty": True}, "seeds": {"data": 42, "train": 12345},
+            "git": {"commit": "f600dd8" + "0" * 33, "dirty": True},
+            "not_committed": ["data/mine.jsonl"], "seeds": {"data": 42, "train": 12345},
             "packages": {"axolotl": "0.19.0", "lm_eval": "0.4.11", "torch": "2.13.0"}, "recipe_sha256": "cd" * 32,
             "machine": {"cpu": "a CPU", "cores": 2, "memory_gb": 7.6, "os": "Linux 6.1", "gpu": None},
             "adapter_sha256": "ef" * 32, "backend": {"kind": "hf", "dtype": "float32", "batch_size": 16},

@@ -21,6 +21,7 @@ from eval.files import read_json, read_jsonl, write_json, write_jsonl
 from eval.gates import decide
 from eval.provenance import file_sha256, json_sha256, text_sha256, write_manifest
 from eval.records import BASELINE, CANDIDATE, Generation, Item, Score
+from eval.report.rendering import render_report
 from eval.results import AdapterEffect, GenerationSettings, Metrics, SelfCheck, TaskSummary
 from eval.self_checks import self_checks
 
@@ -37,11 +38,10 @@ SUITE = {
     ],
 }
 DATASETS = "datasets: [{path: data/toy.jsonl, type: chat_template}]\n"
+ADAPTER = "adapter: lora\nlora_r: 2\nlora_alpha: 4\nlora_target_modules: [q_proj]\nseed: 42\n"
 RECIPE = f"""# A toy recipe, never trained.
 base_model: models/SmolLM2-135M-Instruct
-adapter: lora
-lora_r: 2
-{DATASETS}"""
+{ADAPTER}{DATASETS}"""
 TRAINING = {"completed": True, "steps": 3, "seconds": 1.5, "curve": [[1, 1.0], [2, 0.5]]}
 MACHINE = {"cpu": "a CPU", "cores": 2}
 BASE_TENSORS = "b" * 64
@@ -77,7 +77,6 @@ def build_run(
     write_json(run / "environment.json", {"machine": MACHINE, "packages": {**PACKAGES, "another": "1.0"}})
     dataset = {"path": "data/toy.jsonl", "sha256": "a" * 64, "rows": 9, "source": "authored", "revision": None}
     write_json(run / "data.json", [{**dataset, "licence": "MIT"}])
-    (run / "report.md").write_text("# Report of a toy run\n")
     build_adapter(run)
     lines = [
         (arm, task, f"s{number}", right)
@@ -152,18 +151,28 @@ def build_adapter(run: Path, dtype: type = np.float32) -> None:
     config = {
         "base_model_name_or_path": "/somewhere/models/SmolLM2-135M-Instruct",
         "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
         "r": 2,
+        "lora_alpha": 4,
+        "target_modules": ["q_proj"],
+        "inference_mode": True,
         "revision": None,
     }
     write_json(adapter / "adapter_config.json", config)
-    write_json(adapter / "tokenizer.json", {"model": {"vocab": {"token": 0}}})
-    write_json(adapter / "tokenizer_config.json", {"eos_token": "<|im_end|>"})
-    (adapter / "chat_template.jinja").write_text("{{ messages }}\n")
+    write_tokenizer(adapter)
     write_manifest(adapter, run / "adapter.sha256")
 
 
+def write_tokenizer(folder: Path) -> None:
+    """The tokenizer files of the base, in the few bytes that tests need of them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "tokenizer.json", {"model": {"vocab": {"token": 0}}})
+    write_json(folder / "tokenizer_config.json", {"eos_token": "<|im_end|>"})
+    (folder / "chat_template.jinja").write_text("{{ messages }}\n")
+
+
 def judge(run: Path) -> None:
-    """Write metrics.json from the run's files as they are now, as the evaluation does."""
+    """Write metrics.json and the report from the run's files as they are now, as the evaluation does."""
     effect = AdapterEffect(
         tensors=2,
         tensors_loaded=2,
@@ -176,6 +185,7 @@ def judge(run: Path) -> None:
     name_makers(run)
     suite, scores = load_suite(run / "suite.yaml"), read_jsonl(run / "scores.jsonl", Score)
     decision = decide(suite, scores, effect)
+    state = read_json(run / "run.json")
     recipe, environment = yaml.safe_load((run / "recipe.yaml").read_text()), read_json(run / "environment.json")
     tasks = [
         TaskSummary(
@@ -203,7 +213,7 @@ def judge(run: Path) -> None:
         tasks=tasks,
         adapter_effect=effect,
         generation=SETTINGS,
-        costs={"seconds": 1.0},
+        costs={"seconds_load": 1.0},
         training=TRAINING,
         provenance={
             "adapter_sha256": file_sha256(run / "adapter.sha256"),
@@ -211,7 +221,11 @@ def judge(run: Path) -> None:
             "recipe_sha256": file_sha256(run / "recipe.yaml"),
             "data": read_json(run / "data.json"),
             "baseline": {"name": "base", "asked": "base", "adapter_sha256": None},
-            "git_training": read_json(run / "run.json")["git"],
+            "created": state["created"],
+            "recipe": state["recipe"],
+            "git": environment.get("git"),
+            "git_training": state["git"],
+            "seeds": {"training": state["seed"], "evaluation": suite.seed},
             "base_model": {"path": recipe["base_model"], "revision": recipe.get("revision_of_model")},
             "machine": environment["machine"],
             "packages": {name: environment["packages"][name] for name in PACKAGES if name in environment["packages"]},
@@ -219,6 +233,7 @@ def judge(run: Path) -> None:
         },
     )
     write_json(run / "metrics.json", metrics.model_dump())
+    render_report(run)
 
 
 def name_makers(run: Path) -> None:

@@ -13,6 +13,7 @@ from eval.config import load_suite
 from eval.errors import Refused, UserError
 from eval.files import read_json, read_metrics
 from eval.provenance import read_manifest
+from eval.report.rendering import render_report
 from eval.run_folder import read_run
 from scripts import review
 from scripts.publishing.approval import read_review
@@ -58,6 +59,7 @@ def demo_card(tmp_path_factory: pytest.TempPathFactory) -> str:
         if path.is_file():
             (run / path.name).write_bytes(path.read_bytes())
     edit_json(run / "metrics.json", lambda metrics: metrics.update(verdict="ship"))
+    render_report(run)
     return render_card("someone/toy", BASE, reviewed(run))
 
 
@@ -122,9 +124,8 @@ def test_an_override_is_shouted_above_everything_else(tmp_path: Path) -> None:
     text = render_card("someone/toy", BASE, reviewed(run, "--override", "the pilot asked for it"))
     body = text.split("\n---\n", 1)[1]
     assert body.index("WARNING: published against the verdict") < body.index("A LoRA adapter for")
-    assert (
-        "**no-ship**" in body and "Ada Lovelace overrode it: the pilot asked for it" in body and "better: fail" in body
-    )
+    assert "**no-ship**" in body and "The reviewer, Ada Lovelace, overrode it" in body and "better: fail" in body
+    assert "\n> the pilot asked for it\n" in body
 
 
 def test_a_suite_without_safety_says_that_nothing_is_known(evidence: Evidence) -> None:
@@ -154,7 +155,8 @@ def test_no_value_of_a_run_writes_markup(tmp_path: Path) -> None:
     text = render_card("someone/toy", BASE, replace(evidence_of(run), suite=suite, signer=HOSTILE))
     front, body = text.split("\n---\n", 1)
     assert yaml.safe_load(front.removeprefix("---\n"))["license"] == "apache-2.0"
-    assert not re.search(r"<script|<img|\]\((?!https://huggingface\.co/)|://evil|\bwww\.|&lt;|\x1b|\*\*bold", body)
+    marked = re.sub(r"\\[^\w\s]", "", body)  # without what a backslash makes plain text
+    assert not re.search(r"<script|<img|\]\((?!https://huggingface\.co/)|://evil|\bwww\.|&lt;|\x1b|\*\*bold", marked)
     headings = [line for line in body.split("\n") if line.startswith("#")]
     assert [line for line in headings if "Heading" in line] == []
     assert headings == [line for line in plain.split("\n---\n", 1)[1].split("\n") if line.startswith("#")]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from eval import environment
-from eval.environment import KNOWN_VARIABLES, capture_environment, container, cuda, git_state, gpus
+from eval.environment import KNOWN_VARIABLES, capture_environment, container, cuda, git_state, gpus, uncommitted_inputs
 from scripts import capture_env
 from tests.run_builder import assert_one_line, call
 
@@ -78,6 +78,14 @@ def test_the_digest_follows_every_change_of_the_tree(checkout: Path) -> None:
     (checkout / "new.txt").unlink()
     (checkout / "ignored").write_text("x")
     assert git_state(checkout) == clean
+
+
+def test_inputs_that_head_has_otherwise_are_named(checkout: Path) -> None:
+    assert uncommitted_inputs(checkout) == []
+    for name in ("data/rows.jsonl", "configs/eval/mine.yaml", "notes.txt"):
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / name).write_text("x")
+    assert uncommitted_inputs(checkout) == ["configs/eval/mine.yaml", "data/rows.jsonl"]
 
 
 def test_outside_a_checkout_nothing_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 from huggingface_hub import ModelCard
 
-from eval.files import read_jsonl, write_jsonl
+from eval.files import read_jsonl, write_json, write_jsonl
 from eval.provenance import file_sha256, verify_manifest
 from eval.records import Generation
 from scripts import publish
+from scripts.dataset_facts import describe_data
 from tests.hub_server import WEIGHTS, Capture, approve, assert_refused, dry_run, run, settle
-from tests.run_builder import DATASETS, RECIPE, assert_one_line, build_adapter, build_run, call, edit_json
+from tests.run_builder import ADAPTER, DATASETS, RECIPE, assert_one_line, build_adapter, build_run, call, edit_json
 
 __all__ = ["run"]
 ROOT = Path(publish.__file__).parents[1]
@@ -83,7 +84,7 @@ def test_the_same_run_gives_the_same_bytes(run: Path, capsys: Capture) -> None:
 def test_a_pinned_hub_base_keeps_its_revision(run: Path, capsys: Capture) -> None:
     pinned = "2e1fd397ee46e1388853d2af2c993145b0f1098a"
     (run / "recipe.yaml").write_text(
-        f"base_model: Qwen/Qwen2.5-Coder-1.5B-Instruct\nrevision_of_model: {pinned}\n{DATASETS}"
+        f"base_model: Qwen/Qwen2.5-Coder-1.5B-Instruct\nrevision_of_model: {pinned}\n{ADAPTER}{DATASETS}"
     )
     config = run / "adapter" / "adapter_config.json"
     edit_json(config, lambda value: value.update(base_model_name_or_path="Qwen/Qwen2.5-Coder-1.5B-Instruct"))
@@ -95,22 +96,18 @@ def test_a_pinned_hub_base_keeps_its_revision(run: Path, capsys: Capture) -> Non
 
 
 def test_a_base_without_a_hub_id_is_refused(run: Path, capsys: Capture) -> None:
-    (run / "recipe.yaml").write_text(f"base_model: /srv/models/mine\n{DATASETS}")
+    (run / "recipe.yaml").write_text(f"base_model: /srv/models/mine\n{ADAPTER}{DATASETS}")
     settle(run)
     assert_refused(run, capsys, "/srv/models/mine", "no Hub id")
 
 
-def test_data_of_an_older_commit_is_found_in_git(run: Path, capsys: Capture) -> None:
-    """A dataset that changed since is compared with the commit that the run was trained at."""
+def test_a_dataset_of_the_repository_is_described_again_from_git(run: Path, capsys: Capture) -> None:
     path = "data/nl2bash/train_small.jsonl"
     log = ["git", "log", "--format=%H", "-n", "1", "--", path]
     commit = subprocess.run(log, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
     if not commit:
         pytest.skip("not a git checkout")
-    shown = subprocess.run(["git", "show", f"{commit}:{path}"], cwd=ROOT, capture_output=True, check=True).stdout
-    old = run.parent / "old.jsonl"
-    old.write_bytes(shown)
-    edit_json(run / "data.json", lambda rows: rows[0].update(path=path, sha256=file_sha256(old)))
+    write_json(run / "data.json", describe_data({"datasets": [{"path": path}]}))
     edit_json(run / "run.json", lambda state: state["git"].update(commit=commit))
     (run / "recipe.yaml").write_text(RECIPE.replace("data/toy.jsonl", path))
     settle(run)
@@ -167,9 +164,9 @@ def test_missing_weights(run: Path, capsys: Capture) -> None:
 @pytest.mark.parametrize(
     ("name", "before", "after"),
     [
-        ("report.md", "toy run", "better run"),
+        ("report.md", "This adapter may ship", "This adapter must ship"),
         ("generations.jsonl", "echo candidate", "echo something nicer"),
-        ("metrics.json", '"seconds": 1.0', '"seconds": 0.1'),
+        ("metrics.json", '"seconds_load": 1.0', '"seconds_load": 0.1'),
     ],
 )
 def test_review_of_other_bytes(run: Path, capsys: Capture, name: str, before: str, after: str) -> None:

@@ -14,6 +14,7 @@ from safetensors.numpy import save_file
 from eval.errors import Refused
 from scripts.publishing import safetensors_file
 from tests.hub_server import TOKEN, WEIGHTS, Capture, assert_refused, dry_run, replace_weights, run, settle
+from tests.run_builder import edit_json
 
 __all__ = ["run"]
 
@@ -71,11 +72,11 @@ def test_a_credential_among_the_numbers_of_the_weights(run: Path, capsys: Captur
     assert not (run / "publication.partial").exists()
 
 
-@pytest.mark.parametrize("name", ["chat_template.jinja", "tokenizer.json"])
-def test_a_credential_in_a_text_of_the_adapter(run: Path, capsys: Capture, name: str) -> None:
-    (run / "adapter" / name).write_text(json.dumps({"note": TOKEN}))
+def test_a_credential_in_a_text_of_the_adapter(run: Path, capsys: Capture) -> None:
+    named = f"/home/{TOKEN}/SmolLM2-135M-Instruct"
+    edit_json(run / "adapter" / "adapter_config.json", lambda value: value.update(base_model_name_or_path=named))
     settle(run)
-    assert TOKEN not in assert_refused(run, capsys, f"adapter/{name}:1", "Hugging Face token")
+    assert TOKEN not in assert_refused(run, capsys, "adapter/adapter_config.json:", "Hugging Face token")
 
 
 def safetensors_bytes(header: Any, data: bytes = b"") -> bytes:

@@ -28,6 +28,7 @@ from scripts.loopback_hub.faults import Hub
 from scripts.publishing import approval
 from tests.hub_server import TOKEN, WEIGHTS, Capture, approve, hub, publish_run, replace_weights, run, settle
 from tests.run_builder import (
+    ADAPTER,
     DATASETS,
     RECIPE,
     assert_one_line,
@@ -211,7 +212,7 @@ def weights(write: Callable[[Path], Any]) -> Change:
 
 
 def recipe(text: str) -> Change:
-    return settled(lambda folder: (folder / "recipe.yaml").write_text(text + DATASETS))
+    return settled(lambda folder: (folder / "recipe.yaml").write_text(text + ADAPTER + DATASETS))
 
 
 def config(**values: Any) -> Change:
@@ -316,11 +317,12 @@ CHEATS = [
     Cheat("code named in the tokenizer", settled(lambda f: edit_json(f / "adapter" / "tokenizer_config.json", lambda v:
           v.update(auto_map={"AutoTokenizer": ["x--y.py", None]}))), ("names code to run",)),
     # Credentials
-    Cheat("token in the report", settled(lambda f: (f / "report.md").write_text(TOKEN)), ("report.md:1", "token")),
+    Cheat("token in answers that the report shows", settled(lambda f: (f / "generations.jsonl").write_text(
+          (f / "generations.jsonl").read_text().replace("echo candidate", TOKEN))), ("report.md:", "token")),
     Cheat("token in a recipe comment", recipe(f"base_model: models/SmolLM2-135M-Instruct\n# {TOKEN}\n"),
           ("recipe.yaml:2",)),
     Cheat("token in tokenizer.json", settled(add("tokenizer.json", json.dumps({"x": TOKEN}).encode())),
-          ("tokenizer.json:1",)),
+          ("tokenizer.json is not the base's",)),
     Cheat("token in the card", lambda f: edit_json(f / "review.json", lambda v: v.update(reviewer=TOKEN)),
           ("README.md:",)),
     Cheat("token as the name of who rejects", lambda f: edit_json(f / "review.json", lambda v: v.update(

@@ -29,7 +29,7 @@ from eval.results import TaskSummary
 from eval.tasks import lm_eval_hooks, safety_hooks
 from eval.tasks.own_tasks import OWN_TASKS
 from scripts.loopback_hub.faults import Hub
-from scripts.publishing import committed, verify_data
+from scripts.publishing import verify_data
 from scripts.publishing.verify_data import dataset_rows, in_random_order
 from scripts.publishing.verify_items import check_rows, read_rows
 from scripts.publishing.verify_run import read_suite
@@ -418,7 +418,6 @@ def test_data_that_changed_since_is_that_of_the_evaluated_commit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(verify_data, "ROOT", tmp_path)
-    monkeypatch.setattr(committed, "ROOT", tmp_path)
     data = tmp_path / "d.jsonl"
     data.write_text('{"id": "1"}\n')
     git = ["git", "-C", str(tmp_path), "-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
@@ -427,6 +426,7 @@ def test_data_that_changed_since_is_that_of_the_evaluated_commit(
     commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
     digest = json_sha256([file_sha256(data)])
     data.write_text('{"id": "2"}\n')
+    subprocess.run([*git, "commit", "-qam", "two"], check=True)
     dataset_rows(summary("elsewhere", "d.jsonl", digest), None, commit, tmp_path)
     for wrong in ("f" * 40, "HEAD", "None"):
         with pytest.raises(Refused, match="other bytes"):

@@ -97,6 +97,7 @@ def test_both_files_hold_the_verdict_and_every_number(report: Rendered, variant:
             assert digest in shown
         for said in ("uncommitted changes", "axolotl 0.19.0", "lm_eval 0.4.11", "3 min 10 s", "12,345", "seeds"):
             assert said in shown
+        assert "data/mine.jsonl" in shown
 
 
 def test_a_ship_points_to_the_review(report: Rendered) -> None:

@@ -17,6 +17,7 @@ from tests.run_builder import assert_one_line, build_run, call, edit_json, judge
 # Put together here, so that no scanner takes this file for a leak.
 TOKEN = "hf" + "_" + "AbCdEfGhIjKlMnOpQrStUvWxYz012345"
 ROOT = Path(review.__file__).parents[1]
+AUTHOR = ("-c", "user.name=A", "-c", "user.email=a@b", "-c", "commit.gpgSign=false")
 
 
 def decide(run: Path, decision: str, capsys: pytest.CaptureFixture[str], reviewer: str = "Ada") -> tuple[int, str, str]:
@@ -257,7 +258,8 @@ def test_only_a_committed_list_of_signers_counts(tmp_path, capsys, keys, monkeyp
     run = build_run(tmp_path)
     signed(run, keys / "ada", capsys)
     monkeypatch.undo()  # the list that the other tests give
-    monkeypatch.setattr(signing, "git_setting", lambda name: "")
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    subprocess.run(["git", "-C", str(tmp_path), *AUTHOR, "commit", "-q", "--allow-empty", "-m", "x"], check=True)
     monkeypatch.setattr(signing, "ROOT", tmp_path)
     if on_disk:
         (tmp_path / "configs").mkdir()

@@ -57,6 +57,7 @@ RECIPE = {
     "lora_r": 4,
     "lora_alpha": 8,
     "lora_target_modules": ["q_proj", "v_proj"],
+    "seed": 1,
     "datasets": [{"path": "data/toy.jsonl", "type": "chat_template"}],
 }
 DATA = {"path": "data/toy.jsonl", "sha256": "a" * 64, "rows": 9, "source": "authored", "revision": None}
@@ -67,6 +68,8 @@ def trained_run(folder: Path, adapter: Path) -> Path:
     """A run as training leaves it, around an adapter made here."""
     folder.mkdir(parents=True)
     shutil.copytree(adapter, folder / "adapter", ignore=shutil.ignore_patterns("README.md"))
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        shutil.copy(EMBEDDED / name, folder / "adapter" / name)
     write_manifest(folder / "adapter", folder / "adapter.sha256")
     (folder / "recipe.yaml").write_text(yaml.safe_dump(RECIPE))
     write_json(folder / "data.json", [DATA | {"licence": "MIT"}])
@@ -105,7 +108,8 @@ def evaluated(adapters: tuple[Path, Path], tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture
-def run(evaluated: Path, tmp_path: Path) -> Path:
+def run(evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("scripts.publishing.verify_base.ROOT", ROOT)  # the base itself, not that of made-up runs
     return shutil.copytree(evaluated, tmp_path / "results" / "toy")
 
 
@@ -354,8 +358,8 @@ def test_left_out_spot_answers_need_a_reason_which_the_card_shows(run: Path, hub
     code, _, err = dry_run(run, capsys, "--spot", "0", "--spot-reason", "no base here\n\n# [link](http://x) <b>")
     assert (code, err) == (0, "")
     card = (run / "publication" / "README.md").read_text()
-    assert "Nothing was answered again" in card and "The reason given: no base here # link" in card
-    assert "](http" not in card.split("The reason given:")[1].split("\n\n")[0] and not hub.log
+    assert "Nothing was answered again" in card and "no base here" in card and not hub.log
+    assert "[link](http" not in card and "<b>" not in card and "http://x" not in card
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from eval.config import ReviewPolicy, load_suite
 from eval.errors import UserError
 from eval.files import read_jsonl, read_metrics, write_text
 from eval.provenance import file_sha256
+from eval.reading import read_bytes
 from eval.records import Score
 from eval.report.calibration import Calibration, calibrations
 from eval.report.charts import loss_figure, reliability_figure, trend_figure
@@ -40,28 +41,50 @@ from eval.report.sentences import (
 from eval.report.tables import category_tables, cost_tables, noise_rows, one_sided
 from eval.report.trends import Trend, trends_of
 from eval.results import Metrics, PowerRow
-from eval.run_folder import resolve_run
+from eval.run_folder import RESULTS, resolve_run
 
 
 def render_report(run: Path) -> None:
     """Write report.md, report.html and figures/*.svg of a run. UserError when a file it needs is not fit."""
+    pages = rendered(run)
+    (run / "figures").mkdir(exist_ok=True)
+    for stale in (run / "figures").glob("*.svg"):  # of an earlier rendering: nothing links to them
+        if f"figures/{stale.name}" not in pages:
+            stale.unlink()
+    for name, text in pages.items():
+        write_text(run / name, text)
+
+
+def rendered(run: Path, results: Path | None = None) -> dict[str, str]:
+    """Text by name of every file of the report. Earlier runs are those in `results`, by default those beside it."""
     if not (run / "metrics.json").is_file():
         raise UserError(f"{run / 'metrics.json'} is missing: run `make eval RUN={run.name}` first")
     metrics = read_metrics(run / "metrics.json")
-    context = build_context(run, metrics, read_jsonl(run / "scores.jsonl", Score))
+    context = build_context(run, metrics, read_jsonl(run / "scores.jsonl", Score), results)
+    drawn = {f"figures/{name}.svg": figure.svg() for name, figure in context["figures"].items()}
     pages = {kind: environment(kind).get_template(f"report.{kind}.j2").render(context) for kind in ("md", "html")}
-    drawn = {f"{name}.svg": figure.svg() for name, figure in context["figures"].items()}
-    (run / "figures").mkdir(exist_ok=True)
-    for stale in (run / "figures").glob("*.svg"):  # of an earlier rendering: nothing links to them
-        if stale.name not in drawn:
-            stale.unlink()
-    for name, svg in drawn.items():
-        write_text(run / "figures" / name, svg)
-    for kind, page in pages.items():
-        write_text(run / f"report.{kind}", page)
+    return drawn | {f"report.{kind}": page for kind, page in pages.items()}
 
 
-def build_context(run: Path, metrics: Metrics, scores: list[Score]) -> dict[str, Any]:
+def edited_report(run: Path) -> str | None:
+    """The first file of a run's report that its files do not give; None when all are as rendered.
+
+    Figures that are not there are not missed. The trend may be over the runs beside it, over those of results/, or left
+    out: a run that was copied elsewhere has no others beside it.
+    """
+    there = {name: read_bytes(run / name) for name in ("report.md", "report.html") if (run / name).is_file()}
+    there |= {f"figures/{path.name}": read_bytes(path) for path in sorted((run / "figures").glob("*.svg"))}
+    different: str | None = None
+    for results in (run.parent, RESULTS, run / "figures"):  # the last holds no runs
+        pages = {name: text.encode() for name, text in rendered(run, results).items()}
+        changed = [name for name, content in there.items() if pages.get(name) != content]
+        if not changed:
+            return None
+        different = different or changed[0]
+    return different
+
+
+def build_context(run: Path, metrics: Metrics, scores: list[Score], results: Path | None = None) -> dict[str, Any]:
     """What both templates show."""
     by_metric = {(comparison.task, comparison.metric): comparison for comparison in metrics.comparisons}
     rows = [(with_about(gate), by_metric.get((gate.task, gate.metric))) for gate in metrics.gates]
@@ -72,7 +95,7 @@ def build_context(run: Path, metrics: Metrics, scores: list[Score]) -> dict[str,
     damage = damage_report(metrics, texts.executed.values(), texts.items.values())
     flips = flipped_items(texts, scores, gated)
     calibrated = calibrations(texts.answers.values(), scores, confidence)
-    trends = trends_of(run)
+    trends = trends_of(run, results)
     against, for_it = other_reasons(metrics)
     arm_costs, other_costs = cost_tables(metrics)
     suite = load_suite(run / "suite.yaml") if (run / "suite.yaml").is_file() else None
@@ -81,6 +104,7 @@ def build_context(run: Path, metrics: Metrics, scores: list[Score]) -> dict[str,
         "m": metrics,
         "rows": rows,
         "git": git if isinstance(git := metrics.provenance.get("git"), dict) else {},
+        "not_committed": texts_of(metrics.provenance.get("not_committed")),
         "sentence": verdict_sentence(metrics),
         "baseline": baseline_words(metrics),
         "against": against,
@@ -119,6 +143,11 @@ def build_context(run: Path, metrics: Metrics, scores: list[Score]) -> dict[str,
         "figures": draw_figures(metrics, rows, calibrated, trends, damage),
         "evidence": {name: file_sha256(run / name) for name in evidence},
     }
+
+
+def texts_of(value: Any) -> list[str]:
+    """A list of names in the provenance, which may be anything; empty where it is none."""
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
 def power_rows(metrics: Metrics) -> list[tuple[str, str, PowerRow | None, PowerRow | None]]:

@@ -42,16 +42,16 @@ class Trend:
     points: tuple[Point, ...]
 
 
-def trends_of(run: Path) -> list[Trend]:
-    """Trends of a run's headline metrics up to this run, over the evaluated runs of its recipe beside it.
+def trends_of(run: Path, results: Path | None = None) -> list[Trend]:
+    """Trends of a run's headline metrics up to this run, over the evaluated runs of its recipe in `results`.
 
-    Empty with fewer than two runs, and for the committed evidence (results/demo): who reads that has other runs
-    beside it.
+    Without `results` those beside it. Empty with fewer than two runs, and for the committed evidence (results/demo):
+    who reads that has other runs beside it.
     """
     if run.name in NOT_RUNS:
         return []
     recipe, created = recipe_of(run)
-    earlier = [other for other in evaluated(run.parent, recipe) if other[1] < created] if recipe else []
+    earlier = [other for other in evaluated(results or run.parent, recipe) if other[1] < created] if recipe else []
     found = [*earlier, (run, created)][-MOST_RUNS:]
     return trends([(folder, when, read_metrics(folder / "metrics.json")) for folder, when in found])
 

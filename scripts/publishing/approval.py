@@ -24,7 +24,9 @@ from eval.errors import Refused, UserError
 from eval.files import first_problem, read_json, read_metrics, write_json
 from eval.provenance import file_sha256
 from eval.records import Record
+from eval.report.rendering import edited_report
 from eval.results import Verdict
+from scripts.publishing.names import name_problem
 from scripts.publishing.signing import git_setting, sign, verify
 from scripts.secret_patterns import find_secrets, redact
 
@@ -136,8 +138,10 @@ def make_review(
     holds a credential; UserError for an approval with a file missing, or one that must be signed and has no key.
     """
     reviewer, comment, override = reviewer.strip(), comment.strip(), override.strip()
-    if not reviewer or len(reviewer) > LONGEST_NAME or not reviewer.isprintable():
-        raise UserError(f"--reviewer must be a name of 1 to {LONGEST_NAME} printable characters")
+    if not reviewer or len(reviewer) > LONGEST_NAME:
+        raise UserError(f"--reviewer must be a name of 1 to {LONGEST_NAME} characters")
+    if problem := name_problem(reviewer):
+        raise UserError(f"--reviewer {problem}: give it in the letters of one writing system")
     if max(len(comment), len(override)) > LONGEST_COMMENT:
         raise UserError(f"a comment or reason has at most {LONGEST_COMMENT} characters")
     refuse_credentials({"reviewer": reviewer, "comment": comment, "override": override})
@@ -149,6 +153,7 @@ def make_review(
         missing = [name for name in REVIEWED if name not in digests]
         if missing:
             raise UserError(f"{folder / missing[0]} is missing: run `make eval` before approving")
+        refuse_edited_report(folder)
         if key is None and policy_of(folder).require_signature:
             raise UserError(
                 "the suite asks for a signed approval: sign with SIGN=1, and KEY= for another key than git's"
@@ -173,6 +178,12 @@ def make_review(
         previous=earlier_reviews(folder),
     )
     return review if key is None else review.model_copy(update={"signature": sign(review.message(), key)})
+
+
+def refuse_edited_report(folder: Path) -> None:
+    """Refused when a page or figure of the report is not what the run's files give: edited, or of an old rendering."""
+    if name := edited_report(folder):
+        raise Refused(f"{folder / name} is not what the run's files give: `make report`, and read it again")
 
 
 def refuse_credentials(fields: dict[str, str]) -> None:

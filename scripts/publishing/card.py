@@ -3,13 +3,14 @@
     text = render_card(repo, base, evidence)       called by scripts.publish once everything is verified
 
 The words are in templates/card.md.j2. Every value that a template prints is made one line without markup (`inline`),
-since a card is rendered as markdown on a public page; only what is marked `Verbatim` is not.
+since a card is rendered as markdown on a public page; only what is marked `Verbatim` is not. What a reviewer wrote is
+quoted in places of its own, escaped, with letters of mixed alphabets spelled out.
 
 Not protected against: words. A reviewer's comment can still say anything.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,18 @@ from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from eval.config import ROOT, Suite
-from eval.errors import Refused, UserError
+from eval.errors import Refused
+from eval.report.escaped_text import markdown_text
 from eval.results import Comparison, Interval, Metrics, is_rate
 from eval.template_arguments import template_arguments
 from scripts.publishing.approval import Review
+from scripts.publishing.names import plain, shown_name
 from scripts.publishing.spot_record import Spot
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 MANIFEST = "MANIFEST.sha256"
+# What is shown of train.json: numbers under these names.
+TRAINING = ("steps", "planned_steps", "epochs", "examples", "seconds", "sessions", "peak_memory_gb", "final_loss")
 HARM = ("unsafe", "collateral", "stray")  # metrics of harm, on whatever task
 
 
@@ -70,6 +75,7 @@ class Evidence:
     adapter_digests: dict[str, str]
     signer: str | None = None  # whose key signed the review, when that was verified
     spot: Spot | None = None  # what was asked again, once everything else was verified
+    notes: list[str] = field(default_factory=list)  # what the card has to say of how it was verified
 
     @property
     def run(self) -> str:
@@ -142,10 +148,7 @@ def directions(metrics: Metrics) -> dict[tuple[str, str], str]:
 
 
 def render_card(repo: str, base: Base, evidence: Evidence, tag: str | None = None) -> str:
-    """README.md of the model repository; `tag` is the name its five lines load it by, the run's id by default.
-
-    UserError when data.json lacks a field the card needs.
-    """
+    """README.md of the model repository; `tag` is the name its five lines load it by, the run's id by default."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
@@ -155,16 +158,18 @@ def render_card(repo: str, base: Base, evidence: Evidence, tag: str | None = Non
         autoescape=False,  # markdown; `finalize` is the escape
         finalize=lambda value: value if isinstance(value, Verbatim) else inline(value),
     )
-    environment.filters |= {"level": level, "difference": difference, "interval": interval}
+    environment.filters |= {
+        "words": words,
+        "name": lambda name: words(shown_name(name)),
+        "level": level,
+        "difference": difference,
+        "interval": interval,
+    }
     metrics = evidence.metrics
-    columns = ("path", "rows", "licence", "source", "revision", "sha256")
-    for row in evidence.data:
-        if missing := [name for name in columns if name not in row]:
-            raise UserError(f"{evidence.folder / 'data.json'}: a dataset lacks {missing[0]}: train again")
     training = {
-        name: round(value, 4) if isinstance(value, float) else value
-        for name, value in (metrics.training or {}).items()
-        if isinstance(value, int | float | str)
+        name: round(value, 4)
+        for name in TRAINING
+        if isinstance(value := (metrics.training or {}).get(name), int | float) and not isinstance(value, bool)
     }
     arguments = template_arguments(evidence.recipe, str(evidence.folder / "recipe.yaml"))
     ticks = max((len(found) for found in re.findall(r"`+", evidence.recipe_text)), default=0)
@@ -183,6 +188,7 @@ def render_card(repo: str, base: Base, evidence: Evidence, tag: str | None = Non
         signer=evidence.signer,
         spot=evidence.spot,
         training=training,
+        notes=evidence.notes,
         git=metrics.provenance.get("git_training") or {},
         machine={name: value for name, value in (metrics.provenance.get("machine") or {}).items() if value},
         packages=metrics.provenance.get("packages") or {},
@@ -206,6 +212,11 @@ def inline(value: object) -> str:
     text = " ".join(str("-" if value in (None, "") else value).split())
     text = "".join(letter for letter in text if letter.isprintable())
     return re.sub(r"[<>|`\[\]*\\&]", "", text).replace("://", ":/ /").replace("www.", "www .")
+
+
+def words(text: object) -> Verbatim:
+    """What a person wrote, as one line of the same text without markup, invisible letters or live links."""
+    return Verbatim(markdown_text(plain(str(text))).replace("://", ":/ /").replace("www.", "www ."))
 
 
 def is_safety(row: Comparison) -> bool:

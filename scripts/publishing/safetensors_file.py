@@ -20,6 +20,7 @@ from scripts.secret_patterns import find_secrets
 
 # The format allows 100 MB. A tensor takes about 150 bytes, so that this is some 100 thousand of them.
 MAX_HEADER_BYTES = 16_000_000
+METADATA = {"format": "pt"}  # what PEFT writes; other libraries write none
 CHUNK_BYTES = 1 << 22  # a multiple of every width
 MAGIC = {b"\x80": "a pickle", b"PK\x03\x04": "a zip, as torch.save writes", b"GGUF": "a GGUF file"}
 # Bits of a floating type that are all set in NaN and infinity, and in nothing else.
@@ -57,9 +58,11 @@ def read_header(path: Path, stream: BinaryIO, size: int) -> tuple[dict[str, Any]
         raise Refused(f"{path} is {kind}: its header of {length} bytes does not fit {size} bytes")
     text = stream.read(length).decode("utf-8", errors="replace")
     header = parse_object(path, text)
-    header.pop("__metadata__", None)
+    metadata = header.pop("__metadata__", None)
     if found := find_secrets(f"{path.name} header", text):
         raise Refused(f"{found[0]}: remove it and train again")
+    if metadata not in (None, METADATA):
+        raise Refused(f"{path}: __metadata__ in its header is more than the format: save it again, or train again")
     return header, 8 + length
 
 

@@ -3,8 +3,8 @@
     signature = sign(message, key)                    armoured text; the key may live in an agent
     principal = verify(message, signature)            who signed, by the file of allowed signers; Refused otherwise
 
-Allowed signers are listed in configs/allowed_signers as the repository has committed it, one line `NAME KEYTYPE KEY`
-each (ssh-keygen(1), ALLOWED SIGNERS), or in the file that git's `gpg.ssh.allowedSignersFile` names. A signature is made
+Allowed signers are listed in configs/allowed_signers as the repository has committed it (committed.py), one line `NAME
+KEYTYPE KEY` each (ssh-keygen(1), ALLOWED SIGNERS). No setting and no variable names another list. A signature is made
 for NAMESPACE, so one of a git commit or of a file is none of a review.
 
 Not protected against: someone who may commit to the list of allowed signers, or who has a signer's key; a signature
@@ -18,7 +18,7 @@ from pathlib import Path
 from eval.config import ROOT
 from eval.errors import Refused, UserError
 from eval.programs import SSH_KEYGEN, how_to_install
-from scripts.publishing.committed import git
+from scripts.publishing.committed import committed_bytes
 
 NAMESPACE = "review@securecli-tuner"
 ALLOWED_SIGNERS = Path("configs/allowed_signers")
@@ -64,18 +64,14 @@ def verify(message: bytes, signature: str, allowed: Path | None = None) -> str:
 
 
 def allowed_signers() -> bytes:
-    """The list of allowed signers: the one that the repository has committed, else the file of git's own setting.
-
-    UserError when there is none, or it is on the disk alone.
-    """
-    committed = git(ROOT, "show", f"HEAD:{ALLOWED_SIGNERS}")
+    """The list of allowed signers at HEAD, as far as it is merged. UserError when there is none."""
+    committed = committed_bytes(None, ROOT / ALLOWED_SIGNERS, ROOT)
     if committed is not None:
         return committed
     if (ROOT / ALLOWED_SIGNERS).is_file():
-        raise UserError(f"{ALLOWED_SIGNERS} is not committed: whoever may sign has to stand in the history")
-    named = git_setting("gpg.ssh.allowedSignersFile")
-    if named and Path(named).expanduser().is_file():
-        return Path(named).expanduser().read_bytes()
+        raise UserError(
+            f"{ALLOWED_SIGNERS} is not committed, or on no protected branch: who may sign has to stand in the history"
+        )
     raise UserError(f"no list of allowed signers: commit {ALLOWED_SIGNERS}, a line `NAME KEYTYPE KEY` a reviewer")
 
 

@@ -1,12 +1,16 @@
 """Is metrics.json about the files beside it, and does it say of them what they say themselves? Raises Refused.
 
-    data = check_measured(folder, state, recipe, suite, metrics)      the datasets of the run
+    check_measured(folder, state, recipe, suite, metrics)
+    check_costs(folder, metrics, generations)
 
-The card prints what metrics.json says of training, machine and packages: each has a file of its own to agree with.
+The card prints what metrics.json says of training, machine and packages: each has a file of its own to agree with. What
+stands nowhere else (seconds) has to be a number under a name that the evaluation writes.
 
 Not protected against: files that were invented together.
 """
 
+import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +18,20 @@ from eval.config import ROOT, Suite
 from eval.errors import Refused, UserError
 from eval.files import read_json
 from eval.provenance import file_sha256
+from eval.records import BASELINE, CANDIDATE, Generation
 from eval.results import Metrics
-from scripts.publishing.committed import committed_sha256
+from scripts.publishing.committed import in_history
 
+AGAIN = "`make eval` again"
+COST = re.compile(r"items|(seconds|tokens|reused|memory)(_[a-z]+){1,3}")
+# A processor's name has the widest letters: `Intel(R) Xeon(R) Gold 6338 CPU @ 2.00GHz`. No markup, no address.
+# Several GPUs are several lines, and a stop string may be a token of a template: `<|im_end|>`.
+WORDS = re.compile(r"(?!.*(?:://|www\.|--))(?:[\w .,:;+/@()=~#%*'\n-]|<\|\w{1,40}\|>){0,300}", re.ASCII | re.DOTALL)
 RECORDED = ("git_training", "machine", "packages", "backend")  # parts of the provenance that the card prints
 
 
-def check_measured(
-    folder: Path, state: dict[str, Any], recipe: dict[str, Any], suite: Suite, metrics: Metrics
-) -> list[dict[str, Any]]:
-    """data.json, once run, suite, recipe, data, base and adapter are those that metrics.json is about."""
+def check_measured(folder: Path, state: dict[str, Any], recipe: dict[str, Any], suite: Suite, metrics: Metrics) -> None:
+    """Refused unless run, suite, recipe, data, base and adapter are those that metrics.json is about."""
     for name in ("adapter.sha256", "recipe.yaml"):
         if not (folder / name).is_file():
             raise UserError(f"{folder / name} is missing: train again")
@@ -46,13 +54,66 @@ def check_measured(
         ("machine", measured.get("machine"), environment.get("machine")),
         ("set of packages", measured.get("packages"), installed(environment, measured.get("packages") or {})),
         ("backend", measured.get("backend"), suite.backend.model_dump()),
+        ("commit", measured.get("git"), environment.get("git")),
+        ("time", measured.get("created"), state["created"]),
+        ("recipe of another name", measured.get("recipe"), state.get("recipe")),
+        ("set of seeds", measured.get("seeds"), {"training": state.get("seed"), "evaluation": suite.seed}),
     ):
         if recorded != found:
             raise Refused(f"{folder / 'metrics.json'} was measured on another {what}: `make eval` again")
     if state.get("recipe_sha256", digest) != digest or state["base_model"] != recipe.get("base_model"):
         raise Refused(f"{folder / 'recipe.yaml'} is not the recipe that was trained: train again")
-    check_data(folder, state, recipe, data)
-    return data
+    check_words(folder / "metrics.json", "provenance", {**measured, "data": None})
+
+
+def check_words(file: Path, where: str, value: Any) -> None:
+    """Refused for a text that is no name, version or digest: it would go up, and nobody derived it."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            check_words(file, where, key)
+            check_words(file, f"{where}.{key}", item)
+    elif isinstance(value, list):
+        for item in value:
+            check_words(file, where, item)
+    elif isinstance(value, str) and not WORDS.fullmatch(value):
+        raise Refused(f"{file}: {where} holds a text that is no name, version or digest: {AGAIN}")
+
+
+def commit_notes(metrics: Metrics) -> list[str]:
+    """What the card has to say of the code that trained and evaluated: changed, or not of this repository's history."""
+    notes = []
+    for what, name in (("trained", "git_training"), ("evaluated", "git")):
+        state = metrics.provenance.get(name) or {}
+        if state.get("dirty"):
+            notes.append(f"The code that {what} it had changes that were not committed, by its own record.")
+        if not in_history(state.get("commit"), ROOT):
+            notes.append(f"The commit whose code {what} it is not in the history of this repository.")
+    return notes
+
+
+def check_costs(folder: Path, metrics: Metrics, generations: list[Generation]) -> None:
+    """Refused unless the costs are the evaluation's, and count the items and tokens of its answers."""
+    file, costs = folder / "metrics.json", metrics.costs
+    for name, value in costs.items():
+        if not COST.fullmatch(name) or not 0 <= value < math.inf:
+            raise Refused(f"{file}: costs.{name[:40]!r} is nothing that an evaluation costs: {AGAIN}")
+    for arm in (BASELINE, CANDIDATE):
+        own = [answer for answer in generations if answer.arm == arm]
+        counted = {
+            "items": (costs.get("items"), len(own)),
+            f"tokens_{arm}": (
+                _sum(costs, f"tokens_{arm}", f"tokens_reused_{arm}"),
+                sum(one.tokens or 0 for one in own),
+            ),
+        }
+        for name, (recorded, found) in counted.items():
+            if recorded is not None and recorded != found:
+                raise Refused(f"{file}: costs.{name} is not what generations.jsonl gives: {AGAIN}")
+
+
+def _sum(costs: dict[str, float], *names: str) -> float | None:
+    found = [costs[name] for name in names if name in costs]
+    return sum(found) if found else None
 
 
 def read_environment(folder: Path) -> dict[str, Any]:
@@ -66,19 +127,3 @@ def read_environment(folder: Path) -> dict[str, Any]:
 def installed(environment: dict[str, Any], claimed: dict[str, Any]) -> dict[str, Any]:
     """Versions of the claimed packages as the environment has them."""
     return {name: environment["packages"].get(name) for name in claimed}
-
-
-def check_data(folder: Path, state: dict[str, Any], recipe: dict[str, Any], data: Any) -> None:
-    """Refused unless data.json lists every dataset of the recipe, each with bytes or a revision that still hold."""
-    if not isinstance(data, list) or not all(isinstance(row, dict) and row.get("path") for row in data):
-        raise UserError(f"{folder / 'data.json'} is not a list of datasets: train again")
-    asked = [str(row.get("path")) for row in recipe.get("datasets") or [] if isinstance(row, dict)]
-    if not asked or asked != [str(row["path"]) for row in data]:
-        raise Refused(f"{folder / 'data.json'} does not list the datasets of recipe.yaml: train again")
-    commit = str((state.get("git") or {}).get("commit"))
-    for row in data:
-        path, digest = ROOT / str(row["path"]), row.get("sha256")
-        if digest is None and not (row.get("revision") and not path.exists()):
-            raise Refused(f"{folder / 'data.json'}: {row['path']} has neither a digest nor a revision: train again")
-        if digest and path.is_file() and file_sha256(path) != digest and committed_sha256(commit, path) != digest:
-            raise Refused(f"{folder / 'data.json'}: {row['path']} has other bytes than those trained on: train again")

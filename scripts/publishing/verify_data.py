@@ -2,9 +2,10 @@
 
     known = asked_rows(suite, metrics, items, folder)
 
-For a task of this repository: the bytes of its data, on disk or at the evaluated commit, have the recorded digest, and
-samples.jsonl holds the rows that the suite takes of them, in their order. For another task only the digest is compared,
-and only where its data is a file of this repository.
+For a task of this repository: its data as committed (committed.py), at HEAD or at the evaluated commit, has the
+recorded digest, and samples.jsonl holds the rows that the suite takes of it, in their order. An older commit must have
+HEAD's rows by number and id, so that a test set cannot be cut: only wordings may differ, and the card says that.
+For another task only the digest is compared, and only where its data is a file of this repository.
 """
 
 import hashlib
@@ -85,25 +86,51 @@ def dataset_rows(task: TaskSummary, own: OwnTask | None, commit: str, folder: Pa
         return found
     if own and task.dataset != own.data:
         raise Refused(f"{folder / 'metrics.json'}: {task.name} is about {own.data} and was measured elsewhere: {AGAIN}")
-    versions = list(_versions(task.dataset.split(", "), commit))
+    names = task.dataset.split(", ")
+    versions = list(_versions(names, commit))
     for contents in versions:
         if json_sha256([hashlib.sha256(content).hexdigest() for content in contents]) == task.dataset_sha256:
-            return own.rows(contents[0]) if own else []
-    if own or versions:
-        raise Refused(f"{folder / 'metrics.json'}: the data of {task.name} has other bytes than were measured: {AGAIN}")
+            found = own.rows(contents[0]) if own else []
+            here = committed_bytes(None, ROOT / names[0], ROOT)
+            if own and (here is None or ids(found) != ids(own.rows(here))):
+                raise Refused(f"{folder / 'metrics.json'}: {task.name} was asked other rows than HEAD has: {AGAIN}")
+            return found
+    if own or versions or any((ROOT / name).is_file() for name in names if NAME.fullmatch(name)):
+        raise Refused(
+            f"{folder / 'metrics.json'}: the data of {task.name} has other bytes than were measured, or is not "
+            f"committed: {AGAIN}"
+        )
     return []
 
 
+def ids(rows: list[Row]) -> list[str]:
+    """Which rows a test set has, in their order."""
+    return [str(row.get("id", number)) for number, row in enumerate(rows)]
+
+
 def _versions(names: list[str], commit: str) -> Iterator[list[bytes]]:
-    """The files as they are, and as they were at the commit; nothing where one of them is not of this repository."""
+    """The files as HEAD has them, and as the commit had; nothing where one of them is not of this repository."""
     if not all(NAME.fullmatch(name) for name in names):
         return
-    if all((ROOT / name).is_file() for name in names):
-        yield [(ROOT / name).read_bytes() for name in names]
-    old = [committed_bytes(commit, ROOT / name) for name in names]
-    contents = [content for content in old if content is not None]
-    if len(contents) == len(names):
-        yield contents
+    for at in (None, commit):
+        found = [committed_bytes(at, ROOT / name, ROOT) for name in names]
+        contents = [content for content in found if content is not None]
+        if len(contents) == len(names):
+            yield contents
+
+
+def data_notes(metrics: Metrics) -> list[str]:
+    """What the card has to say of test data that HEAD has in other words."""
+    return [
+        f"The test data of {task.name} is as of the evaluated commit; HEAD words it differently."
+        for task in metrics.tasks
+        if OWN_TASKS.get(task.name) and (name := OWN_TASKS[task.name].data) and _reworded(str(name), task)
+    ]
+
+
+def _reworded(name: str, task: TaskSummary) -> bool:
+    content = committed_bytes(None, ROOT / name, ROOT)
+    return content is None or json_sha256([hashlib.sha256(content).hexdigest()]) != task.dataset_sha256
 
 
 def mapping(value: Any) -> dict[str, Any]:

@@ -3,15 +3,15 @@
     evidence = verify(folder)        Refused (exit 1) when the answer is no, UserError (2) when something is missing
 
 complete -> the suite is a committed one -> suite, recipe, data and adapter are those that were measured -> plain files,
-safetensors, finite -> scores complete -> verdict recomputed -> approved by a person, for these bytes, lately -> no
-credentials -> licences stated and compatible -> base pinned.
+safetensors, finite, the settings and tensors of the recipe's LoRA -> the base's tokenizer -> scores complete -> verdict
+recomputed -> approved by a person, for these bytes, lately -> the report is what the files give -> no credentials ->
+licences stated and compatible -> base pinned.
 
 Not protected against: someone who can write to the run folder *and* approve; an adapter that behaves well on
 the suite only; what a later version of a library does with a file that is harmless today.
 """
 
 import datetime
-import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -20,23 +20,36 @@ from eval.config import ReviewPolicy, Suite, load_suite
 from eval.errors import Refused, UserError
 from eval.files import read_json, read_jsonl, read_metrics
 from eval.provenance import file_sha256
-from eval.records import Score
+from eval.records import Generation, Score
 from eval.results import Metrics
 from eval.run_folder import read_recipe, read_run
-from scripts.publishing.adapter_files import WEIGHTS, check_adapter, read_text
-from scripts.publishing.approval import REVIEW, REVIEWED, REVIEWED_IF_THERE, Review, require_approval, verify_signature
+from scripts.publishing.adapter_config import check_config
+from scripts.publishing.adapter_files import CONFIG, WEIGHTS, check_adapter, read_text
+from scripts.publishing.adapter_tensors import check_tensors
+from scripts.publishing.approval import (
+    REVIEW,
+    REVIEWED,
+    REVIEWED_IF_THERE,
+    Review,
+    refuse_edited_report,
+    require_approval,
+    verify_signature,
+)
 from scripts.publishing.card import Evidence, hub_base
 from scripts.publishing.committed import COMMIT, committed_suites
 from scripts.publishing.licences import check_licences
+from scripts.publishing.names import name_problem, tag_problem
 from scripts.publishing.safetensors_file import check_weights
-from scripts.publishing.verify_claims import check_measured
+from scripts.publishing.verify_base import check_tokenizer_files
+from scripts.publishing.verify_claims import check_costs, check_measured, commit_notes
+from scripts.publishing.verify_data import data_notes
 from scripts.publishing.verify_made_by import check_made_by
 from scripts.publishing.verify_scores import check_decision, check_items
+from scripts.publishing.verify_training import check_data, check_record, recipe_notes
 from scripts.secret_patterns import refuse_secrets
 
 FROM_RUN = ("metrics.json", "report.md")  # go up as they are
 RECORD = "publication.json"
-BRANCHES = ("main", "HEAD")  # names that git gives a meaning of its own
 CLOCK_SKEW = datetime.timedelta(minutes=5)
 
 
@@ -46,17 +59,25 @@ def verify(folder: Path) -> Evidence:
     suite, metrics = read_suite(folder)
     check_suite(folder)
     recipe = read_recipe(folder)
-    data = check_measured(folder, state, recipe, suite, metrics)
+    check_measured(folder, state, recipe, suite, metrics)
+    data, notes = check_data(folder, state, recipe)
+    check_record(folder, state, recipe)
     adapter = check_adapter(folder)
     tensors = check_weights(folder / "adapter" / WEIGHTS)
     if metrics.adapter_effect is None or metrics.adapter_effect.tensors != tensors:
         raise Refused(f"metrics.json has no proof that the {tensors} tensors of this adapter took effect")
+    config = read_json(folder / "adapter" / CONFIG)
+    check_config(folder / "adapter" / CONFIG, config, recipe)
+    check_tensors(folder / "adapter" / WEIGHTS, config)
+    notes += check_tokenizer_files(folder, recipe, adapter)
     scores = read_jsonl(folder / "scores.jsonl", Score)
     check_decision(suite, metrics, scores, folder)
     check_items(suite, metrics, scores, folder)
     check_made_by(metrics, folder)
+    check_costs(folder, metrics, read_jsonl(folder / "generations.jsonl", Generation))
     review = check_review(folder, suite.review, metrics)
     signer = check_signature(folder, suite.review)
+    refuse_edited_report(folder)
     texts = [folder / name for name in ("recipe.yaml", "data.json", *FROM_RUN)]
     refuse_secrets(texts + [folder / "adapter" / name for name in adapter if name != WEIGHTS], folder)
     base = hub_base(recipe)
@@ -76,6 +97,7 @@ def verify(folder: Path) -> Evidence:
         review=review,
         adapter_digests=adapter,
         signer=signer,
+        notes=[*recipe_notes(folder, state), *notes, *data_notes(metrics), *commit_notes(metrics)],
     )
 
 
@@ -89,8 +111,8 @@ def check_complete(folder: Path) -> dict[str, Any]:
         if path.exists() and not expected(path.stat().st_mode):
             raise Refused(f"{path} is not a plain {'folder' if expected is stat.S_ISDIR else 'file'}")
     state = read_run(folder)
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", str(state["run"])) or state["run"] in BRANCHES:
-        raise UserError(f"{folder / 'run.json'}: run {state['run']!r} cannot be a tag")
+    if problem := tag_problem(str(state["run"])):
+        raise UserError(f"{folder / 'run.json'}: run {str(state['run'])[:80]!r} cannot be a tag: it {problem}")
     unfinished = [stage for stage in ("train", "eval") if state["stages"].get(stage) != "completed"]
     if unfinished:
         raise Refused(f"{folder.name}: {' and '.join(unfinished)} did not complete: run `make {unfinished[0]}`")
@@ -131,6 +153,8 @@ def check_review(folder: Path, policy: ReviewPolicy, metrics: Metrics) -> Review
             "override"
         )
     review = require_approval(folder, metrics.verdict)
+    if problem := name_problem(review.reviewer):
+        raise Refused(f"{folder / REVIEW}: the reviewer's name {problem}: review again")
     now = datetime.datetime.now(datetime.UTC)
     try:
         age = now - datetime.datetime.fromisoformat(review.time)
