@@ -5,9 +5,9 @@
     spot.check_batch(item)          the whole batch of a drawn item, generated anew, byte for byte
 
 A drawn answer is first read in one forward pass (spot_reading.py). Where the model would have said something else by
-more than rounding explains, its planned batch is generated anew, and that decides: an answer comes out the same only in
-its own batch. On the machine of the evaluation `check_batch` asks for equal bytes; elsewhere for equal bytes or an
-answer that this model all but gives.
+more than rounding explains, it is generated anew, in the end in its planned batch, and that decides: an answer comes
+out the same only in its own batch. On the machine of the evaluation `check_batch` asks for equal bytes; elsewhere for
+equal bytes or an answer that this model all but gives.
 """
 
 import json
@@ -139,8 +139,8 @@ class ModelSpot:
         for arm in ARMS:
             for kind, read in kinds.items():
                 chosen = [sample for sample in own if sample.instances[0].request_type == kind]
-                for sample, said in read(arm, chosen) if chosen else []:
-                    self._generate_anew(arm, sample, said)
+                doubts = {(sample.task, sample.id): said for sample, said in read(arm, chosen)} if chosen else {}
+                self._settle_doubts(arm, doubts)
         self._check_drift([sample for task, sample in drawn if task == DRIFT])
 
     def _read_answers(self, arm: str, samples: list[lm_tasks.Sample]) -> list[tuple[lm_tasks.Sample, str]]:
@@ -201,11 +201,16 @@ class ModelSpot:
         for sample, said in read(arm, samples) if samples else []:
             self._refuse(self._row(arm, sample), said)
 
-    def _generate_anew(self, arm: str, sample: lm_tasks.Sample, said: str) -> None:
-        """Refused unless the planned batch of a doubtful answer, generated anew, gives it all the same."""
-        for row, anew in self._batch_anew(arm, self.planned[sample.task, sample.id]):
-            if row.sample == sample.id and row.task == sample.task:
-                self._refuse(row, f"{said}; in its batch the model answers{quoted(anew)}")
+    def _settle_doubts(self, arm: str, doubts: dict[Item, str]) -> None:
+        """Refused unless the doubtful answers are generated again: together, and where that gives others, each in its
+        planned batch. (A text can be made of other tokens than it is read as.)"""
+        if not doubts:
+            return
+        for row, _ in self._batch_anew(arm, [self.samples[item] for item in doubts]):
+            item = row.task, row.sample
+            anew = {(again.task, again.sample): again for _, again in self._batch_anew(arm, self.planned[item])}
+            if item in anew:
+                self._refuse(row, f"{doubts[item]}; in its batch the model answers{quoted(anew[item])}")
 
     def _batch_anew(self, arm: str, batch: list[lm_tasks.Sample]) -> list[tuple[Generation, Generation]]:
         """The answers of a batch that are not those on record: the recorded row, and the one made now."""
