@@ -11,7 +11,7 @@ from eval.environment import headline_versions, machine, uncommitted_inputs
 from eval.files import read_facts, write_jsonl
 from eval.provenance import file_sha256, json_sha256
 from eval.records import Generation, Item
-from eval.results import AdapterEffect, Metrics
+from eval.results import AdapterEffect, GenerationSettings, Metrics
 from eval.run_facts import Environment
 from eval.run_folder import read_data, read_run, read_training
 
@@ -46,6 +46,11 @@ def with_answers(effect: AdapterEffect | None, generations: Iterable[Generation]
         texts.setdefault((answer.task, answer.sample, answer.repeat), set()).add(answer.text)
     changed = sum(len(both) > 1 for both in texts.values())
     return effect.model_copy(update={"answers_changed": changed, "samples": len(texts)})
+
+
+def settings_sha256(settings: GenerationSettings) -> str:
+    """Digest of what may decide an answer; what was ignored decides none."""
+    return json_sha256(settings.model_dump(mode="json", exclude={"ignored"}))
 
 
 def training_of(run: Path) -> dict[str, Any] | None:

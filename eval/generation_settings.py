@@ -9,7 +9,6 @@ from typing import Any
 
 import transformers
 
-from eval.provenance import json_sha256
 from eval.results import GenerationSettings
 from eval.template_arguments import DATE_FUNCTION, TEMPLATE_DATE
 
@@ -55,11 +54,6 @@ def settings_of(lm: Any) -> GenerationSettings:
         template_arguments={name: value for name, value in lm.chat_template_args.items() if name != DATE_FUNCTION},
         template_date=f"{TEMPLATE_DATE:%Y-%m-%d}" if asks_for_the_date(lm.tokenizer) else None,
     )
-
-
-def settings_sha256(settings: GenerationSettings) -> str:
-    """Digest of what may decide an answer; what was ignored decides none."""
-    return json_sha256(settings.model_dump(mode="json", exclude={"ignored"}))
 
 
 def asks_for_the_date(tokenizer: Any) -> bool:

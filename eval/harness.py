@@ -28,7 +28,8 @@ from eval.base_proof import BaseMoved, BaseProof  # noqa: E402
 from eval.candidate import check_base  # noqa: E402
 from eval.config import Suite  # noqa: E402
 from eval.errors import UserError  # noqa: E402
-from eval.generation_settings import ignored_settings, neutral_config, settings_of, settings_sha256  # noqa: E402
+from eval.evidence import settings_sha256  # noqa: E402
+from eval.generation_settings import ignored_settings, neutral_config, settings_of  # noqa: E402
 from eval.lm_tasks import LoadedTask, Sample  # noqa: E402
 from eval.memory import enough_memory, smaller_batch  # noqa: E402
 from eval.provenance import json_sha256  # noqa: E402

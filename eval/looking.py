@@ -87,28 +87,45 @@ def _ask(stage: Stage, tasks: list[LoadedTask], folder: Path) -> Asked:
 
 def ask_until_decided(stage: Stage, tasks: list[LoadedTask], judge: Callable[[list[Score]], Decision]) -> Asked:
     """Ask chunk by chunk until `judge` leaves no blocking gate open, or the items of the open ones are used up."""
-    suite = stage.suite
-    blocking = {name for gate in suite.gates if gate.tier == "blocking" for name in suite.members(gate.task)}
-    open_tasks = {task.name for task in tasks}
-    waiting: Waiting = {task.name: in_random_order(task.samples, stage.orders[task.name]) for task in tasks}
     chunks: list[Asked] = []
-    scores: list[Score] = []
-    stopped: Literal["decided", "out of items"] = "out of items"
-    while any(waiting[name] for name in open_tasks & blocking):
-        chosen = next_chunk({name: waiting[name] for name in waiting if name in open_tasks}, suite.backend.batch_size)
+
+    def ask(chosen: list[LoadedTask]) -> list[Score]:
         folder = stage.run / LOOKS / f"{len(chunks) + 1:03}"
         folder.mkdir(parents=True, exist_ok=True)
-        chunks.append(_ask(stage, [replace(task, samples=chosen[task.name]) for task in tasks if chosen.get(task.name)],
-                           folder))  # fmt: skip
-        scores += chunks[-1].scores
-        undecided = undecided_tasks(suite, scores, judge)
-        used = sum(len(task.samples) for chunk in chunks for task in chunk.tasks)
-        stage.say(f"look {len(chunks)}: {used} items, undecided: {', '.join(sorted(undecided)) or 'nothing'}")
-        if not undecided:
-            stopped = "decided"
-            break
-        open_tasks = {task.name for task in tasks if task.name in undecided or task.name not in blocking}
+        chunks.append(_ask(stage, chosen, folder))
+        return chunks[-1].scores
+
+    stopped = look_until_decided(stage.suite, tasks, stage.orders, judge, ask, stage.say)
     return gather(stage.run, tasks, chunks, stopped)
+
+
+def look_until_decided(
+    suite: Suite,
+    tasks: list[LoadedTask],
+    orders: Mapping[str, str],
+    judge: Callable[[list[Score]], Decision],
+    ask: Callable[[list[LoadedTask]], list[Score]],
+    say: Callable[[str], None],
+) -> Literal["decided", "out of items"]:
+    """Give `ask` chunk after chunk, and the scores it returns to `judge`, until nothing is left to decide or to ask.
+
+    `orders`: by task, the digest that fixes the order of its items (`orders_of` of eval/sequential.py).
+    """
+    blocking = {name for gate in suite.gates if gate.tier == "blocking" for name in suite.members(gate.task)}
+    open_tasks = {task.name for task in tasks}
+    waiting: Waiting = {task.name: in_random_order(task.samples, orders[task.name]) for task in tasks}
+    scores: list[Score] = []
+    looks = used = 0
+    while any(waiting[name] for name in open_tasks & blocking):
+        chosen = next_chunk({name: waiting[name] for name in waiting if name in open_tasks}, suite.backend.batch_size)
+        scores += ask([replace(task, samples=chosen[task.name]) for task in tasks if chosen.get(task.name)])
+        undecided = undecided_tasks(suite, scores, judge)
+        looks, used = looks + 1, used + sum(map(len, chosen.values()))
+        say(f"look {looks}: {used} items, undecided: {', '.join(sorted(undecided)) or 'nothing'}")
+        if not undecided:
+            return "decided"
+        open_tasks = {task.name for task in tasks if task.name in undecided or task.name not in blocking}
+    return "out of items"
 
 
 def in_random_order(samples: Iterable[Sample], order: str) -> list[list[Sample]]:

@@ -147,7 +147,8 @@ def evaluate(bench: Bench, candidate: Candidate, baseline: Baseline) -> Metrics:
         generation=generation_settings.settings_of(model.lm),
         costs=costs(generations, answers.reused, load_seconds=loaded - started),
         training=training_of(run),
-        provenance=provenance_of(candidate, baseline, suite, identity, model.lm.proof.sha256, bench.sandbox),
+        provenance=provenance_of(candidate, baseline, suite, identity, model.lm.proof.sha256, bench.sandbox)
+        | {"device": harness.device_facts(model)},
     )
     write_json(run / "metrics.json", metrics.model_dump(mode="json"))
     render_report(run)

@@ -10,6 +10,7 @@ sends nothing.
 """
 
 import argparse
+import dataclasses
 import datetime
 import re
 import traceback
@@ -29,6 +30,7 @@ from scripts.publishing.hub_upload import Prove, Remote, Target, check_remote, c
 from scripts.publishing.load_back import Loaded, card_lines, load_back
 from scripts.publishing.names import repo_problem, tag_problem
 from scripts.publishing.publication import Publication, build, read_record
+from scripts.publishing.spot_answers import DEFAULT, check_request, spot_answers
 from scripts.publishing.verify_run import RECORD, verify
 
 NUMBER = r"(?:0|[1-9]\d*)"
@@ -120,6 +122,7 @@ def publish(
         digests=sent.digests,
         loaded=sent.loaded,
         verified=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        spot=evidence.spot,
     )
     write_json(evidence.folder / RECORD, publication.model_dump())
     return publication
@@ -132,9 +135,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--tag", help="a version, v1.2.0; the run's name by default")
     parser.add_argument("--public", action="store_true", help="make the repository public, once all is verified")
     parser.add_argument("--skip-load", action="store_true", help="do not load it back: the base does not fit here")
+    parser.add_argument("--spot", type=int, default=DEFAULT, help=f"items a draw to answer again ({DEFAULT}); 0: none")
+    parser.add_argument("--spot-reason", help="why nothing is answered again, with --spot 0; the card shows it")
     parser.add_argument("--dry-run", action="store_true", help="stop before the upload")
     arguments = parser.parse_args(argv)
     parse_target(arguments.repo, arguments.tag, "run", arguments.public)
+    check_request(arguments.spot, arguments.spot_reason)
     run = resolve_run(arguments.run)
     with locked(run), unchanging():  # nobody may write while it is read
         return verify_and_publish(run, arguments)
@@ -146,7 +152,12 @@ def verify_and_publish(run: Path, arguments: argparse.Namespace) -> int:
     with readable(run):
         evidence = verify(run)
         target = parse_target(arguments.repo, arguments.tag, evidence.run, arguments.public)
+        spot = spot_answers(evidence, arguments.spot, arguments.spot_reason)
+        evidence = dataclasses.replace(evidence, spot=spot)
         folder, digests = build(target.repo, evidence, target.tag)
+    if not spot.skipped:
+        again = f"{spot.read} read, {spot.generated} generated, {spot.executed} run"
+        print(f"answers on record are the model's: {again} again in {spot.seconds:.0f} s", flush=True)
     for name, digest in digests.items():
         print(f"{(folder / name).stat().st_size:>13,}  {digest}  {name}")
     print(f"model card: {folder / 'README.md'}")

@@ -27,7 +27,7 @@ from eval.sequential import orders_of
 from eval.tasks.answers import carried_verdict
 from eval.tasks.nl2bash import extract_command
 from eval.tasks.own_tasks import OWN_TASKS, Row, category_of, cluster_of
-from tests.run_builder import build_run
+from tests.run_builder import BASE_TENSORS, build_run, name_makers
 
 KNOWN, ADVERSARIAL, RETENTION = "securecli_nl2bash_known", "securecli_adversarial", "securecli_retention"
 SUITE: dict[str, Any] = {
@@ -76,6 +76,7 @@ def build_own_run(results: Path, suite: dict[str, Any] = SUITE) -> Path:
     ]
     write_jsonl(run / "samples.jsonl", items)
     write_jsonl(run / "generations.jsonl", generations)
+    name_makers(run)
     modes = {spec.name: spec.execute for spec in specs}
     judgements = [judgement_of(answer, data) for answer in generations if modes[answer.task] == "plain"]
     observations = [observation_of(answer) for answer in generations if modes[answer.task] == "canary"]
@@ -118,6 +119,7 @@ def answer_of(arm: str, item: Item, data: Data, right: bool) -> Generation:
         tokens=3,
         finish="stop",
         seconds=0.01,
+        base_tensors_sha256=BASE_TENSORS,
     )
 
 

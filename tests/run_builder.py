@@ -16,12 +16,13 @@ from safetensors.numpy import save_file
 
 from eval.config import Backend, load_suite
 from eval.errors import UserError, run_command
+from eval.evidence import settings_sha256
 from eval.files import read_json, read_jsonl, write_json, write_jsonl
 from eval.gates import decide
 from eval.provenance import file_sha256, json_sha256, text_sha256, write_manifest
 from eval.records import BASELINE, CANDIDATE, Generation, Item, Score
 from eval.report.rendering import render_report
-from eval.results import AdapterEffect, Metrics, SelfCheck, TaskSummary
+from eval.results import AdapterEffect, GenerationSettings, Metrics, SelfCheck, TaskSummary
 from eval.self_checks import self_checks
 
 TASKS, METRIC, SAMPLES = ("translate", "refuse"), "accuracy", 60
@@ -43,6 +44,10 @@ base_model: models/SmolLM2-135M-Instruct
 {ADAPTER}{DATASETS}"""
 TRAINING = {"completed": True, "steps": 3, "seconds": 1.5, "curve": [[1, 1.0], [2, 0.5]]}
 MACHINE = {"cpu": "a CPU", "cores": 2}
+BASE_TENSORS = "b" * 64
+SETTINGS = GenerationSettings(
+    end_tokens=[2], pad_token=2, decoding={"do_sample": False}, ignored={}, template_arguments={}, template_date=None
+)
 PACKAGES = {"torch": "2.0.0", "peft": "0.1.0"}
 
 
@@ -111,6 +116,7 @@ def generation(arm: str, task: str, sample: str) -> Generation:
         tokens=3,
         finish="stop",
         seconds=0.01,
+        base_tensors_sha256=BASE_TENSORS,
     )
 
 
@@ -176,6 +182,7 @@ def judge(run: Path) -> None:
         answers_changed=2 * SAMPLES,
         samples=2 * SAMPLES,
     )
+    name_makers(run)
     suite, scores = load_suite(run / "suite.yaml"), read_jsonl(run / "scores.jsonl", Score)
     decision = decide(suite, scores, effect)
     state = read_json(run / "run.json")
@@ -206,10 +213,12 @@ def judge(run: Path) -> None:
         self_checks=checks(run, effect),
         tasks=tasks,
         adapter_effect=effect,
+        generation=SETTINGS,
         costs={"seconds_load": 1.0},
         training=TRAINING,
         provenance={
             "adapter_sha256": file_sha256(run / "adapter.sha256"),
+            "base_tensors_sha256": BASE_TENSORS,
             "recipe_sha256": file_sha256(run / "recipe.yaml"),
             "data": read_json(run / "data.json"),
             "baseline": {"name": "base", "asked": "base", "adapter_sha256": None},
@@ -226,6 +235,17 @@ def judge(run: Path) -> None:
     )
     write_json(run / "metrics.json", metrics.model_dump())
     render_report(run)
+
+
+def name_makers(run: Path) -> None:
+    """Have every answer say that it was given by what lies in the run folder now."""
+    adapters = {CANDIDATE: file_sha256(run / "adapter.sha256"), BASELINE: None}
+    rows = read_jsonl(run / "generations.jsonl", Generation)
+    settings = settings_sha256(SETTINGS)
+    named = [
+        row.model_copy(update={"adapter_sha256": adapters.get(row.arm), "settings_sha256": settings}) for row in rows
+    ]
+    write_jsonl(run / "generations.jsonl", named)
 
 
 def checks(run: Path, effect: AdapterEffect) -> list[SelfCheck]:

@@ -86,7 +86,8 @@ publish.run_command(publish.main)
 
 def command(folder: Path, *more: str) -> list[str]:
     suite = file_sha256(folder / "suite.yaml")
-    return [sys.executable, "-c", PUBLISH, "--run", str(folder), "--repo", REPO, *more, suite]
+    unasked = ["--spot", "0", "--spot-reason", "the answers of this run are made up"]
+    return [sys.executable, "-c", PUBLISH, "--run", str(folder), "--repo", REPO, *unasked, *more, suite]
 
 
 @pytest.mark.slow

@@ -57,6 +57,8 @@ USES = {
     "PUBLIC": [("publish", "")],
     "SKIP_LOAD": [("publish", "")],
     "DRY_RUN": [("publish", "")],
+    "SPOT": [("publish", "--spot={}")],
+    "REASON": [("publish", "--spot-reason={}")],
     "A": [("compare", "{}")],
     "B": [("compare", "{}")],
     "CMD": [("check", "{}")],

@@ -15,6 +15,7 @@ from eval.gates import decide, in_order
 from eval.records import Generation, Item, Judgement, Score
 from eval.results import Metrics
 from eval.sequential import orders_of, random_place
+from scripts.publishing.verify_items import read_rows
 from scripts.publishing.verify_scores import check_items
 from tests.test_suite import evaluate, make_run, make_suite
 
@@ -92,6 +93,27 @@ def test_it_ends_when_every_blocking_gate_is_decided(decided: Path) -> None:
     assert 0 < use.used[KNOWN] < LIMIT and 0 < use.used[UNSEEN] < LIMIT and use.share_saved > 0
     assert {task.name: task.samples for task in metrics.tasks} == use.used
     assert metrics.verdict == "ship" and metrics.gates[0].outcome == "pass"
+
+
+@pytest.mark.slow
+def test_publishing_plans_the_batches_of_each_look_again(decided: Path, tiny_model: Path) -> None:
+    """An answer comes out the same only in its own batch; the rows of one share its seconds."""
+    from scripts.publishing.spot_model import ModelSpot
+
+    suite, metrics = load_suite(decided / "suite.yaml"), read_metrics(decided / "metrics.json")
+    rows = read_rows(suite, read_jsonl(decided / "scores.jsonl", Score), decided)
+    spot = ModelSpot.load(suite, metrics, rows, (str(tiny_model), None), None, {})
+    batches: dict[tuple[str, float], set[tuple[str, str]]] = {}
+    for row in rows.generations:
+        batches.setdefault((row.arm, row.seconds), set()).add((row.task, row.sample))
+    assert len(batches) > 2
+    for batch in batches.values():
+        for item in batch:
+            assert {(sample.task, sample.id) for sample in spot.planned[item]} == batch
+    spot.check_drawn(list(rows.by_item)[:6])
+    for _, batch in sorted(batches.items())[:2]:
+        spot.check_batch(min(batch))
+    assert spot.same_machine and spot.generated
 
 
 @pytest.mark.slow

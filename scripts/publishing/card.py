@@ -25,6 +25,7 @@ from eval.results import Comparison, EarlierCandidates, Interval, Metrics, is_ra
 from eval.template_arguments import template_arguments
 from scripts.publishing.approval import Review
 from scripts.publishing.names import plain, shown_name
+from scripts.publishing.spot_record import Spot
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 MANIFEST = "MANIFEST.sha256"
@@ -75,6 +76,7 @@ class Evidence:
     adapter_digests: dict[str, str]
     earlier: EarlierCandidates
     signer: str | None = None  # whose key signed the review, when that was verified
+    spot: Spot | None = None  # what was asked again, once everything else was verified
     notes: list[str] = field(default_factory=list)  # what the card has to say of how it was verified
 
     @property
@@ -187,6 +189,7 @@ def render_card(repo: str, base: Base, evidence: Evidence, tag: str | None = Non
         review=evidence.review,
         signer=evidence.signer,
         earlier=said(evidence.earlier),
+        spot=evidence.spot,
         training=training,
         notes=evidence.notes,
         git=metrics.provenance.get("git_training") or {},

@@ -25,6 +25,7 @@ from scripts.publishing.bom import NAME as BOM
 from scripts.publishing.bom import render_bom
 from scripts.publishing.card import MANIFEST, Evidence, hub_base, render_card
 from scripts.publishing.load_back import Loaded
+from scripts.publishing.spot_record import Spot
 from scripts.publishing.verify_run import FROM_RUN, RECORD
 from scripts.secret_patterns import refuse_secrets
 
@@ -47,6 +48,7 @@ class Publication(Record):
     digests: dict[str, str] = Field(description="SHA-256 of every file, as downloaded again")
     loaded: Loaded | None = Field(description="null when loading it back was skipped")
     verified: str = Field(description="when, UTC")
+    spot: Spot | None = Field(None, description="what was answered again; null in records made before that was done")
 
 
 def build(repo: str, evidence: Evidence, tag: str) -> tuple[Path, dict[str, str]]:

@@ -45,6 +45,7 @@ from scripts.publishing.verify_base import check_tokenizer_files
 from scripts.publishing.verify_claims import check_costs, check_measured, commit_notes
 from scripts.publishing.verify_data import data_notes
 from scripts.publishing.verify_inputs import check_data
+from scripts.publishing.verify_made_by import check_made_by
 from scripts.publishing.verify_scores import check_decision, check_items
 from scripts.publishing.verify_training import check_record, recipe_notes
 from scripts.secret_patterns import refuse_secrets
@@ -74,6 +75,7 @@ def verify(folder: Path) -> Evidence:
     scores = read_jsonl(folder / "scores.jsonl", Score)
     check_decision(suite, metrics, scores, folder)
     check_items(suite, metrics, scores, folder)
+    check_made_by(metrics, folder)
     check_costs(folder, metrics, read_jsonl(folder / "generations.jsonl", Generation))
     review = check_review(folder, suite.review, metrics)
     signer = check_signature(folder, suite.review)

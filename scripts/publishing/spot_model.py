@@ -1,0 +1,247 @@
+"""Spot answers: the recorded answers to drawn items against the model itself, both arms. Imports torch and lm-eval.
+
+    spot = ModelSpot.load(folder, suite, metrics, rows, arguments)      the adapter that goes up, on its base
+    spot.check_drawn(items)         each drawn answer, likelihood and divergence is what this model gives
+    spot.check_batch(item)          the whole batch of a drawn item, generated anew, byte for byte
+
+A drawn answer is first read in one forward pass (spot_reading.py). Where the model would have said something else by
+more than rounding explains, it is generated anew, in the end in its planned batch, and that decides: an answer comes
+out the same only in its own batch. On the machine of the evaluation `check_batch` asks for equal bytes; elsewhere for
+equal bytes or an answer that this model all but gives.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from eval import drift, harness, lm_tasks
+from eval.config import DRIFT, Suite
+from eval.environment import headline_versions, machine
+from eval.errors import Refused
+from eval.gates import decide
+from eval.looking import look_until_decided
+from eval.records import BASELINE, CANDIDATE, Generation, Score
+from eval.results import Metrics
+from eval.sequential import orders_of
+from scripts.publishing.spot_draw import Item
+from scripts.publishing.spot_reading import answer_gaps
+from scripts.publishing.verify_data import AGAIN
+from scripts.publishing.verify_items import Rows
+
+# docs/publishing.md says what honest answers need.
+TOLERANCE = 1.0  # nats, of one token
+LIKELIHOOD_TOLERANCE = (0.5, 0.02)  # nats, and a share of the log-likelihood
+DRIFT_TOLERANCE = (0.02, 0.1)  # nats, and a share of the larger divergence
+SHOWN = 60  # characters of an answer in a message
+ARMS = (CANDIDATE, BASELINE)
+
+
+@dataclass
+class ModelSpot:
+    """The model of a run, loaded for publishing, and what its evaluation recorded."""
+
+    suite: Suite
+    metrics: Metrics
+    rows: Rows
+    model: harness.Model
+    tasks: list[lm_tasks.LoadedTask]
+    neutral: list[lm_tasks.LoadedTask]
+    largest_gap: float = 0.0  # nats, of the answers that were read and agreed
+    read: int = 0
+    generated: int = 0
+    batches: set[tuple[str, Item]] = field(default_factory=set)  # arm and first item of those generated anew
+
+    @classmethod
+    def load(
+        cls, suite: Suite, metrics: Metrics, rows: Rows, base: tuple[str, str | None], baseline: Path | None,
+        arguments: Mapping[str, Any],
+    ) -> "ModelSpot":  # fmt: skip
+        """Load both arms. Refused unless what was loaded is what answered, and was asked the same."""
+        model = harness.load_model(suite, *base, rows.folder / "adapter", baseline, arguments=arguments)
+        tasks, neutral = lm_tasks.load_tasks(suite, model.lm), drift.load_prompts(suite, model.lm)
+        spot = cls(suite, metrics, rows, model, tasks, neutral)
+        for row in rows.generations:
+            spot._check_made_by(row)
+        for sample in (sample for task in (*tasks, *neutral) for sample in task.samples):
+            if (sample.task, sample.id) in rows.by_item:
+                spot._check_prompt(sample)
+        return spot
+
+    @cached_property
+    def _made_by(self) -> dict[str, dict[str, str | None]]:
+        return {arm: self.model.made_by(arm) for arm in ARMS}
+
+    def _check_made_by(self, row: Generation) -> None:
+        names = {"adapter_sha256": "adapter", "base_tensors_sha256": "base", "settings_sha256": "settings"}
+        for name, value in self._made_by[row.arm].items():
+            if getattr(row, name) != value:
+                self._refuse(row, f"was given by another {names.get(name, name)} than was loaded for publishing")
+
+    def _check_prompt(self, sample: lm_tasks.Sample) -> None:
+        for arm in ARMS:
+            row = self._row(arm, sample)
+            if row.prompt_sha256 != sample.prompt_sha256:
+                self._refuse(row, "was given to another prompt than the task makes for this model")
+
+    def _row(self, arm: str, sample: lm_tasks.Sample) -> Generation:
+        return self.rows.by_place[arm, sample.task, sample.id, 0]
+
+    def _refuse(self, row: Generation, said: str) -> None:
+        file = self.rows.folder / "generations.jsonl"
+        raise Refused(f"{file}: {row.arm} of {row.task}: {row.sample} {said}: {AGAIN}")
+
+    @cached_property
+    def samples(self) -> dict[Item, lm_tasks.Sample]:
+        """Every asked sample that is answered or scored by likelihood."""
+        asked = self.rows.by_item
+        return {(task.name, s.id): s for task in self.tasks for s in task.samples if (task.name, s.id) in asked}
+
+    @cached_property
+    def same_machine(self) -> bool:
+        """Whether this is the kind of machine, with the versions, on which the run was evaluated."""
+        recorded = self.metrics.provenance
+        own, here = recorded.get("machine") or {}, machine()
+        return (
+            recorded.get("device") == harness.device_facts(self.model)
+            and recorded.get("packages") == headline_versions()
+            and all(own.get(name) == here[name] for name in ("cpu", "gpu"))
+        )
+
+    @cached_property
+    def planned(self) -> dict[Item, list[lm_tasks.Sample]]:
+        """The batch in which the evaluation asked each item; in sequential mode a batch of its look."""
+        batch_size, chunks = self.suite.backend.batch_size, [self.tasks]
+        if self.suite.mode == "sequential":
+            chunks = self._looks()
+        batches = [batch for chunk in chunks for batch in harness.plan_batches(chunk, self.model.lm, batch_size)]
+        return {(sample.task, sample.id): batch for batch in batches for sample in batch}
+
+    def _looks(self) -> list[list[lm_tasks.LoadedTask]]:
+        """What each look of a sequential evaluation asked, from the scores on record."""
+        chunks: list[list[lm_tasks.LoadedTask]] = []
+
+        def ask(chosen: list[lm_tasks.LoadedTask]) -> list[Score]:
+            chunks.append(chosen)
+            places = {(task.name, sample.id) for task in chosen for sample in task.samples}
+            return [row for row in self.rows.scores if (row.task, row.sample) in places]
+
+        orders = orders_of(self.tasks, self.metrics.provenance.get("adapter_sha256"))
+        effect, noise = self.metrics.adapter_effect, self.metrics.noise
+        judge = partial(decide, self.suite, effect=effect, noise=noise, orders=orders)
+        look_until_decided(self.suite, self.tasks, orders, judge, ask, lambda _: None)
+        return chunks
+
+    def check_drawn(self, items: Iterable[Item]) -> None:
+        """Refused unless the recorded answers of both arms to the items are what the model gives."""
+        drawn = list(items)
+        own = [self.samples[item] for item in drawn if item in self.samples]
+        kinds = {"generate_until": self._read_answers, "loglikelihood": self._read_likelihoods}
+        for arm in ARMS:
+            for kind, read in kinds.items():
+                chosen = [sample for sample in own if sample.instances[0].request_type == kind]
+                doubts = {(sample.task, sample.id): said for sample, said in read(arm, chosen)} if chosen else {}
+                self._settle_doubts(arm, doubts)
+        self._check_drift([sample for task, sample in drawn if task == DRIFT])
+
+    def _read_answers(self, arm: str, samples: list[lm_tasks.Sample]) -> list[tuple[lm_tasks.Sample, str]]:
+        gaps = answer_gaps(self.model, arm, [(sample, self._row(arm, sample)) for sample in samples])
+        self.read += len(samples)
+        self.largest_gap = max([self.largest_gap, *(gap for gap in gaps if gap <= TOLERANCE)])
+        return [
+            (sample, f"is {gap:.3g} nats from what the model says")
+            for sample, gap in zip(samples, gaps, strict=True)
+            if not gap <= TOLERANCE
+        ]
+
+    def _read_likelihoods(self, arm: str, samples: list[lm_tasks.Sample]) -> list[tuple[lm_tasks.Sample, str]]:
+        requests = [instance for sample in samples for instance in sample.instances]
+        with self.model.arm(arm):
+            found = iter(self.model.lm.loglikelihood(requests, disable_tqdm=True))
+        self.read += len(samples)
+        doubtful = []
+        for sample in samples:
+            now = [float(next(found)[0]) for _ in sample.instances]
+            recorded = [float(value) for value, _ in json.loads(self._row(arm, sample).text)]
+            if len(now) != len(recorded) or not all(map(close(*LIKELIHOOD_TOLERANCE), now, recorded)):
+                doubtful.append(
+                    (sample, f"has log-likelihoods {rounded(recorded)}, and the model gives {rounded(now)}")
+                )
+        return doubtful
+
+    def _check_drift(self, names: list[str]) -> None:
+        """Refused unless the divergences of these neutral prompts are what both arms give."""
+        if not names:
+            return
+        (task,) = self.neutral
+        encoded = drift.encode(task.samples, self.model.lm)
+        by_name = {prompt.sample.id: prompt for prompt in encoded}
+        self.read += 2 * len(names)
+        for row in drift.measure(self.model, [by_name[name] for name in names]):
+            if close(*DRIFT_TOLERANCE)(divergence(row), divergence(self._row(row.arm, by_name[row.sample].sample))):
+                continue
+            batches = drift.plan(encoded, len(self.model.lm.tokenizer))
+            (batch,) = [own for own in batches if any(prompt.sample.id == row.sample for prompt in own)]
+            anew = {(again.arm, again.sample): again for again in drift.measure(self.model, batch)}
+            recorded = self._row(row.arm, by_name[row.sample].sample)
+            if anew[row.arm, row.sample].text != recorded.text:
+                now = divergence(row)
+                self._refuse(
+                    recorded, f"diverges by {divergence(recorded):.4g} nats on record, by {now:.4g} measured now"
+                )
+
+    def check_batch(self, item: Item, arm: str = CANDIDATE) -> None:
+        """Refused unless the whole batch of an item, generated anew, gives the answers on record."""
+        differing = self._batch_anew(arm, self.planned[item])
+        if self.same_machine and differing:
+            self._refuse(differing[0][0], f"is not what the model answers in its batch{quoted(differing[0][1])}")
+        kind = self.samples[item].instances[0].request_type
+        read: Callable[[str, list[lm_tasks.Sample]], list[tuple[lm_tasks.Sample, str]]]
+        read = self._read_answers if kind == "generate_until" else self._read_likelihoods
+        samples = [self.samples[row.task, row.sample] for row, _ in differing]
+        for sample, said in read(arm, samples) if samples else []:
+            self._refuse(self._row(arm, sample), said)
+
+    def _settle_doubts(self, arm: str, doubts: dict[Item, str]) -> None:
+        """Refused unless the doubtful answers are generated again: together, and where that gives others, each in its
+        planned batch. (A text can be made of other tokens than it is read as.)"""
+        if not doubts:
+            return
+        for row, _ in self._batch_anew(arm, [self.samples[item] for item in doubts]):
+            item = row.task, row.sample
+            anew = {(again.task, again.sample): again for _, again in self._batch_anew(arm, self.planned[item])}
+            if item in anew:
+                self._refuse(row, f"{doubts[item]}; in its batch the model answers{quoted(anew[item])}")
+
+    def _batch_anew(self, arm: str, batch: list[lm_tasks.Sample]) -> list[tuple[Generation, Generation]]:
+        """The answers of a batch that are not those on record: the recorded row, and the one made now."""
+        self.generated += len(batch)
+        self.batches.add((arm, (batch[0].task, batch[0].id)))
+        made = harness.generate(self.model, arm, batch)
+        return [
+            (row, anew)
+            for row, anew in zip((self._row(arm, sample) for sample in batch), made, strict=True)
+            if (row.text, row.tokens, row.finish) != (anew.text, anew.tokens, anew.finish)
+        ]
+
+
+def close(nats: float, share: float) -> Callable[[float, float], bool]:
+    """Whether two values differ by at most `nats` and `share` of the larger one together."""
+    return lambda one, other: abs(one - other) <= nats + share * max(abs(one), abs(other))
+
+
+def divergence(row: Generation) -> float:
+    """The KL of a drift row in nats; NaN, which is close to nothing, where it has none."""
+    value = json.loads(row.text).get("kl")
+    return float("nan") if value is None else float(value)
+
+
+def rounded(values: list[float]) -> str:
+    return ", ".join(f"{value:.2f}" for value in values)
+
+
+def quoted(row: Generation) -> str:
+    """The beginning of an answer for a message."""
+    return f" {row.text[:SHOWN]!r}"

@@ -1,0 +1,89 @@
+"""How likely are recorded answers under a model? One forward pass tells, token by token, where decoding takes many.
+
+    gaps = answer_gaps(model, arm, [(sample, answer), ...])      nats; 0 where the model itself would have said it
+
+A greedy answer is the likeliest token at each place. Padding and another machine move the last bits of a logit, so that
+a token may be second by a hair; one that nobody generated is usually far from the best at some place. Imports torch.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from eval.generation_settings import token_ids
+from eval.harness import Model
+from eval.lm_tasks import Sample
+from eval.records import Generation
+from eval.task_rules import LENGTHS
+
+TOGETHER = 8  # answers of one forward pass: logits of every position are held
+DEFAULT_LENGTH = 256  # tokens of an answer where its task does not say, as lm-eval has it
+Pair = tuple[Sample, Generation]
+
+
+def answer_gaps(model: Model, arm: str, pairs: Sequence[Pair]) -> list[float]:
+    """For each answer the largest shortfall of one of its tokens, its end included, below the likeliest token, in nats.
+
+    Infinite where the answer stops at the length limit and is shorter than it.
+    """
+    ordered = sorted(range(len(pairs)), key=lambda place: len(str(pairs[place][0].instances[0].args[0])))
+    gaps: dict[int, float] = {}
+    for start in range(0, len(ordered), TOGETHER):
+        places = ordered[start : start + TOGETHER]
+        gaps |= zip(places, _gaps(model, arm, [pairs[place] for place in places]), strict=True)
+    return [gaps[place] for place in range(len(pairs))]
+
+
+def _gaps(model: Model, arm: str, pairs: Sequence[Pair]) -> list[float]:
+    lm = model.lm
+    prompts, answers = [], []
+    for sample, answer in pairs:
+        room = lm.max_length - most_tokens(sample)
+        prompts.append(lm.tok_encode(str(sample.instances[0].args[0]))[-room:])
+        answers.append(lm.tokenizer.encode(answer.text, add_special_tokens=False))
+    whole = [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
+    width = max(map(len, whole))
+    # Padded on the right: no position can see what comes after it.
+    tokens = torch.tensor([row + [lm.eot_token_id] * (width - len(row)) for row in whole])
+    mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in whole])
+    with model.arm(arm), torch.no_grad():
+        logits = lm.model(input_ids=tokens.to(lm.device), attention_mask=mask.to(lm.device)).logits
+    found = []
+    for number, (sample, answer) in enumerate(pairs):
+        first, count = len(prompts[number]) - 1, len(answers[number])
+        own = logits[number, first : first + count + 1].float().cpu()
+        best = own.max(dim=-1).values
+        said = own[torch.arange(count), torch.tensor(answers[number], dtype=torch.long)]
+        gap = float((best[:count] - said).max()) if count else 0.0
+        found.append(max(gap, _end_gap(model, sample, answer, count, own[-1])))
+    return found
+
+
+def _end_gap(model: Model, sample: Sample, answer: Generation, count: int, logits: torch.Tensor) -> float:
+    """How far the end of an answer is from the likeliest continuation, from the logits behind its last token."""
+    if answer.finish == "length":
+        return 0.0 if count >= most_tokens(sample) else math.inf
+    following = model.lm.tokenizer.decode([int(logits.argmax())])
+    if any(following.startswith(stop) or stop.startswith(following) for stop in stop_strings(sample)):
+        return 0.0
+    ends = token_ids(model.lm.model.generation_config.eos_token_id)
+    return float(logits.max() - logits[ends].max()) if ends else math.inf
+
+
+def most_tokens(sample: Sample) -> int:
+    """How many tokens an answer to this sample may have."""
+    settings = settings_of(sample)
+    return next((int(settings[name]) for name in LENGTHS if name in settings), DEFAULT_LENGTH)
+
+
+def stop_strings(sample: Sample) -> list[str]:
+    """Texts that end an answer to this sample."""
+    found = settings_of(sample).get("until") or []
+    return [found] if isinstance(found, str) else list(found)
+
+
+def settings_of(sample: Sample) -> dict[str, Any]:
+    """The task's generation settings, as eval/task_rules.py lets them pass."""
+    return dict(sample.instances[0].args[1])
