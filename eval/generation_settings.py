@@ -39,7 +39,8 @@ def ignored_settings(theirs: Any) -> dict[str, Any]:
     return {
         name: value
         for name, value in sorted(theirs.to_diff_dict().items())
-        if name not in NOT_A_SETTING and not name.startswith("_") and value is not None and GREEDY.get(name) != value
+        if name not in NOT_A_SETTING and not name.startswith("_") and value != GREEDY.get(name) and value is not None
+        if name in GREEDY or value is not False  # what is switched off asks for nothing
     }
 
 

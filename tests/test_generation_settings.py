@@ -21,8 +21,8 @@ LOUD = {
     "begin_suppress_tokens": [216],
 }  # fmt: skip
 TEMPLATE = (
+    "{% if enable_thinking is not defined or enable_thinking %}<think>{% endif %}{{ strftime_now('%d %B %Y') }}\n"
     "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}"
-    "{% if enable_thinking is not defined or enable_thinking %}<think>{% endif %}{{ strftime_now('%d %B %Y') }}"
 )
 
 
