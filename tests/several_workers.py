@@ -1,6 +1,6 @@
 """Several trainings for the price of one import: the real worker, run after run in one process.
 
-python -m tests.several_workers RUN...
+python -m tests.several_workers RUN PREPARED [RUN PREPARED]...
 
 Prints a line for each run: its exit code and its name. What a worker changes in the libraries is undone after each;
 everything else is scripts/train_worker.
@@ -10,20 +10,21 @@ import os
 import sys
 from pathlib import Path
 
-import axolotl.train
-import transformers.trainer
-from axolotl.utils.data import sft
-
 from scripts import train_worker
 
 
-def train_alone(run: Path) -> str:
+def train_alone(run: Path, prepared: Path) -> str:
     """The worker's exit code, or what it ended with, as text."""
+    # Not at the top: each process that Axolotl starts to prepare data imports this file again.
+    import axolotl.train
+    import transformers.trainer
+    from axolotl.utils.data import sft
+
     libraries = {module: dict(vars(module)) for module in (axolotl.train, sft)}
     callbacks = list(transformers.trainer.DEFAULT_CALLBACKS)
     out, err = os.dup(1), os.dup(2)
     try:
-        return str(train_worker.main(run, run / "prepared"))
+        return str(train_worker.main(run, prepared))
     except Exception as error:  # Axolotl's failure is this run's alone
         return f"{type(error).__name__}: {error}".replace("\n", " ")
     finally:
@@ -36,5 +37,5 @@ def train_alone(run: Path) -> str:
 
 
 if __name__ == "__main__":
-    for folder in map(Path, sys.argv[1:]):
-        print(f"{train_alone(folder)} {folder.name}", flush=True)
+    for folder, data in zip(sys.argv[1::2], sys.argv[2::2], strict=True):
+        print(f"{train_alone(Path(folder), Path(data))} {Path(folder).name}", flush=True)
