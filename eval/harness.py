@@ -29,6 +29,7 @@ from lm_eval.models.huggingface import HFLM  # noqa: E402
 from eval.adapter_check import check_adapter, check_tokenizer  # noqa: E402
 from eval.config import Suite  # noqa: E402
 from eval.errors import UserError  # noqa: E402
+from eval.hub_client import use_bounded_client  # noqa: E402
 from eval.lm_tasks import LoadedTask, Sample  # noqa: E402
 from eval.provenance import json_sha256  # noqa: E402
 from eval.records import BASELINE, CANDIDATE, Generation  # noqa: E402
@@ -97,6 +98,7 @@ def load_model(
     `adapter` is the candidate's, `baseline` that of the other arm; None is the base itself. `lm` is this base when an
     earlier comparison has loaded it.
     """
+    use_bounded_client()
     folders = [folder for folder in (adapter, baseline) if folder is not None]
     for folder in folders:
         check_adapter(folder, base_model)  # before the base is loaded, which may take minutes

@@ -13,7 +13,7 @@ EVAL = Path("eval")
 # Each module or package may import only from those before it; inside a package there are no cycles.
 ORDER = [
     "error_log", "errors", "programs", "reading", "run_facts",
-    "records", "results", "files", "provenance", "noise", "gate_rules", "strict_yaml",
+    "records", "results", "files", "provenance", "noise", "gate_rules", "strict_yaml", "hub_client",
     "config", "clusters",
     "stats", "power", "power_table", "sequential", "comparisons", "gate_outcomes", "run_folder", "gates", "self_checks",
     "report", "environment", "partial_log", "candidate", "baselines", "risk", "sandbox", "canary", "tasks.nl2bash",
