@@ -10,6 +10,7 @@ sandbox opened: where that would begin the case ends. Exit 1 when a case is not 
 """
 
 import argparse
+import gc
 import importlib
 import io
 import json
@@ -26,7 +27,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, NoReturn
 
 from eval.config import ROOT
@@ -39,6 +40,7 @@ MEMORY_MB = 1500  # beyond what the process had before
 NOBODY = 65534
 CODES = (0, 2, 3)
 ANSWERS = ("no-ship", "block", "refused", "error: ", ": ")  # what an exit code 1 stands beside
+BROKEN_PIPE = 141  # as a shell reports SIGPIPE
 LONGEST_OUTPUT = 4 << 20
 
 
@@ -150,9 +152,11 @@ class Bench:
             self.modules[command.module] = importlib.import_module(command.module)
         importlib.import_module("scripts.recipe_schema")
         stop_before_models(self.folder)
+        gc.collect()
+        gc.freeze()  # a collection in a fork would copy every page of what was imported
 
     def cases(self, count: int, seed: int, only: set[str]) -> Iterator[tuple[Case, Path]]:
-        """Every case, in its folder; the same ones for the same seed. Heavy commands get a third of what light ones do."""
+        """Every case, in its folder; the same ones for the same seed. Heavy commands get a third."""
         names = [name for name in COMMANDS if not only or name in only]
         light = [name for name in names if not COMMANDS[name].heavy]
         order = [*light, *names, *light]
@@ -185,6 +189,7 @@ def stop_before_models(folder: Path) -> None:
     }.items():
         for name in names:
             setattr(sys.modules[module], name, stopped)
+    sys.modules["scripts.damage_check"].subprocess = SimpleNamespace(run=stopped)  # type: ignore[attr-defined]
     sys.modules["scripts.track"].log_to = lambda *_: "ok"  # type: ignore[attr-defined]
     sys.modules["scripts.demo_publish"].STATE = folder / "demo-publish"  # type: ignore[attr-defined]
     if "eval.error_log" in sys.modules:
@@ -263,7 +268,7 @@ def judge(case: Case, code: int, said: str, printed: str, late: bool, memory: fl
         return "memory"
     if code == 1 and ("unforeseen" in said or not any(word in said + printed for word in ANSWERS)):
         return "exit 1 without an answer"
-    if code not in (*CODES, 1):
+    if code not in (*CODES, 1) and (code, case.place) != (BROKEN_PIPE, "stdout is closed"):
         return f"exit {code}"
     if len(errors) > 1:
         return "several lines of error"
@@ -341,8 +346,8 @@ def resident_mb() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
 
 
-def fuzz(count: int, seed: int, only: set[str] | None = None) -> list[Outcome]:
-    """The outcome of every case, in their order."""
+def fuzz(count: int, seed: int, only: set[str] | None = None) -> Iterator[Outcome]:
+    """The outcome of every case, as they come."""
     with tempfile.TemporaryDirectory(prefix="fuzz-") as made:
         folder = Path(made).resolve()
         folder.chmod(0o755)
@@ -350,7 +355,8 @@ def fuzz(count: int, seed: int, only: set[str] | None = None) -> list[Outcome]:
         bench.prepare()
         (folder / "cases").mkdir(mode=0o777)
         (folder / "cases").chmod(0o777)
-        return [run_case(case, where, bench.modules) for case, where in bench.cases(count, seed, only or set())]
+        for case, where in bench.cases(count, seed, only or set()):
+            yield run_case(case, where, bench.modules)
 
 
 def table(outcomes: list[Outcome]) -> dict[str, Any]:
@@ -375,13 +381,17 @@ def main() -> int:
     parser.add_argument("--inputs", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="", help=f"commands, with commas between: {', '.join(COMMANDS)}")
-    parser.add_argument("--show", action="store_true", help="print every case that is not good, and what it said")
+    parser.add_argument("--show", action="store_true", help="also print what ended as an unforeseen exception")
     given = parser.parse_args()
-    outcomes = fuzz(given.inputs, given.seed, {name for name in given.only.split(",") if name})
-    for one in outcomes:
+    outcomes = []
+    for one in fuzz(given.inputs, given.seed, {name for name in given.only.split(",") if name}):
+        outcomes.append(one)
         if one.bad or (given.show and "unforeseen" in one.said):
             last = (one.said.strip().splitlines() or [""])[-1][:300]
-            print(f"{one.case.number}: {one.case.command}: {one.case.wrong} {one.case.place}: {one.bad}: {last}")
+            print(
+                f"{one.case.number}: {one.case.command}: {one.case.wrong} {one.case.place}: {one.bad}: {last}",
+                flush=True,
+            )
     print(json.dumps(table(outcomes), indent=1))
     return 1 if any(one.bad for one in outcomes) else 0
 
