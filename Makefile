@@ -25,7 +25,7 @@ RUNS     = set -f; set --; for run in $$RUN; do set -- "$$@" --run="$$run"; done
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-packages setup model sandbox-root sandbox-check data lint preflight train eval self-check noise-floor \
     damage-check report gate export track sync tracking-setup clean-cache review bless publish demo-publish runs compare check \
-    check-golds hooks bench bench-sandbox bench-collateral bench-judge bench-risk bench-verdict bench-publish fuzz-risk
+    check-golds hooks bench bench-sandbox bench-collateral bench-judge bench-risk bench-verdict bench-publish fuzz-risk fuzz-inputs
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -165,6 +165,9 @@ bench-verdict: setup ## how often a verdict is wrong, by simulation: false ships
 
 bench-publish: setup ## seconds and peak memory of publishing a 500 MB adapter
 	@$(PY) -m scripts.benchmarks.publish
+
+fuzz-inputs: .venv/.dev ## bad inputs to every command: each ends in time, in one line, with a code; INPUTS=1000 SEED=1
+	@$(PY) -m scripts.benchmarks.fuzz_inputs $(call option,INPUTS,--inputs) $(call option,SEED,--seed) --show
 
 fuzz-risk: .venv/.dev ## a million inputs to the command-risk analyser
 	@$(PY) -m scripts.benchmarks.fuzz_risk $(call option,NL2BASH,--nl2bash)

@@ -33,11 +33,20 @@ def redact(text: str) -> str:
     held = {value for name, value in os.environ.items() if SENSITIVE.search(name) and len(value) >= SHORTEST_SECRET}
     for value in sorted(held, key=len, reverse=True):
         text = text.replace(value, "[removed]")
-        text = text.replace(repr(value)[1:-1], "[removed]")
+        for written in (repr(value)[1:-1], ascii(value)[1:-1]):  # as a message quotes it
+            text = text.replace(written, "[removed]")
     text = CREDENTIALS.sub("[removed]", text)
     for redactor in REDACTORS:
         text = redactor(text)
     return text
+
+
+def message(error: BaseException) -> str:
+    """What an exception says, in one line without credentials; a message is code too, and may fail itself."""
+    try:
+        return redact(" ".join(str(error).split()))
+    except Exception as broken:
+        return f"its message cannot be printed ({type(broken).__name__})"
 
 
 def origin(error: BaseException) -> str:

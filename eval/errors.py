@@ -94,7 +94,7 @@ def explain(error: BaseException) -> str:
         named = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
         advice = ADVICE.get(error.errno or 0, "check the path")
         return f"{named}: {error.strerror}: {advice}"
-    from eval.error_log import origin, redact, write_log
+    from eval.error_log import message, origin, write_log
 
     log = write_log(error)
     if isinstance(error, MemoryError):
@@ -103,7 +103,7 @@ def explain(error: BaseException) -> str:
         return f"{error.strerror} at {origin(error)}: {ADVICE[error.errno]}; traceback in {log}"
     if isinstance(error, ModuleNotFoundError):
         return f"the package {error.name} is not installed: run `make setup`; traceback in {log}"
-    said = redact(" ".join(str(error).split()))[:LONGEST_MESSAGE]
+    said = message(error)[:LONGEST_MESSAGE]
     return f"unforeseen {type(error).__name__} at {origin(error)}: {said or 'no message'}; traceback in {log}"
 
 

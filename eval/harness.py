@@ -30,6 +30,7 @@ from eval.config import Suite  # noqa: E402
 from eval.errors import UserError  # noqa: E402
 from eval.evidence import settings_sha256  # noqa: E402
 from eval.generation_settings import ignored_settings, neutral_config, settings_of  # noqa: E402
+from eval.hub_client import use_bounded_client  # noqa: E402
 from eval.lm_tasks import LoadedTask, Sample  # noqa: E402
 from eval.memory import enough_memory, smaller_batch  # noqa: E402
 from eval.provenance import json_sha256  # noqa: E402
@@ -107,6 +108,7 @@ def load_model(
     `adapter` is the candidate's, `baseline` that of the other arm; None is the base itself. `lm` is this base when an
     earlier comparison has loaded it and its adapters are `taken_off`. `arguments`: the recipe's, for chat templates.
     """
+    use_bounded_client()
     shown = {arm: folder for arm, folder in ((CANDIDATE, adapter), (BASELINE, baseline)) if folder is not None}
     with tempfile.TemporaryDirectory() as private:
         copies = {arm: exact_copy(folder, Path(private) / arm) for arm, folder in shown.items()}

@@ -13,6 +13,7 @@ device has none. What is held in memory is at most LARGEST_BYTES; larger files a
 import hashlib
 import json
 import os
+import shutil
 import stat
 import sys
 from collections.abc import Iterator
@@ -88,13 +89,25 @@ def read_bytes(path: Path, limit: int | None = None) -> bytes:
     an `unchanging` block.
     """
     most = LARGEST_BYTES if limit is None else limit
+    pieces, left = [], most + 1
     with open_regular(path) as stream:
-        content = stream.read(most + 1)  # not by its size: files of /proc say 0, and a file may grow
+        step = os.fstat(stream.fileno()).st_size + (1 << 16)  # a reader takes the memory it is asked for at once
+        while left > 0 and (piece := stream.read(min(left, step))):  # until its end: it may grow
+            pieces.append(piece)
+            left -= len(piece)
+    content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
     if len(content) > most:
         raise UserError(f"{path} is larger than {most:,} bytes, the most that is read of it: is it the right file?")
     if _seen.get() is not None:
         witness(path, hashlib.sha256(content).hexdigest())
     return content
+
+
+def copy_regular(source: str | Path, target: str | Path) -> str | Path:
+    """Copy the content of a regular file: what `shutil.copytree` is to be given, which would wait for a pipe."""
+    with open_regular(Path(source)) as stream, Path(target).open("xb") as copy:
+        shutil.copyfileobj(stream, copy)
+    return target
 
 
 def read_text(path: Path, limit: int | None = None) -> str:

@@ -76,7 +76,7 @@ class Score(Record):
     sample: str
     repeat: int = Field(ge=0)
     metric: str
-    value: float | None = Field(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)
+    value: float | None
     status: Literal["scored", "invalid"]
     reason: str = ""
     cluster: str = Field(description="samples that share it are not independent")
@@ -84,6 +84,8 @@ class Score(Record):
 
     @model_validator(mode="after")
     def _value_matches_status(self) -> "Score":
+        if self.value is not None and finite(self.value) is None:
+            raise ValueError(f"{self.value:g} is beyond {LARGEST_NUMBER:g}, and nothing can be computed of it")
         if (self.status == "scored") != (self.value is not None):
             raise ValueError("a scored line has a value and an invalid one has null")
         return self

@@ -15,6 +15,7 @@ from pathlib import Path
 from eval.errors import NO_SHIP, Refused, UserError, run_command
 from eval.files import read_json, write_json
 from eval.provenance import write_manifest
+from eval.reading import copy_regular
 from eval.run_folder import resolve_run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,9 +30,9 @@ def damaged_copy(run: Path, folder: Path) -> Path:
     import safetensors.torch
 
     copy = folder / f"{run.name}-damaged"
-    shutil.copytree(run / "adapter", copy / "adapter")
+    shutil.copytree(run / "adapter", copy / "adapter", copy_function=copy_regular)
     for name in KEPT:
-        shutil.copyfile(run / name, copy / name)
+        copy_regular(run / name, copy / name)
     weights = copy / "adapter" / "adapter_model.safetensors"
     tensors = safetensors.torch.load_file(weights)
     damaged = {name: tensor * FACTOR if "lora_B" in name else tensor for name, tensor in tensors.items()}

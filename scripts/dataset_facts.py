@@ -18,6 +18,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from eval.config import ROOT
 from eval.errors import UserError
 from eval.files import read_json
+from eval.hub_client import use_bounded_client
 from eval.provenance import file_sha256, json_sha256
 from scripts.dataset_entries import START, TRAINING, BrokenRow, Entry, inputs, read_rows
 from scripts.leakage import compared_with, leaked, requests
@@ -95,9 +96,10 @@ def hub_licence(repo: str, revision: str | None) -> str | None:
 
     Needs no token for a public dataset. What went wrong is printed without any address.
     """
+    use_bounded_client(TIMEOUT_SECONDS)
     try:
         card = HfApi().dataset_info(repo, revision=revision, timeout=TIMEOUT_SECONDS).card_data
-    except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
+    except (HfHubHTTPError, httpx.HTTPError, OSError, UserError) as error:
         print(f"data: the licence of {repo} is not known ({type(error).__name__}): it cannot be published", flush=True)
         return None
     stated = card.get("license") if card else None

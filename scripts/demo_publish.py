@@ -20,7 +20,7 @@ from huggingface_hub import snapshot_download
 
 from eval.errors import UserError, run_command
 from eval.files import read_json, read_metrics
-from eval.reading import read_text
+from eval.reading import copy_regular, read_text
 from eval.run_folder import ROOT, list_runs, read_recipe, resolve_run
 from scripts.loopback_hub.faults import Hub
 from scripts.loopback_hub.server import serve
@@ -46,7 +46,8 @@ def copy_run(run: Path, reviewer: str) -> Path:
     """A copy of the run to publish, approved: by its own review, or by one of the copy alone."""
     copy = STATE / "results" / run.name
     shutil.rmtree(STATE, ignore_errors=True)
-    shutil.copytree(run, copy, ignore=shutil.ignore_patterns("training", "publication*", "wandb"))
+    ignored = shutil.ignore_patterns("training", "publication*", "wandb")
+    shutil.copytree(run, copy, ignore=ignored, copy_function=copy_regular)
     if reviewer:
         write_review(copy, make_review(copy, "approve", reviewer, "make demo-publish: a Hub on this machine only"))
     elif not (copy / "review.json").is_file():

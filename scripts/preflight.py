@@ -13,6 +13,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from scripts.torch_build import misfit, nvidia_driver
 
 GIB = 2**30
 DISK_NEEDED_CPU, DISK_NEEDED_GPU = 2, 10  # GiB, for checkpoints; a base model from the Hub comes on top
+DISK_NEEDED_PREPARED = 1  # GiB, for tokenized data and temporary files
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def preflight(recipe: dict[str, Any], path: Path) -> list[Check]:
     """Every check of this machine for `recipe`, whose file is `path`."""
     on_cpu = is_cpu_recipe(recipe)
     checks = [check_cpu()] if on_cpu else check_gpu(recipe)
-    checks.append(check_disk(recipe, DISK_NEEDED_CPU if on_cpu else DISK_NEEDED_GPU))
+    checks += check_disks(DISK_NEEDED_CPU if on_cpu else DISK_NEEDED_GPU)
     base = str(recipe.get("base_model"))
     checks.append(check_local_model(base) if is_local_model(base) else check_hub_model(recipe, base))
     checks.append(check_git(path))
@@ -128,14 +130,35 @@ def check_formats(recipe: dict[str, Any], gpu: str, capability: tuple[int, int])
     return checks
 
 
-def check_disk(recipe: dict[str, Any], needed: int) -> Check:
-    """Free space, in GiB, where the checkpoints go."""
-    folder = (ROOT / str(recipe.get("output_dir") or ".")).resolve()
-    while not folder.exists():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free / GIB
-    advice = "" if free >= needed else "; free some, or set output_dir to a larger disk"
-    return Check("disk", free >= needed, f"{free:.0f} GB free, {needed} GB needed{advice}")
+def check_disks(needed: int) -> list[Check]:
+    """Free space, in GiB, and the right to write, where files will be: checkpoints, prepared data, temporary files.
+
+    Checkpoints go into the run folder whatever the recipe's output_dir says (scripts/train.py).
+    """
+    room = {"results": needed, "prepared": DISK_NEEDED_PREPARED}
+    checks = [check_disk(name, ROOT / name, gib) for name, gib in room.items()]
+    return [*checks, check_disk("temporary files", Path(tempfile.gettempdir()), DISK_NEEDED_PREPARED)]
+
+
+def check_disk(name: str, folder: Path, needed: int) -> Check:
+    """One folder that will be written to, made or not made yet; `needed` in GiB."""
+    place = folder
+    while not place.exists():
+        place = place.parent
+    try:
+        place = place.resolve(strict=True)
+        found = os.statvfs(place)
+    except (OSError, RuntimeError) as error:
+        return Check("disk", False, f"{folder} cannot be looked at ({error}); put a folder there")
+    free = found.f_bavail * found.f_frsize / GIB
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK) or found.f_flag & os.ST_RDONLY:
+        return Check("disk", False, f"{place} ({name}) cannot be written; make it writable, or a link to a larger disk")
+    text = f"{free:.0f} GB free for {name}, {needed} GB needed"
+    if free < needed:
+        text = f"{text}; free some at {place}, or make {folder.name} a link to a larger disk"
+    elif found.f_files and not found.f_favail:
+        return Check("disk", False, f"no inode is free at {place} ({name}); remove some files there")
+    return Check("disk", free >= needed, text)
 
 
 def check_local_model(base: str) -> Check:
@@ -164,10 +187,11 @@ def check_hub_model(recipe: dict[str, Any], base: str) -> Check:
     cache = Path(constants.HF_HUB_CACHE)
     while not cache.exists():
         cache = cache.parent
-    access = "" if os.access(cache, os.W_OK) else f"; the cache {constants.HF_HUB_CACHE} cannot be written"
+    if not os.access(cache, os.W_OK):
+        return Check("base model", False, f"the cache {constants.HF_HUB_CACHE} cannot be written; set HF_HOME")
     token = "a token is set" if get_token() else "no token is set, which public models do not need"
     room = f"{shutil.disk_usage(cache).free / GIB:.0f} GB free for it"
-    text = f"{base} will be downloaded; {room}; {token}{access}"
+    text = f"{base} will be downloaded; {room}; {token}"
     return Check("base model", False, text, fatal=False)
 
 

@@ -206,6 +206,8 @@ def refuse_secrets(files: Iterable[Path], folder: Path, then: str = "evaluate an
     """
     for path in files:
         name = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
+        if find_secrets(name, name):  # a run, its tag and its report would carry the name
+            raise Refused(f"the name of {redact(name)} holds a credential: rename the file, revoke it, and {then}")
         if found := scan_file(path, name):
             raise Refused(f"{found[0]}: remove it, revoke it, and {then}")
 

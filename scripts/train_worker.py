@@ -40,6 +40,10 @@ def main(run: Path, prepared: Path) -> int:
     from axolotl.cli.train import do_train
     from transformers import TrainerCallback, set_seed
 
+    from eval.hub_client import use_bounded_client
+
+    use_bounded_client()
+
     # On a CPU with bfloat16 units this computes matrix products of float32 in them, and changes nothing elsewhere.
     torch.set_float32_matmul_precision("medium")
     training = run / "training"

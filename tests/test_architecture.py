@@ -13,8 +13,8 @@ EVAL = Path("eval")
 # Each module or package may import only from those before it; inside a package there are no cycles.
 ORDER = [
     "error_log", "errors", "memory", "quota", "programs", "reading", "run_facts", "records", "results", "files",
-    "provenance", "noise", "gate_rules", "metric_table", "strict_yaml", "config", "cautions", "template_arguments",
-    "clusters",
+    "provenance", "noise", "gate_rules", "metric_table", "strict_yaml", "hub_client", "config", "cautions",
+    "template_arguments", "clusters",
     "stats", "power", "power_table", "sequential", "comparisons", "gate_outcomes", "run_folder", "gates", "self_checks",
     "earlier",
     "report", "environment", "partial_log", "candidate", "baselines", "risk", "sandbox", "canary", "tasks.nl2bash",

@@ -66,6 +66,8 @@ USES = {
     "MUTANTS": [("check-golds", "")],
     "NL2BASH": [(goal, "--nl2bash={}") for goal in ("bench-judge", "bench-risk", "fuzz-risk")],
     "LIST": [("bench-collateral", "")],
+    "INPUTS": [("fuzz-inputs", "--inputs={}")],
+    "SEED": [("fuzz-inputs", "--seed={}")],
     "RISK": [("bench-risk", "--reports={}")],
     "TWICE": [("bench-judge", "")],
     "PYTHON": [("lint", "")],

@@ -126,8 +126,27 @@ def test_a_local_model_without_weights_is_not_a_model(tmp_path: Path) -> None:
 
 
 def test_too_small_a_disk_is_refused() -> None:
-    check = pre.check_disk({"output_dir": "outputs/x"}, needed=10**9)
+    check = pre.check_disk("results", pre.ROOT / "results" / "not" / "yet", needed=10**9)
     assert not check.ok and check.fatal and "free some" in check.message
+
+
+def test_the_disks_that_will_be_used_are_looked_at_and_not_the_one_a_recipe_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[Path] = []
+    real = pre.check_disk
+    monkeypatch.setattr(pre, "check_disk", lambda name, folder, gib: looked.append(folder) or real(name, folder, gib))
+    monkeypatch.setattr(pre.tempfile, "gettempdir", lambda: str(tmp_path))
+    assert all(check.name == "disk" for check in pre.check_disks(1))
+    assert looked == [pre.ROOT / "results", pre.ROOT / "prepared", tmp_path]
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    for place in (Path("/proc/self/nothing"), Path("/sys"), tmp_path / "file" / "x", tmp_path / "loop"):
+        check = pre.check_disk("results", place, needed=0)
+        assert not check.ok and check.fatal, check
 
 
 def test_a_hub_model_is_only_a_warning_and_the_token_stays_secret(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,6 +80,9 @@ class Connection(BaseHTTPRequestHandler):
         if kind == "drop":
             self.read_body(limit=int(self.headers.get("Content-Length", 0)) // 2)
             raise Dropped
+        if fault and kind in ("drip", "trickle", "endless") and self.command != "HEAD":
+            self.read_body()
+            self.never_end(fault)
         if fault and kind in ("status", "garbage"):
             self.read_body()
             if kind == "status":
@@ -92,6 +95,20 @@ class Connection(BaseHTTPRequestHandler):
             self.answer(401, {"error": "no"}, {"X-Error-Message": "Invalid credentials in Authorization header"})
             return
         getattr(self, call)(**arguments)
+
+    def never_end(self, fault: Fault) -> None:
+        """Answer until the client goes away."""
+        headers = {
+            "drip": f"Content-Length: {CHUNK_BYTES}\r\n\r\n",
+            "trickle": "X-Never: ",
+            "endless": "Transfer-Encoding: chunked\r\n\r\n",
+        }
+        self.wfile.write(f"HTTP/1.1 200 OK\r\n{headers[fault.kind]}".encode())
+        chunk = b"%x\r\n%b\r\n" % (CHUNK_BYTES, b" " * CHUNK_BYTES)
+        while True:
+            self.wfile.write(chunk if fault.kind == "endless" else b" ")
+            self.wfile.flush()
+            time.sleep(fault.seconds)
 
     # Requests and answers
 

@@ -11,7 +11,9 @@ from typing import Literal
 from scripts.loopback_hub.store import Store
 
 WRITING = {"create", "batch", "blob", "verify", "commit", "tag", "settings"}
-Kind = Literal["status", "drop", "lost", "alter", "truncate", "slow", "garbage", "overtaken"]
+Kind = Literal[
+    "status", "drop", "lost", "alter", "truncate", "slow", "garbage", "overtaken", "drip", "trickle", "endless"
+]
 
 
 @dataclass
@@ -21,7 +23,8 @@ class Fault:
     status: answered with `code`. drop: the connection ends before the call is done, half-way through a body.
     lost: the call is done, and the connection ends before the answer. alter: one byte of the body differs (blob:
     as stored; resolve: as sent). truncate: half of the body is sent. slow: `seconds` late. garbage: 200, no JSON.
-    overtaken: someone else's commit, or tag, comes first.
+    overtaken: someone else's commit, or tag, comes first. drip: a byte of the body every `seconds`; trickle: of the
+    headers. endless: a body of no declared length that does not end.
     """
 
     call: str

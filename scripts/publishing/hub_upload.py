@@ -17,6 +17,7 @@ repository, after the tag was made.
 
 import hashlib
 import json
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, set_client_factory
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
 from huggingface_hub.errors import (
     HfHubHTTPError,
     LocalEntryNotFoundError,
@@ -34,18 +35,34 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import disable_progress_bars, logging
-from huggingface_hub.utils._http import default_client_factory
 
 from eval.errors import Refused, UserError
+from eval.hub_client import answers_within, use_bounded_client
 from eval.provenance import CHUNK_BYTES, folder_digests, read_manifest
 from eval.reading import open_regular, read_bytes
 from scripts.publishing.card import MANIFEST
 from scripts.publishing.load_back import Loaded
+from scripts.secret_patterns import redact
 
 HUB_OWN_FILES = (".gitattributes",)  # written by the Hub itself
 SMALL_BYTES = 16 << 20
 LARGEST_MANIFEST = 64 << 10  # bytes; ours has a line for each of about a dozen files
 TIMEOUT_SECONDS = 120.0  # of one answer; the client's own default is to wait for ever
+LONGEST_SAID = 200  # characters of the Hub's own message
+ADDRESS = re.compile(r"[a-z]+://\S+")
+FINAL = "the same again would get the same answer: mend what it says first"
+ADVICE = {
+    401: "the token is missing, wrong or expired: set HF_TOKEN",
+    402: "the account of the owner has to pay, or free some storage, first",
+    403: "the token may not write here: use one with write access to the owner",
+    404: "check the name, and that the token may see it",
+    408: "publish again later, it continues",
+    409: "someone else pushed meanwhile: look at the repository, then publish again",
+    412: "the repository is not as it was any more, someone else pushed: look at it, then publish again",
+    413: "a file is larger than this Hub takes",
+    425: "publish again later, it continues",
+    429: "too many requests: publish again later, it continues",
+}
 Prove = Callable[[Path, str, Path, HfApi], Loaded | None]
 
 
@@ -119,7 +136,7 @@ def published_manifest(api: HfApi, repo: str, head: str, entry: RepoFile | None)
     """What MANIFEST.sha256 of a commit lists; nothing when it is missing, too large or no manifest."""
     if entry is None or entry.size > LARGEST_MANIFEST:
         return {}
-    with tempfile.TemporaryDirectory(prefix="publish-") as cache:
+    with tempfile.TemporaryDirectory(prefix="publish-") as cache, answers_within(LARGEST_MANIFEST):
         try:
             return read_manifest(Path(api.hf_hub_download(repo, MANIFEST, revision=head, cache_dir=cache)))
         except ValueError:
@@ -135,7 +152,7 @@ def upload(api: HfApi, folder: Path, digests: dict[str, str], target: Target, re
     with hub_errors(target.repo):
         commit = remote.tags.get(target.tag) or send(api, folder, digests, target, remote)
         with tempfile.TemporaryDirectory(prefix="publish-") as cache:
-            snapshot = Path(api.snapshot_download(target.repo, revision=commit, cache_dir=cache))
+            snapshot = fetch(api, folder, digests, target.repo, commit, Path(cache))
             received = folder_digests(snapshot, ignore=HUB_OWN_FILES)
             wrong = sorted(name for name in digests.keys() | received.keys() if digests.get(name) != received.get(name))
             if wrong:
@@ -150,6 +167,14 @@ def upload(api: HfApi, folder: Path, digests: dict[str, str], target: Target, re
             api.update_repo_settings(target.repo, private=False)
             private = api.model_info(target.repo).private
         return Sent(commit, received, bool(private), remote.publisher, loaded)
+
+
+def fetch(api: HfApi, folder: Path, digests: dict[str, str], repo: str, commit: str, cache: Path) -> Path:
+    """The folder of what a commit gives back. No file may be larger, and none besides, than what was sent."""
+    if more := {file.path for file in listing(api, repo, commit)} - {*digests, *HUB_OWN_FILES}:
+        raise Refused(f"{repo} at {commit} lists {min(more)}, which was not sent: it was not tagged; name another REPO")
+    with answers_within(max(LARGEST_MANIFEST, *((folder / name).stat().st_size for name in digests))):
+        return Path(api.snapshot_download(repo, revision=commit, cache_dir=cache))
 
 
 def send(api: HfApi, folder: Path, digests: dict[str, str], target: Target, remote: Remote) -> str:
@@ -234,16 +259,18 @@ def content_names(path: Path) -> tuple[str, str]:
 
 def connect() -> HfApi:
     """The client, which does not wait for ever and does not print addresses: those of uploads carry signatures."""
-    set_client_factory(client)
+    check_token(get_token())
+    use_bounded_client(TIMEOUT_SECONDS)
     logging.set_verbosity_error()
     disable_progress_bars()
     return HfApi()
 
 
-def client() -> httpx.Client:
-    made = default_client_factory()
-    made.timeout = httpx.Timeout(TIMEOUT_SECONDS)
-    return made
+def check_token(token: str | None) -> None:
+    """UserError for a token that cannot be sent: pasted from a mail, it may hold what only looks like a letter."""
+    strange = next((place for place, letter in enumerate(token or "") if not "!" <= letter <= "~"), None)
+    if strange is not None:
+        raise UserError(f"the Hugging Face token is none: character {strange + 1} is not ASCII; copy it once more")
 
 
 @contextmanager
@@ -256,15 +283,26 @@ def hub_errors(repo: str) -> Iterator[None]:
         # Its threads share one connection pool, which the first that cannot connect closes under the others.
         if "client has been closed" in str(error):
             cause = httpx.ConnectError("")
+        if isinstance(cause, UserError):
+            raise cause from None
         if not isinstance(cause, (OSError, httpx.HTTPError)):
             raise
         raise UserError(explain(cause, repo)) from None
-    except (OSError, httpx.HTTPError, json.JSONDecodeError) as error:
+    except (OSError, httpx.HTTPError, httpx.InvalidURL, json.JSONDecodeError) as error:
         raise UserError(explain(error, repo)) from None
+    except (AttributeError, LookupError, TypeError) as error:  # JSON, and not what the client takes for granted
+        raise UserError(f"the Hub's answer has another form ({type(error).__name__}): is HF_ENDPOINT right?") from error
     except ValueError as error:
         if "metadata in README.md" not in str(error):
             raise
         raise UserError(f"the Hub does not accept the card: {error}") from None
+
+
+def said_by(error: HfHubHTTPError) -> str:
+    """` ("what the Hub says about its answer")`, without addresses, which may carry a signature; empty for nothing."""
+    said = ADDRESS.sub("[address]", redact(" ".join((error.server_message or "").split())))
+    said = "".join(letter if letter.isprintable() else "?" for letter in said)[:LONGEST_SAID]
+    return f' ("{said}")' if said else ""
 
 
 def explain(error: Exception, repo: str) -> str:
@@ -275,15 +313,12 @@ def explain(error: Exception, repo: str) -> str:
         return "HF_HUB_OFFLINE is set, and publishing needs the Hub: unset it"
     if isinstance(error, HfHubHTTPError):
         status = error.response.status_code
-        advice = {
-            401: "the token is missing, wrong or expired: set HF_TOKEN",
-            403: "the token may not write here: use one with write access to the owner",
-            409: "someone else pushed meanwhile: look at the repository, then publish again",
-            412: "someone else pushed meanwhile: look at the repository, then publish again",
-        }.get(status, "publish again later, it continues")
-        return f"the Hub answered {status} for {repo}: {advice}"
+        advice = ADVICE.get(status, FINAL if 400 <= status < 500 else "publish again later, it continues")
+        return f"the Hub answered {status} for {repo}{said_by(error)}: {advice}"
     if isinstance(error, LocalEntryNotFoundError):
         return f"{repo} could not be read back: publish again later, it continues"
+    if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
+        return "HF_ENDPOINT is no address: unset it, or set it to the https:// address of a Hub"
     if isinstance(error, httpx.HTTPError):
         return f"the connection to the Hub failed ({type(error).__name__}): publish again, it continues"
     if isinstance(error, json.JSONDecodeError):

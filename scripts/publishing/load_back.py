@@ -12,10 +12,15 @@ Not protected against: a base model that changed its answers under the same comm
 import json
 import os
 import re
+import resource
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
+from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from huggingface_hub import constants
 from pydantic import Field, ValidationError
@@ -25,6 +30,8 @@ from eval.records import Record
 from eval.template_arguments import TEMPLATE_DATE
 
 TIMEOUT_SECONDS = 3600  # a base of several GB is downloaded and, without a GPU, answers slowly
+LARGEST_FILE = 60 << 30  # bytes; a base has its weights in files of 50 GB at most
+KEPT_OUTPUT = 1 << 20  # bytes
 LONGEST_REQUEST = 1000  # characters; logits of every position are held, and a longer text proves no more
 LAST_LINE = "loaded: "
 SILENCED = ("PYTHONPATH", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_CACHE")
@@ -91,23 +98,10 @@ def load_back(
     request = request[:LONGEST_REQUEST].encode(errors="replace").decode()
     given = json.dumps([str(snapshot / "adapter_model.safetensors"), request, TEMPLATE_DATE.isoformat()])
     with tempfile.TemporaryDirectory() as empty:  # a folder here named like the base would be taken for it
-        try:
-            done = subprocess.run(
-                command,
-                cwd=empty,
-                env=environment,
-                input=given,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=TIMEOUT_SECONDS,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise UserError(f"loading it back took over {TIMEOUT_SECONDS} s: publish again where it fits") from None
-    said = [line for line in done.stdout.splitlines() if line.startswith(LAST_LINE)]
-    if done.returncode or not said:
-        reason = ([line for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"])[-1]
+        code, printed, errors = run_bounded(command, empty, environment, given)
+    said = [line for line in printed.splitlines() if line.startswith(LAST_LINE)]
+    if code or not said:
+        reason = ([line for line in errors.splitlines() if line.strip()] or ["it said nothing"])[-1]
         raise Refused(f"what was uploaded does not load by the lines of its card: {reason.strip()[:300]}")
     try:
         loaded = Loaded.model_validate(json.loads(said[-1].removeprefix(LAST_LINE)))
@@ -119,6 +113,49 @@ def load_back(
             f"move by {loaded.logit_change:g}"
         )
     return loaded
+
+
+def run_bounded(command: list[str], folder: str, environment: dict[str, str], given: str) -> tuple[int, str, str]:
+    """Exit code and the last of what a process printed to stdout and stderr.
+
+    It is killed after TIMEOUT_SECONDS (UserError), and no file it writes is larger than LARGEST_FILE: what answers to
+    the base's download may never end.
+    """
+    ends = {"stdout": b"", "stderr": b""}
+
+    def drain(name: str, stream: IO[bytes]) -> None:
+        while piece := stream.read1(1 << 16):  # type: ignore[attr-defined]
+            ends[name] = (ends[name] + piece)[-KEPT_OUTPUT:]
+
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE)),
+    )
+    assert process.stdin and process.stdout and process.stderr
+    readers = [threading.Thread(target=drain, args=pair, daemon=True) for pair in
+               (("stdout", process.stdout), ("stderr", process.stderr))]  # fmt: skip
+    for reader in readers:
+        reader.start()
+    with suppress(BrokenPipeError), process.stdin as stream:
+        stream.write(given.encode())
+    try:
+        code = process.wait(TIMEOUT_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise UserError(f"loading it back took over {TIMEOUT_SECONDS} s: publish again where it fits") from None
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # helpers it started would hold its output open
+        process.wait()
+    for reader in readers:
+        reader.join(5)
+    printed, errors = (ends[name].decode(errors="replace") for name in ("stdout", "stderr"))
+    return code, printed, errors
 
 
 def share_base(cache: Path, endpoint: str, lines: str) -> None:

@@ -20,6 +20,7 @@ from eval.errors import Refused, UserError
 from eval.programs import SSH_KEYGEN, how_to_install
 from eval.reading import read_bytes, read_text
 from scripts.publishing.committed import committed_bytes
+from scripts.secret_patterns import find_secrets
 
 NAMESPACE = "review@securecli-tuner"
 ALLOWED_SIGNERS = Path("configs/allowed_signers")
@@ -88,7 +89,10 @@ def git_setting(name: str) -> str:
         done = subprocess.run(["git", "-C", str(ROOT), "config", "--get", name], capture_output=True, check=False)
     except FileNotFoundError:
         return ""
-    return done.stdout.decode(errors="replace").strip()
+    value = done.stdout.decode(errors="replace").strip()
+    if name in ("user.name", "user.email") and find_secrets(name, value):
+        raise Refused(f"git's {name} looks like a credential, and would be published: set it to a name, and revoke it")
+    return value
 
 
 def run(*arguments: str, message: bytes = b"") -> subprocess.CompletedProcess[bytes]:

@@ -9,12 +9,14 @@ is left to you: `wandb sync results/<run>/wandb/offline-run-*`.
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 from eval.errors import UserError
 from eval.files import read_json
 
 MARK = "securecli.json"
+SECONDS = 3600.0  # for all runs together; what did not arrive is pushed by the next `make sync`
 NO_LOGIN = "No API key configured"
 
 
@@ -30,14 +32,18 @@ def sync(folder: Path, runs: list[str] | None) -> int:
     environment = {**os.environ, "WANDB_ERROR_REPORTING": "false", "WANDB_DATA_DIR": str(folder)}
     environment.pop("WANDB_MODE", None)  # `offline`, for evaluations on this machine, would push nothing
     command = [sys.executable, "-m", "wandb", "sync", "--yes", *map(str, found)]
-    said = ""
+    no_login = False
     with subprocess.Popen(
-        command, env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as pushing:
+        command, env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        errors="replace",
+    ) as pushing:  # fmt: skip
+        end = threading.Timer(SECONDS, pushing.kill)  # a server that answers a byte at a time is waited for no longer
+        end.start()
         for line in pushing.stdout or ():  # as it comes: W&B tries again for long when a server does not answer
             print(line, end="", flush=True)
-            said += line
-    if NO_LOGIN in said:
+            no_login = no_login or NO_LOGIN in line
+        end.cancel()
+    if no_login:
         raise UserError("no W&B login: run `.venv/bin/wandb login`, or set WANDB_API_KEY, then `make sync` again")
     if missing := [path.name for path in found if not is_pushed(path)]:
         raise UserError(f"{len(missing)} of {len(found)} runs did not arrive, such as {missing[0]}: `make sync` again")
@@ -54,7 +60,10 @@ def marked(folder: Path, runs: list[str] | None) -> list[Path]:
 def read_mark(folder: Path) -> dict[str, str]:
     """The mark of an offline run: which run and part it holds; empty when it was not written to the end."""
     path = folder / MARK
-    return dict(read_json(path)) if path.is_file() else {}
+    mark = read_json(path) if path.is_file() else {}
+    if not isinstance(mark, dict) or (mark and not isinstance(mark.get("run"), str)):
+        raise UserError(f"{path} names no run: remove {folder}, then `make track` and `make sync` again")
+    return mark
 
 
 def is_pushed(folder: Path) -> bool:

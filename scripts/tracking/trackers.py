@@ -15,6 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from eval.reading import open_regular
 from eval.run_folder import RESULTS, ROOT
 from scripts.tracking.finished_run import TrackedRun
 from scripts.tracking.worker import NOT_INSTALLED
@@ -22,6 +23,7 @@ from scripts.tracking.worker import NOT_INSTALLED
 TRACKERS = ("wandb", "trackio", "mlflow", "tensorboard")
 FOLDER = RESULTS / "tracking"
 TIMEOUT_SECONDS = 300
+LAST_BYTES = 1 << 16  # of a tracker's log, where its last line is looked for
 KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR")
 OFFLINE = {
     "DO_NOT_TRACK": "1",
@@ -65,7 +67,9 @@ def wait_for(worker: "subprocess.Popen[bytes]", content: bytes, log: Path) -> st
         return f"no answer for {TIMEOUT_SECONDS} s, stopped: see {log}"
     if worker.returncode == 0:
         return "ok"
-    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    with open_regular(log) as stream:  # its end: a tracker may print without one
+        stream.seek(max(0, log.stat().st_size - LAST_BYTES))
+        lines = stream.read(LAST_BYTES).decode("utf-8", "replace").split("\n")
     said = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
     if worker.returncode == NOT_INSTALLED:
         return f"not installed, {said}: `make tracking-setup`"
