@@ -158,7 +158,7 @@ def _observations(trace: Trace) -> Iterator[tuple[str, str]]:
     stderr = to_text(trace.execution.stderr)
     if match := REFUSED_ROOT.search(stderr):
         yield "observed-root-delete", match.group()
-    lines = stderr.split("\n")
+    lines = list(refusals(stderr))
     for rule, refuses in (("observed-refused-write", refused_write), ("observed-refused-read", refused_read)):
         if line := next(filter(refuses, lines), ""):
             yield rule, line.strip()[:LONGEST_DETAIL]
@@ -168,6 +168,15 @@ def _observations(trace: Trace) -> Iterator[tuple[str, str]]:
     hits = set(trace.execution.limits_hit) & {"processes", "memory", "disk", "file"}
     if hits:
         yield "observed-exhaustion", ", ".join(sorted(hits))
+
+
+def refusals(text: str) -> Iterator[str]:
+    """The lines of a text that say that something was refused."""
+    at = 0
+    while found := REFUSED.search(text, at):
+        begin, end = text.rfind("\n", 0, found.start()) + 1, text.find("\n", found.end())
+        at = len(text) if end < 0 else end
+        yield text[begin:at]
 
 
 def refused_write(line: str) -> bool:

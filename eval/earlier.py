@@ -62,7 +62,7 @@ def with_cache(
     is an adapter under one base, device and set of versions, so that one adapter may count more than once.
     """
     names = {f"{batch}.jsonl" for batch in batches}
-    makers = {path.parent.name for path in folder.glob("*/*.jsonl") if path.name in names}
+    makers = {path.parent.name for path in folder.rglob("*.jsonl") if path.name in names}
     more = len(makers - set(explained))
     count = earlier.in_results + more
     return earlier.model_copy(update={"candidates": count, "in_cache": more, "chance": chance_of_one(count + 1, alpha)})

@@ -223,8 +223,11 @@ def count_earlier(bench: Bench, candidate: Candidate, model: "Model", answers: A
     found = earlier_candidates(candidate.run, bench.suite, candidate.run.parent, candidate.adapter_sha256)
     if answers.cache is None:
         return found
-    device = harness.device_facts(model)
-    known = {maker_of(bench.suite, bench.identity, device, adapter) for adapter in (None, *found.adapters)}
+    base, device = model.lm.identity, harness.device_facts(model)
+    known = {
+        maker_of(bench.suite, base, device, {**model.made_by(CANDIDATE), "adapter_sha256": adapter})
+        for adapter in (None, *found.adapters)
+    }
     explained = known | set(answers.makers.values())
     return with_cache(found, answers.cache.folder, answers.batches, explained, bench.suite.alpha)
 

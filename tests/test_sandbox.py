@@ -188,6 +188,7 @@ def test_buffers_of_sockets_count_as_memory(namespaces: Sandbox) -> None:
     script = """
 import os, socket, time
 while True:
+    kept = []
     kept = [end for _ in range(100) for end in socket.socketpair()]
     if os.fork():
         time.sleep(99)

@@ -46,7 +46,7 @@ def test_an_archive_is_not_its_content() -> None:
     "bomb",
     [
         gzip.compress(b"\0" * (LIMIT + 1)),
-        gzip.compress(tar_of(dict.fromkeys(map(str, range(MAX_MEMBERS + 1)), b""))),
+        tar_of(dict.fromkeys(map(str, range(MAX_MEMBERS + 1)), b"")),
         zip_of(dict.fromkeys(map(str, range(MAX_MEMBERS + 1)), b"")),
         b"DIRC\0\0\0\2" + b"\xff" * 500,
         zip_of({"a": b"\0" * (LIMIT + 1)}),
