@@ -155,7 +155,7 @@ def test_a_run_that_changed_since_it_was_shown_is_not_decided(page: Page) -> Non
 def test_what_was_typed_survives_a_mistake_and_is_escaped(page: Page) -> None:
     comment = "</textarea><script>alert(1)</script>"
     status, text = page.send(page.form(reviewer=" ", comment=comment))
-    assert status == 409 and "printable characters" in text
+    assert status == 409 and "a name of 1 to 100 characters" in text
     assert "<script>" not in text and "&lt;script&gt;" in text
     assert page.send(page.form(comment=comment))[0] == 200 and read_review(page.run).comment == comment
 
