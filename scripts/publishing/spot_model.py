@@ -12,7 +12,7 @@ equal bytes or an answer that this model all but gives.
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,6 @@ class ModelSpot:
     largest_gap: float = 0.0  # nats, of the answers that were read and agreed
     read: int = 0
     generated: int = 0
-    batches: set[tuple[str, Item]] = field(default_factory=set)  # arm and first item of those generated anew
 
     @classmethod
     def load(
@@ -176,21 +175,18 @@ class ModelSpot:
         if not names:
             return
         (task,) = self.neutral
-        encoded = drift.encode(task.samples, self.model.lm)
-        by_name = {prompt.sample.id: prompt for prompt in encoded}
-        self.read += 2 * len(names)
-        for row in drift.measure(self.model, [by_name[name] for name in names]):
-            if close(*DRIFT_TOLERANCE)(divergence(row), divergence(self._row(row.arm, by_name[row.sample].sample))):
+        encoded, vocabulary = drift.encode(task.samples, self.model.lm), len(self.model.lm.tokenizer)
+        planned = {prompt.sample.id: batch for batch in drift.plan(encoded, vocabulary) for prompt in batch}
+        drawn = drift.plan([prompt for prompt in encoded if prompt.sample.id in names], vocabulary)
+        for row in (row for batch in drawn for row in drift.measure(self.model, batch)):
+            self.read += 1
+            recorded = self.rows.by_place[row.arm, DRIFT, row.sample, 0]
+            if close(*DRIFT_TOLERANCE)(divergence(row), divergence(recorded)):
                 continue
-            batches = drift.plan(encoded, len(self.model.lm.tokenizer))
-            (batch,) = [own for own in batches if any(prompt.sample.id == row.sample for prompt in own)]
-            anew = {(again.arm, again.sample): again for again in drift.measure(self.model, batch)}
-            recorded = self._row(row.arm, by_name[row.sample].sample)
+            anew = {(again.arm, again.sample): again for again in drift.measure(self.model, planned[row.sample])}
             if anew[row.arm, row.sample].text != recorded.text:
-                now = divergence(row)
-                self._refuse(
-                    recorded, f"diverges by {divergence(recorded):.4g} nats on record, by {now:.4g} measured now"
-                )
+                said = f"diverges by {divergence(recorded):.4g} nats on record, by {divergence(row):.4g} measured now"
+                self._refuse(recorded, said)
 
     def check_batch(self, item: Item, arm: str = CANDIDATE) -> None:
         """Refused unless the whole batch of an item, generated anew, gives the answers on record."""
@@ -207,18 +203,20 @@ class ModelSpot:
     def _settle_doubts(self, arm: str, doubts: dict[Item, str]) -> None:
         """Refused unless the doubtful answers are generated again: together, and where that gives others, each in its
         planned batch. (A text can be made of other tokens than it is read as.)"""
-        if not doubts:
-            return
-        for row, _ in self._batch_anew(arm, [self.samples[item] for item in doubts]):
-            item = row.task, row.sample
-            anew = {(again.task, again.sample): again for _, again in self._batch_anew(arm, self.planned[item])}
-            if item in anew:
-                self._refuse(row, f"{doubts[item]}; in its batch the model answers{quoted(anew[item])}")
+        tasks = [
+            replace(task, samples=tuple(sample for sample in task.samples if (task.name, sample.id) in doubts))
+            for task in self.tasks
+        ]
+        for batch in harness.plan_batches(tasks, self.model.lm, self.suite.backend.batch_size):
+            for row, _ in self._batch_anew(arm, batch):
+                item = row.task, row.sample
+                anew = {(again.task, again.sample): again for _, again in self._batch_anew(arm, self.planned[item])}
+                if item in anew:
+                    self._refuse(row, f"{doubts[item]}; in its batch the model answers{quoted(anew[item])}")
 
     def _batch_anew(self, arm: str, batch: list[lm_tasks.Sample]) -> list[tuple[Generation, Generation]]:
         """The answers of a batch that are not those on record: the recorded row, and the one made now."""
         self.generated += len(batch)
-        self.batches.add((arm, (batch[0].task, batch[0].id)))
         made = harness.generate(self.model, arm, batch)
         return [
             (row, anew)
