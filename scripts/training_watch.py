@@ -79,7 +79,7 @@ class Watch:
             return
         best, wanted = state.best_model_checkpoint, args.load_best_model_at_end
         result = Path(best).name if wanted and best else f"checkpoint-{state.global_step}"
-        value = {"metric": args.metric_for_best_model, "value": state.best_metric} if wanted and best else None
+        value = {"metric": measure(args), "value": state.best_metric} if wanted and best else None
         where = result if good else None
         write_mark(self.run, Mark(why, state.global_step, state.max_steps, where, value, self.counts))
         self.ended = True
@@ -90,7 +90,7 @@ class Watch:
         if state.global_step >= state.max_steps:
             return ALL_STEPS, True
         if seen >= patience:
-            return f"{EARLY}: {args.metric_for_best_model} got no better for {seen} evaluation(s)", True
+            return f"{EARLY}: {measure(args)} got no better for {seen} evaluation(s)", True
         if self.stop_requested:
             return None, False
         return (f"{WATCHDOG}: the loss stayed above it" if self.watchdog else "a callback stopped it"), False
@@ -119,6 +119,12 @@ def go_on_waiting(trainer: Any, resume: Any) -> None:
     for callback in trainer.callback_handler.callbacks:
         if state and type(callback).__name__ == "EarlyStoppingCallback":
             callback.early_stopping_patience_counter = waited(state)[0]
+
+
+def measure(args: Any) -> str:
+    """What chooses the best checkpoint, as the log names it: transformers takes `loss` for `eval_loss`."""
+    name = str(args.metric_for_best_model)
+    return name if name.startswith("eval_") else f"eval_{name}"
 
 
 def rows_line(counts: dict[str, Any]) -> str:

@@ -93,7 +93,7 @@ def trained(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
     prepared = {name: folder / ("prepared-rows" if name == "rows" else "prepared") for name in runs}
     pairs = [str(path) for name, run in runs.items() for path in (run, prepared[name])]
     command = [sys.executable, "-m", "tests.several_workers", *pairs]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=len(runs) * PATIENCE)
     said = [
         line.removesuffix(f" {run.name}")
         for run in runs.values()
