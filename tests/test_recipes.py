@@ -244,7 +244,9 @@ def test_all_problems_are_listed_together(tmp_path: Path) -> None:
 
 def test_a_recipe_is_judged_for_the_gpu_that_is_named(tmp_path: Path) -> None:
     root = repository(tmp_path, lint.load_recipe(GPU_RECIPE))
-    problems = lint.lint_recipe(GPU_RECIPE, "t4", root)
+    flash = tmp_path / "flash.yaml"
+    flash.write_text(yaml.safe_dump(lint.load_recipe(GPU_RECIPE) | {"attn_implementation": "flash_attention_2"}))
+    problems = lint.lint_recipe(flash, "t4", root)
     assert [line.split(": ")[1] for line in problems] == ["bf16", "tf32", "attn_implementation"]
     assert all("sm_75" in line for line in problems)
     assert lint.lint_recipe(GPU_RECIPE, "h100", root) == []
