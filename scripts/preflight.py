@@ -143,7 +143,7 @@ def check_disks(needed: int) -> list[Check]:
 def check_disk(name: str, folder: Path, needed: int) -> Check:
     """One folder that will be written to, made or not made yet; `needed` in GiB."""
     place = folder
-    while not place.exists():
+    while not os.path.lexists(place):  # a link that leads nowhere is not passed over: nothing could be made there
         place = place.parent
     try:
         place = place.resolve(strict=True)

@@ -144,7 +144,8 @@ def test_the_disks_that_will_be_used_are_looked_at_and_not_the_one_a_recipe_name
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "loop").symlink_to("loop")
-    for place in (Path("/proc/self/nothing"), Path("/sys"), tmp_path / "file" / "x", tmp_path / "loop"):
+    (tmp_path / "dead").symlink_to("nowhere")
+    for place in (tmp_path / "file" / "x", tmp_path / "loop", tmp_path / "dead", tmp_path / "loop" / "x"):
         check = pre.check_disk("results", place, needed=0)
         assert not check.ok and check.fatal, check
 

@@ -150,7 +150,7 @@ class Bench:
         shutil.copytree(ROOT / "data" / "retention", more / "retention")
         for command in COMMANDS.values():
             self.modules[command.module] = importlib.import_module(command.module)
-        importlib.import_module("scripts.recipe_schema")
+        self.modules["scripts.lint_recipe"].lint_recipe(more / "run" / "recipe.yaml")  # imports Axolotl
         stop_before_models(self.folder)
         gc.collect()
         gc.freeze()  # a collection in a fork would copy every page of what was imported
@@ -312,8 +312,8 @@ def open_text(path: str, encoding: str) -> io.TextIOWrapper:
 def start(module: ModuleType, case: Case, folder: Path) -> NoReturn:
     """The command as its `python -m` would run it, results in the case's folder."""
     sys.argv = [f"python -m {module.__name__}", *case.words]
-    for each in list(sys.modules.values()):
-        if getattr(each, "RESULTS", None) == ROOT / "results":
+    for name, each in list(sys.modules.items()):
+        if name.startswith(("eval.", "scripts.")) and getattr(each, "RESULTS", None) == ROOT / "results":
             each.RESULTS = folder  # type: ignore[attr-defined]
     main: Callable[[], Any] = module.main
     if case.command == "runs":
