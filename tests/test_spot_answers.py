@@ -70,6 +70,9 @@ def trained_run(folder: Path, adapter: Path) -> Path:
     shutil.copytree(adapter, folder / "adapter", ignore=shutil.ignore_patterns("README.md"))
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         shutil.copy(EMBEDDED / name, folder / "adapter" / name)
+    # As PEFT saves it where the kind of model is said, which make_adapter leaves out.
+    as_trained = {"task_type": "CAUSAL_LM", "auto_mapping": None}
+    edit_json(folder / "adapter" / "adapter_config.json", lambda config: config.update(as_trained))
     write_manifest(folder / "adapter", folder / "adapter.sha256")
     (folder / "recipe.yaml").write_text(yaml.safe_dump(RECIPE))
     write_json(folder / "data.json", [DATA | {"licence": "MIT"}])
