@@ -10,11 +10,11 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
-from io import TextIOWrapper
+from io import StringIO
 from pathlib import Path
 
 from eval.errors import INCONCLUSIVE, NO_SHIP, SHIP, UserError, run_command
-from eval.reading import open_regular
+from eval.reading import read_text
 from eval.risk.analyser import analyse
 
 EXIT = {"allow": SHIP, "review": INCONCLUSIVE, "block": NO_SHIP}
@@ -25,7 +25,7 @@ def commands(name: str) -> Iterator[str]:
     path = Path(name)
     if name != "-" and not path.is_file():
         raise UserError(f"{name} is not a file: give --jsonl a file of JSON lines")
-    with sys.stdin if name == "-" else TextIOWrapper(open_regular(path), encoding="utf-8") as lines:
+    with sys.stdin if name == "-" else StringIO(read_text(path)) as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
