@@ -34,7 +34,10 @@ def damaged_copy(run: Path, folder: Path) -> Path:
     for name in KEPT:
         copy_regular(run / name, copy / name)
     weights = copy / "adapter" / "adapter_model.safetensors"
-    tensors = safetensors.torch.load_file(weights)
+    try:
+        tensors = safetensors.torch.load_file(weights)
+    except safetensors.SafetensorError as error:
+        raise UserError(f"{run / 'adapter' / weights.name} is no safetensors file: {error}") from None
     damaged = {name: tensor * FACTOR if "lora_B" in name else tensor for name, tensor in tensors.items()}
     safetensors.torch.save_file(damaged, weights)
     write_manifest(copy / "adapter", copy / "adapter.sha256")

@@ -47,7 +47,11 @@ def copy_run(run: Path, reviewer: str) -> Path:
     copy = STATE / "results" / run.name
     shutil.rmtree(STATE, ignore_errors=True)
     ignored = shutil.ignore_patterns("training", "publication*", "wandb")
-    shutil.copytree(run, copy, ignore=ignored, copy_function=copy_regular)
+    try:
+        shutil.copytree(run, copy, ignore=ignored, copy_function=copy_regular)
+    except shutil.Error as error:  # all that could not be copied, each with its reason
+        source, _, reason = error.args[0][0]
+        raise UserError(f"{source} cannot be copied: {reason}") from None
     if reviewer:
         write_review(copy, make_review(copy, "approve", reviewer, "make demo-publish: a Hub on this machine only"))
     elif not (copy / "review.json").is_file():

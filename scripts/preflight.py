@@ -178,7 +178,10 @@ def check_hub_model(recipe: dict[str, Any], base: str) -> Check:
     from huggingface_hub import constants, get_token, try_to_load_from_cache
 
     revision = recipe.get("revision_of_model") or recipe.get("model_revision")
-    cached = try_to_load_from_cache(base, "config.json", revision=revision and str(revision))
+    try:
+        cached = try_to_load_from_cache(base, "config.json", revision=revision and str(revision))
+    except ValueError as error:
+        return Check("base model", False, f"base_model is neither a folder nor a name on the Hub ({error})")
     if isinstance(cached, str):
         return Check("base model", True, f"{base} is in the Hugging Face cache")
     if os.environ.get("HF_HUB_OFFLINE", "0").lower() in ("1", "true", "yes", "on"):
