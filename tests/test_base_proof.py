@@ -95,7 +95,7 @@ def test_a_start_that_rewrites_the_base_is_refused_before_the_base_is_loaded(
         ({"bias": "all"}, None),
         ({"target_modules": ["q_proj", "lm_head"]}, other_output_matrix),
     ],
-    ids=str,
+    ids=["pissa", "olora", "bias", "another output matrix"],
 )
 def test_whatever_moves_the_base_ends_in_one_line_and_reaches_no_cache(
     lora: dict[str, Any], change: Change | None, untied_model: Path, tmp_path: Path,
