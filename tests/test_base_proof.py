@@ -159,7 +159,7 @@ def test_two_adapters_of_different_kinds_compute_as_each_does_alone(untied_model
     from eval.base_proof import probe_logits
 
     suite = load_suite(make_suite(tmp_path / "suite.yaml"))
-    kinds = {"candidate": {"modules_to_save": ["lm_head"]}, "baseline": {"target_modules": ["lm_head", "k_proj"]}}
+    kinds = {"candidate": {"modules_to_save": ["lm_head"]}, "baseline": {"target_modules": ["k_proj", "o_proj"]}}
     folders = {arm: trained(untied_model, tmp_path / arm, **lora) for arm, lora in kinds.items()}
     together = harness.load_model(suite, str(untied_model), None, folders["candidate"], folders["baseline"])
     for arm, folder in folders.items():
