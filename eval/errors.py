@@ -61,10 +61,16 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
     try:
         code = main() or 0
         sys.stdout.flush()  # a full disk or a closed pipe shows here, not after the exit code was chosen
-    except SystemExit:
-        raise
+    except SystemExit as ended:
+        if not (ended.code == 1 and _nobody_reads(sys.stdout)):  # so ends rich, where the reader has enough
+            raise
+        code = BROKEN_PIPE
     except BaseException as error:  # not Exception: libraries written in Rust panic with a BaseException
         code = report(error)
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):  # what was printed before cannot go out either: the exit code stays
+        _discard(sys.stdout)
     sys.exit(code)
 
 

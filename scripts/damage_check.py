@@ -30,7 +30,10 @@ def damaged_copy(run: Path, folder: Path) -> Path:
     import safetensors.torch
 
     copy = folder / f"{run.name}-damaged"
-    shutil.copytree(run / "adapter", copy / "adapter", copy_function=copy_regular)
+    try:
+        shutil.copytree(run / "adapter", copy / "adapter", copy_function=copy_regular)
+    except shutil.Error as error:  # all that could not be copied, each with its reason
+        raise UserError(f"{error.args[0][0][0]} cannot be copied: {error.args[0][0][2]}") from None
     for name in KEPT:
         copy_regular(run / name, copy / name)
     weights = copy / "adapter" / "adapter_model.safetensors"

@@ -357,6 +357,7 @@ def fuzz(count: int, seed: int, only: set[str] | None = None) -> Iterator[Outcom
         (folder / "cases").chmod(0o777)
         for case, where in bench.cases(count, seed, only or set()):
             yield run_case(case, where, bench.modules)
+        gc.unfreeze()
 
 
 def table(outcomes: list[Outcome]) -> dict[str, Any]:
