@@ -39,7 +39,7 @@ SECONDS = 20.0
 MEMORY_MB = 1500  # beyond what the process had before
 NOBODY = 65534
 CODES = (0, 2, 3)
-ANSWERS = ("no-ship", "block", "refused", "error: ", ": ")  # what an exit code 1 stands beside
+ANSWERS = ("no-ship", "block", "refused", "error: ")  # what an exit code 1 stands beside; `error:` is a Refused then
 BROKEN_PIPE = 141  # as a shell reports SIGPIPE
 LONGEST_OUTPUT = 4 << 20
 
