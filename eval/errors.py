@@ -62,7 +62,7 @@ def run_command(main: Callable[[], int | None]) -> NoReturn:
         code = main() or 0
         sys.stdout.flush()  # a full disk or a closed pipe shows here, not after the exit code was chosen
     except SystemExit as ended:
-        if not (ended.code == 1 and _nobody_reads(sys.stdout)):  # so ends rich, where the reader has enough
+        if not isinstance(ended.__context__, BrokenPipeError):  # so ends rich, where the reader has enough
             raise
         code = BROKEN_PIPE
     except BaseException as error:  # not Exception: libraries written in Rust panic with a BaseException

@@ -91,6 +91,8 @@ def _key_problems(entry: Entry, rl: bool) -> list[str]:
     kind = given.get("type")
     if not kind:
         problems.append(f"{entry.where}.type: missing; set chat_template, or another type that Axolotl knows")
+    elif isinstance(kind, str) and kind.startswith("sharegpt"):
+        pass  # Axolotl's own line says what to use instead
     elif isinstance(kind, str) and not rl and kind.split(":")[0].split(".load")[0] not in known_types():
         near = difflib.get_close_matches(kind, known_types(), n=1)
         hint = f"did you mean {near[0]}?" if near else "set chat_template"

@@ -174,7 +174,7 @@ def test_an_incomplete_run_is_no_baseline(results: Path) -> None:
         resolve_baseline("run:toy", candidate, results)
 
 
-@pytest.mark.parametrize("line", ["base_model: another/model", "revision_of_model: 0123"])
+@pytest.mark.parametrize("line", ["base_model: another/model", "revision_of_model: '0123'"])
 def test_a_run_on_another_base_is_no_baseline(results: Path, line: str) -> None:
     one, candidate = build_run(results), trained(another_run(results))
     key = line.split(":")[0]

@@ -173,7 +173,8 @@ def spoil(metrics: dict[str, Any]) -> None:
         gate.update(id=HOSTILE, rule=HOSTILE, reason=HOSTILE, task=HOSTILE, metric=HOSTILE)
     for row in metrics["comparisons"]:
         row.update(metric=HOSTILE)
-    metrics.update(suite=HOSTILE, reasons=[HOSTILE], baseline=HOSTILE, training={HOSTILE: HOSTILE})
+    metrics.update(suite=HOSTILE, reasons=[HOSTILE], baseline=HOSTILE)
+    metrics["training"].update({HOSTILE: HOSTILE})
     metrics["provenance"].update(machine={"cpu": HOSTILE}, packages={"torch": HOSTILE}, backend={"kind": HOSTILE})
 
 

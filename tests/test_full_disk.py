@@ -130,5 +130,6 @@ def test_a_cache_that_cannot_be_written_is_said_once_and_the_answers_are_there(
         for n in range(3)
     ]
     answers.answer(batches)
+    answers.keep()
     assert len(answers.log.rows) == 3
     assert sum("cannot be written" in line for line in said) == 1

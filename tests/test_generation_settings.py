@@ -10,6 +10,7 @@ import yaml
 
 from eval.config import load_suite
 from eval.errors import UserError
+from eval.evidence import settings_sha256
 from eval.files import read_json, read_jsonl, write_json
 from eval.records import Generation
 from eval.template_arguments import NOT_FOR_TEMPLATES, for_templates, template_arguments
@@ -103,9 +104,7 @@ def test_template_arguments_of_the_recipe_and_a_frozen_day_are_in_every_chat_pro
     json.dumps(settings.model_dump())
     thinking = harness.load_model(suite, str(base), None, None)
     assert "<think>" in _prompt(suite, thinking.lm)
-    digests = {
-        generation_settings.settings_sha256(generation_settings.settings_of(each.lm)) for each in (model, thinking)
-    }
+    digests = {settings_sha256(generation_settings.settings_of(each.lm)) for each in (model, thinking)}
     assert len(digests) == 2, "the cache's key"
 
 

@@ -163,6 +163,7 @@ def test_every_answer_that_was_asked_is_executed_once(decided: Path) -> None:
 def test_a_killed_sequential_evaluation_continues_to_the_same_end(
     decided: Path, tiny_model: Path, tiny_adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from eval import errors
     from eval import suite as story
 
     run = make_run(tmp_path / "run", tiny_model, tiny_adapter)
@@ -176,8 +177,12 @@ def test_a_killed_sequential_evaluation_continues_to_the_same_end(
         ):
             raise Killed
 
+    def die(error: BaseException) -> int:
+        raise error
+
     with monkeypatch.context() as patch:
         patch.setattr(story, "say", say)
+        patch.setattr(errors, "report", die)
         with pytest.raises(Killed):
             evaluate(patch, *command)
     kept = (run / "generations.partial.jsonl").read_text().splitlines()[1:]

@@ -150,8 +150,9 @@ def again(folder: Path, digests: dict[str, str], baseline: Path | None, count: i
     model = ask_model(suite, metrics, rows, baseline)
     model.check_drawn(items)
     answered = [item for item in second if item in model.samples]
+    texts = [item for item in answered if model.generates(item)]  # of likelihoods the numbers themselves are read
     if answered:
-        model.check_batch(answered[0])
+        model.check_batch((texts or answered)[0])
     return Spot(
         evidence_sha256=seed,
         random=random,

@@ -133,6 +133,10 @@ class ModelSpot:
         look_until_decided(self.suite, self.tasks, orders, judge, ask, lambda _: None)
         return chunks
 
+    def generates(self, item: Item) -> bool:
+        """Whether the answer to an item is a text, and no likelihoods."""
+        return self.samples[item].instances[0].request_type == "generate_until"
+
     def check_drawn(self, items: Iterable[Item]) -> None:
         """Refused unless the recorded answers of both arms to the items are what the model gives."""
         drawn = list(items)
@@ -193,9 +197,8 @@ class ModelSpot:
         differing = self._batch_anew(arm, self.planned[item])
         if self.same_machine and differing:
             self._refuse(differing[0][0], f"is not what the model answers in its batch{quoted(differing[0][1])}")
-        kind = self.samples[item].instances[0].request_type
         read: Callable[[str, list[lm_tasks.Sample]], list[tuple[lm_tasks.Sample, str]]]
-        read = self._read_answers if kind == "generate_until" else self._read_likelihoods
+        read = self._read_answers if self.generates(item) else self._read_likelihoods
         samples = [self.samples[row.task, row.sample] for row, _ in differing]
         for sample, said in read(arm, samples) if samples else []:
             self._refuse(self._row(arm, sample), said)
