@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from eval.sandbox.archives import LIMIT, MAX_MEMBERS, digest_of
-from eval.sandbox.trees import MAX_DEPTH, TooManyEntries, changes_between, clear, disk_usage, lay_out, read_tree
+from eval.sandbox.removal import clear
+from eval.sandbox.trees import MAX_DEPTH, TooManyEntries, changes_between, disk_usage, lay_out, read_tree
 
 
 def tar_of(members: dict[str, bytes]) -> bytes:
@@ -97,10 +98,22 @@ def test_a_sparse_member_that_claims_a_terabyte_is_not_believed() -> None:
 
 
 def test_all_archives_of_a_tree_share_one_budget(tmp_path: Path) -> None:
+    length = LIMIT // 2 - (1 << 17)  # what it takes packed and a member's own cost count as well
     for number in range(5):
-        (tmp_path / f"{number}.gz").write_bytes(gzip.compress(b"\0" * (LIMIT // 2 - 1)))
+        (tmp_path / f"{number}.gz").write_bytes(gzip.compress(b"\0" * length))
     sizes = [node.entry.size for path, node in sorted(read_tree(tmp_path, keep=False).items()) if path]
-    assert sum(size == LIMIT // 2 - 1 for size in sizes) == 2
+    assert sum(size == length for size in sizes) == 2
+
+
+def test_what_is_removed_never_makes_the_folder_around_it_grow(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    before = kept.stat().st_size
+    (kept / "gone").mkdir()
+    for number in range(3000):
+        (kept / "gone" / f"a-folder-with-a-long-name-{number}").mkdir()
+    clear(str(kept))
+    assert kept.stat().st_size == before and not any(kept.iterdir())
 
 
 def nest(top: Path, depth: int) -> None:

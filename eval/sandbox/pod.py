@@ -25,6 +25,7 @@ from typing import NoReturn
 
 from eval.sandbox import confine, seccomp, trees
 from eval.sandbox.execution import Limits, SandboxError
+from eval.sandbox.removal import clear
 from eval.sandbox.root import Root, environment, visible
 from eval.sandbox.stored import Fixture
 from eval.sandbox.supervise import Outcome, supervise
@@ -161,7 +162,7 @@ class Pod:
                 kept[path] = set()
                 _remove_attributes(where)
         for path, names in kept.items():
-            trees.clear(f"{self.tree}/{path}", names)
+            clear(f"{self.tree}/{path}", names)
         for path in self.merged:
             os.chmod(f"{self.tree}/{path}", (self.root.top / path).stat().st_mode & 0o7777)
         grown = [path for path, size in self.merged.items() if os.lstat(f"{self.tree}/{path}").st_size > size]
@@ -200,7 +201,7 @@ def _remove(top: str, path: str) -> None:
     """Remove one entry below `top`, whatever it is."""
     where = Path(top, path)
     if where.is_dir() and not where.is_symlink():
-        trees.clear(str(where))
+        clear(str(where))
         where.rmdir()
     else:
         where.unlink(missing_ok=True)

@@ -6,7 +6,7 @@ walked through descriptors, and both depth and number of entries are bounded.
 """
 
 # Strings and descriptors on purpose: thousands of calls a run, and no link may be followed.
-# ruff: noqa: PTH101, PTH102, PTH123, PTH208, PTH211
+# ruff: noqa: PTH101, PTH102, PTH123, PTH211
 import errno
 import hashlib
 import os
@@ -268,40 +268,3 @@ def disk_usage(top: str, skip: Container[str]) -> int:
                 if stat.S_ISDIR(status.st_mode):
                     waiting.append(path + "/")
     return total
-
-
-def clear(top: str, keep: Container[str] = frozenset()) -> None:
-    """Remove everything in the folder `top` but the names in `keep`, however deep it is nested.
-
-    A folder's subfolders are first moved up beside it, so that no path gets long and nothing recurses.
-    """
-    base = os.open(top, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        waiting: list[str] = []
-        for name in os.listdir(base):
-            if name not in keep:
-                _remove(name, base, waiting)
-        serial = 0
-        while waiting:
-            name = waiting.pop()
-            folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=base)
-            try:
-                for inner in os.listdir(folder):
-                    found: list[str] = []
-                    _remove(inner, folder, found)
-                    for subfolder in found:
-                        moved = f".removing-{os.getpid()}-{(serial := serial + 1)}"
-                        os.rename(subfolder, moved, src_dir_fd=folder, dst_dir_fd=base)
-                        waiting.append(moved)
-            finally:
-                os.close(folder)
-            os.rmdir(name, dir_fd=base)
-    finally:
-        os.close(base)
-
-
-def _remove(name: str, folder: int, folders: list[str]) -> None:
-    if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-        folders.append(name)
-    else:
-        os.unlink(name, dir_fd=folder)
