@@ -68,7 +68,7 @@ def code(shell: Context, language: str, word: Word, stdin: Output) -> None:
     elif language == "sh":
         shell.run_text(text, word, stdin)
     elif language == "ssh":  # a transport: `ssh -p 22` is ordinary
-        if not re.fullmatch(r"(?:/usr/bin/)?ssh(?:\s+-[pil1246Cxq]*(?:\s+[\w./@~$\0-]+)?)*", text):
+        if not re.fullmatch(r"(?:/usr/bin/)?ssh(?:\s+-[pil1246Cxq]*(?:\s+(?!-)[\w./@~$\0-]+)?)*", text):
             shell.find("shell-escape", word)
             shell.run_text(text, word, stdin)
     elif language == "awk":

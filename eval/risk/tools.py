@@ -13,7 +13,10 @@ from eval.risk.words import NET, UNKNOWN_OUTPUT, Output, Word
 MAGICK = {"convert", "composite", "montage", "magick", "sox", "pdfunite"}  # the last operand is written
 IN_PLACE = {"black", "isort", "rustfmt", "mogrify"}  # without an option that says so
 MAGICK_RUNS = re.compile(r"\||(?:ephemeral|msl|mvg|https?|url|text|label):@?")
-SUBSTITUTIONS = re.compile(r"(?:\s*(?:s|y|tr)(\W)(?:\\.|(?!\1).)*\1(?:\\.|(?!\1).)*\1[gimxrsl]*\s*;?)+$", re.DOTALL)
+# Nothing is tried twice (`*+`): two readings of one text would be exponentially many.
+SUBSTITUTIONS = re.compile(
+    r"(?:\s*+(?:s|y|tr)(\W)(?:\\.|(?!\1).)*+\1(?:\\.|(?!\1).)*+\1[gimxrsl]*+\s*+;?)++$", re.DOTALL
+)
 ED_FILE = re.compile(r"[\d,.$%;'/\w]*?([eErwW])\s+(\S.*)$")
 DC_RUNS = re.compile(r"!(?![<>=])([^\n]*)")
 RPM_RUNS = re.compile(r"%\((.*)\)|%\{(?:lua|uncompress|shell)[:.]", re.DOTALL)
