@@ -17,6 +17,10 @@ settings.load_profile("patient")
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 LONGEST_FIRST = (
+    "test_training_end.py",
+    "test_base_proof.py",
+    "test_packing.py",
+    "test_growth.py",
     "test_train.py",
     "test_suite.py",
     "test_sandbox_hostile.py",
