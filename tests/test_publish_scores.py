@@ -234,8 +234,10 @@ FORGERIES = [
     Forgery("a self-check invented", metrics(lambda m: m["self_checks"].append({"name": "audit", "ok": True,
             "said": "fine"}) or True), ("audit",), again=False),
     # The baseline
-    Forgery("no mapping", metrics(lambda m: m["provenance"].update(baseline=["base"], git="x") or True),
+    Forgery("no mapping", metrics(lambda m: m["provenance"].update(baseline=["base"]) or True),
             ("provenance.baseline",), again=False),
+    Forgery("no commit", metrics(lambda m: m["provenance"].update(git="x") or True),
+            ("another commit",), again=False),
     Forgery("base with an adapter", metrics(lambda m: m["provenance"]["baseline"].update(adapter_sha256="d" * 64) or
             True), ("provenance.baseline",), again=False),
     Forgery("another baseline measured", metrics(lambda m: m["provenance"]["baseline"].update(name="run:weak") or True),

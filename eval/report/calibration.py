@@ -69,7 +69,7 @@ def choice_confidence(text: str) -> float | None:
     try:
         responses = json.loads(text)
         likelihoods = [float(pair[0]) for pair in responses if isinstance(pair[1], bool)]
-    except (ValueError, TypeError, IndexError, KeyError):
+    except (ValueError, TypeError, IndexError, KeyError, RecursionError):  # a model may write `[[[[[` without end
         return None
     if len(likelihoods) != len(responses) or len(likelihoods) < 2 or not all(map(math.isfinite, likelihoods)):
         return None
