@@ -27,6 +27,7 @@ from eval.adapter_check import check_adapter, check_tokenizer  # noqa: E402
 from eval.base_proof import base_name, base_tensors  # noqa: E402
 from eval.errors import UserError  # noqa: E402
 from eval.provenance import CHUNK_BYTES, manifest_text, text_sha256  # noqa: E402
+from eval.reading import open_regular  # noqa: E402
 
 WEIGHTS = "adapter_model.safetensors"
 NOT_ALONE = ("lora_A", "lora_embedding_A", "lora_magnitude_vector")  # change nothing where the update B is zero
@@ -67,7 +68,7 @@ def _copied(adapter: Path, copy: Path) -> dict[str, str]:
         name = source.relative_to(adapter).as_posix()
         digest = hashlib.sha256()
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
-        with source.open("rb") as read, (copy / name).open("wb") as written:
+        with open_regular(source) as read, (copy / name).open("wb") as written:
             while chunk := read.read(CHUNK_BYTES):
                 digest.update(chunk)
                 written.write(chunk)

@@ -195,8 +195,19 @@ def _validation_problems(error: ValidationError, recipe: dict[str, Any]) -> list
             path += f"[{part}]" if isinstance(part, int) else f"{'.' if path else ''}{part}"
             here = here[part] if inside else None
         text = " ".join(item["msg"].removeprefix("Value error, ").split())
-        lines.setdefault(path or "recipe", []).append(text)
+        lines.setdefault(path or _in_dataset(item, recipe) or "recipe", []).append(text)
     return [f"{path}: {' or '.join(dict.fromkeys(texts))}" for path, texts in lines.items()]
+
+
+def _in_dataset(item: Any, recipe: dict[str, Any]) -> str:
+    """The key of a dataset entry, which Axolotl validates without saying whose it is; empty when it is none."""
+    name = item["loc"][-1] if item["loc"] else None
+    for key in ("datasets", "test_datasets"):
+        entries = recipe.get(key)
+        for place, entry in enumerate(entries if isinstance(entries, list) else []):
+            if isinstance(entry, dict) and name in entry and entry[name] == item["input"]:
+                return f"{key}[{place}].{name}"
+    return ""
 
 
 def _one_line(error: Exception) -> str:

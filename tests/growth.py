@@ -203,12 +203,12 @@ def some_attacks(pattern: "re.Pattern[Any]") -> list[tuple[str, str]]:
     return found if os.environ.get("EVERY_ATTACK") else found[:: -(-len(found) // MOST_ATTACKS)]
 
 
-def growth(use: Use) -> tuple[float, str]:
+def growth(use: Use, every: bool = False) -> tuple[float, str]:
     """How much longer the worst attack takes on LONG than on SHORT characters, and that attack; (0, "") where none is
     even suspicious. Linear is 8, quadratic 64. Processor time, the least of three: a busy machine condemns no pattern.
     """
     worst = 0.0, ""
-    for begin, unit in some_attacks(use.pattern):
+    for begin, unit in attacks(use.pattern) if every else some_attacks(use.pattern):
         short, text = ((begin + unit * (size // len(unit)) + END) for size in (SHORT, LONG))
         if _seconds(use, short) < SUSPICIOUS * SHORT:
             continue

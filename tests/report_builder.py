@@ -89,7 +89,8 @@ def write_run(folder: Path, variant: str = "ship", effect: AdapterEffect | None 
         ],
         costs={"seconds_load": 3.21, "seconds_generate_baseline": 190.4, "seconds_generate_candidate": 64.0,
                "tokens_baseline": 12345, "tokens_candidate": 2345, "items": 160},
-        training={"steps": 60, "epochs": 3.0, "seconds": 312.5, "final_loss": 0.3334, "examples": 480,
+        training={"completed": True, "steps": 60, "epochs": 3.0, "seconds": 312.5, "final_loss": 0.3334,
+                  "examples": 480,
                   "tokens_per_second": 1510.2, "unheard_of": {"a": [1, None]},
                   "curve": [[step, 2.6 * 0.93**step + 0.3] for step in range(1, 61)]},
         provenance={

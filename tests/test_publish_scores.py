@@ -21,10 +21,10 @@ from eval.collateral import METRICS as COLLATERAL
 from eval.collateral import NONE
 from eval.config import load_suite
 from eval.errors import Refused
-from eval.files import read_jsonl, read_metrics, write_json
+from eval.files import read_jsonl, read_metrics, write_json, write_jsonl
 from eval.noise import MetricNoise, TaskNoise, backend_of, floor_for, write_floor
 from eval.provenance import file_sha256, json_sha256
-from eval.records import CANDIDATE, Score
+from eval.records import BASELINE, CANDIDATE, Generation, Score
 from eval.results import TaskSummary
 from eval.sequential import orders_of
 from eval.tasks import lm_eval_hooks, safety_hooks
@@ -285,6 +285,9 @@ def compared_with(folder: Path, asked: str, name: str, digest: str | None) -> No
     baseline = {"name": name, "asked": asked, "adapter_sha256": digest}
     edit_json(folder / "metrics.json", lambda value: value.update(baseline=name))
     edit_json(folder / "metrics.json", lambda value: value["provenance"].update(baseline=baseline))
+    answers = read_jsonl(folder / "generations.jsonl", Generation)
+    made = [row.model_copy(update={"adapter_sha256": digest}) if row.arm == BASELINE else row for row in answers]
+    write_jsonl(folder / "generations.jsonl", made)
     rejudge(folder)
     approve(folder)
 
@@ -435,7 +438,7 @@ def test_data_that_changed_since_is_that_of_the_evaluated_commit(
         subprocess.run([*git, *command], check=True)
     commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
     digest = json_sha256([file_sha256(data)])
-    data.write_text('{"id": "2"}\n')
+    data.write_text('{"id": "1", "text": "in other words"}\n')
     subprocess.run([*git, "commit", "-qam", "two"], check=True)
     dataset_rows(summary("elsewhere", "d.jsonl", digest), None, commit, tmp_path)
     for wrong in ("f" * 40, "HEAD", "None"):

@@ -38,7 +38,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "short": {**STEPS, "max_steps": 2, "logging_steps": 50, "save_steps": 100},
     "epoch": {**STEPS, "max_steps": 2, "save_strategy": "epoch", "save_steps": None},
     "watchdog": {**STEPS, "max_steps": 6, "loss_watchdog_threshold": 0.01, "loss_watchdog_patience": 1},
-    "diverged": {**STEPS, "max_steps": 3, "learning_rate": 1e38},
+    "diverged": {**STEPS, "max_steps": 3, "learning_rate": 1e20},
     "rows": {**STEPS, "max_steps": 2, "val_set_size": 3, "dataset_exact_deduplication": True, "sequence_len": 128},
 }
 
@@ -175,7 +175,7 @@ def test_nothing_is_deleted_before_weights_stand_in_the_adapter(tmp_path: Path) 
     run = tmp_path / "run"
     (run / "training" / "checkpoint-2").mkdir(parents=True)
     (run / "training" / "checkpoint-2" / "model.safetensors").write_bytes(b"the only copy")
-    write_json(run / "run.json", {"run": "run", "created": "", "base_model": "b", "stages": {}})
+    write_json(run / "run.json", {"run": "run", "created": "2026-01-01T00:00:00Z", "base_model": "b", "stages": {}})
     write_json(run / "train.json", {"completed": False})
     write_mark(run, Mark(ALL_STEPS, 2, 2, "checkpoint-2"))
     with pytest.raises(UserError, match="checkpoint-2 holds no adapter_model"):

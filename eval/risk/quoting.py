@@ -5,7 +5,6 @@ from fnmatch import fnmatchcase
 
 BACKSLASH = re.compile(r"\\(\n?)(.?)", re.DOTALL)
 IN_QUOTES = re.compile(r"\\([$`\"\\])|\\\n")
-BRACES = re.compile(r"\{[^\s]*(?:,|\.\.)[^\s]*\}")
 MAX_WORDS = 256
 MAX_GROUPS = 24
 MAX_BRACES = 1000  # characters of a word with braces
@@ -21,6 +20,15 @@ def unquote(text: str) -> str:
 def in_quotes(text: str) -> str:
     """The text of a double-quoted string without the backslashes that the shell removes there."""
     return IN_QUOTES.sub(lambda found: found.group(1) or "", text) if "\\" in text else text
+
+
+def has_braces(text: str) -> bool:
+    """Whether something in a word may be a brace expression: `{`, then `,` or `..`, then `}`, with no blank between."""
+    for part in text.split():
+        begin, end = part.find("{"), part.rfind("}")
+        if begin >= 0 and any(begin < part.find(mark, begin) <= end - len(mark) for mark in (",", "..")):
+            return True
+    return False
 
 
 def expand_braces(text: str, depth: int = 0) -> list[str]:

@@ -12,7 +12,7 @@ from tree_sitter import Node
 
 from eval.risk.decode import unescape
 from eval.risk.paths import UNKNOWN
-from eval.risk.quoting import BRACES, MAX_WORDS, expand_braces, in_quotes, trimmed, unquote
+from eval.risk.quoting import MAX_WORDS, expand_braces, has_braces, in_quotes, trimmed, unquote
 
 # Where a text comes from. NET: the network. SECRET: credentials or the environment. DECODED: an encoding was undone.
 # ENDLESS: it does not end by itself. FILE: a file's content. SHELL: what a shell prints that obeys its
@@ -99,7 +99,7 @@ def expand(shell: Shell, node: Node) -> list[Word]:
             text = backquotes(shell, text, start, end)
         if "\\" in text:
             text = unquote(text)
-        if "{" in text and BRACES.search(text):
+        if "{" in text and has_braces(text):
             return [Word(one, 0, start, end) for one in _braces(shell, text, start, end)]
         return [Word(text, 0, start, end)]
     if kind == "raw_string":
@@ -109,7 +109,7 @@ def expand(shell: Shell, node: Node) -> list[Word]:
     text, taint, split = part(shell, node)
     raw = shell.text[start:end]
     texts = fields(shell, text) if split else [text]
-    if "{" in raw and kind in ("concatenation", "brace_expression") and BRACES.search(raw) and "${" not in raw:
+    if "{" in raw and kind in ("concatenation", "brace_expression") and has_braces(raw) and "${" not in raw:
         texts = [one for text in texts[:MAX_WORDS] for one in _braces(shell, text, start, end)]
     if len(texts) > MAX_WORDS:
         shell.find_at("too-large", start, end, "words")
