@@ -209,6 +209,8 @@ def growth(use: Use, every: bool = False) -> tuple[float, str]:
     """
     worst = 0.0, ""
     for begin, unit in attacks(use.pattern) if every else some_attacks(use.pattern):
+        if explodes(use, begin, unit):
+            return QUADRATIC, repr((begin, unit))
         short, text = ((begin + unit * (size // len(unit)) + END) for size in (SHORT, LONG))
         if _seconds(use, short) < SUSPICIOUS * SHORT:
             continue
@@ -228,11 +230,20 @@ def growth(use: Use, every: bool = False) -> tuple[float, str]:
 def slowest(use: Use, length: int) -> tuple[float, str]:
     """Seconds of the worst attack on `length` characters, and that attack: of those that are worst on shorter texts."""
     found = [(0.0, attack) for attack in some_attacks(use.pattern)]
+    if exploding := [attack for _, attack in found if explodes(use, *attack)]:
+        return float("inf"), repr(exploding[0])
     for shorter, kept in ((64, 8), (8, 1), (1, 1)):
         timed = [(_seconds(use, begin + unit * (length // shorter // len(unit)) + END), (begin, unit))
                  for _, (begin, unit) in found]  # fmt: skip
         found = sorted(timed, reverse=True)[:kept]
     return found[0][0], repr(found[0][1])
+
+
+def explodes(use: Use, begin: str, unit: str) -> bool:
+    """Whether a few dozen characters take milliseconds, which is exponential: nobody waits for more of them."""
+    return any(
+        min(_seconds(use, begin + unit * -(-size // len(unit)) + END) for _ in range(2)) > 2e-3 for size in (36, 54, 72)
+    )
 
 
 def _seconds(use: Use, text: str) -> float:
