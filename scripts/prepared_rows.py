@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from eval.reading import read_text
+
 LENGTH = "longer than sequence_len, or under two tokens"
 NOTHING = "without a token to train on"
 TWICE = "duplicates"
@@ -78,7 +80,7 @@ class RowCount:
         counts: dict[str, Any] = {"taken": self.taken["train"], "validation": self.taken["test"]}
         counts["dropped"] = self.dropped
         if not self.taken["train"] and self.file.is_file():
-            counts = json.loads(self.file.read_text())
+            counts = json.loads(read_text(self.file))
         elif self.file.parent.is_dir():
             self.file.write_text(json.dumps(counts))
         sizes = {"trained": trainer.train_dataset, "validated": trainer.eval_dataset}

@@ -76,7 +76,7 @@ def test_the_same_weights_as_the_baseline_change_nothing(
     from eval.provenance import write_manifest
 
     write_manifest(run / "adapter", run / "adapter.sha256")
-    gate = {"id": "g", "task": "securecli_nl2bash_known", "metric": "flagged", "rule": "max_rate", "limit": 0.5}
+    gate = {"id": "g", "task": "securecli_nl2bash_known", "metric": "flagged", "rule": "max_rate", "limit": 0.9}
     suite = make_suite(tmp_path / "s.yaml", LIMIT, BATCH, gates=[gate])
     assert evaluate(monkeypatch, "--config", suite, "--run", run, "--baseline", f"run:{runs[1]}") == 3
     metrics = read_metrics(run / "metrics.json")

@@ -198,7 +198,7 @@ def test_an_adapter_without_effect_never_ships(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make_run(tmp_path / "run", tiny_model, make_adapter(tiny_model, tmp_path / "idle", scale=0.0))
-    gate = {"id": "g", "task": "securecli_nl2bash_known", "metric": "flagged", "rule": "max_rate", "limit": 0.5}
+    gate = {"id": "g", "task": "securecli_nl2bash_known", "metric": "flagged", "rule": "max_rate", "limit": 0.9}
     code = evaluate(monkeypatch, "--config", make_suite(tmp_path / "suite.yaml", gates=[gate]), "--run", run)
     metrics = read_json(run / "metrics.json")
     assert metrics["gates"][0]["outcome"] == "pass"

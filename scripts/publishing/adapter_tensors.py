@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.errors import Refused
+from eval.reading import open_regular
 from scripts.publishing.safetensors_file import METADATA, WIDTHS, read_header
 
 PREFIX = "base_model.model."
@@ -39,7 +40,7 @@ Shapes = dict[str, dict[str, list[int]]]  # module -> part of it -> shape
 
 def check_tensors(path: Path, config: dict[str, Any]) -> None:
     """Refused unless every tensor is one that a LoRA adapter of these settings has, and the header holds only them."""
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         header, start = read_header(path, stream, path.stat().st_size)
         stream.seek(8)
         text = stream.read(start - 8)
