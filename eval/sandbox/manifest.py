@@ -56,8 +56,7 @@ def check_root(folder: Path, sha256: str | None, contents: bool = False) -> None
         if path.startswith(tuple(closed)):
             continue
         was, is_now = listed.get(path), found.get(path)
-        same = was is not None and is_now is not None and was[:-1] == is_now
-        if not (same and (not contents or _digest(top / path, is_now) in (was[-1], UNREADABLE))):
+        if was is None or is_now is None or was[:-1] != is_now or (contents and _differs(top / path, was)):
             raise SandboxError(f"the sandbox root in {folder} is not what was built: /{path} differs; {REBUILD}")
 
 
@@ -79,6 +78,10 @@ def _walk(top: str, closed: list[str]) -> Iterator[tuple[str, Facts]]:
             yield path, [status.st_mode, status.st_size if plain else 0, status.st_mtime_ns if plain else 0, target]
             if stat.S_ISDIR(status.st_mode):
                 waiting.append(path + "/")
+
+
+def _differs(path: Path, listed: Facts) -> bool:
+    return _digest(path, listed[:-1]) not in (listed[-1], UNREADABLE)
 
 
 def _digest(path: Path, facts: Facts) -> str:
