@@ -7,7 +7,6 @@ taken_off(lm)                          False: what is left is not the base, load
 """
 
 import contextlib
-import hashlib
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -26,8 +25,8 @@ import transformers  # noqa: E402
 from eval.adapter_check import check_adapter, check_tokenizer  # noqa: E402
 from eval.base_proof import base_name, base_tensors  # noqa: E402
 from eval.errors import UserError  # noqa: E402
-from eval.provenance import CHUNK_BYTES, manifest_text, text_sha256  # noqa: E402
-from eval.reading import open_regular  # noqa: E402
+from eval.provenance import folder_digests, manifest_text, text_sha256  # noqa: E402
+from eval.reading import copy_regular  # noqa: E402
 
 WEIGHTS = "adapter_model.safetensors"
 NOT_ALONE = ("lora_A", "lora_embedding_A", "lora_magnitude_vector")  # change nothing where the update B is zero
@@ -54,7 +53,7 @@ class Loaded:
 
 
 def exact_copy(adapter: Path, copy: Path) -> Copy:
-    """Copy an adapter's folder, digesting the bytes as they are copied. UserError when it cannot be read or written."""
+    """Copy an adapter's folder and digest the copy, which will be loaded. UserError when that cannot be done."""
     try:
         return Copy(copy, adapter, text_sha256(manifest_text(_copied(adapter, copy))))
     except OSError as error:
@@ -62,18 +61,12 @@ def exact_copy(adapter: Path, copy: Path) -> Copy:
 
 
 def _copied(adapter: Path, copy: Path) -> dict[str, str]:
-    digests = {}
     copy.mkdir(parents=True)
     for source in sorted(path for path in adapter.rglob("*") if path.is_file()):
-        name = source.relative_to(adapter).as_posix()
-        digest = hashlib.sha256()
-        (copy / name).parent.mkdir(parents=True, exist_ok=True)
-        with open_regular(source) as read, (copy / name).open("wb") as written:
-            while chunk := read.read(CHUNK_BYTES):
-                digest.update(chunk)
-                written.write(chunk)
-        digests[name] = digest.hexdigest()
-    return digests
+        target = copy / source.relative_to(adapter)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        copy_regular(source, target)
+    return folder_digests(copy)
 
 
 def check_copies(copies: Iterable[Copy], base_model: str, revision: str | None) -> None:
