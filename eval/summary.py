@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from eval.baselines import BASE
-from eval.candidate import Candidate
-from eval.config import ROOT
-from eval.earlier import said
-from eval.errors import UserError
-from eval.results import Metrics
+from eval.common.errors import UserError
+from eval.common.places import ROOT
+from eval.run.baselines import BASE
+from eval.run.candidate import Candidate
+from eval.run.earlier import said
+from eval.run.metrics import Metrics
 
 
 def say_verdict(run: Path, metrics: Metrics) -> None:

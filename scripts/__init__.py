@@ -1,6 +1,6 @@
 """The verbs around the suite, each run as `python -m scripts.NAME`; the Makefile names them all."""
 
-from eval.error_log import REDACTORS
+from eval.common.error_log import REDACTORS
 
 
 def redact_credentials(text: str) -> str:

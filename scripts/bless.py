@@ -6,19 +6,19 @@
 Only a ship can be blessed, decided again from its scores, and only while its adapter is what was trained. The history
 in results/blessed.json is appended to and committed with the repository. To go back, bless the earlier run again.
 
-Not protected against: someone who can write to the run folder and to results/ (see eval/baselines.py).
+Not protected against: someone who can write to the run folder and to results/ (see eval/run/baselines.py).
 """
 
 import argparse
 import datetime
 from pathlib import Path
 
-from eval.baselines import Blessing, Blessings, blessings_file, read_blessings
-from eval.errors import Refused, UserError, run_command
-from eval.files import read_jsonl, read_metrics, write_json
-from eval.provenance import file_sha256, verify_manifest
-from eval.records import Score
-from eval.run_folder import RESULTS, read_run, resolve_run
+from eval.common.errors import Refused, UserError, run_command
+from eval.run.baselines import Blessing, Blessings, blessings_file, read_blessings
+from eval.run.digests import file_sha256, verify_manifest
+from eval.run.files import read_jsonl, read_metrics, write_json
+from eval.run.folder import RESULTS, read_run, resolve_run
+from eval.run.records import Score
 from scripts.publishing.signing import git_setting
 from scripts.publishing.verify_run import read_suite
 from scripts.publishing.verify_scores import check_decision, check_items

@@ -3,15 +3,15 @@
     python -m scripts.capture_env                  as JSON
     python -m scripts.capture_env --out FILE       into a file; the same as a run's environment.json
 
-Training and evaluation write it into each run (eval/environment.py). It holds no value of an environment variable.
+Training and evaluation write it into each run (eval/run/environment.py). It holds no value of an environment variable.
 """
 
 import argparse
 import json
 from pathlib import Path
 
-from eval.environment import capture_environment
-from eval.errors import UserError, run_command
+from eval.common.errors import UserError, run_command
+from eval.run.environment import capture_environment
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from eval.errors import INCONCLUSIVE, NO_SHIP, SHIP, UserError, run_command
+from eval.common.errors import INCONCLUSIVE, NO_SHIP, SHIP, UserError, run_command
 from eval.risk import Assessment, analyse
 
 EXIT = {"allow": SHIP, "review": INCONCLUSIVE, "block": NO_SHIP}

@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eval.errors import run_command
-from eval.files import write_json
-from eval.reading import read_bytes
+from eval.common.errors import run_command
+from eval.common.reading import read_bytes
+from eval.run.files import write_json
 from eval.sandbox import Execution, Fixture, Limits, Sandbox, open_sandbox
-from eval.tasks.nl2bash_fixture import VARIANTS, fixture_for, gold_of, unsupported_reason
+from eval.tasks.nl2bash.fixture import VARIANTS, fixture_for, gold_of, unsupported_reason
 
 DATA = Path("data/nl2bash")
 FILES = ("test_known", "test_unseen", "test_free", "train")

@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eval.comparisons import compare_pairs, pair_scores
-from eval.errors import UserError
-from eval.files import read_jsonl, write_text
-from eval.records import BASELINE, CANDIDATE, Score
+from eval.common.errors import UserError
+from eval.gates.comparisons import compare_pairs, pair_scores
 from eval.report.figures import Figure
 from eval.report.forest import Line, Panel, forest
 from eval.report.items import Flip, GatedMetric, Texts, flipped_items, gated_metrics, read_texts
 from eval.report.number_text import GateRow, difference_text, level_text, with_about
 from eval.report.page_templates import environment
-from eval.results import Comparison, Metrics, is_rate
-from eval.stats import holm
+from eval.run.files import read_jsonl, write_text
+from eval.run.metrics import Comparison, Metrics, is_rate
+from eval.run.records import BASELINE, CANDIDATE, Score
+from eval.statistics.paired import holm
 
 CONFIDENCE = 0.9
 SAME_BACKEND = ("kind", "dtype")

@@ -12,13 +12,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from eval.errors import NO_SHIP, Refused, UserError, run_command
-from eval.files import read_json, write_json
-from eval.provenance import write_manifest
-from eval.reading import copy_regular
-from eval.run_folder import resolve_run
+from eval.common.errors import NO_SHIP, Refused, UserError, run_command
+from eval.common.places import ROOT
+from eval.common.reading import copy_regular
+from eval.run.digests import write_manifest
+from eval.run.files import read_json, write_json
+from eval.run.folder import resolve_run
 
-ROOT = Path(__file__).resolve().parent.parent
 FACTOR = -8.0  # the update points the other way, and is eight times as large
 KEPT = ("run.json", "recipe.yaml", "data.json", "train.json")
 

@@ -11,18 +11,17 @@ import shutil
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-from eval.errors import SHIP, UserError, run_command
-from eval.run_folder import RESULTS, read_run, resolve_run
-from scripts.base_model import materialise
-from scripts.build_data import main as build_data
-from scripts.build_safety import main as build_safety
-from scripts.dataset_facts import describe_data
-from scripts.lint_recipe import load_recipe, resolve_recipe
-from scripts.train import is_trained, matching_runs, train
+from eval.common.errors import SHIP, UserError, run_command
+from eval.common.places import ROOT
+from eval.run.folder import RESULTS, read_run, resolve_run
+from scripts.data.build_data import main as build_data
+from scripts.data.build_safety import main as build_safety
+from scripts.data.dataset_facts import describe_data
+from scripts.setup.base_model import materialise
+from scripts.training.lint_recipe import load_recipe, resolve_recipe
+from scripts.training.train import is_trained, matching_runs, train
 
-ROOT = Path(__file__).resolve().parent.parent
 RECIPE, SUITE = "smollm2-135m-cpu", "demo"
 EVIDENCE = RESULTS / "demo"
 

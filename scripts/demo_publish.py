@@ -18,10 +18,11 @@ from pathlib import Path
 
 from huggingface_hub import snapshot_download
 
-from eval.errors import UserError, run_command
-from eval.files import read_json, read_metrics
-from eval.reading import copy_regular, read_text
-from eval.run_folder import ROOT, list_runs, read_recipe, resolve_run
+from eval.common.errors import UserError, run_command
+from eval.common.places import ROOT
+from eval.common.reading import copy_regular, read_text
+from eval.run.files import read_json, read_metrics
+from eval.run.folder import list_runs, read_recipe, resolve_run
 from scripts.loopback_hub.faults import Hub
 from scripts.loopback_hub.server import serve
 from scripts.publishing.adapter_files import WEIGHTS

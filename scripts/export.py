@@ -21,11 +21,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from eval.errors import run_command
-from eval.files import read_jsonl, read_metrics, write_text
-from eval.records import Record, Score
-from eval.results import Metrics
-from eval.run_folder import read_training, resolve_run
+from eval.common.errors import run_command
+from eval.run.files import read_jsonl, read_metrics, write_text
+from eval.run.folder import read_training, resolve_run
+from eval.run.metrics import Metrics
+from eval.run.records import Record, Score
 
 Row = dict[str, Any]
 

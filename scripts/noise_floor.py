@@ -3,7 +3,7 @@
     python -m scripts.noise_floor [--suite SUITE] [--limit 64] [--base-model FOLDER]   -> results/noise/<backend>.json
 
 Evaluations of the same base on the same kind of device, dtype and library versions then show the record, and gates
-whose margin it reaches do not decide (eval/noise.py says what it means and what it does not). Nothing is executed.
+whose margin it reaches do not decide (eval/gates/noise.py says what it means and does not). Nothing is executed.
 Killed at any point, the same command continues: finished batches are kept in .cache/answers.
 """
 
@@ -16,16 +16,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eval.answer_cache import FOLDER, AnswerCache, DamagedEntry, maker_of
-from eval.config import ROOT, Suite, load_suite, resolve_suite
-from eval.environment import headline_versions
-from eval.errors import UserError, run_command
-from eval.noise import Pass, TaskNoise, backend_of, lies_inside, measure, write_floor
-from eval.records import BASELINE, Generation
-from eval.run_folder import RESULTS
+from eval.common.errors import UserError, run_command
+from eval.common.places import ROOT
+from eval.config.suite_file import Suite, load_suite, resolve_suite
+from eval.gates.noise import Pass, TaskNoise, backend_of, lies_inside, measure, write_floor
+from eval.model.answer_cache import FOLDER, AnswerCache, DamagedEntry, maker_of
+from eval.run.environment import headline_versions
+from eval.run.folder import RESULTS
+from eval.run.records import BASELINE, Generation
 
 if TYPE_CHECKING:
-    from eval.lm_tasks import Sample
+    from eval.model.lm_tasks import Sample
 
 EIGHTHS = (8, 6, 4, 3, 2)  # of the suite's batch size: one pass each
 
@@ -34,9 +35,9 @@ def measure_backend(
     suite: Suite, base_model: str, revision: str | None, folder: Path, cache: AnswerCache
 ) -> tuple[Path, list[TaskNoise]]:
     """Answer the suite's samples under each batch size and write the record. Returns its path and what was measured."""
-    from eval import harness, lm_tasks  # torch and lm-eval, 10 s
+    from eval.model import hf, lm_tasks  # torch and lm-eval, 10 s
 
-    model = harness.load_model(suite, base_model, revision, None)
+    model = hf.load_model(suite, base_model, revision, None)
     base = model.lm.identity
     if base is None:
         raise UserError(
@@ -44,14 +45,14 @@ def measure_backend(
         )
     tasks = lm_tasks.load_tasks(suite, model.lm)
     items = sum(len(task.samples) for task in tasks)
-    backend = backend_of(base, harness.device_facts(model), headline_versions())
-    maker = maker_of(suite, base, harness.device_facts(model), model.made_by(BASELINE))
+    backend = backend_of(base, hf.device_facts(model), headline_versions())
+    maker = maker_of(suite, base, hf.device_facts(model), model.made_by(BASELINE))
     passes = []
     for size in batch_sizes(min(suite.backend.batch_size, items)):
         started = time.monotonic()
         generations = []
-        for batch in harness.plan_batches(tasks, model.lm, size):
-            generations += answers_to(batch, maker, cache, partial(harness.generate, model, BASELINE))
+        for batch in hf.plan_batches(tasks, model.lm, size):
+            generations += answers_to(batch, maker, cache, partial(hf.generate, model, BASELINE))
         passes.append(Pass(size, generations, lm_tasks.score(tasks, generations)))
         spent = time.monotonic() - started
         print(f"noise-floor: {items} items in batches of {size}: {spent:.0f} s", flush=True)

@@ -20,11 +20,11 @@ from pathlib import Path
 
 from huggingface_hub import HfApi
 
-from eval.errors import Refused, UserError, run_command
-from eval.files import read_jsonl, write_json
-from eval.reading import read_text, unchanging
-from eval.records import Item
-from eval.run_folder import locked, resolve_run
+from eval.common.errors import Refused, UserError, run_command
+from eval.common.reading import read_text, unchanging
+from eval.run.files import read_jsonl, write_json
+from eval.run.folder import locked, resolve_run
+from eval.run.records import Item
 from scripts.publishing.card import Evidence
 from scripts.publishing.hub_upload import Prove, Remote, Target, check_remote, connect, holds, hub_errors, look, upload
 from scripts.publishing.load_back import Loaded, card_lines, load_back

@@ -12,19 +12,12 @@ import argparse
 from contextlib import suppress
 from pathlib import Path
 
-from eval.errors import UserError, run_command
-from eval.files import read_metrics
+from eval.common.errors import UserError, run_command
 from eval.report.escaped_text import visible
 from eval.report.rendering import edited_report
-from eval.run_folder import resolve_run
-from scripts.publishing.approval import (
-    REVIEW,
-    changed_since,
-    make_review,
-    read_review,
-    verify_signature,
-    write_review,
-)
+from eval.run.files import read_metrics
+from eval.run.folder import resolve_run
+from scripts.publishing.approval import REVIEW, changed_since, make_review, read_review, verify_signature, write_review
 from scripts.publishing.signing import default_key
 from scripts.review_page import decide_in_browser
 

@@ -27,12 +27,12 @@ from urllib.parse import parse_qs
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from eval.errors import ProjectError, UserError
-from eval.files import read_metrics
-from eval.provenance import json_sha256
-from eval.reading import read_bytes
+from eval.common.errors import ProjectError, UserError
+from eval.common.reading import read_bytes
 from eval.report.rendering import edited_report
-from eval.results import Verdict
+from eval.run.digests import json_sha256
+from eval.run.files import read_metrics
+from eval.run.metrics import Verdict
 from scripts.publishing.approval import (
     REVIEW,
     Choice,

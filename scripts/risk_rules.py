@@ -9,17 +9,16 @@ and utilities whose entry does. tests/test_risk_rules.py fails when the page is 
 import ast
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from eval.errors import run_command
-from eval.files import write_text
+from eval.common.errors import run_command
+from eval.common.places import ROOT
 from eval.risk.catalogue import sections
 from eval.risk.findings import Rule, rules
+from eval.run.files import write_text
 
-ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/risk_rules.md"
-CODE = (*sorted((ROOT / "eval/risk").glob("*.py")), ROOT / "eval/canary.py")
+CODE = (*sorted((ROOT / "eval/risk").glob("*.py")), ROOT / "eval/execution/canary.py")
 MOST_UTILITIES = 6
 
 

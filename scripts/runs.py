@@ -15,12 +15,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from eval.errors import UserError, run_command
-from eval.files import read_metrics
+from eval.common.errors import UserError, run_command
 from eval.report.number_text import level_text
 from eval.report.trends import MOST_RUNS, evaluated, recipe_of, trends
-from eval.results import Comparison, GateResult, Metrics, is_rate
-from eval.run_folder import RESULTS, list_runs, read_run, resolve_run
+from eval.run.files import read_metrics
+from eval.run.folder import RESULTS, list_runs, read_run, resolve_run
+from eval.run.metrics import Comparison, GateResult, Metrics, is_rate
 
 DEMO = "demo"
 COLOURS = {"ship": "green", "no-ship": "red", "inconclusive": "yellow"}

@@ -21,9 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.errors import NO_SHIP, Refused, UserError, run_command
-from eval.files import write_bytes
-from eval.reading import open_regular, read_bytes, witness
+from eval.common.errors import NO_SHIP, Refused, UserError, run_command
+from eval.common.reading import open_regular, read_bytes, witness
+from eval.run.files import write_bytes
 
 QUOTE = r"\\?[\"']"  # escaped where JSON holds JSON
 SET_TO = rf"(?:{QUOTE})?[ \t]{{0,4}}[:=][ \t]{{0,4}}(?:{QUOTE})?"

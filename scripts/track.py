@@ -11,9 +11,9 @@ import argparse
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from eval.config import load_suite
-from eval.errors import CANNOT_EVALUATE, Refused, UserError, run_command
-from eval.run_folder import locked, read_run, resolve_run, update_run
+from eval.common.errors import CANNOT_EVALUATE, Refused, UserError, run_command
+from eval.config.suite_file import load_suite
+from eval.run.folder import locked, read_run, resolve_run, update_run
 from scripts.tracking.finished_run import read_finished_run
 from scripts.tracking.sync import sync
 from scripts.tracking.trackers import FOLDER, TRACKERS, log_to

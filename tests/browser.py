@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from eval.programs import CHROMIUM
+from eval.common.programs import CHROMIUM
 from tests.patience import PATIENCE
 
 

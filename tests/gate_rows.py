@@ -6,9 +6,9 @@ decide(suite(gate_by("superiority", min_gain=0.05)), scores(counted(40, 2, 58)),
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from eval.config import Suite
-from eval.records import BASELINE, CANDIDATE, Generation, Score
-from eval.results import AdapterEffect
+from eval.config.suite_file import Suite
+from eval.run.metrics import AdapterEffect
+from eval.run.records import BASELINE, CANDIDATE, Generation, Score
 
 EFFECT = AdapterEffect(
     tensors=4, tensors_loaded=4, nonzero_updates=2, probe_prompts=2, max_logit_change=1.5, answers_changed=9, samples=10

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from scripts import train_worker
+from scripts.training import train_worker
 
 CHECKPOINT, REACHED, RUN, PREPARED = map(Path, sys.argv[1:])
 begin_epoch = train_worker.pack_for_epoch

@@ -19,8 +19,8 @@ import pytest
 import yaml
 from huggingface_hub import constants
 
-from eval.provenance import write_manifest
 from eval.report.rendering import render_report
+from eval.run.digests import write_manifest
 from scripts import publish, review
 from scripts.loopback_hub.faults import Hub
 from scripts.loopback_hub.server import serve

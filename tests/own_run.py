@@ -10,23 +10,24 @@ from typing import Any
 
 import yaml
 
-from eval.collateral import NONE, collateral_scores
-from eval.config import DRIFT, ROOT, load_suite
-from eval.evidence import with_answers
-from eval.executing import summaries
-from eval.files import read_jsonl, read_metrics, write_json, write_jsonl
-from eval.gates import decide
-from eval.judgements import NOT_FOR_EXECUTION, execution_scores, gold_for_harm, not_for_execution
-from eval.observations import commands_of, safety_scores
-from eval.provenance import file_sha256, json_sha256, text_sha256
-from eval.records import BASELINE, CANDIDATE, Generation, Item, Judgement, Observation, Score
+from eval.bash.parsing import extract_command
+from eval.common.places import ROOT
+from eval.config.suite_file import DRIFT, load_suite
+from eval.execution.collateral import NONE, collateral_scores
+from eval.execution.execute import summaries
+from eval.execution.judging import NOT_FOR_EXECUTION, execution_scores, gold_for_harm, not_for_execution
+from eval.execution.watching import commands_of, safety_scores
+from eval.gates.decide import decide
+from eval.gates.self_checks import self_checks
+from eval.record import with_answers
 from eval.report.rendering import render_report
-from eval.results import SequentialUse, TaskSummary
-from eval.self_checks import self_checks
-from eval.sequential import orders_of
-from eval.tasks.answers import carried_verdict
-from eval.tasks.nl2bash import extract_command
+from eval.run.digests import file_sha256, json_sha256, text_sha256
+from eval.run.files import read_jsonl, read_metrics, write_json, write_jsonl
+from eval.run.metrics import SequentialUse, TaskSummary
+from eval.run.records import BASELINE, CANDIDATE, Generation, Item, Judgement, Observation, Score
+from eval.statistics.sequential import orders_of
 from eval.tasks.own_tasks import OWN_TASKS, Row, category_of, cluster_of
+from eval.tasks.safety.answers import carried_verdict
 from tests.run_builder import BASE_TENSORS, build_run, name_makers
 
 KNOWN, ADVERSARIAL, RETENTION = "securecli_nl2bash_known", "securecli_adversarial", "securecli_retention"

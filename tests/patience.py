@@ -1,8 +1,8 @@
 """How long a test waits, and how much processor time it allows, on a machine of any speed.
 
-    process.wait(PATIENCE)                       a guard against hanging for ever, and no measurement
-    assert spent < 1.0 * slowness()              a limit in processor seconds
-    wait_until(lambda: path.exists(), process)   something that another process does
+process.wait(PATIENCE)                       a guard against hanging for ever, and no measurement
+assert spent < 1.0 * slowness()              a limit in processor seconds
+wait_until(lambda: path.exists(), process)   something that another process does
 """
 
 import subprocess

@@ -9,13 +9,13 @@ import random
 from pathlib import Path
 from typing import Any
 
-from eval.config import Suite
-from eval.files import read_json, read_jsonl, read_metrics, write_json, write_jsonl
-from eval.gates import decide
-from eval.noise import MetricNoise, NoiseFloor, TaskNoise
-from eval.power_table import planned_power
-from eval.records import Generation, Item, Score
-from eval.results import AdapterEffect, Metrics, SelfCheck, SequentialUse, TaskSummary
+from eval.config.suite_file import Suite
+from eval.gates.decide import decide
+from eval.gates.noise import MetricNoise, NoiseFloor, TaskNoise
+from eval.gates.power_table import planned_power
+from eval.run.files import read_json, read_jsonl, read_metrics, write_json, write_jsonl
+from eval.run.metrics import AdapterEffect, Metrics, SelfCheck, SequentialUse, TaskSummary
+from eval.run.records import Generation, Item, Score
 
 HOSTILE = (
     "</pre></script><script>alert(1)</script> `a` ```` | b\n```\n# not a heading <img src=x onerror=alert(2)> "

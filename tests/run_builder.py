@@ -14,16 +14,15 @@ import pytest
 import yaml
 from safetensors.numpy import save_file
 
-from eval.config import Backend, load_suite
-from eval.errors import UserError, run_command
-from eval.evidence import settings_sha256
-from eval.files import read_json, read_jsonl, write_json, write_jsonl
-from eval.gates import decide
-from eval.provenance import file_sha256, json_sha256, text_sha256, write_manifest
-from eval.records import BASELINE, CANDIDATE, Generation, Item, Score
+from eval.common.errors import UserError, run_command
+from eval.config.suite_file import Backend, load_suite
+from eval.gates.decide import decide
+from eval.gates.self_checks import self_checks
 from eval.report.rendering import render_report
-from eval.results import AdapterEffect, GenerationSettings, Metrics, SelfCheck, TaskSummary
-from eval.self_checks import self_checks
+from eval.run.digests import file_sha256, json_sha256, settings_sha256, text_sha256, write_manifest
+from eval.run.files import read_json, read_jsonl, write_json, write_jsonl
+from eval.run.metrics import AdapterEffect, GenerationSettings, Metrics, SelfCheck, TaskSummary
+from eval.run.records import BASELINE, CANDIDATE, Generation, Item, Score
 
 TASKS, METRIC, SAMPLES = ("translate", "refuse"), "accuracy", 60
 BASELINE_RIGHT = 20

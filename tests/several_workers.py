@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-from scripts import train_worker
+from scripts.training import train_worker
 
 
 def train_alone(run: Path, prepared: Path) -> str:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from eval.adapter_check import check_adapter, check_tokenizer
-from eval.baselines import Baseline
-from eval.candidate import Candidate, check_base
-from eval.config import load_suite
-from eval.errors import UserError
-from eval.provenance import folder_digests, write_manifest
+from eval.common.errors import UserError
+from eval.config.suite_file import load_suite
+from eval.model.adapter_check import check_adapter, check_tokenizer
+from eval.run.baselines import Baseline
+from eval.run.candidate import Candidate, check_base
+from eval.run.digests import folder_digests, write_manifest
 from eval.suite import Bench, load
 from tests.test_suite import make_suite
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from eval.answer_cache import AnswerCache, Answers, DamagedEntry, base_identity, costs
-from eval.files import read_json, read_jsonl
-from eval.partial_log import PartialLog
-from eval.provenance import text_sha256
-from eval.records import Generation
+from eval.model.answer_cache import AnswerCache, Answers, DamagedEntry, base_identity, costs
+from eval.run.digests import text_sha256
+from eval.run.files import read_json, read_jsonl
+from eval.run.partial_log import PartialLog
+from eval.run.records import Generation
 from tests.test_suite import BATCH, evaluate, make_run, make_suite
 
 LIMIT = 8

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import safetensors.torch
 
-from eval.answer_cache import AnswerCache
-from eval.config import load_suite
-from eval.errors import UserError
-from eval.files import read_json, read_jsonl, write_json
-from eval.provenance import file_sha256, write_manifest
-from eval.records import Generation
+from eval.common.errors import UserError
+from eval.config.suite_file import load_suite
+from eval.model.answer_cache import AnswerCache
+from eval.run.digests import file_sha256, write_manifest
+from eval.run.files import read_json, read_jsonl, write_json
+from eval.run.records import Generation
 from tests.conftest import make_adapter
 from tests.test_suite import BATCH, evaluate, make_run, make_suite
 
@@ -70,18 +70,18 @@ def untied_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def loaded(base: Path, adapter: Path, tmp_path: Path) -> Any:
-    from eval import harness
+    from eval.model import hf
 
-    return harness.load_model(load_suite(make_suite(tmp_path / "suite.yaml")), str(base), None, adapter)
+    return hf.load_model(load_suite(make_suite(tmp_path / "suite.yaml")), str(base), None, adapter)
 
 
 @pytest.mark.parametrize("start", ["pissa", "pissa_niter_2", "olora"])
 def test_a_start_that_rewrites_the_base_is_refused_before_the_base_is_loaded(
     start: str, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from eval import harness
+    from eval.model import hf
 
-    monkeypatch.setattr(harness, "load_base", lambda *_: pytest.fail("the base was loaded"))
+    monkeypatch.setattr(hf, "load_base", lambda *_: pytest.fail("the base was loaded"))
     adapter = trained(tiny_model, tmp_path / "adapter", init_lora_weights=start)
     with pytest.raises(UserError, match=f"`peft_init_lora_weights: {start}`.*path_initial_model_for_weight_conversion"):
         loaded(tiny_model, adapter, tmp_path)
@@ -101,7 +101,7 @@ def test_whatever_moves_the_base_ends_in_one_line_and_reaches_no_cache(
     lora: dict[str, Any], change: Change | None, untied_model: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("eval.adapter_check.REWRITES_BASE", ("nothing known beforehand",))
+    monkeypatch.setattr("eval.model.adapter_check.REWRITES_BASE", ("nothing known beforehand",))
     run = make_run(tmp_path / "run", untied_model, trained(untied_model, tmp_path / "adapter", change, **lora))
     suite = make_suite(tmp_path / "suite.yaml", LIMIT, BATCH)
     assert evaluate(monkeypatch, "--config", suite, "--run", run, "--cache", tmp_path / "answers") == 2
@@ -144,7 +144,7 @@ def test_every_tensor_of_every_kind_of_adapter_is_found_and_the_base_stays(
         if not any(part in name for part in ("lora_A", "embedding_A", "magnitude", "base_layer"))
     ]
     assert facts.nonzero_updates == len(changing) > 0
-    from eval.base_proof import probe_logits
+    from eval.model.base_proof import probe_logits
 
     with model.arm("candidate"):
         moved = probe_logits(model.lm.model)
@@ -155,15 +155,15 @@ def test_every_tensor_of_every_kind_of_adapter_is_found_and_the_base_stays(
 
 
 def test_two_adapters_of_different_kinds_compute_as_each_does_alone(untied_model: Path, tmp_path: Path) -> None:
-    from eval import harness
-    from eval.base_proof import probe_logits
+    from eval.model import hf
+    from eval.model.base_proof import probe_logits
 
     suite = load_suite(make_suite(tmp_path / "suite.yaml"))
     kinds = {"candidate": {"modules_to_save": ["lm_head"]}, "baseline": {"target_modules": ["k_proj", "o_proj"]}}
     folders = {arm: trained(untied_model, tmp_path / arm, **lora) for arm, lora in kinds.items()}
-    together = harness.load_model(suite, str(untied_model), None, folders["candidate"], folders["baseline"])
+    together = hf.load_model(suite, str(untied_model), None, folders["candidate"], folders["baseline"])
     for arm, folder in folders.items():
-        alone = harness.load_model(suite, str(untied_model), None, folder)
+        alone = hf.load_model(suite, str(untied_model), None, folder)
         with together.arm(arm), alone.arm("candidate"):
             assert (probe_logits(together.lm.model) == probe_logits(alone.lm.model)).all()
 
@@ -188,9 +188,9 @@ def test_weights_that_move_while_answering_end_the_evaluation(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     """A row of the embedding that no probe reads moves after the last batch: the tensors tell."""
-    from eval import looking
+    from eval import ask
 
-    ask_all = looking.ask_all
+    ask_all = ask.ask_all
 
     def and_move(stage: Any, tasks: Any) -> Any:
         asked = ask_all(stage, tasks)
@@ -200,7 +200,7 @@ def test_weights_that_move_while_answering_end_the_evaluation(
     run = make_run(tmp_path / "run", tiny_model, tiny_adapter)
     suite = make_suite(tmp_path / "suite.yaml", LIMIT, BATCH)
     with monkeypatch.context() as patch:
-        patch.setattr(looking, "ask_all", and_move)
+        patch.setattr(ask, "ask_all", and_move)
         assert evaluate(patch, "--config", suite, "--run", run, "--cache", tmp_path / "answers") == 2
     assert "first model.embed_tokens.weight" in capsys.readouterr().err
     assert not list(tmp_path.glob("answers/**/*.jsonl")) and not list(run.glob("generations*"))
@@ -210,15 +210,15 @@ def test_no_batch_is_logged_that_was_answered_on_a_moved_base(
     tiny_model: Path, tiny_adapter: Path, tmp_path: Path
 ) -> None:
     """What a killed evaluation could resume from was answered on the base: each batch is followed by a probe."""
-    from eval import base_proof, harness, lm_tasks
+    from eval.model import base_proof, hf, lm_tasks
 
     model = loaded(tiny_model, tiny_adapter, tmp_path)
     (task,) = lm_tasks.load_tasks(load_suite(tmp_path / "suite.yaml"), model.lm)
     batch = list(task.samples[:2])
-    assert len(harness.generate(model, "baseline", batch)) == 2
+    assert len(hf.generate(model, "baseline", batch)) == 2
     model.lm.model.get_base_model().model.norm.weight.data *= 1.5
     with pytest.raises(base_proof.BaseMoved):
-        harness.generate(model, "baseline", batch)
+        hf.generate(model, "baseline", batch)
 
 
 def test_a_module_trained_by_one_run_is_not_the_base_of_the_next(
@@ -276,18 +276,18 @@ def test_an_adapter_exchanged_while_it_is_loaded_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     """Another adapter, with its own manifest, comes between verification and loading."""
-    from eval import harness
+    from eval.model import hf
 
     run = make_run(tmp_path / "run", tiny_model, tiny_adapter)
     other = make_adapter(tiny_model, tmp_path / "other", scale=0.1)
-    load_model = harness.load_model
+    load_model = hf.load_model
 
     def exchanged(*arguments: Any) -> Any:
         shutil.copytree(other, run / "adapter", dirs_exist_ok=True)
         write_manifest(run / "adapter", run / "adapter.sha256")
         return load_model(*arguments)
 
-    monkeypatch.setattr(harness, "load_model", exchanged)
+    monkeypatch.setattr(hf, "load_model", exchanged)
     suite = make_suite(tmp_path / "suite.yaml", LIMIT, BATCH)
     assert evaluate(monkeypatch, "--config", suite, "--run", run) == 2
     assert "changed since it was verified" in capsys.readouterr().err
@@ -297,7 +297,7 @@ def test_an_adapter_exchanged_while_it_is_loaded_is_told(
 def test_an_adapter_exchanged_after_loading_changes_neither_answers_nor_what_they_say(
     tiny_model: Path, tiny_adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from eval import adapters_on_base
+    from eval.model import adapters_on_base
 
     run, alone = (make_run(tmp_path / name, tiny_model, tiny_adapter) for name in ("run", "alone"))
     digest = file_sha256(run / "adapter.sha256")
@@ -323,18 +323,18 @@ def test_an_adapter_exchanged_after_loading_changes_neither_answers_nor_what_the
 def test_a_base_that_changes_while_it_is_loaded_is_told(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from eval import harness
+    from eval.model import hf
 
     base = shutil.copytree(tiny_model, tmp_path / "base")
-    build = harness.RecordingHF.__init__
+    build = hf.RecordingHF.__init__
 
     def and_write(lm: Any, **arguments: Any) -> None:
         build(lm, **arguments)
         (base / "model.safetensors").write_bytes((base / "model.safetensors").read_bytes())
 
-    monkeypatch.setattr(harness.RecordingHF, "__init__", and_write)
+    monkeypatch.setattr(hf.RecordingHF, "__init__", and_write)
     with pytest.raises(UserError, match="changed while it was loaded"):
-        harness.load_base(load_suite(make_suite(tmp_path / "suite.yaml")), str(base), None)
+        hf.load_base(load_suite(make_suite(tmp_path / "suite.yaml")), str(base), None)
 
 
 def test_entries_kept_before_bases_were_proven_are_never_read_and_go(tmp_path: Path) -> None:

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from eval.config import Suite
-from eval.evidence import baseline_of_suite
-from eval.files import read_json, read_jsonl, read_metrics
-from eval.records import Generation
+from eval.config.suite_file import Suite
+from eval.record import baseline_of_suite
+from eval.run.files import read_json, read_jsonl, read_metrics
+from eval.run.records import Generation
 from tests.conftest import make_adapter
 from tests.test_suite import evaluate, make_run, make_suite, nan_weights
 
@@ -30,16 +30,16 @@ def runs(tiny_model: Path, tiny_adapter: Path, tmp_path_factory: pytest.TempPath
 
 
 def count_loads(patch: pytest.MonkeyPatch) -> list[str]:
-    from eval import harness
+    from eval.model import hf
 
     loads: list[str] = []
-    load = harness.load_base
+    load = hf.load_base
 
     def counted(suite: Suite, base_model: str, revision: str | None) -> Any:
         loads.append(base_model)
         return load(suite, base_model, revision)
 
-    patch.setattr(harness, "load_base", counted)
+    patch.setattr(hf, "load_base", counted)
     return loads
 
 
@@ -73,7 +73,7 @@ def test_the_same_weights_as_the_baseline_change_nothing(
     """A copy of the baseline's adapter cannot ship by being better than the base."""
     run = make_run(tmp_path / "run", tiny_model, tiny_adapter)
     (run / "adapter" / "README.md").write_text("the same weights\n")
-    from eval.provenance import write_manifest
+    from eval.run.digests import write_manifest
 
     write_manifest(run / "adapter", run / "adapter.sha256")
     gate = {"id": "g", "task": "securecli_nl2bash_known", "metric": "flagged", "rule": "max_rate", "limit": 0.9}
@@ -138,7 +138,7 @@ def test_one_bad_run_of_several_costs_only_itself(
 def test_a_baseline_by_command_line_is_not_the_suites(
     asked: str, was: str, agrees: bool, tmp_path: Path
 ) -> None:  # fmt: skip
-    from eval.config import load_suite
+    from eval.config.suite_file import load_suite
     from tests.run_builder import build_run
 
     metrics = read_metrics(build_run(tmp_path) / "metrics.json").model_copy(update={"baseline": was})

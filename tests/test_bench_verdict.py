@@ -2,7 +2,7 @@
 
 import pytest
 
-from eval.files import read_json
+from eval.run.files import read_json
 from scripts.benchmarks.verdict import RESULTS, markdown
 from scripts.benchmarks.verdict_cells import five_gates, np, paired, rate
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from eval.baselines import Baseline, read_blessings, resolve_baseline
-from eval.candidate import Candidate, candidate_of
-from eval.errors import Refused, UserError
-from eval.files import read_json, write_json
-from eval.provenance import file_sha256, write_manifest
+from eval.common.errors import Refused, UserError
+from eval.run.baselines import Baseline, read_blessings, resolve_baseline
+from eval.run.candidate import Candidate, candidate_of
+from eval.run.digests import file_sha256, write_manifest
+from eval.run.files import read_json, write_json
 from scripts import bless as command
 from scripts.bless import bless
 from tests.run_builder import assert_one_line, build_run, call, edit_json, replace_scores

@@ -10,8 +10,8 @@ from cyclonedx.model.bom import Bom
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from eval.errors import UserError
-from eval.files import write_json
+from eval.common.errors import UserError
+from eval.run.files import write_json
 from scripts.publishing.bom import render_bom
 from scripts.publishing.card import EMBEDDED, Base, Evidence
 from tests.run_builder import build_run

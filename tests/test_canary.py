@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from eval.canary import leaked, observe
+from eval.execution.canary import leaked, observe
 from eval.risk import analyse, combine
 from eval.sandbox import Sandbox, open_sandbox
 

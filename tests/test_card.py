@@ -9,13 +9,13 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
-from eval.config import load_suite
-from eval.errors import Refused
-from eval.files import read_json, read_metrics
-from eval.provenance import read_manifest
+from eval.common.errors import Refused
+from eval.config.suite_file import load_suite
 from eval.report.rendering import render_report
-from eval.results import GenerationSettings
-from eval.run_folder import read_run
+from eval.run.digests import read_manifest
+from eval.run.files import read_json, read_metrics
+from eval.run.folder import read_run
+from eval.run.metrics import GenerationSettings
 from scripts import review
 from scripts.publishing.approval import read_review
 from scripts.publishing.card import EMBEDDED, HUB_LICENCES, Evidence, hub_base, inline, render_card

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.regression.linear_model import OLS
 
-from eval.clusters import Clusters, cluster_interval, cluster_sums, mean_interval, mean_p, sign_flip_p
-from eval.stats import (
+from eval.statistics.clusters import Clusters, cluster_interval, cluster_sums, mean_interval, mean_p, sign_flip_p
+from eval.statistics.paired import (
     clustered_p,
     design_effect,
     difference_interval,

@@ -15,19 +15,19 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from eval.collateral import METRICS, collateral_of, collateral_scores, said
-from eval.config import Suite
+from eval.config.suite_file import Suite
+from eval.execution.collateral import METRICS, collateral_of, collateral_scores, said
+from eval.execution.judging import gold_for_harm, judge_answers
 from eval.judge.collateral import Damage, Harm, compare, measure_harm
 from eval.judge.scenes import Runs
 from eval.judge.verdicts import Case
-from eval.judgements import gold_for_harm, judge_answers
-from eval.partial_log import PartialLog
-from eval.records import Generation, Item, Judgement
+from eval.run.partial_log import PartialLog
+from eval.run.records import Generation, Item, Judgement
 from eval.sandbox import Sandbox, open_sandbox
 from eval.sandbox.execution import Change, Entry, Execution
 from eval.sandbox.stored import Fixture, store, with_base
 from eval.sandbox.trees import lost_lines
-from eval.tasks.nl2bash_fixture import unsupported_reason
+from eval.tasks.nl2bash.fixture import unsupported_reason
 from eval.tasks.own_tasks import OWN_TASKS
 
 WORK = "/home/user/work"

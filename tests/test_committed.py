@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from eval.config import ROOT
-from eval.errors import UserError
-from eval.provenance import file_sha256
+from eval.common.errors import UserError
+from eval.common.places import ROOT
+from eval.run.digests import file_sha256
 from scripts.publishing.committed import committed_bytes, committed_suites, differs_from_head, head, relative
 from tests.hub_server import Capture, assert_refused, dry_run, run, settle
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from eval.config import DEFAULT_SUITE, SUITES, load_suite, resolve_suite
-from eval.errors import UserError
+from eval.common.errors import UserError
+from eval.config.suite_file import DEFAULT_SUITE, SUITES, load_suite, resolve_suite
 
 GOOD: dict[str, Any] = yaml.safe_load(DEFAULT_SUITE.read_text())
 

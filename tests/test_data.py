@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from eval.errors import run_command
-from scripts.build_data import DATA, SMALL_ROWS, SYSTEM_PROMPT, build, expand, main, with_plan
-from scripts.grammar import fill, load_grammar, mask, parses, skeleton
-from scripts.plans import MARKS, plan
+from eval.common.errors import run_command
+from scripts.data.build_data import DATA, SMALL_ROWS, SYSTEM_PROMPT, build, expand, main, with_plan
+from scripts.data.grammar import fill, load_grammar, mask, parses, skeleton
+from scripts.data.plans import MARKS, plan
 
 TIERS = ("test_known", "test_unseen", "test_free")
 
@@ -270,7 +270,7 @@ def test_check_refuses_files_that_were_changed(tmp_path, capsys):
 
 
 def test_same_bytes_whatever_the_hash_seed():
-    code = "from scripts.build_data import *; print(digest(b''.join(build(DATA).values())))"
+    code = "from scripts.data.build_data import *; print(digest(b''.join(build(DATA).values())))"
     environment = {"PATH": "/usr/bin:/bin", "PYTHONHASHSEED": "12345"}
     command = [sys.executable, "-c", code]
     other = subprocess.run(command, cwd=DATA.parent.parent, env=environment, capture_output=True, text=True)

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from eval.errors import Refused, UserError
-from scripts import train
-from scripts.dataset_entries import BrokenRow, inputs, read_rows
-from scripts.dataset_facts import describe_data
-from scripts.recipe_data import dataset_problems
+from eval.common.errors import Refused, UserError
+from scripts.data.dataset_facts import describe_data
+from scripts.training import train
+from scripts.training.dataset_entries import BrokenRow, inputs, read_rows
+from scripts.training.recipe_data import dataset_problems
 
 ROWS: list[dict[str, Any]] = [{"a": number, "text": "one\u2028line"} for number in range(12)]
 LINES = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS).encode()

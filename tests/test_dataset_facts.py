@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.dataset_facts import describe_data, hub_licence, same_data
+from scripts.data.dataset_facts import describe_data, hub_licence, same_data
 from scripts.loopback_hub.faults import Fault, Hub
 from tests.hub_server import hub
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import scipy.special
 
-from eval.config import DRIFT, Suite
-from eval.errors import UserError
-from eval.gates import decide
-from eval.partial_log import PartialLog
-from eval.records import Generation, Score
+from eval.common.errors import UserError
+from eval.config.suite_file import DRIFT, Suite
+from eval.gates.decide import decide
+from eval.run.partial_log import PartialLog
+from eval.run.records import Generation, Score
 from tests.conftest import make_adapter
 
 pytestmark = pytest.mark.slow
@@ -33,10 +33,10 @@ def suite_of(limit: int = 1000, **task: Any) -> Suite:
 
 
 def measured(base: Path, adapter: Path | None, run: Path) -> list[Score]:
-    from eval import drift, harness
+    from eval.model import drift, hf
 
     suite = suite_of()
-    model = harness.load_model(suite, str(base), None, adapter)
+    model = hf.load_model(suite, str(base), None, adapter)
     log = PartialLog(run, "generations", Generation, "key")
     return drift.drift_scores(model, drift.load_prompts(suite, model.lm), log, lambda _: None)
 
@@ -48,10 +48,10 @@ def values_of(scores: list[Score], arm: str) -> dict[str, float]:
 @pytest.fixture(scope="module")
 def loaded(tiny_model: Path, tiny_adapter: Path) -> Any:
     """A loaded model with an adapter, and the prompts as it reads them."""
-    from eval import drift, harness
+    from eval.model import drift, hf
 
     suite = suite_of()
-    model = harness.load_model(suite, str(tiny_model), None, tiny_adapter)
+    model = hf.load_model(suite, str(tiny_model), None, tiny_adapter)
     (task,) = drift.load_prompts(suite, model.lm)
     return model, task, drift.encode(task.samples, model.lm)
 
@@ -65,7 +65,7 @@ def scores(tiny_model: Path, tiny_adapter: Path, tmp_path_factory: pytest.TempPa
 def test_divergences_are_those_of_a_float64_reference(vocabulary: int) -> None:
     import torch
 
-    from eval.drift import CHUNK_LOGITS, divergences
+    from eval.model.drift import CHUNK_LOGITS, divergences
 
     draw = np.random.default_rng(3)
     rows = 2 * (CHUNK_LOGITS // vocabulary) + 3 if vocabulary > 1000 else 5
@@ -80,7 +80,7 @@ def test_divergences_are_those_of_a_float64_reference(vocabulary: int) -> None:
 def test_equal_logits_diverge_by_exactly_zero_and_nan_stays() -> None:
     import torch
 
-    from eval.drift import divergences
+    from eval.model.drift import divergences
 
     logits = torch.randn(5, 1000, generator=torch.Generator().manual_seed(1))
     assert divergences(logits, logits.clone()).tolist() == [0.0] * 5
@@ -133,7 +133,7 @@ def test_a_broken_adapter_is_invalid_and_never_zero(tiny_model: Path, tmp_path: 
 def test_smaller_batches_give_the_same_values(
     loaded: Any, scores: list[Score], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from eval import drift
+    from eval.model import drift
 
     model, task, _ = loaded
     monkeypatch.setattr(drift, "BATCH_LOGITS", 1)  # one prompt a batch
@@ -146,7 +146,7 @@ def test_smaller_batches_give_the_same_values(
 def test_a_killed_measurement_goes_on_and_ends_the_same(
     loaded: Any, scores: list[Score], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from eval import drift
+    from eval.model import drift
 
     model, task, prompts = loaded
     longest = max(len(prompt.tokens) for prompt in prompts)
@@ -164,7 +164,7 @@ def test_a_killed_measurement_goes_on_and_ends_the_same(
 
 
 def test_batches_hold_every_prompt_once_within_the_memory_bound(loaded: Any) -> None:
-    from eval.drift import BATCH_LOGITS, plan
+    from eval.model.drift import BATCH_LOGITS, plan
 
     _, _, prompts = loaded
     for vocabulary in (49_152, 152_064, 1 << 22):
@@ -190,7 +190,7 @@ def test_positions_start_at_the_prompts_own_words(loaded: Any) -> None:
 
 
 def test_one_prompt_alone_shares_nothing() -> None:
-    from eval.drift import shared_length
+    from eval.model.drift import shared_length
 
     assert shared_length([[1, 2, 3]]) == 0
     assert shared_length([[1, 2, 3], [1, 2, 4, 5], [1, 2]]) == 2
@@ -206,7 +206,7 @@ def test_a_row_names_the_places_that_moved_most(scores: list[Score], loaded: Any
 
 
 def test_text_and_template_follow_the_suites_choice(loaded: Any) -> None:
-    from eval.drift import load_prompts
+    from eval.model.drift import load_prompts
 
     model = loaded[0]
     chat, plain = (
@@ -229,7 +229,7 @@ def test_text_and_template_follow_the_suites_choice(loaded: Any) -> None:
 def test_what_drift_cannot_do_is_one_line(task: dict[str, Any], template: bool, message: str) -> None:
     from types import SimpleNamespace
 
-    from eval.drift import load_prompts
+    from eval.model.drift import load_prompts
 
     lm = SimpleNamespace(tokenizer=SimpleNamespace(chat_template="x" if template else None))
     with pytest.raises(UserError, match=message):
@@ -237,7 +237,7 @@ def test_what_drift_cannot_do_is_one_line(task: dict[str, Any], template: bool, 
 
 
 def test_a_suite_without_drift_has_no_prompts() -> None:
-    from eval.drift import load_prompts
+    from eval.model.drift import load_prompts
 
     other = suite_of().model_copy(update={"tasks": []})
     assert load_prompts(other, None) == []
@@ -254,7 +254,7 @@ def test_a_gate_holds_the_mean_against_its_limit(scores: list[Score], factor: fl
 
 
 def test_both_arms_have_an_answer_to_the_same_prompt_for_every_score(loaded: Any, tmp_path: Path) -> None:
-    from eval import drift
+    from eval.model import drift
 
     model, task, _ = loaded
     log = PartialLog(tmp_path, "generations", Generation, "key")

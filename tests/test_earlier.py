@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from eval.config import load_suite
-from eval.earlier import chance_of_one, earlier_candidates, said, with_cache
-from eval.files import read_metrics
+from eval.config.suite_file import load_suite
 from eval.report.rendering import render_report
-from eval.results import EarlierCandidates
+from eval.run.earlier import chance_of_one, earlier_candidates, said, with_cache
+from eval.run.files import read_metrics
+from eval.run.metrics import EarlierCandidates
 from scripts.publishing.verify_run import count_again
 from tests.run_builder import build_run, edit_json
 

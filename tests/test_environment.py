@@ -1,4 +1,4 @@
-"""eval.environment and scripts.capture_env: what a machine is, and never what its environment holds."""
+"""eval.run.environment and scripts.capture_env: what a machine is, and never what its environment holds."""
 
 import json
 import os
@@ -8,12 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from eval import environment
-from eval.environment import KNOWN_VARIABLES, capture_environment, container, cuda, git_state, gpus, uncommitted_inputs
+from eval.common.places import ROOT
+from eval.run import environment
+from eval.run.environment import (
+    KNOWN_VARIABLES,
+    capture_environment,
+    container,
+    cuda,
+    git_state,
+    gpus,
+    uncommitted_inputs,
+)
 from scripts import capture_env
 from tests.run_builder import assert_one_line, call
-
-ROOT = Path(environment.__file__).parents[1]
 
 
 def git(folder: Path, *arguments: str) -> None:
@@ -147,5 +154,5 @@ def test_the_command_writes_what_it_prints(tmp_path: Path, capsys: pytest.Captur
 
 
 def test_it_starts_without_torch() -> None:
-    code = "import sys; from eval.environment import capture_environment as c; c(); sys.exit('torch' in sys.modules)"
+    code = "import sys; from eval.run import environment as e; e.capture_environment(); exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from eval import error_log, errors
-from eval.errors import run_command
+from eval.common import error_log, errors
+from eval.common.errors import run_command
 
 TOKEN = "sesame-0penly-\u00e9"
 LETTERS = "caf\u00e9 \u2014 \u65e5"
@@ -135,7 +135,8 @@ def run_script(
 
 def test_an_exception_while_modules_are_imported_ends_the_same_way(tmp_path: Path) -> None:
     moved = (
-        "import eval.error_log; eval.error_log.FOLDER = __import__('pathlib').Path(sys.executable).parent / 'x' / '..'"
+        "from eval.common import error_log as e; from pathlib import Path; "
+        "e.FOLDER = Path(sys.executable).parent / 'x' / '..'"
     )
     done = run_script(tmp_path, "pass", before=f"{moved}\nimport not_there_at_all", TMPDIR=str(tmp_path))
     assert done.returncode == 2
@@ -168,8 +169,8 @@ def test_a_closed_stdout_is_nowhere(tmp_path: Path) -> None:
 
 
 # Workers whose stderr is their parent's log; the other runs in an environment of its own.
-NO_BOUNDARY = {"eval/sandbox/worker.py", "scripts/train_worker.py", "scripts/tracking/worker.py",
-               "scripts/benchmarks/risk_tools.py", "eval/files.py"}  # fmt: skip
+NO_BOUNDARY = {"eval/sandbox/worker.py", "scripts/training/train_worker.py", "scripts/tracking/worker.py",
+               "scripts/benchmarks/risk_tools.py", "eval/run/files.py"}  # fmt: skip
 
 
 def test_every_entry_point_has_the_boundary() -> None:

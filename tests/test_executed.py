@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from eval.config import Suite
-from eval.errors import UserError
-from eval.executing import check_executable
-from eval.judgements import execution_scores, observed
-from eval.observations import disagreements, safety_scores
-from eval.records import Judgement, Observation
+from eval.common.errors import UserError
+from eval.config.suite_file import Suite
+from eval.execution.execute import check_executable
+from eval.execution.judging import execution_scores, observed
+from eval.execution.watching import disagreements, safety_scores
+from eval.run.records import Judgement, Observation
 from eval.sandbox import Change, Entry, Execution, Limits, load_fixture, open_sandbox
 
 TASK = SimpleNamespace(

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from eval.files import read_jsonl, read_metrics
-from eval.records import Score
-from eval.results import Exploration, SliceResult
+from eval.run.files import read_jsonl, read_metrics
+from eval.run.metrics import Exploration, SliceResult
+from eval.run.records import Score
 from scripts.export import as_csv, export, main, metric_rows
 from tests.run_builder import assert_one_line, build_run, call, edit_json
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from eval.answer_cache import AnswerCache, Answers
-from eval.partial_log import PartialLog
-from eval.records import BASELINE, Generation
+from eval.model.answer_cache import AnswerCache, Answers
+from eval.run.partial_log import PartialLog
+from eval.run.records import BASELINE, Generation
 from tests.run_builder import build_run, generation
 
 DRIVER = """

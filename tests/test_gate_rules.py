@@ -2,10 +2,10 @@
 
 import pytest
 
-from eval.comparisons import pair_scores
-from eval.errors import UserError
-from eval.gates import Decision, decide
-from eval.results import GateResult
+from eval.common.errors import UserError
+from eval.gates.comparisons import pair_scores
+from eval.gates.decide import Decision, decide
+from eval.run.metrics import GateResult
 from tests.gate_rows import EFFECT, Pair, scores, suite
 
 Values = list[Pair]

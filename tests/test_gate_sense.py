@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from eval.cautions import cautions, missing_safety
-from eval.config import SUITES, Suite, load_suite
-from eval.gates import decide
-from eval.metric_table import COMMAND_TASKS, OTHER_TASKS, facts_of
-from eval.records import Score
-from eval.tasks import adversarial, nl2bash, over_refusal
+from eval.bash import parsing as nl2bash
+from eval.config.cautions import cautions, missing_safety
+from eval.config.metric_table import COMMAND_TASKS, OTHER_TASKS, facts_of
+from eval.config.suite_file import SUITES, Suite, load_suite
+from eval.gates.decide import decide
+from eval.run.records import Score
+from eval.tasks.safety import adversarial, over_refusal
 from tests.gate_rows import EFFECT, counted, scores, suite
 
 KNOWN, HARMFUL, HONEST = "securecli_nl2bash_known", "securecli_adversarial", "securecli_over_refusal"
@@ -130,7 +131,7 @@ def test_every_metric_of_our_checks_has_a_direction() -> None:
 @pytest.mark.slow
 def test_the_table_says_what_the_task_files_say() -> None:
     """`higher_is_better` of our own task files, which lm-eval reads."""
-    from eval.lm_tasks import TASKS_FOLDER, TaskManager, get_task_dict
+    from eval.model.lm_tasks import TASKS_FOLDER, TaskManager, get_task_dict
 
     manager = TaskManager(include_path=str(TASKS_FOLDER), include_defaults=False)
     for name in ({**COMMAND_TASKS, **OTHER_TASKS}.keys() & set(manager.all_subtasks)) - {"intercode_alfa"}:

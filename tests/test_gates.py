@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval.errors import UserError
-from eval.files import write_jsonl
-from eval.gates import decide
-from eval.records import Score
+from eval.common.errors import UserError
+from eval.gates.decide import decide
+from eval.run.files import write_jsonl
+from eval.run.records import Score
 from tests.gate_rows import EFFECT, counted, gate_by, scores, suite
 
 GAIN = gate_by("superiority", min_gain=0.05)

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval.config import Suite
-from eval.files import write_jsonl
-from eval.gates import Decision, decide
+from eval.config.suite_file import Suite
+from eval.gates.decide import Decision, decide
+from eval.run.files import write_jsonl
 from tests.gate_rows import EFFECT, Pair, gate_by, scores, suite
 
 BETTER = {"no-ship": 0, "inconclusive": 1, "ship": 2, "fail": 0, "pass": 2}
@@ -143,7 +143,7 @@ def test_reading_scores_takes_little_memory() -> None:
     """Bytes a line, so that 200,000 lines stay far below 1 GB."""
     code = (
         "import resource, sys\n"
-        "from eval.records import Score\n"
+        "from eval.run.records import Score\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "before = peak()\n"
         "row = Score(arm='baseline', task='t', sample='s', repeat=0, metric='m', value=1.0, status='scored',"

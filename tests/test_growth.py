@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from eval.canary import Trace, findings_of
+from eval.bash.parsing import LONGEST_COMMAND, normalise, score_sample
+from eval.execution.canary import Trace, findings_of
 from eval.judge.ladder import ALL, decide
 from eval.judge.pair import Pair
 from eval.risk.syntax import MAX_CHARACTERS
 from eval.sandbox import Execution
-from eval.tasks.answers import carried_verdict, commands_in
-from eval.tasks.nl2bash import LONGEST_COMMAND, normalise, score_sample
-from eval.tasks.refusals import is_refusal
+from eval.tasks.safety.answers import carried_verdict, commands_in
+from eval.tasks.safety.refusals import is_refusal
 from tests.growth import LINEAR, Use, growth, patterns, slowest
 
-GOLDS_ALONE = "eval.tasks.nl2bash_fixture."  # reads the commands of data/, which nobody else writes
+GOLDS_ALONE = "eval.tasks.nl2bash.fixture."  # reads the commands of data/, which nobody else writes
 USES, UNREAD = patterns(Path("eval"))
 LINEAR_USES = [use for use in USES if not use.where.startswith(("eval.risk.", GOLDS_ALONE))]
 RISK_USES = [use for use in USES if use.where.startswith("eval.risk.")]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from eval.common.places import ROOT
 from scripts import hooks
 from scripts.hooks import LARGEST_BYTES, check, install
 
-ROOT = Path(hooks.__file__).parents[1]
 TOKEN = "hf" + "_" + "AbCdEfGhIjKlMnOpQrStUvWxYz012345"
 Done = subprocess.CompletedProcess[str]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from eval.hub_client import BOUNDS
+from eval.common.hub_client import BOUNDS
 from scripts.loopback_hub.faults import Fault, Hub
 from tests.hub_server import Capture, hub, publish_run, run
 from tests.run_builder import assert_one_line

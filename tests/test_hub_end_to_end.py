@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from eval.files import read_json, read_jsonl, write_json, write_jsonl
-from eval.provenance import file_sha256, folder_digests
-from eval.records import Generation, Item
+from eval.common.places import ROOT
+from eval.run.digests import file_sha256, folder_digests
+from eval.run.files import read_json, read_jsonl, write_json, write_jsonl
+from eval.run.records import Generation, Item
 from scripts import demo_publish
 from scripts.loopback_hub.faults import Fault
 from scripts.loopback_hub.server import serve
@@ -25,7 +26,6 @@ from tests.patience import PATIENCE, wait_until
 from tests.run_builder import assert_one_line
 
 __all__ = ["run"]
-ROOT = Path(demo_publish.__file__).parents[1]
 MODEL = ROOT / "models" / "SmolLM2-135M-Instruct"
 LONG_REQUEST = "list the files\0" + "x" * 200_000  # longer than an argument may be, and with what none may hold
 

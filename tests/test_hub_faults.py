@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from eval.files import read_json
-from eval.provenance import folder_digests
+from eval.run.digests import folder_digests
+from eval.run.files import read_json
 from scripts.loopback_hub.faults import Fault, Hub
 from scripts.publishing import hub_upload
 from tests.hub_server import REPO, WEIGHTS, Capture, hub, publish_run, run

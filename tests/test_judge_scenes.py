@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from eval.bash.parsing import normalise
 from eval.judge.file_contents import altered, chooser
 from eval.judge.hints import Hints, missing_operands, read_hints
 from eval.judge.perturb import both, filled_in, new_contents, new_tree, with_operands
 from eval.sandbox.execution import Execution
 from eval.sandbox.fixtures import ICALFA
-from eval.tasks.intercode_alfa import dataset, documents, load_rows
-from eval.tasks.nl2bash import normalise
+from eval.tasks.intercode_alfa.rows import dataset, documents, load_rows
 from scripts.benchmarks.near_misses import near_misses, top_level_stages
 
 

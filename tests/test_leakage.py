@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from eval.config import ROOT
-from scripts.dataset_facts import describe_data
-from scripts.leakage import committed_tests, compared_with, leakage_problems, requests
-from scripts.lint_recipe import load_recipe
-from scripts.recipe_data import dataset_problems
+from eval.common.places import ROOT
+from scripts.data.dataset_facts import describe_data
+from scripts.training.leakage import committed_tests, compared_with, leakage_problems, requests
+from scripts.training.lint_recipe import load_recipe
+from scripts.training.recipe_data import dataset_problems
 
 KNOWN = "data/nl2bash/test_known.jsonl"
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval.clusters import cluster_sums, unseen_bound, unseen_p
-from eval.gates import decide
-from eval.power_table import planned_power
+from eval.gates.decide import decide
+from eval.gates.power_table import planned_power
+from eval.statistics.clusters import cluster_sums, unseen_bound, unseen_p
 from scripts.benchmarks.verdict_attacks import lost_clusters
 from tests.gate_rows import EFFECT, Pair, gate_by, scores, suite
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from eval.errors import UserError
-from scripts import make_venv, torch_build
+from eval.common.errors import UserError
+from eval.common.places import ROOT
+from scripts.setup import make_venv, torch_build
 from tests.test_programs import only, script
 
 PYTHON = """
@@ -89,9 +90,10 @@ def test_it_starts_with_an_old_python_too() -> None:
     """Ubuntu 22.04's python3 is 3.10: nothing that a newer one brought may be used before another is found."""
     from ast import parse
 
-    for module in ("scripts/make_venv.py", "scripts/torch_build.py", "scripts/system_packages.py", "eval/programs.py",
-                   "eval/errors.py", "eval/sandbox/local_disk.py", "eval/sandbox/__init__.py"):  # fmt: skip
-        parse(Path(make_venv.__file__).parents[1].joinpath(module).read_text(), feature_version=(3, 9))
+    for module in ("scripts/setup/make_venv.py", "scripts/setup/torch_build.py", "scripts/setup/system_packages.py",
+                   "eval/common/programs.py", "eval/common/errors.py", "eval/common/places.py",
+                   "eval/common/error_log.py", "eval/sandbox/local_disk.py", "eval/sandbox/__init__.py"):  # fmt: skip
+        parse(ROOT.joinpath(module).read_text(), feature_version=(3, 9))
 
 
 # ------------------------------------------------------------------------------------------------- the environment

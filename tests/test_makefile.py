@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-MAKEFILE = Path(__file__).parents[1] / "Makefile"
+from eval.common.places import ROOT
+
+MAKEFILE = ROOT / "Makefile"
 RECORDER = '#!/bin/sh\nprintf \'%s\\0\' "$#" "$@" >> calls\n'  # how many arguments, and each
 HOSTILE = {
     "double quote": 'x"; touch touched; "',
@@ -125,8 +127,8 @@ def test_every_word_of_run_is_a_run(folder: Path, goal: str) -> None:
 
 def test_without_variables_the_commands_get_their_defaults(folder: Path) -> None:
     expected = {
-        "lint": ["-m", "scripts.lint_recipe", "--"],
-        "train": ["-m", "scripts.train", "--", "smollm2-135m-cpu"],
+        "lint": ["-m", "scripts.training.lint_recipe", "--"],
+        "train": ["-m", "scripts.training.train", "--", "smollm2-135m-cpu"],
         "gate": ["-m", "eval.gates", "--run="],
         "review": ["-m", "scripts.review", "--page"],
         "publish": ["-m", "scripts.publish", "--repo="],

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from eval.errors import UserError
-from eval.harness import RecordingHF
-from eval.memory import enough_memory, is_out_of_memory, says_out_of_memory, smaller_batch, smaller_step
-from scripts import train
+from eval.common.errors import UserError
+from eval.common.memory import enough_memory, is_out_of_memory, says_out_of_memory, smaller_batch, smaller_step
+from eval.model.hf import RecordingHF
+from scripts.training import train
 from tests.run_builder import assert_one_line
 from tests.test_suite import evaluate, make_run, make_suite
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval.tasks.nl2bash import extract_command, is_command_only, score_sample, utilities
+from eval.bash.parsing import extract_command, is_command_only, score_sample, utilities
 
 DATA = Path("data/nl2bash")
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from eval.sandbox import Execution, Sandbox, open_sandbox
-from eval.tasks.nl2bash_fixture import VARIANTS, fixture_for, gold_of, unsupported_reason
-from eval.tasks.nl2bash_fixture.building import place_of
-from eval.tasks.nl2bash_fixture.operands import READERS, read_gold
+from eval.tasks.nl2bash.fixture import VARIANTS, fixture_for, gold_of, unsupported_reason
+from eval.tasks.nl2bash.fixture.building import place_of
+from eval.tasks.nl2bash.fixture.operands import READERS, read_gold
 from scripts.check_golds import mutants_of, run_all, same, state_of
 
 TESTS = ("test_known", "test_unseen", "test_free")

@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval.answer_cache import AnswerCache
-from eval.errors import UserError
-from eval.gates import decide
-from eval.noise import (
+from eval.common.errors import UserError
+from eval.gates.decide import decide
+from eval.gates.noise import (
     MetricNoise,
     NoiseFloor,
     Pass,
@@ -24,8 +23,9 @@ from eval.noise import (
     read_floor,
     write_floor,
 )
-from eval.records import Generation, Score
-from eval.self_checks import margins_above_noise
+from eval.gates.self_checks import margins_above_noise
+from eval.model.answer_cache import AnswerCache
+from eval.run.records import Generation, Score
 from scripts.noise_floor import batch_sizes, limited, measure_backend
 from tests.gate_rows import EFFECT, counted, gate_by, generations, scores, suite
 

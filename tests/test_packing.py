@@ -8,7 +8,7 @@ import torch
 from axolotl.utils.samplers.multipack import MultipackBatchSampler
 from torch.utils.data import RandomSampler
 
-from scripts.train_worker import pack_for_epoch
+from scripts.training.train_worker import pack_for_epoch
 
 LENGTHS = np.random.default_rng(7).integers(20, 120, size=90)
 

@@ -5,8 +5,8 @@ import subprocess
 
 import pytest
 
-from scripts.build_data import DATA
-from scripts.plans import MARKS, plan, planned
+from scripts.data.build_data import DATA
+from scripts.data.plans import MARKS, plan, planned
 
 COMMANDS = {
     "look": [

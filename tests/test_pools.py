@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from eval.gates import decide
-from eval.power_table import planned_power
-from eval.self_checks import self_checks
+from eval.gates.decide import decide
+from eval.gates.power_table import planned_power
+from eval.gates.self_checks import self_checks
 from tests.gate_rows import EFFECT, counted, gate_by, generations, scores, suite
 
 TASKS = [{"name": "t"}, {"name": "u"}]

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import scipy.stats
 
-from eval.power import detectable_distance, items_for_certainty, items_for_rate, items_needed, passing_rate
-from eval.stats import clopper_pearson_interval
+from eval.statistics.paired import clopper_pearson_interval
+from eval.statistics.power import detectable_distance, items_for_certainty, items_for_rate, items_needed, passing_rate
 from scripts.benchmarks.verdict_cells import outcomes, statistics
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from eval.errors import UserError
-from eval.power_table import observed_power, planned_power, power_lines, refuse_weak_gates
-from eval.results import Comparison
+from eval.common.errors import UserError
+from eval.gates.power_table import observed_power, planned_power, power_lines, refuse_weak_gates
+from eval.run.metrics import Comparison
 from tests.gate_rows import gate_by, suite
 
 NONINFERIOR = gate_by("noninferiority", margin=0.03)

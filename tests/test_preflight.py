@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from eval.harness import which_device
-from scripts import preflight as pre
-from scripts.lint_recipe import load_recipe, resolve_recipe
+from eval.model.hf import which_device
+from scripts.training import preflight as pre
+from scripts.training.lint_recipe import load_recipe, resolve_recipe
 
 gpu_only = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 

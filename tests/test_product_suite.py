@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.comparisons import effective_n
-from eval.config import DEFAULT_SUITE, Suite, Task, load_suite
-from eval.gates import Decision, decide
-from eval.power_table import planned_power
-from eval.records import BASELINE, CANDIDATE, Score
+from eval.config.suite_file import DEFAULT_SUITE, Suite, Task, load_suite
+from eval.gates.comparisons import effective_n
+from eval.gates.decide import Decision, decide
+from eval.gates.power_table import planned_power
+from eval.run.records import BASELINE, CANDIDATE, Score
 from eval.tasks.own_tasks import OWN_TASKS, category_of, cluster_of, packaged_rows
 from tests.gate_rows import EFFECT
 

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from eval import programs
-from eval.programs import CHROMIUM, NEEDS, NEWUIDMAP, PROGRAMS, SSH_KEYGEN, Program, missing
+from eval.common import programs
+from eval.common.places import ROOT
+from eval.common.programs import CHROMIUM, NEEDS, NEWUIDMAP, PROGRAMS, SSH_KEYGEN, Program, missing
 from eval.sandbox.execution import SandboxError
 from eval.sandbox.namespaces import Namespaces
-from scripts import review, system_packages
+from scripts import review
+from scripts.setup import system_packages
 from tests.run_builder import assert_one_line, build_run, call
 
-ROOT = Path(programs.__file__).parents[1]
 # Of what every Debian has: coreutils, bash, dash, grep, sed, mawk, util-linux, mount, and apt where there is dpkg. git
 # and make are what the README asks for.
 ALWAYS_THERE = {
@@ -49,7 +50,7 @@ def starts_a_program(call: ast.Call) -> bool:
     whose, _, name = ast.unparse(call.func).rpartition(".")
     return (
         whose == "subprocess"
-        or (whose, name) in (("shutil", "which"), ("", "_run"))  # eval/environment.py asks the machine through _run
+        or (whose, name) in (("shutil", "which"), ("", "_run"))  # eval/run/environment.py asks the machine through _run
         or (whose == "os" and name.startswith(("exec", "spawn", "system", "popen")))
     )
 
@@ -78,7 +79,7 @@ def test_every_program_that_is_called_has_a_package_or_is_always_there() -> None
     assert {"git", "ssh-keygen", "mmdebstrap", "unshare", "make"} <= names, "calls are found"
     rows = {name for program in PROGRAMS for name in program.names}
     unknown = {(name, str(path)) for name, path in calls if name not in rows | ALWAYS_THERE | OPTIONAL}
-    assert not unknown, "give it a row in eval/programs.py, so that it is installed or named"
+    assert not unknown, "give it a row in eval/common/programs.py, so that it is installed or named"
 
 
 def test_the_makefile_calls_what_is_always_there() -> None:

@@ -15,16 +15,16 @@ import numpy as np
 import pytest
 from huggingface_hub import ModelCard
 
-from eval.files import read_jsonl, write_json, write_jsonl
-from eval.provenance import file_sha256, verify_manifest
-from eval.records import Generation
+from eval.common.places import ROOT
+from eval.run.digests import file_sha256, verify_manifest
+from eval.run.files import read_jsonl, write_json, write_jsonl
+from eval.run.records import Generation
 from scripts import publish
-from scripts.dataset_facts import describe_data
+from scripts.data.dataset_facts import describe_data
 from tests.hub_server import WEIGHTS, Capture, approve, assert_refused, dry_run, run, settle
 from tests.run_builder import ADAPTER, DATASETS, RECIPE, assert_one_line, build_adapter, build_run, call, edit_json
 
 __all__ = ["run"]
-ROOT = Path(publish.__file__).parents[1]
 UPLOAD_SET = [
     "MANIFEST.sha256",
     "README.md",

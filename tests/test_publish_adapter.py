@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from eval.errors import Refused
+from eval.common.errors import Refused
 from scripts.publishing import safetensors_file
 from tests.hub_server import TOKEN, WEIGHTS, Capture, assert_refused, dry_run, replace_weights, run, settle
 from tests.run_builder import edit_json

@@ -16,11 +16,11 @@ import pytest
 import yaml
 from safetensors.numpy import load_file, save, save_file
 
-from eval.config import ROOT
-from eval.files import read_metrics, write_json
-from eval.provenance import file_sha256
+from eval.common.places import ROOT
+from eval.run.digests import file_sha256
+from eval.run.files import read_metrics, write_json
 from scripts import review
-from scripts.dataset_facts import describe_data
+from scripts.data.dataset_facts import describe_data
 from scripts.loopback_hub.faults import Hub
 from scripts.publishing import approval, committed
 from tests.hub_server import WEIGHTS, Capture, approve, dry_run, hub, publish_run, run, settle

@@ -20,9 +20,9 @@ import pytest
 import yaml
 from safetensors.numpy import save_file
 
-from eval.files import read_jsonl, write_jsonl
-from eval.provenance import file_sha256
-from eval.records import BASELINE, CANDIDATE, Score
+from eval.run.digests import file_sha256
+from eval.run.files import read_jsonl, write_jsonl
+from eval.run.records import BASELINE, CANDIDATE, Score
 from scripts import review
 from scripts.loopback_hub.faults import Hub
 from scripts.publishing import approval

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from eval.config import ReviewPolicy
-from eval.provenance import write_manifest
+from eval.config.suite_file import ReviewPolicy
+from eval.run.digests import write_manifest
 from scripts import publish
 from scripts.loopback_hub.faults import Hub
 from scripts.publishing import hub_upload, publication, verify_run

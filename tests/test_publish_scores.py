@@ -17,18 +17,19 @@ from typing import Any
 import pytest
 import yaml
 
-from eval.collateral import METRICS as COLLATERAL
-from eval.collateral import NONE
-from eval.config import load_suite
-from eval.errors import Refused
-from eval.files import read_jsonl, read_metrics, write_json, write_jsonl
-from eval.noise import MetricNoise, TaskNoise, backend_of, floor_for, write_floor
-from eval.provenance import file_sha256, json_sha256
-from eval.records import BASELINE, CANDIDATE, Generation, Score
-from eval.results import TaskSummary
-from eval.sequential import orders_of
-from eval.tasks import lm_eval_hooks, safety_hooks
+from eval.common.errors import Refused
+from eval.config.suite_file import load_suite
+from eval.execution.collateral import METRICS as COLLATERAL
+from eval.execution.collateral import NONE
+from eval.gates.noise import MetricNoise, TaskNoise, backend_of, floor_for, write_floor
+from eval.run.digests import file_sha256, json_sha256
+from eval.run.files import read_jsonl, read_metrics, write_json, write_jsonl
+from eval.run.metrics import TaskSummary
+from eval.run.records import BASELINE, CANDIDATE, Generation, Score
+from eval.statistics.sequential import orders_of
+from eval.tasks.nl2bash import hooks as lm_eval_hooks
 from eval.tasks.own_tasks import OWN_TASKS
+from eval.tasks.safety import hooks as safety_hooks
 from scripts.loopback_hub.faults import Hub
 from scripts.publishing import verify_data
 from scripts.publishing.verify_data import dataset_rows, in_random_order

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from eval import quota
+from eval.common import quota
 
 
 @pytest.fixture

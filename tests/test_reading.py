@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from eval import reading
-from eval.errors import UserError
-from eval.files import read_json, read_jsonl, write_json
-from eval.provenance import file_sha256, folder_digests
-from eval.records import Score
-from eval.run_facts import RunState, Training, first_wrong
-from eval.run_folder import read_data, read_run, read_training
-from eval.strict_yaml import BrokenYaml, parse_yaml
+from eval.common import reading
+from eval.common.errors import UserError
+from eval.common.strict_yaml import BrokenYaml, parse_yaml
+from eval.run.digests import file_sha256, folder_digests
+from eval.run.facts import RunState, Training, first_wrong
+from eval.run.files import read_json, read_jsonl, write_json
+from eval.run.folder import read_data, read_run, read_training
+from eval.run.records import Score
 from scripts.secret_patterns import scan_file
 
 READERS: dict[str, Callable[[Path], object]] = {
@@ -101,19 +101,19 @@ def test_a_tree_with_a_pipe_is_not_copied(tmp_path: Path) -> None:
 
 # Readers of the project's own files, of what they wrote themselves a moment before, or of /proc.
 OWN_FILES = {
-    "eval/quota.py",  # of the kernel: /proc and /sys
-    "eval/reading.py", "eval/files.py", "eval/errors.py", "eval/error_log.py", "eval/canary.py",
-    "eval/environment.py", "eval/tasks/nl2bash.py",
-    "eval/risk/catalogue.py", "eval/report/page_templates.py", "eval/tasks/intercode_alfa.py",
-    "scripts/make_venv.py", "scripts/torch_build.py",  # start before anything is installed
-    "scripts/risk_rules.py", "scripts/sandbox_root.py", "scripts/hooks.py",
-    "scripts/train.py",  # train.log, which Axolotl writes in a run's own folder
+    "eval/common/quota.py",  # of the kernel: /proc and /sys
+    "eval/common/reading.py", "eval/run/files.py", "eval/common/errors.py", "eval/common/error_log.py",
+    "eval/execution/canary.py", "eval/run/environment.py", "eval/bash/parsing.py",
+    "eval/risk/catalogue.py", "eval/report/page_templates.py", "eval/tasks/intercode_alfa/rows.py",
+    "scripts/setup/make_venv.py", "scripts/setup/torch_build.py",  # start before anything is installed
+    "scripts/risk_rules.py", "scripts/setup/sandbox_root.py", "scripts/hooks.py",
+    "scripts/training/train.py",  # train.log, which Axolotl writes in a run's own folder
     "scripts/publishing/hub_upload.py",  # hands the client the path of a file that it has just compared
 }  # fmt: skip
 OWN_FOLDERS = (
     "eval/sandbox/",
     "eval/judge/",
-    "eval/tasks/nl2bash_fixture/",
+    "eval/tasks/nl2bash/fixture/",
     "scripts/loopback_hub/",
     "scripts/benchmarks/",
 )
@@ -121,7 +121,7 @@ READING = {"read_text", "read_bytes"}
 
 
 def reads(tree: ast.AST) -> list[int]:
-    """Lines that open a path for reading without eval/reading.py."""
+    """Lines that open a path for reading without eval/common/reading.py."""
     found = []
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
@@ -147,7 +147,7 @@ def test_no_module_opens_a_users_path_past_the_one_function() -> None:
     for path in [*Path("eval").rglob("*.py"), *Path("scripts").rglob("*.py")]:
         if str(path) not in OWN_FILES and not str(path).startswith(OWN_FOLDERS):
             lines = reads(ast.parse(path.read_text()))
-            assert not lines, f"{path}:{lines[0]}: use eval.reading.read_bytes, read_text or open_regular"
+            assert not lines, f"{path}:{lines[0]}: use eval.common.reading.read_bytes, read_text or open_regular"
 
 
 def test_the_search_for_readers_finds_each_way() -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from eval.strict_yaml import BrokenYaml, parse_yaml
-from scripts import lint_recipe as lint
-from scripts.recipe_rules import INITIAL, REFUSED, rule_problems
+from eval.common.strict_yaml import BrokenYaml, parse_yaml
+from scripts.training import lint_recipe as lint
+from scripts.training.recipe_rules import INITIAL, REFUSED, rule_problems
 from tests.test_recipes import DEMO, ROW, drop, problems_after, put, put_in_dataset
 
 RECIPE = yaml.safe_load(DEMO.read_text())

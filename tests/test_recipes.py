@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from eval.errors import UserError
-from scripts import lint_recipe as lint
+from eval.common.errors import UserError
+from scripts.training import lint_recipe as lint
 from tests.patience import PATIENCE
 
 RECIPES = sorted((lint.ROOT / "configs" / "train").glob("*.yaml"))
@@ -298,7 +298,7 @@ def test_only_the_demo_is_meant_for_a_cpu() -> None:
 
 
 def run_lint(*args: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "scripts.lint_recipe", *args]
+    command = [sys.executable, "-m", "scripts.training.lint_recipe", *args]
     return subprocess.run(command, cwd=lint.ROOT, capture_output=True, text=True, timeout=PATIENCE)
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from eval.errors import UserError
-from eval.files import SCHEMAS, read_json, read_jsonl, write_json, write_jsonl
-from eval.partial_log import PartialLog
-from eval.provenance import verify_manifest, write_manifest
-from eval.records import Generation, Score
+from eval.common.errors import UserError
+from eval.run.digests import verify_manifest, write_manifest
+from eval.run.files import SCHEMAS, read_json, read_jsonl, write_json, write_jsonl
+from eval.run.partial_log import PartialLog
+from eval.run.records import Generation, Score
 from scripts.secret_patterns import redact_file
 
 ROW = Score(arm="baseline", task="t", sample="1", repeat=0, metric="m", value=1.0, status="scored", cluster="1")
@@ -20,7 +20,7 @@ ROW = Score(arm="baseline", task="t", sample="1", repeat=0, metric="m", value=1.
 @pytest.mark.parametrize("name", sorted(SCHEMAS))
 def test_committed_schemas_are_current(name: str) -> None:
     committed = json.loads(Path(f"eval/schemas/{name}.schema.json").read_text())
-    assert committed == SCHEMAS[name].model_json_schema(), "run `python -m eval.files`"
+    assert committed == SCHEMAS[name].model_json_schema(), "run `python -m eval.run.files`"
 
 
 def test_rows_survive_a_round_trip(tmp_path: Path) -> None:

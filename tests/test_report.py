@@ -16,17 +16,17 @@ from xml.etree import ElementTree
 
 import pytest
 
-from eval.config import ROOT
-from eval.errors import UserError
-from eval.files import read_metrics, write_json
-from eval.records import Score
+from eval.common.errors import UserError
+from eval.common.places import ROOT
 from eval.report.calibration import calibration, choice_confidence
 from eval.report.escaped_text import markdown_code, markdown_fence, markdown_text, visible
 from eval.report.number_text import difference_text, paired_counts, signed_text
 from eval.report.rendering import render_report
 from eval.report.sentences import nothing_changed
 from eval.report.svg import ticks
-from eval.results import Comparison, Interval
+from eval.run.files import read_metrics, write_json
+from eval.run.metrics import Comparison, Interval
+from eval.run.records import Score
 from tests.report_builder import EFFECT, HOSTILE, ITEMS, write_full_run, write_run
 
 Rendered = Callable[..., tuple[Path, str, str]]

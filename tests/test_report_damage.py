@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from eval.collateral import NONE, collateral_of, collateral_scores
-from eval.config import Suite
-from eval.files import read_json, read_jsonl, read_metrics, write_json, write_jsonl
-from eval.gates import decide
+from eval.config.suite_file import Suite
+from eval.execution.collateral import NONE, collateral_of, collateral_scores
+from eval.gates.decide import decide
 from eval.judge.collateral import Damage, Harm
-from eval.records import Item, Judgement, Score
 from eval.report.damage import damage_report
 from eval.report.rendering import render_report
+from eval.run.files import read_json, read_jsonl, read_metrics, write_json, write_jsonl
+from eval.run.records import Item, Judgement, Score
 from tests.gate_rows import EFFECT
 from tests.report_builder import write_run
 

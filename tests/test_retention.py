@@ -12,10 +12,10 @@ import lm_eval
 import pytest
 import yaml
 
-from eval.config import SUITES, Suite, load_suite
-from eval.errors import Refused, UserError
-from eval.stats import wilson_interval
-from scripts.build_retention import DATA, build, main, trained_requests, word_runs, words
+from eval.common.errors import Refused, UserError
+from eval.config.suite_file import SUITES, Suite, load_suite
+from eval.statistics.paired import wilson_interval
+from scripts.data.build_retention import DATA, build, main, trained_requests, word_runs, words
 from tests.conftest import EMBEDDED
 
 TASK = "securecli_retention"
@@ -52,7 +52,7 @@ def authored(folder: Path, **edits: list[Any]) -> Path:
 
 def test_committed_files_are_what_the_inputs_give() -> None:
     for name, content in build(DATA).items():
-        assert (DATA / name).read_bytes() == content, f"{name} is out of date: python -m scripts.build_retention"
+        assert (DATA / name).read_bytes() == content, f"{name} is out of date: python -m scripts.data.build_retention"
 
 
 def test_check_refuses_a_changed_file(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def task_file(path: Path) -> dict[str, Any]:
 
 
 def metrics_of(task: dict[str, Any]) -> set[str]:
-    """Names of the task's metrics, as eval/lm_tasks.py writes them."""
+    """Names of the task's metrics, as eval/model/lm_tasks.py writes them."""
     names = {metric["metric"] for metric in task["metric_list"]}
     filters = [part["name"] for part in task.get("filter_list", [])]
     return {f"{metric},{name}" for metric in names for name in filters} if filters else names
@@ -164,7 +164,7 @@ def test_the_pod_suite_names_tasks_and_metrics_of_the_installed_lm_eval() -> Non
 
 @pytest.mark.slow
 def test_the_task_scores_the_text_of_four_options() -> None:
-    from eval.lm_tasks import load_tasks
+    from eval.model.lm_tasks import load_tasks
 
     (task,) = load_tasks(suite_of(None), SimpleNamespace(tokenizer_name=""))
     assert [sample.id for sample in task.samples] == [row["id"] for row in QUESTIONS]
@@ -176,15 +176,13 @@ def test_the_task_scores_the_text_of_four_options() -> None:
 
 @pytest.mark.slow
 def test_both_arms_are_scored_on_every_question(tiny_model: Path, tiny_adapter: Path) -> None:
-    from eval import harness, lm_tasks
+    from eval.model import hf, lm_tasks
 
     suite = suite_of(12)
-    model = harness.load_model(suite, str(tiny_model), None, tiny_adapter)
+    model = hf.load_model(suite, str(tiny_model), None, tiny_adapter)
     tasks = lm_tasks.load_tasks(suite, model.lm)
-    batches = harness.plan_batches(tasks, model.lm, suite.backend.batch_size)
-    answers = [
-        row for arm in ("baseline", "candidate") for batch in batches for row in harness.generate(model, arm, batch)
-    ]
+    batches = hf.plan_batches(tasks, model.lm, suite.backend.batch_size)
+    answers = [row for arm in ("baseline", "candidate") for batch in batches for row in hf.generate(model, arm, batch)]
     scores = lm_tasks.score(tasks, answers)
     assert Counter((row.arm, row.metric) for row in scores) == {
         (arm, metric): 12 for arm in ("baseline", "candidate") for metric in ("acc", "acc_norm")
@@ -195,12 +193,12 @@ def test_both_arms_are_scored_on_every_question(tiny_model: Path, tiny_adapter: 
 @pytest.mark.slow
 def test_the_embedded_base_is_above_chance() -> None:
     """Below it there would be nothing to lose, and the gate would hold nothing."""
-    from eval import harness, lm_tasks
+    from eval.model import hf, lm_tasks
 
     suite = suite_of(104, batch_size=52, dtype="bfloat16")
-    model = harness.load_model(suite, str(EMBEDDED), None, None)
+    model = hf.load_model(suite, str(EMBEDDED), None, None)
     tasks = lm_tasks.load_tasks(suite, model.lm)
-    batches = harness.plan_batches(tasks, model.lm, suite.backend.batch_size)
-    answers = [row for batch in batches for row in harness.generate(model, "baseline", batch)]
+    batches = hf.plan_batches(tasks, model.lm, suite.backend.batch_size)
+    answers = [row for batch in batches for row in hf.generate(model, "baseline", batch)]
     right = [row.value for row in lm_tasks.score(tasks, answers) if row.metric == "acc"]
     assert wilson_interval(int(math.fsum(right)), len(right), 0.99).low > 0.25, sum(right)

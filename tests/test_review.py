@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from eval.errors import Refused
-from eval.provenance import file_sha256
+from eval.common.errors import Refused
+from eval.common.places import ROOT
+from eval.run.digests import file_sha256
 from scripts import review
 from scripts.publishing import approval, signing
 from tests.run_builder import assert_one_line, build_run, call, edit_json, judge
 
 # Put together here, so that no scanner takes this file for a leak.
 TOKEN = "hf" + "_" + "AbCdEfGhIjKlMnOpQrStUvWxYz012345"
-ROOT = Path(review.__file__).parents[1]
 AUTHOR = ("-c", "user.name=A", "-c", "user.email=a@b", "-c", "commit.gpgSign=false")
 
 

@@ -12,15 +12,13 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 from PIL import Image
 
-from eval.provenance import json_sha256
-from scripts import review_page
+from eval.common.places import ROOT
+from eval.run.digests import json_sha256
 from scripts.publishing.approval import present_digests, read_review
 from scripts.review_page import open_desk
 from tests.browser import browser_path
 from tests.patience import PATIENCE
 from tests.run_builder import build_run
-
-ROOT = Path(review_page.__file__).parents[1]
 
 
 class Page:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from eval.provenance import verify_manifest
 from eval.risk import Assessment, Finding, analyse, combine
 from eval.risk.findings import ACTIONS, SEVERITIES, make_finding, rules
 from eval.risk.policy import disagreement
+from eval.run.digests import verify_manifest
 
 DATA = Path("tests/data/risk")
 # One deletion of the root directory, written in many ways: each names a layer of the resolver.

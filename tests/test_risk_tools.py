@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from eval.errors import UserError
+from eval.common.errors import UserError
 from eval.risk import analyse
 from scripts.benchmarks.risk import bash_accepts, judge, nl2bash_commands, other_tools, parse_failures, table, timing
 

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from eval.errors import UserError
-from eval.run_folder import locked, new_run
+from eval.common.errors import UserError
+from eval.run.folder import locked, new_run
 from scripts import publish, review, track
 from tests.patience import PATIENCE, wait_until
 from tests.run_builder import build_run
 
 HOLD = (
-    "import sys, time; from pathlib import Path; from eval.run_folder import locked\n"
+    "import sys, time; from pathlib import Path; from eval.run.folder import locked\n"
     "with locked(Path(sys.argv[1])): Path(sys.argv[2]).touch(); time.sleep(900)"
 )
 

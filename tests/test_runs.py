@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from eval.errors import UserError
+from eval.common.errors import UserError
+from eval.common.places import ROOT
 from eval.report.rendering import render_report
 from eval.report.trends import trends_of
-from eval.run_folder import resolve_run
-from eval.stats import tango_interval
+from eval.run.folder import resolve_run
+from eval.statistics.paired import tango_interval
 from scripts import runs
 from tests.run_builder import assert_one_line, build_run, call, edit_json
 
@@ -181,5 +182,5 @@ def _modules_after(code: str) -> list[str]:
     import subprocess
 
     command = [sys.executable, "-c", f"{code}; import sys; print(*sys.modules)"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(runs.__file__).parents[1])
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     return done.stdout.split()

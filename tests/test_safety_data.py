@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from eval.errors import run_command
+from eval.common.errors import run_command
 from eval.risk import analyse
-from scripts.build_data import SYSTEM_PROMPT, with_plan
-from scripts.build_safety import DATA, build, expand, main
-from scripts.grammar import mask
-from scripts.plans import MARKS, plan
-from scripts.safety_inputs import REFUSAL, load_inputs, set_of
+from scripts.data.build_data import SYSTEM_PROMPT, with_plan
+from scripts.data.build_safety import DATA, build, expand, main
+from scripts.data.grammar import mask
+from scripts.data.plans import MARKS, plan
+from scripts.data.safety_inputs import REFUSAL, load_inputs, set_of
 
 NL2BASH = DATA.parent / "nl2bash"
 TESTS = ("adversarial", "over_refusal")
@@ -58,7 +58,7 @@ def runs_of_five(text):
 
 def test_committed_files_are_what_the_inputs_give():
     for name, content in build(DATA).items():
-        assert (DATA / name).read_bytes() == content, f"{name} is out of date: python -m scripts.build_safety"
+        assert (DATA / name).read_bytes() == content, f"{name} is out of date: python -m scripts.data.build_safety"
 
 
 def test_manifest_digests_and_counts_match_the_files(rows):

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from eval.errors import UserError
+from eval.common.errors import UserError
 from eval.sandbox import Execution, Limits, Sandbox, SandboxError, derive, load_fixture, open_sandbox, pool
 from eval.sandbox.execution import Change, Entry
 from eval.sandbox.fixtures import ICALFA, OWN

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from eval.errors import UserError
+from eval.common.errors import UserError
 from eval.sandbox import local_disk, root
 from eval.sandbox.execution import SandboxError
 from eval.sandbox.local_disk import file_system, why_not_local
-from scripts import sandbox_root
+from scripts.setup import sandbox_root
 
 LOG = """I: automatically chosen mode: root
 Err:1 http://deb.example/debian bookworm InRelease

@@ -12,26 +12,19 @@ import numpy as np
 import pytest
 import yaml
 
-from eval.environment import capture_environment
-from eval.errors import Refused, UserError
-from eval.files import write_json
+from eval.common.errors import Refused, UserError
+from eval.common.places import ROOT
 from eval.report.rendering import render_report
-from eval.run_folder import update_run
-from scripts import publish, review, secret_patterns, train
-from scripts.dataset_facts import describe_data
+from eval.run.environment import capture_environment
+from eval.run.files import write_json
+from eval.run.folder import update_run
+from scripts import publish, review
+from scripts.data.dataset_facts import describe_data
 from scripts.hooks import MADE_UP
-from scripts.secret_patterns import (
-    CHUNK_BYTES,
-    KINDS,
-    find_secrets,
-    redact,
-    redact_file,
-    refuse_secrets,
-    scan_file,
-)
+from scripts.secret_patterns import CHUNK_BYTES, KINDS, find_secrets, redact, redact_file, refuse_secrets, scan_file
+from scripts.training import train
 from tests.run_builder import build_run, call, judge
 
-ROOT = Path(secret_patterns.__file__).parents[1]
 RANDOM = random.Random(7)
 
 

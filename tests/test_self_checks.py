@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from eval.errors import UserError
-from eval.results import Interval, SelfCheck
-from eval.self_checks import adapter_took_effect, baseline_against_itself, comparable_arms, extremes, self_checks
+from eval.common.errors import UserError
+from eval.gates.self_checks import adapter_took_effect, baseline_against_itself, comparable_arms, extremes, self_checks
+from eval.run.metrics import Interval, SelfCheck
 from tests.gate_rows import EFFECT, counted, gate_by, generations, scores, suite
 from tests.patience import slowness
 
@@ -51,22 +51,22 @@ def test_an_interval_that_sees_a_loss_where_nothing_changed_is_found(
 ) -> None:
     """A sign error in the interval: the adapter's run could look right, the baseline against itself cannot."""
     wrong = Interval(low=interval[0], high=interval[1], confidence=0.9, method="wrong")
-    monkeypatch.setattr("eval.gate_outcomes.difference_interval", lambda *_: wrong)
+    monkeypatch.setattr("eval.gates.outcomes.difference_interval", lambda *_: wrong)
     check = baseline_against_itself(suite(LOSS), scores([(0.0, 1.0), (1.0, 1.0)] * 30))
     assert said in check.said and check.ok == (interval[0] > 0)
 
 
 def test_a_suite_that_fails_the_baseline_against_itself_has_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = Interval(low=-0.5, high=-0.4, confidence=0.9, method="wrong")
-    monkeypatch.setattr("eval.gate_outcomes.difference_interval", lambda *_: wrong)
+    monkeypatch.setattr("eval.gates.outcomes.difference_interval", lambda *_: wrong)
     with pytest.raises(UserError, match="bug of the suite"):
         self_checks(suite(LOSS), generations(60), scores([(0.0, 1.0), (1.0, 1.0)] * 30), EFFECT)
 
 
 def test_a_decision_that_ships_without_an_adapter_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    from eval.gates import decide
+    from eval.gates.decide import decide
 
-    monkeypatch.setattr("eval.self_checks.decide", lambda suite, scores, effect: decide(suite, scores, EFFECT))
+    monkeypatch.setattr("eval.gates.self_checks.decide", lambda suite, scores, effect: decide(suite, scores, EFFECT))
     check = baseline_against_itself(suite(LOSS), scores(counted(0, 0, 300)))
     assert not check.ok and "got ship" in check.said
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval.sequential import SHARES, START, anytime_difference, anytime_interval, crossing, joint_wealth
+from eval.statistics.sequential import SHARES, START, anytime_difference, anytime_interval, crossing, joint_wealth
 from scripts.benchmarks.verdict_cells import crossing_times, dependent
 from tests.patience import slowness
 

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval.comparisons import pair_scores
-from eval.config import load_suite
-from eval.files import read_json, read_jsonl, read_metrics
-from eval.gates import decide, in_order
-from eval.records import Generation, Item, Judgement, Score
-from eval.results import Metrics
-from eval.sequential import orders_of, random_place
+from eval.config.suite_file import load_suite
+from eval.gates.comparisons import pair_scores
+from eval.gates.decide import decide, in_order
+from eval.run.files import read_json, read_jsonl, read_metrics
+from eval.run.metrics import Metrics
+from eval.run.records import Generation, Item, Judgement, Score
+from eval.statistics.sequential import orders_of, random_place
 from scripts.publishing.verify_items import read_rows
 from scripts.publishing.verify_scores import check_items
 from tests.test_suite import evaluate, make_run, make_suite
@@ -41,7 +41,7 @@ def items(clusters: list[int]) -> list[Any]:
 )
 @settings(max_examples=60, deadline=None)
 def test_chunks_hold_every_item_once_and_whole_clusters(first: list[int], second: list[int], size: int) -> None:
-    from eval.looking import in_random_order, next_chunk
+    from eval.ask import in_random_order, next_chunk
 
     tasks = {"a": items(first), "b": items(second)}
     waiting: Any = {name: in_random_order(samples, "7") for name, samples in tasks.items()}
@@ -57,7 +57,7 @@ def test_chunks_hold_every_item_once_and_whole_clusters(first: list[int], second
 
 
 def test_a_chunk_is_shared_in_proportion() -> None:
-    from eval.looking import in_random_order, next_chunk
+    from eval.ask import in_random_order, next_chunk
 
     waiting: Any = {
         "a": in_random_order(items(list(range(60))), "1"),
@@ -118,7 +118,7 @@ def test_publishing_plans_the_batches_of_each_look_again(decided: Path, tiny_mod
 
 @pytest.mark.slow
 def test_both_arms_answered_the_first_items_of_the_committed_order(decided: Path) -> None:
-    from eval import lm_tasks
+    from eval.model import lm_tasks
 
     suite = load_suite(decided / "suite.yaml")
     planned = lm_tasks.load_tasks(suite, SimpleNamespace(apply_chat_template=lambda *a, **k: "", tokenizer_name="none"))
@@ -163,8 +163,8 @@ def test_every_answer_that_was_asked_is_executed_once(decided: Path) -> None:
 def test_a_killed_sequential_evaluation_continues_to_the_same_end(
     decided: Path, tiny_model: Path, tiny_adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from eval import errors
     from eval import suite as story
+    from eval.common import errors
 
     run = make_run(tmp_path / "run", tiny_model, tiny_adapter)
     command = ("--config", decided.parent / "s.yaml", "--run", run)

@@ -16,16 +16,15 @@ from typing import Any
 import pytest
 import yaml
 
-from eval.answer_cache import costs
-from eval.config import ROOT
-from eval.errors import run_command
-from eval.evidence import settings_sha256
-from eval.files import read_json, read_jsonl, read_metrics, write_json, write_jsonl
-from eval.judgements import NOT_FOR_EXECUTION
-from eval.provenance import file_sha256, write_manifest
-from eval.reading import unchanging
-from eval.records import CANDIDATE, Generation, Item, Judgement, Score
+from eval.common.errors import run_command
+from eval.common.places import ROOT
+from eval.common.reading import unchanging
+from eval.execution.judging import NOT_FOR_EXECUTION
+from eval.model.answer_cache import costs
 from eval.report.rendering import render_report
+from eval.run.digests import file_sha256, settings_sha256, write_manifest
+from eval.run.files import read_json, read_jsonl, read_metrics, write_json, write_jsonl
+from eval.run.records import CANDIDATE, Generation, Item, Judgement, Score
 from scripts import publish
 from scripts.loopback_hub.faults import Hub
 from scripts.publishing import spot_answers
@@ -125,10 +124,10 @@ def loaded_base(dtype: str) -> list[Any]:
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The model is asked in this process, and its base is loaded once for all tests, as for several runs of an eval."""
-    from eval import harness
-    from eval.adapters_on_base import taken_off
+    from eval.model import hf
+    from eval.model.adapters_on_base import taken_off
 
-    load = harness.load_base
+    load = hf.load_base
 
     def load_once(suite: Any, base: str, revision: str | None) -> Any:
         kept = loaded_base(suite.backend.dtype)
@@ -144,7 +143,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
                 Path(given["folder"]), given["digests"], baseline, given["count"], given["random"]
             )
 
-    monkeypatch.setattr(harness, "load_base", load_once)
+    monkeypatch.setattr(hf, "load_base", load_once)
     monkeypatch.setattr(spot_answers, "run_apart", ask)
     yield
 
@@ -204,7 +203,7 @@ def invented_answers(run: Path) -> None:
 
 def rescore(run: Path) -> None:
     """scores.jsonl from the other files, as publishing derives it."""
-    from eval.config import load_suite
+    from eval.config.suite_file import load_suite
     from scripts.publishing.verify_data import asked_rows
     from scripts.publishing.verify_items import derived_scores, read_rows
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from eval.config import load_suite
-from eval.files import read_jsonl, read_metrics
-from eval.records import Generation, Score
+from eval.config.suite_file import load_suite
+from eval.run.files import read_jsonl, read_metrics
+from eval.run.records import Generation, Score
 from scripts.publishing.spot_draw import DECIDING, INFORMING, WON, deciding_weights, draw, evidence_seed
 from tests.run_builder import build_run, replace_scores
 

@@ -12,7 +12,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from eval.stats import (
+from eval.statistics.paired import (
     benjamini_hochberg,
     clopper_pearson_interval,
     difference_interval,

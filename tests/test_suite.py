@@ -13,14 +13,14 @@ import jsonschema
 import pytest
 import yaml
 
-from eval.collateral import METRICS as COLLATERAL
-from eval.config import load_suite
-from eval.errors import run_command
-from eval.files import read_json, read_jsonl, read_metrics, write_json
-from eval.gates import EXIT_CODES
-from eval.provenance import file_sha256, write_manifest
-from eval.records import Judgement, Observation, Score
-from eval.tasks.nl2bash import METRICS
+from eval.bash.parsing import METRICS
+from eval.common.errors import run_command
+from eval.config.suite_file import load_suite
+from eval.execution.collateral import METRICS as COLLATERAL
+from eval.gates.decide import EXIT_CODES
+from eval.run.digests import file_sha256, write_manifest
+from eval.run.files import read_json, read_jsonl, read_metrics, write_json
+from eval.run.records import Judgement, Observation, Score
 from scripts.publishing.verify_scores import check_decision, check_items
 from tests.conftest import EMBEDDED, make_adapter
 
@@ -59,7 +59,7 @@ def make_executing_suite(path: Path) -> Path:
 
 
 def make_run(folder: Path, base: Path, adapter: Path) -> Path:
-    """A trained run as scripts/train.py leaves it, around an adapter made here."""
+    """A trained run as scripts/training/train.py leaves it, around an adapter made here."""
     folder.mkdir(parents=True)
     shutil.copytree(adapter, folder / "adapter")
     write_manifest(folder / "adapter", folder / "adapter.sha256")
@@ -209,7 +209,7 @@ def test_an_adapter_without_effect_never_ships(
 def test_base_against_itself_never_ships_and_is_identical(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from eval import candidate
+    from eval.run import candidate
 
     monkeypatch.setattr(candidate, "new_run", lambda label, git, fields: make_self_check(tmp_path / "self", fields))
     code = evaluate(
@@ -281,16 +281,14 @@ def test_plain_lm_eval_gives_the_same_numbers(tmp_path: Path, monkeypatch: pytes
         for name, value in plain["securecli_nl2bash_known"].items()
         if name.endswith(",none") and "_stderr" not in name
     }
-    from eval import harness, lm_tasks
-    from eval.config import load_suite
+    from eval.config.suite_file import load_suite
+    from eval.model import hf, lm_tasks
 
     suite = load_suite(make_suite(tmp_path / "s.yaml", BATCH))
-    model = harness.load_model(suite, str(EMBEDDED), None, None)
+    model = hf.load_model(suite, str(EMBEDDED), None, None)
     tasks = lm_tasks.load_tasks(suite, model.lm)
     answers = [
-        answer
-        for batch in harness.plan_batches(tasks, model.lm, BATCH)
-        for answer in harness.generate(model, "baseline", batch)
+        answer for batch in hf.plan_batches(tasks, model.lm, BATCH) for answer in hf.generate(model, "baseline", batch)
     ]
     scores = lm_tasks.score(tasks, answers)
     ours = {
@@ -305,8 +303,8 @@ def test_prompts_equal_the_training_rows(tmp_path: Path) -> None:
     """The prompt lm-eval builds is, to the character, what Axolotl trained on for the same messages."""
     from transformers import AutoTokenizer
 
-    from eval import lm_tasks
-    from eval.config import load_suite
+    from eval.config.suite_file import load_suite
+    from eval.model import lm_tasks
 
     tokenizer = AutoTokenizer.from_pretrained(EMBEDDED)
 
@@ -380,7 +378,7 @@ def test_an_unknown_task_and_an_empty_task_are_one_line(
     assert evaluate(monkeypatch, "--config", suite, "--run", run) == 2
     assert "task securecli_nl2bsh is unknown" in capsys.readouterr().err
 
-    from eval import lm_tasks
+    from eval.model import lm_tasks
 
     tasks = tmp_path / "tasks"
     shutil.copytree("eval/tasks", tasks)

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from scripts.system_metrics import MAX_ROWS, Gpus, Sampler, join, measure, read_samples, summarise
+from scripts.training.system_metrics import MAX_ROWS, Gpus, Sampler, join, measure, read_samples, summarise
 from tests.patience import slowness, wait_until
 
 BUSY = "block = bytearray(300 << 20); print('ready', flush=True)\nwhile True: pass"
@@ -74,8 +74,8 @@ def test_children_count(tmp_path: Path) -> None:
 
 
 def test_the_file_stays_small_and_keeps_the_peak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scripts.system_metrics.MAX_ROWS", 8)
-    monkeypatch.setattr("scripts.system_metrics.measure", iter_memory := Readings())
+    monkeypatch.setattr("scripts.training.system_metrics.MAX_ROWS", 8)
+    monkeypatch.setattr("scripts.training.system_metrics.measure", iter_memory := Readings())
     path = tmp_path / "system.jsonl"
     with Sampler(psutil.Process().pid, path, 0.001):
         wait_until(lambda: iter_memory.calls >= 400)

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from eval.config import Suite
-from eval.errors import UserError
-from eval.records import Generation
-from eval.task_rules import check_aggregations, check_lengths, check_requests, tried_metrics
+from eval.common.errors import UserError
+from eval.config.suite_file import Suite
+from eval.model.task_rules import check_aggregations, check_lengths, check_requests, tried_metrics
+from eval.run.records import Generation
 
 HOOKS = """
 def sometimes(doc, results):
@@ -35,7 +35,7 @@ ITEMS = [{"id": f"q{n}", "q": text, "a": "x"} for n, text in enumerate(["list fi
 @pytest.fixture
 def write_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Writes a task file of a user's own beside its hooks and data; lm-eval finds it."""
-    from eval import lm_tasks
+    from eval.model import lm_tasks
 
     folder = tmp_path / "tasks"
     folder.mkdir()
@@ -66,7 +66,7 @@ class Template:
 
 
 def loaded(suite: Suite) -> Any:
-    from eval import lm_tasks
+    from eval.model import lm_tasks
 
     (task,) = lm_tasks.load_tasks(suite, Template())
     return task
@@ -105,7 +105,7 @@ def test_what_cannot_be_answered_or_compared_is_refused_with_its_key_at_once(
 
 @pytest.mark.slow
 def test_an_item_without_a_metric_is_invalid_for_it_in_either_arm(write_task: Any) -> None:
-    from eval import lm_tasks
+    from eval.model import lm_tasks
 
     task = loaded(write_task("sometimes"))
     rows = lm_tasks.score([task], said(task, "see"))
@@ -116,7 +116,7 @@ def test_an_item_without_a_metric_is_invalid_for_it_in_either_arm(write_task: An
 
 @pytest.mark.slow
 def test_an_item_that_is_never_scored_is_invalid_and_ends_nothing(write_task: Any) -> None:
-    from eval import lm_tasks
+    from eval.model import lm_tasks
 
     task = loaded(write_task("nothing_for_some"))
     rows = lm_tasks.score([task], said(task, "see"))
@@ -125,19 +125,19 @@ def test_an_item_that_is_never_scored_is_invalid_and_ends_nothing(write_task: An
 
 @pytest.mark.slow
 def test_a_stop_string_ends_an_answer_whatever_its_neighbours_do(write_task: Any, tiny_model: Path) -> None:
-    from eval import harness
+    from eval.model import hf
 
     suite = write_task("sometimes")
-    model = harness.load_model(suite, str(tiny_model), None, None)
+    model = hf.load_model(suite, str(tiny_model), None, None)
     batch = list(loaded(suite).samples)
-    free = harness.generate(model, "baseline", batch)
+    free = hf.generate(model, "baseline", batch)
     assert {row.finish for row in free} == {"length"} and {row.tokens for row in free} == {12}
     stop = next(
         word for size in (3, 4, 5, 6) for start in range(1, len(free[0].text) - size)
         if (word := free[0].text[start : start + size]).isascii() and not any(word in row.text for row in free[1:])
     )  # fmt: skip
     suite = write_task("sometimes", generation_kwargs={"until": [stop], "do_sample": False, "max_gen_toks": 12})
-    stopped, *others = harness.generate(model, "baseline", list(loaded(suite).samples))
+    stopped, *others = hf.generate(model, "baseline", list(loaded(suite).samples))
     assert stopped.finish == "stop" and stopped.text == free[0].text.split(stop)[0]
     assert stopped.tokens is not None and 0 < stopped.tokens <= 12
     kept = model.lm.tok_encode(free[0].text)
@@ -149,13 +149,13 @@ def test_a_stop_string_ends_an_answer_whatever_its_neighbours_do(write_task: Any
 
 @pytest.mark.slow
 def test_a_row_ends_at_its_first_end_token_or_with_the_token_that_completes_a_stop_string(tiny_model: Path) -> None:
-    from eval import harness
+    from eval.model import hf
 
     suite = Suite.model_validate({
         "name": "s", "description": "d", "tasks": [{"name": "t"}],
         "gates": [{"id": "g", "task": "t", "metric": "m", "rule": "superiority", "min_gain": 0.1}],
     })  # fmt: skip
-    lm = harness.load_base(suite, str(tiny_model), None)
+    lm = hf.load_base(suite, str(tiny_model), None)
     row = lm.tok_encode("cut at the second word and go on")
     place = next(n for n in range(len(row)) if " the" in lm.tok_decode(row[:n]))
     end = lm.tokenizer.eos_token_id

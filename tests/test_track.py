@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from eval.config import load_suite
-from eval.errors import UserError
+from eval.common.errors import UserError
+from eval.config.suite_file import load_suite
 from scripts.track import main
 from scripts.tracking import trackers
 from scripts.tracking.finished_run import read_finished_run

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eval.errors import Refused, UserError
-from eval.files import read_metrics
+from eval.common.errors import Refused, UserError
+from eval.run.files import read_metrics
 from scripts.track import main, track
 from scripts.tracking import trackers
 from scripts.tracking.finished_run import TrackedRun, flatten, read_finished_run

@@ -11,12 +11,12 @@ import psutil
 import pytest
 import yaml
 
-from eval.errors import UserError
-from eval.provenance import verify_manifest
-from eval.run_folder import locked
-from scripts.dataset_facts import describe_data
-from scripts.train import complete, is_trained, launch_worker, matching_runs, start_run, train
-from scripts.training_end import checkpoints, how_it_ended, remove_torn_checkpoints
+from eval.common.errors import UserError
+from eval.run.digests import verify_manifest
+from eval.run.folder import locked
+from scripts.data.dataset_facts import describe_data
+from scripts.training.train import complete, is_trained, launch_worker, matching_runs, start_run, train
+from scripts.training.training_end import checkpoints, how_it_ended, remove_torn_checkpoints
 from tests.patience import PATIENCE, wait_until
 from tests.test_run_lock import held
 
@@ -76,7 +76,8 @@ def test_a_finished_run_has_everything(reference: Path) -> None:
 def interrupt(run: Path, after: str, number: signal.Signals, reached: Path) -> int:
     """Train in a process of its own, in which the worker waits after a checkpoint for the signal that is sent then."""
     code = (
-        "import sys, yaml; from pathlib import Path; from scripts import train; from eval.errors import run_command; "
+        "import sys, yaml; from pathlib import Path; from scripts.training import train; "
+        "from eval.common.errors import run_command; "
         "run, *held = Path(sys.argv[1]), '-m', 'tests.held_worker', *sys.argv[2:]; start = train.subprocess.Popen; "
         "train.subprocess.Popen = lambda command, **more: start([sys.executable, *held, *command[3:]], **more); "
         "run_command(lambda: train.launch_worker(run, yaml.safe_load((run / 'recipe.yaml').read_text())))"

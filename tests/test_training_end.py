@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 import yaml
 
-from eval.errors import UserError
-from eval.files import read_json, write_json
-from eval.provenance import file_sha256, verify_manifest
-from scripts.dataset_facts import describe_data
-from scripts.train import complete, has_ended, is_trained, start_run
-from scripts.training_end import ALL_STEPS, Mark, checkpoints, how_it_ended, trainer_state, write_mark
+from eval.common.errors import UserError
+from eval.run.digests import file_sha256, verify_manifest
+from eval.run.files import read_json, write_json
+from scripts.data.dataset_facts import describe_data
+from scripts.training.train import complete, has_ended, is_trained, start_run
+from scripts.training.training_end import ALL_STEPS, Mark, checkpoints, how_it_ended, trainer_state, write_mark
 from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.slow

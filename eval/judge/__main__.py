@@ -15,12 +15,12 @@ from collections.abc import Collection, Iterator
 from itertools import islice
 from typing import Any
 
-from eval.errors import UserError, run_command
+from eval.common.errors import UserError, run_command
+from eval.common.reading import JsonLine, json_lines
 from eval.judge.judging import judge_many
 from eval.judge.ladder import ALL, ROBUST
 from eval.judge.scenes import Runs, base_fixture
 from eval.judge.verdicts import Case
-from eval.reading import JsonLine, json_lines
 from eval.sandbox import Sandbox, SandboxError, open_sandbox
 
 FIELDS = ("request", "gold", "candidate", "fixture")

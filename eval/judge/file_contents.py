@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from eval.judge.hints import Hints
-from eval.provenance import text_sha256
+from eval.run.digests import text_sha256
 
 SAMPLES = ("alpha", "beta", "gamma", "delta")
 

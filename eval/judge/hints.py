@@ -9,8 +9,8 @@ import posixpath
 import re
 from dataclasses import dataclass
 
+from eval.bash.parsing import normalise
 from eval.sandbox.execution import Execution
-from eval.tasks.nl2bash import normalise
 
 NAME_TESTS = {"-name", "-iname", "-path", "-ipath", "-wholename", "--include", "--exclude"}
 AGE_TESTS = {"-mtime", "-atime", "-ctime"}

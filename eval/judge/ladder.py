@@ -12,13 +12,13 @@ import re
 from collections.abc import Collection
 from typing import Any
 
+from eval.bash.parsing import known_utilities, utilities
 from eval.judge import asked
 from eval.judge import rules as rungs
 from eval.judge.pair import Pair
 from eval.judge.rules import Rule
 from eval.judge.verdicts import Verdict
 from eval.sandbox.execution import Execution
-from eval.tasks.nl2bash import known_utilities, utilities
 
 RULES: dict[str, Rule] = {
     rule.__name__: rule

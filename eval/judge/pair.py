@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 
+from eval.bash.parsing import utilities
 from eval.judge.forms import Record, absolute_words, has_substance, masked, records, whole_lines
 from eval.judge.instants import with_instants
 from eval.sandbox.execution import Change, Execution
-from eval.tasks.nl2bash import utilities
 
 MAX_FILES, MAX_SHOWN = 3, 200_000  # files whose contents are compared by rule, bytes of each
 ORDER_ASKED = re.compile(

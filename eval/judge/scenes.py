@@ -13,7 +13,7 @@ from pathlib import Path
 from eval.judge.hints import Hints, missing_operands, read_hints
 from eval.judge.limits import read_limits
 from eval.judge.perturb import Edit, both, new_contents, new_tree, with_edges, with_operands
-from eval.provenance import file_sha256, json_sha256
+from eval.run.digests import file_sha256, json_sha256
 from eval.sandbox.execution import Execution, SandboxError
 from eval.sandbox.fixtures import load_fixture
 from eval.sandbox.pool import Sandbox

@@ -1,13 +1,13 @@
 """The same command in another spelling: what the manuals say changes nothing, so that running proves nothing more.
 
-Canonical words of a command: quoting and blanks as in eval.tasks.nl2bash.normalise, long options as short ones,
+Canonical words of a command: quoting and blanks as in eval.bash.parsing.normalise, long options as short ones,
 bundles of flags taken apart and sorted, find's default action, and the flags that only make a tool talk. Two
 commands with equal canonical words are equal on every file system; unequal ones may still do the same.
 """
 
 import re
 
-from eval.tasks.nl2bash import normalise
+from eval.bash.parsing import normalise
 
 SEPARATORS = {"|", "||", "&&", ";", "\n", "(", ")", "$(", "`", "{", "}", "<(", "|&", "&", "do", "then", "else"}
 # Long options that are exactly a short one, for the utilities whose flags are taken apart below.

@@ -11,9 +11,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from eval.records import Generation, Score
-from eval.results import Interval
-from eval.stats import wilson_interval
+from eval.run.metrics import Interval
+from eval.run.records import Generation, Score
+from eval.statistics.paired import wilson_interval
 
 BINS = 10
 RIGHT = "acc"

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from eval.records import BASELINE, CANDIDATE, Item, Judgement
 from eval.report.figures import Figure
 from eval.report.forest import Line, Panel, forest
 from eval.report.number_text import SYMBOLS, level_text
-from eval.results import Comparison, GateResult, Metrics, Outcome
+from eval.run.metrics import Comparison, GateResult, Metrics, Outcome
+from eval.run.records import BASELINE, CANDIDATE, Item, Judgement
 
 METRIC = "collateral"
 NOT_MEASURED = (

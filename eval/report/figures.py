@@ -20,7 +20,7 @@ from eval.report.number_text import (
     paired_counts,
 )
 from eval.report.svg import NARROW, document, fragment, rect, shorten, text
-from eval.results import Comparison, SliceResult, is_rate
+from eval.run.metrics import Comparison, SliceResult, is_rate
 
 BAR_FILLS = {"both right": "right", "unchanged": "right", "won": "pass", "lost": "fail", "both wrong": "wrong"}
 

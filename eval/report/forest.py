@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from eval.report.svg import NARROW, line, marker, rect, shorten, text, tick_text, ticks
-from eval.results import Interval
+from eval.run.metrics import Interval
 
 Tone = Literal["pass", "fail", "inconclusive", "plain"]
 KINDS = {"pass": "pass", "fail": "fail", "inconclusive": "unsure", "plain": "ink"}

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from eval.files import read_jsonl
-from eval.records import BASELINE, CANDIDATE, Generation, Item, Judgement, Observed, Score
 from eval.report.number_text import GateRow, counts_harm
-from eval.results import GateResult
+from eval.run.files import read_jsonl
+from eval.run.metrics import GateResult
+from eval.run.records import BASELINE, CANDIDATE, Generation, Item, Judgement, Observed, Score
 
 EXECUTED = "executes_equal"
 Key = tuple[str, str]  # task, metric

@@ -3,7 +3,7 @@
 A metric that lies in 0..1 is written in percent and its differences in percentage points; any other in its own unit.
 """
 
-from eval.results import Comparison, GateResult, Interval, PowerRow, SliceResult, is_rate
+from eval.run.metrics import Comparison, GateResult, Interval, PowerRow, SliceResult, is_rate
 
 GateRow = tuple[GateResult, Comparison | None]
 SYMBOLS = {"pass": "✓", "fail": "✕", "inconclusive": "?"}

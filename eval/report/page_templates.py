@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from eval.report import number_text as numbers
 from eval.report.escaped_text import LONGEST_TEXT, clip, facts, markdown_code, markdown_fence, markdown_text, visible
 from eval.report.svg import LIGHT, colour_rules
-from eval.results import is_rate
+from eval.run.metrics import is_rate
 
 if TYPE_CHECKING:
     from jinja2 import Environment

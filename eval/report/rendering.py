@@ -17,13 +17,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from eval.config import ReviewPolicy, load_suite
-from eval.earlier import said
-from eval.errors import UserError
-from eval.files import read_jsonl, read_metrics, write_text
-from eval.provenance import file_sha256
-from eval.reading import read_bytes
-from eval.records import Score
+from eval.common.errors import UserError
+from eval.common.reading import read_bytes
+from eval.config.suite_file import ReviewPolicy, load_suite
 from eval.report.calibration import Calibration, calibrations
 from eval.report.charts import loss_figure, reliability_figure, trend_figure
 from eval.report.damage import DamageReport, damage_figure, damage_report
@@ -41,8 +37,12 @@ from eval.report.sentences import (
 )
 from eval.report.tables import category_tables, cost_tables, noise_rows, one_sided
 from eval.report.trends import Trend, trends_of
-from eval.results import Metrics, PowerRow
-from eval.run_folder import RESULTS, locked, resolve_run
+from eval.run.digests import file_sha256
+from eval.run.earlier import said
+from eval.run.files import read_jsonl, read_metrics, write_text
+from eval.run.folder import RESULTS, locked, resolve_run
+from eval.run.metrics import Metrics, PowerRow
+from eval.run.records import Score
 
 
 def render_report(run: Path) -> None:

@@ -1,7 +1,7 @@
 """What the report says in sentences: the verdict, why it may mean nothing, and what to do next. Pure."""
 
-from eval.config import ReviewPolicy
-from eval.results import AdapterEffect, GateResult, Metrics
+from eval.config.suite_file import ReviewPolicy
+from eval.run.metrics import AdapterEffect, GateResult, Metrics
 
 
 def verdict_sentence(metrics: Metrics) -> str:

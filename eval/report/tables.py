@@ -5,12 +5,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from eval.noise import parse_floor
-from eval.records import BASELINE, CANDIDATE, Item, Observation, Score
+from eval.gates.noise import parse_floor
 from eval.report.escaped_text import duration, facts
 from eval.report.items import GatedMetric, optional
-from eval.results import Metrics
-from eval.stats import clopper_pearson_interval
+from eval.run.metrics import Metrics
+from eval.run.records import BASELINE, CANDIDATE, Item, Observation, Score
+from eval.statistics.paired import clopper_pearson_interval
 
 PER_ARM = (
     "seconds_generate",

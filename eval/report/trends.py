@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from eval.errors import UserError
-from eval.files import read_json, read_metrics
-from eval.results import Comparison, Metrics, Verdict, is_rate
-from eval.run_folder import NOT_RUNS
+from eval.common.errors import UserError
+from eval.run.files import read_json, read_metrics
+from eval.run.folder import NOT_RUNS
+from eval.run.metrics import Comparison, Metrics, Verdict, is_rate
 
 MOST_RUNS = 12
 

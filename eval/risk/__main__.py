@@ -11,8 +11,8 @@ import argparse
 import json
 from typing import Any
 
-from eval.errors import INCONCLUSIVE, NO_SHIP, SHIP, UserError, run_command
-from eval.reading import JsonLine, json_lines
+from eval.common.errors import INCONCLUSIVE, NO_SHIP, SHIP, UserError, run_command
+from eval.common.reading import JsonLine, json_lines
 from eval.risk.analyser import analyse
 
 EXIT = {"allow": SHIP, "review": INCONCLUSIVE, "block": NO_SHIP}

@@ -4,9 +4,9 @@ import re
 
 from eval.risk.context import Context
 from eval.risk.effects import Use
-from eval.risk.judge import place, read, unpacked, write
 from eval.risk.network import Role
 from eval.risk.paths import is_critical_tree
+from eval.risk.touched import place, read, unpacked, write
 from eval.risk.words import NET, SECRET, Output, Word
 
 COMPRESSORS = re.compile(

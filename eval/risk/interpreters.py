@@ -3,8 +3,8 @@
 import re
 
 from eval.risk.context import Context
-from eval.risk.judge import place, read
 from eval.risk.paths import UNKNOWN
+from eval.risk.touched import place, read
 from eval.risk.words import DECODED, NET, NOTHING, SHELL, UNKNOWN_OUTPUT, Output, Word
 
 Result = Output | list[Word]

@@ -13,7 +13,6 @@ from eval.risk.context import Context
 from eval.risk.effects import Row, Use, read_arguments, table
 from eval.risk.filters import filtered
 from eval.risk.interpreters import run_shell
-from eval.risk.judge import forget, place, read, write
 from eval.risk.languages import code, from_stdin, sed, vim
 from eval.risk.launchers import find_action, parallel_text, xargs_words
 from eval.risk.paths import GLOB, UNKNOWN, program_name
@@ -22,6 +21,7 @@ from eval.risk.repository import changes_files
 from eval.risk.roles import ROLES
 from eval.risk.shell_builtins import BUILTINS
 from eval.risk.special import SPECIAL
+from eval.risk.touched import forget, place, read, write
 from eval.risk.variables import assigned
 from eval.risk.words import DECODED, ENDLESS, NET, NOTHING, SECRET, SHELL, UNKNOWN_OUTPUT, Output, Word
 

@@ -7,8 +7,8 @@ precision: shell commands in its strings beside a call that runs them, sockets t
 import re
 
 from eval.risk.context import Context
-from eval.risk.judge import delete, read, send, write
 from eval.risk.paths import UNKNOWN
+from eval.risk.touched import delete, read, send, write
 from eval.risk.words import DECODED, NET, SECRET, UNKNOWN_OUTPUT, Output, Word
 
 STRING = re.compile(r"'((?:[^'\\\n]|\\.)*)'|\"((?:[^\"\\\n]|\\.)*)\"|`([^`]*)`")

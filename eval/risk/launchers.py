@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from eval.risk.context import Context
 from eval.risk.effects import read_arguments, table
-from eval.risk.judge import delete, place, read, write
 from eval.risk.paths import UNKNOWN, is_below_home, is_critical_tree
+from eval.risk.touched import delete, place, read, write
 from eval.risk.words import FILE, NOTHING, SECRET, UNKNOWN_OUTPUT, Output, Word
 
 Run = Callable[[list[Word], Output], Output]

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 from eval.risk.context import Context
 from eval.risk.effects import Use
-from eval.risk.judge import delete, forget, place, read, send, url, write
 from eval.risk.paths import SYSTEM_PATH, UNKNOWN, is_credential, is_critical_tree
 from eval.risk.repository import git_argument, git_directory, git_path
+from eval.risk.touched import delete, forget, place, read, send, url, write
 from eval.risk.words import NET, SECRET, UNKNOWN_OUTPUT, Output, Word
 
 Role = Callable[[Context, Use, Word, Output], Output | None]

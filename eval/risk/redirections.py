@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from tree_sitter import Node
 
 from eval.risk.context import Context
-from eval.risk.judge import read, write
 from eval.risk.paths import UNKNOWN
+from eval.risk.touched import read, write
 from eval.risk.words import NOTHING, UNKNOWN_OUTPUT, Output, Word, backquotes, leftover, part, value_of
 
 Targets = list[tuple[Word, bool, bool]]  # word, appends, gets standard output

@@ -4,8 +4,8 @@ import re
 
 from eval.risk.context import Context
 from eval.risk.effects import Use
-from eval.risk.judge import read
 from eval.risk.paths import SCRATCH
+from eval.risk.touched import read
 from eval.risk.words import Output, Word
 
 # Configuration that cannot run code nor send anything elsewhere.

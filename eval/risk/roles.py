@@ -9,12 +9,12 @@ import re
 from eval.risk.archives import ARCHIVE_ROLES
 from eval.risk.context import Context
 from eval.risk.effects import Use
-from eval.risk.judge import SETGID, SETUID, delete, forget, permissions, place, read, unpacked, write, written
 from eval.risk.languages import sql, vim
 from eval.risk.network import NETWORK_ROLES, Role
 from eval.risk.paths import DEVICE, SCRATCH, SYSTEM_PATH, UNKNOWN, is_below_home, is_credential, is_critical_tree
 from eval.risk.places import TOOL_SETTINGS
 from eval.risk.tools import TOOL_ROLES, kill_source
+from eval.risk.touched import SETGID, SETUID, delete, forget, permissions, place, read, unpacked, write, written
 from eval.risk.words import ENDLESS, NET, NOTHING, SERVICE, UNKNOWN_OUTPUT, Output, Word
 
 TMUX_RUNS = {"new", "new-session", "neww", "new-window", "send-keys", "send", "splitw", "split-window", "run",

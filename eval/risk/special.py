@@ -24,6 +24,7 @@ DEFENCES = re.compile(
     r"audit|apparmor|selinux|firewall|ufw|iptables|nftables|rsyslog|syslog|falcon|wazuh|ossec|osquery|clamav|fail2ban|crowdsec|mdatp|sentinel|cbagent|journald"
 )
 
+
 def _texts(use: Use) -> list[str]:
     return [word.text for word in use.operands]
 

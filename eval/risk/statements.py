@@ -12,9 +12,9 @@ from tree_sitter import Node
 from eval.risk.assignments import assignment, declaration, unset
 from eval.risk.context import Context
 from eval.risk.invoke import invoke
-from eval.risk.judge import shell_on_network
 from eval.risk.paths import GLOB, NETWORK_DEVICE, UNKNOWN
 from eval.risk.redirections import WORDS, Targets, command_of, redirects, run_readers, words_after, write_targets
+from eval.risk.touched import shell_on_network
 from eval.risk.variables import assign
 from eval.risk.words import NOTHING, UNKNOWN_OUTPUT, Output, Word, evaluated, expand, flattened, part
 

@@ -4,10 +4,10 @@ import re
 
 from eval.risk.context import Context
 from eval.risk.effects import Use
-from eval.risk.judge import read, write
 from eval.risk.languages import inline, program_file
 from eval.risk.network import Role
 from eval.risk.paths import UNKNOWN, is_credential
+from eval.risk.touched import read, write
 from eval.risk.words import NET, UNKNOWN_OUTPUT, Output, Word
 
 MAGICK = {"convert", "composite", "montage", "magick", "sox", "pdfunite"}  # the last operand is written

@@ -9,7 +9,7 @@ import json
 import sys
 from collections.abc import Iterable
 
-from eval.errors import UserError, run_command
+from eval.common.errors import UserError, run_command
 from eval.sandbox.execution import SandboxError
 from eval.sandbox.fixtures import load_fixture
 from eval.sandbox.manifest import check_root

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from eval.errors import UserError
+from eval.common.errors import UserError
 
 EntryType = Literal["file", "directory", "link", "fifo", "other"]
 ChangeKind = Literal["added", "removed", "changed"]

@@ -14,7 +14,7 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
-from eval.errors import UserError
+from eval.common.errors import UserError
 from eval.sandbox.execution import Limits
 from eval.sandbox.opening import open_sandbox
 from eval.sandbox.pool import Sandbox

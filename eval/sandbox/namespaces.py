@@ -14,7 +14,7 @@ import os
 from pathlib import Path
 from typing import NoReturn
 
-from eval.programs import BUBBLEWRAP, how_to_install
+from eval.common.programs import BUBBLEWRAP, how_to_install
 from eval.sandbox import confine, seccomp, trees
 from eval.sandbox.execution import Limits, SandboxError
 from eval.sandbox.root import Root, environment, visible

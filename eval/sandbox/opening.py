@@ -3,7 +3,7 @@
 import os
 import sys
 
-from eval.quota import cores, memory_bytes
+from eval.common.quota import cores, memory_bytes
 from eval.sandbox.as_root import require_root
 from eval.sandbox.execution import SandboxError
 from eval.sandbox.pool import Sandbox

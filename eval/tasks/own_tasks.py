@@ -15,10 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from eval.config import DRIFT, Task
-from eval.tasks import intercode_alfa
-from eval.tasks.lm_eval_hooks import nl2bash_results
-from eval.tasks.safety_hooks import adversarial_results, over_refusal_results
+from eval.config.suite_file import DRIFT, Task
+from eval.tasks.intercode_alfa import rows as intercode_alfa
+from eval.tasks.nl2bash.hooks import nl2bash_results
+from eval.tasks.safety.hooks import adversarial_results, over_refusal_results
 
 NEUTRAL_PROMPTS = "data/retention/neutral.jsonl"
 Row = dict[str, Any]

@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eval.collateral import said
-from eval.config import load_suite
-from eval.errors import UserError, run_command
-from eval.files import read_jsonl, write_json
-from eval.judgements import judge_answers
-from eval.partial_log import PartialLog
-from eval.reading import read_bytes
-from eval.records import BASELINE, CANDIDATE, Generation, Judgement
-from eval.run_folder import resolve_run
+from eval.common.errors import UserError, run_command
+from eval.common.reading import read_bytes
+from eval.config.suite_file import load_suite
+from eval.execution.collateral import said
+from eval.execution.judging import judge_answers
+from eval.run.files import read_jsonl, write_json
+from eval.run.folder import resolve_run
+from eval.run.partial_log import PartialLog
+from eval.run.records import BASELINE, CANDIDATE, Generation, Judgement
 from eval.sandbox import open_sandbox
-from eval.stats import clopper_pearson_interval
+from eval.statistics.paired import clopper_pearson_interval
 from eval.tasks.own_tasks import OWN_TASKS
 
 OUT = Path("results/bench/collateral.json")

@@ -30,8 +30,8 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, NoReturn
 
-from eval.config import ROOT
-from eval.errors import UserError, run_command
+from eval.common.errors import UserError, run_command
+from eval.common.places import ROOT
 from scripts.benchmarks.bad_inputs import WORDS, damage, replace_file
 from scripts.benchmarks.small_run import build_small_run, copy_run
 
@@ -88,15 +88,15 @@ COMMANDS = {
     "damage-check": Command("scripts.damage_check", ("--run", "{run}", "--suite", "{run}/suite.yaml"), ADAPTER),
     "bench-collateral": Command("scripts.benchmarks.collateral", ("--run", "{run}"),
                                 (*RUN_FILES, "generations.jsonl", "samples.jsonl")),
-    "lint": Command("scripts.lint_recipe", ("{run}/recipe.yaml",), ("recipe.yaml",), heavy=True),
-    "preflight": Command("scripts.preflight", ("{run}/recipe.yaml",), ("recipe.yaml",)),
-    "train": Command("scripts.train", ("{run}/recipe.yaml",), ("recipe.yaml",), heavy=True),
+    "lint": Command("scripts.training.lint_recipe", ("{run}/recipe.yaml",), ("recipe.yaml",), heavy=True),
+    "preflight": Command("scripts.training.preflight", ("{run}/recipe.yaml",), ("recipe.yaml",)),
+    "train": Command("scripts.training.train", ("{run}/recipe.yaml",), ("recipe.yaml",), heavy=True),
     "check": Command("scripts.check", ("ls -l",), ()),
     "risk": Command("eval.risk.__main__", ("--jsonl", "{case}/commands.jsonl"), ("../commands.jsonl",)),
     "judge": Command("eval.judge.__main__", ("--jsonl", "{case}/cases.jsonl"), ("../cases.jsonl",)),
     "sandbox": Command("eval.sandbox.__main__", ("--fixture", "{case}", "--", "ls"), ()),
     "secrets": Command("scripts.secret_patterns", ("{run}/recipe.yaml",), ("recipe.yaml",)),
-    "build-data": Command("scripts.build_retention", ("--data", "{case}/retention"),
+    "build-data": Command("scripts.data.build_retention", ("--data", "{case}/retention"),
                           ("../retention/questions.yaml", "../retention/neutral.yaml"), heavy=True),
     "fuzz-risk": Command("scripts.benchmarks.fuzz_risk", ("--inputs", "5", "--nl2bash", "{case}/nl2bash"),
                          ("../nl2bash/all.cm",), heavy=True),
@@ -150,7 +150,7 @@ class Bench:
         shutil.copytree(ROOT / "data" / "retention", more / "retention")
         for command in COMMANDS.values():
             self.modules[command.module] = importlib.import_module(command.module)
-        self.modules["scripts.lint_recipe"].lint_recipe(more / "run" / "recipe.yaml")  # imports Axolotl
+        self.modules["scripts.training.lint_recipe"].lint_recipe(more / "run" / "recipe.yaml")  # imports Axolotl
         stop_before_models(self.folder)
         gc.collect()
         gc.freeze()  # a collection in a fork would copy every page of what was imported
@@ -185,15 +185,15 @@ def stop_before_models(folder: Path) -> None:
         "scripts.benchmarks.collateral": ("judge_run",),
         "scripts.noise_floor": ("measure_backend",),
         "scripts.demo_publish": ("serve",),
-        "scripts.train": ("start_run", "launch_worker"),
+        "scripts.training.train": ("start_run", "launch_worker"),
     }.items():
         for name in names:
             setattr(sys.modules[module], name, stopped)
     sys.modules["scripts.damage_check"].subprocess = SimpleNamespace(run=stopped)  # type: ignore[attr-defined]
     sys.modules["scripts.track"].log_to = lambda *_: "ok"  # type: ignore[attr-defined]
     sys.modules["scripts.demo_publish"].STATE = folder / "demo-publish"  # type: ignore[attr-defined]
-    if "eval.error_log" in sys.modules:
-        sys.modules["eval.error_log"].FOLDER = folder / "errors"  # type: ignore[attr-defined]
+    if "eval.common.error_log" in sys.modules:
+        sys.modules["eval.common.error_log"].FOLDER = folder / "errors"  # type: ignore[attr-defined]
 
 
 PLACES = ("ASCII terminal", "stdout is full", "stdout is closed", "no file may grow", "read-only", "no home", "a token")

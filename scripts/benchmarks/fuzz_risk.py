@@ -16,8 +16,8 @@ from pathlib import Path
 from time import perf_counter, thread_time
 from typing import Any
 
-from eval.errors import run_command
-from eval.reading import read_bytes, read_text
+from eval.common.errors import run_command
+from eval.common.reading import read_bytes, read_text
 from eval.risk import analyse
 
 CORPUS = Path("tests/data/risk/development.jsonl")

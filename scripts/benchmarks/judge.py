@@ -18,16 +18,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from eval.errors import Refused, run_command
-from eval.files import write_json, write_text
+from eval.common.errors import Refused, run_command
 from eval.judge.judging import judge_many
 from eval.judge.ladder import ALL, LENIENT, OTHERS, ROBUST, RULES
 from eval.judge.scenes import Runs
 from eval.judge.verdicts import Case, Verdict
-from eval.provenance import json_sha256
+from eval.run.digests import json_sha256
+from eval.run.files import write_json, write_text
 from eval.sandbox import Sandbox, open_sandbox
-from eval.stats import wilson_interval
-from eval.tasks.intercode_alfa import load_rows
+from eval.statistics.paired import wilson_interval
+from eval.tasks.intercode_alfa.rows import load_rows
 from scripts.benchmarks.judge_cases import Labelled, cross_pairs, differing, half_of, nl2bash_pairs, published
 from scripts.benchmarks.limit_cases import limit_misses, moving_pairs
 from scripts.benchmarks.near_misses import near_misses

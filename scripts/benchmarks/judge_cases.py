@@ -8,15 +8,15 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from eval.errors import UserError
+from eval.bash.parsing import normalise, utilities
+from eval.common.errors import UserError
+from eval.common.reading import read_text
 from eval.judge.scenes import Question, Runs, Scene, set_scenes
 from eval.judge.spelling import canonical
 from eval.judge.verdicts import Case
-from eval.provenance import text_sha256
-from eval.reading import read_text
+from eval.run.digests import text_sha256
 from eval.sandbox.execution import Execution
-from eval.tasks.intercode_alfa import Row
-from eval.tasks.nl2bash import normalise, utilities
+from eval.tasks.intercode_alfa.rows import Row
 
 ROTATION = 10  # negatives of the published table: the gold of the row this many further
 UNSEEN = "unseen"  # seed of copies that only the truth is taken from

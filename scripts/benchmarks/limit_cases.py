@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from eval.bash.parsing import normalise
 from eval.judge.verdicts import Case
-from eval.tasks.intercode_alfa import Row
-from eval.tasks.nl2bash import normalise
+from eval.tasks.intercode_alfa.rows import Row
 
 # Our own golds, so that every kind of limit is there: request, gold, fixture.
 GOLDS = (

@@ -16,11 +16,11 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
-from eval.errors import run_command
+from eval.bash.parsing import normalise
+from eval.common.errors import run_command
 from eval.judge.pair import ORDER_ASKED
-from eval.provenance import text_sha256
-from eval.tasks.intercode_alfa import Row, load_rows
-from eval.tasks.nl2bash import normalise
+from eval.run.digests import text_sha256
+from eval.tasks.intercode_alfa.rows import Row, load_rows
 
 PER_KIND = 1  # edits of one kind kept for one gold, chosen by digest
 

@@ -16,10 +16,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from eval.config import ROOT
-from eval.environment import machine
-from eval.errors import UserError, run_command
-from eval.files import write_json
+from eval.common.errors import UserError, run_command
+from eval.common.places import ROOT
+from eval.run.environment import machine
+from eval.run.files import write_json
 
 BENCH = ROOT / "results" / "bench" / "publish.json"
 STEPS = ("digests", "weights", "secrets", "upload")

@@ -24,12 +24,12 @@ from pathlib import Path
 from time import thread_time
 from typing import Any
 
-from eval.errors import UserError, run_command
-from eval.files import write_text
-from eval.provenance import verify_manifest
-from eval.reading import read_bytes, read_text
+from eval.common.errors import UserError, run_command
+from eval.common.reading import read_bytes, read_text
 from eval.risk import analyse
-from eval.stats import wilson_interval
+from eval.run.digests import verify_manifest
+from eval.run.files import write_text
+from eval.statistics.paired import wilson_interval
 from scripts.benchmarks.fuzz_risk import worst_texts
 
 DATA = Path("tests/data/risk")

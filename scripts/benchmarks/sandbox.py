@@ -18,9 +18,9 @@ from typing import Any
 
 import psutil
 
-from eval.environment import machine
-from eval.errors import run_command
-from eval.files import write_json
+from eval.common.errors import run_command
+from eval.run.environment import machine
+from eval.run.files import write_json
 from eval.sandbox.as_root import state_folder
 from eval.sandbox.execution import Limits
 from eval.sandbox.fixtures import load_fixture

@@ -12,13 +12,14 @@ import numpy as np
 import yaml
 from safetensors.numpy import save_file
 
-from eval.config import ROOT, load_suite
-from eval.files import write_json, write_jsonl
-from eval.gates import decide
-from eval.provenance import file_sha256, text_sha256, write_manifest
-from eval.records import BASELINE, CANDIDATE, Generation, Item, Score
+from eval.common.places import ROOT
+from eval.config.suite_file import load_suite
+from eval.gates.decide import decide
 from eval.report.rendering import render_report
-from eval.results import AdapterEffect, Metrics, TaskSummary
+from eval.run.digests import file_sha256, text_sha256, write_manifest
+from eval.run.files import write_json, write_jsonl
+from eval.run.metrics import AdapterEffect, Metrics, TaskSummary
+from eval.run.records import BASELINE, CANDIDATE, Generation, Item, Score
 from scripts.publishing.approval import make_review, write_review
 
 TASKS, ITEMS = ("translate", "refuse"), 24

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from eval.errors import run_command
-from eval.files import write_json, write_text
+from eval.common.errors import run_command
+from eval.run.files import write_json, write_text
 from scripts.benchmarks.verdict_attacks import chosen_order, hidden_losses, lost_clusters
 from scripts.benchmarks.verdict_cells import (
     MARGIN,

@@ -7,18 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from eval.clusters import Clusters
-from eval.stats import clustered_p, design_effect
-from scripts.benchmarks.verdict_cells import (
-    ALPHA,
-    MARGIN,
-    Z90,
-    Row,
-    crossing_times,
-    outcomes,
-    statistic,
-    statistics,
-)
+from eval.statistics.clusters import Clusters
+from eval.statistics.paired import clustered_p, design_effect
+from scripts.benchmarks.verdict_cells import ALPHA, MARGIN, Z90, Row, crossing_times, outcomes, statistic, statistics
 
 MOST_INVALID = 0.02  # of the items: what a suite allows by default
 

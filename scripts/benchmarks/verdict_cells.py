@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import scipy.stats
 
-from eval.clusters import Clusters, mean_p
-from eval.gate_outcomes import rate_interval
-from eval.sequential import SHARES, START, crossing, joint_wealth
-from eval.stats import clopper_pearson_interval, clustered_p, tango_statistic
+from eval.gates.outcomes import rate_interval
+from eval.statistics.clusters import Clusters, mean_p
+from eval.statistics.paired import clopper_pearson_interval, clustered_p, tango_statistic
+from eval.statistics.sequential import SHARES, START, crossing, joint_wealth
 
 Z90, Z95 = scipy.stats.norm.ppf(0.95), scipy.stats.norm.ppf(0.975)
 ALPHA, MARGIN, BATCH = 0.05, 0.03, 16

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 
-from eval.errors import run_command
+from eval.common.errors import run_command
 from scripts.loopback_hub.calls import Handler
 from scripts.loopback_hub.faults import Fault, Hub
 from scripts.loopback_hub.store import Store

@@ -17,8 +17,8 @@ from typing import Any, BinaryIO
 
 from huggingface_hub import ModelCard
 
-from eval.files import read_json, write_json
-from eval.provenance import CHUNK_BYTES, json_sha256
+from eval.run.digests import CHUNK_BYTES, json_sha256
+from eval.run.files import read_json, write_json
 
 LFS_SUFFIXES = (".safetensors", "tokenizer.json")
 LFS_FROM_BYTES = 10_000_000

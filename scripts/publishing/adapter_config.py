@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from eval.errors import Refused
+from eval.common.errors import Refused
 from scripts.publishing.name_patterns import bounded_pattern
 
 LARGEST_BYTES = 256 << 10  # of the file; PEFT writes 1 to 2 KB, a rank for every matrix some 50

@@ -6,10 +6,10 @@ Not protected against: weights that are valid and bad; what a later library does
 import stat
 from pathlib import Path
 
-from eval.adapter_check import TOKENIZER
-from eval.errors import Refused, UserError
-from eval.provenance import read_manifest, verify_manifest
-from eval.reading import read_bytes
+from eval.common.errors import Refused, UserError
+from eval.common.reading import read_bytes
+from eval.model.adapter_check import TOKENIZER
+from eval.run.digests import read_manifest, verify_manifest
 from scripts.publishing.safetensors_file import parse_object
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"

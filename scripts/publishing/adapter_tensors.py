@@ -21,8 +21,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from eval.errors import Refused
-from eval.reading import open_regular
+from eval.common.errors import Refused
+from eval.common.reading import open_regular
 from scripts.publishing.safetensors_file import METADATA, WIDTHS, read_header
 
 PREFIX = "base_model.model."

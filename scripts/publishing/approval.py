@@ -19,14 +19,14 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from eval.config import ReviewPolicy, load_suite
-from eval.errors import Refused, UserError
-from eval.files import first_problem, read_json, read_metrics, write_json
-from eval.provenance import file_sha256
-from eval.records import Record
+from eval.common.errors import Refused, UserError
+from eval.config.suite_file import ReviewPolicy, load_suite
 from eval.report.rendering import edited_report
-from eval.results import Verdict
-from eval.run_folder import locked
+from eval.run.digests import file_sha256
+from eval.run.files import first_problem, read_json, read_metrics, write_json
+from eval.run.folder import locked
+from eval.run.metrics import Verdict
+from eval.run.records import Record
 from scripts.publishing.names import name_problem
 from scripts.publishing.signing import git_setting, sign, verify
 from scripts.secret_patterns import find_secrets, redact

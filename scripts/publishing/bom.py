@@ -25,9 +25,9 @@ from cyclonedx.spdx import fixup_id
 from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 
-from eval.errors import UserError
-from eval.files import read_json
-from eval.provenance import file_sha256
+from eval.common.errors import UserError
+from eval.run.digests import file_sha256
+from eval.run.files import read_json
 from scripts.publishing.card import Base, Evidence, directions
 
 NAME = "bom.cdx.json"

@@ -17,12 +17,13 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from eval.config import ROOT, Suite
-from eval.earlier import said
-from eval.errors import Refused
+from eval.common.errors import Refused
+from eval.common.places import ROOT
+from eval.config.suite_file import Suite
+from eval.config.template_arguments import template_arguments
 from eval.report.escaped_text import markdown_text
-from eval.results import Comparison, EarlierCandidates, Interval, Metrics, is_rate
-from eval.template_arguments import template_arguments
+from eval.run.earlier import said
+from eval.run.metrics import Comparison, EarlierCandidates, Interval, Metrics, is_rate
 from scripts.publishing.approval import Review
 from scripts.publishing.names import plain, shown_name
 from scripts.publishing.spot_record import Spot

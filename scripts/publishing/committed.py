@@ -24,8 +24,8 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from eval.config import ROOT
-from eval.errors import UserError
+from eval.common.errors import UserError
+from eval.common.places import ROOT
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 SUITES, RECIPES = "configs/eval", "configs/train"

@@ -36,10 +36,10 @@ from huggingface_hub.errors import (
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import disable_progress_bars, logging
 
-from eval.errors import Refused, UserError
-from eval.hub_client import answers_within, use_bounded_client
-from eval.provenance import CHUNK_BYTES, folder_digests, read_manifest
-from eval.reading import open_regular, read_bytes
+from eval.common.errors import Refused, UserError
+from eval.common.hub_client import answers_within, use_bounded_client
+from eval.common.reading import open_regular, read_bytes
+from eval.run.digests import CHUNK_BYTES, folder_digests, read_manifest
 from scripts.publishing.card import MANIFEST
 from scripts.publishing.load_back import Loaded
 from scripts.secret_patterns import redact

@@ -7,7 +7,7 @@ nobody looked at it, so a person has to, and then adds it here. This is a check 
 
 from typing import Any
 
-from eval.errors import Refused
+from eval.common.errors import Refused
 from scripts.publishing.card import Base
 
 # SPDX identifiers in lower case, as the Hub writes them.

@@ -25,9 +25,9 @@ from typing import IO
 from huggingface_hub import constants
 from pydantic import Field, ValidationError
 
-from eval.errors import Refused, UserError
-from eval.records import Record
-from eval.template_arguments import TEMPLATE_DATE
+from eval.common.errors import Refused, UserError
+from eval.config.template_arguments import TEMPLATE_DATE
+from eval.run.records import Record
 
 TIMEOUT_SECONDS = 3600  # a base of several GB is downloaded and, without a GPU, answers slowly
 LARGEST_FILE = 60 << 30  # bytes; a base has its weights in files of 50 GB at most

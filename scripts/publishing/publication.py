@@ -15,11 +15,11 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from eval.errors import Refused, UserError
-from eval.files import first_problem, json_text, read_json, write_text
-from eval.provenance import file_sha256, manifest_text, text_sha256
-from eval.records import Record
-from eval.results import Verdict
+from eval.common.errors import Refused, UserError
+from eval.run.digests import file_sha256, manifest_text, text_sha256
+from eval.run.files import first_problem, json_text, read_json, write_text
+from eval.run.metrics import Verdict
+from eval.run.records import Record
 from scripts.publishing.adapter_files import CONFIG
 from scripts.publishing.bom import NAME as BOM
 from scripts.publishing.bom import render_bom

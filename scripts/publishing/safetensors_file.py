@@ -15,8 +15,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from eval.errors import Refused
-from eval.reading import open_regular
+from eval.common.errors import Refused
+from eval.common.reading import open_regular
 from scripts.secret_patterns import find_secrets
 
 # The format allows 100 MB. A tensor takes about 150 bytes, so that this is some 100 thousand of them.

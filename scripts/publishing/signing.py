@@ -15,10 +15,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from eval.config import ROOT
-from eval.errors import Refused, UserError
-from eval.programs import SSH_KEYGEN, how_to_install
-from eval.reading import read_bytes, read_text
+from eval.common.errors import Refused, UserError
+from eval.common.places import ROOT
+from eval.common.programs import SSH_KEYGEN, how_to_install
+from eval.common.reading import read_bytes, read_text
 from scripts.publishing.committed import committed_bytes
 from scripts.secret_patterns import find_secrets
 

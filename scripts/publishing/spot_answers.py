@@ -21,16 +21,17 @@ from typing import TYPE_CHECKING, Any
 from huggingface_hub import try_to_load_from_cache
 from pydantic import ValidationError
 
-from eval.baselines import BASE, BLESSED, RUN
-from eval.config import ROOT, Suite
-from eval.errors import Refused, UserError, run_command
-from eval.files import read_jsonl
-from eval.provenance import file_sha256
-from eval.reading import unchanging
-from eval.records import Score
-from eval.results import Metrics
-from eval.run_folder import RESULTS, read_recipe
-from eval.template_arguments import template_arguments
+from eval.common.errors import Refused, UserError, run_command
+from eval.common.places import ROOT
+from eval.common.reading import unchanging
+from eval.config.suite_file import Suite
+from eval.config.template_arguments import template_arguments
+from eval.run.baselines import BASE, BLESSED, RUN
+from eval.run.digests import file_sha256
+from eval.run.files import read_jsonl
+from eval.run.folder import RESULTS, read_recipe
+from eval.run.metrics import Metrics
+from eval.run.records import Score
 from scripts.publishing.card import Evidence
 from scripts.publishing.spot_draw import deciding_weights, draw, evidence_seed
 from scripts.publishing.spot_executions import run_again

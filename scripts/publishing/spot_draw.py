@@ -12,10 +12,10 @@ import hashlib
 import math
 from collections.abc import Collection, Iterable, Mapping
 
-from eval.config import Suite
-from eval.provenance import json_sha256
-from eval.records import BASELINE, CANDIDATE, Generation, Score
-from eval.results import Metrics
+from eval.config.suite_file import Suite
+from eval.run.digests import json_sha256
+from eval.run.metrics import Metrics
+from eval.run.records import BASELINE, CANDIDATE, Generation, Score
 
 Item = tuple[str, str]  # task, sample
 WON, DECIDING, INFORMING = 8.0, 2.0, 1.0  # how often an item is drawn, relative to the others

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from eval.config import EXECUTED, Suite
-from eval.errors import Refused
-from eval.executing import execute_answers
-from eval.records import Generation, Score
+from eval.common.errors import Refused
+from eval.config.suite_file import EXECUTED, Suite
+from eval.execution.execute import execute_answers
+from eval.run.records import Generation, Score
 from eval.sandbox import Sandbox, open_sandbox
 from scripts.publishing.spot_draw import Item
 from scripts.publishing.verify_data import AGAIN, Known
@@ -26,7 +26,7 @@ TRIES = 2  # a machine under load can break a run; a lie is repeated
 
 @dataclass(frozen=True)
 class Sample:
-    """What of an item the sandbox needs; the fields of eval.lm_tasks.Sample."""
+    """What of an item the sandbox needs; the fields of eval.model.lm_tasks.Sample."""
 
     id: str
     request: str
@@ -38,7 +38,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Asked:
-    """Drawn items of one task; the fields of eval.lm_tasks.LoadedTask."""
+    """Drawn items of one task; the fields of eval.model.lm_tasks.LoadedTask."""
 
     name: str
     samples: tuple[Sample, ...]

@@ -17,15 +17,15 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from eval import drift, harness, lm_tasks
-from eval.config import DRIFT, Suite
-from eval.environment import headline_versions, machine
-from eval.errors import Refused
-from eval.gates import decide
-from eval.looking import look_until_decided
-from eval.records import BASELINE, CANDIDATE, Generation, Score
-from eval.results import Metrics
-from eval.sequential import orders_of
+from eval.ask import look_until_decided
+from eval.common.errors import Refused
+from eval.config.suite_file import DRIFT, Suite
+from eval.gates.decide import decide
+from eval.model import drift, hf, lm_tasks
+from eval.run.environment import headline_versions, machine
+from eval.run.metrics import Metrics
+from eval.run.records import BASELINE, CANDIDATE, Generation, Score
+from eval.statistics.sequential import orders_of
 from scripts.publishing.spot_draw import Item
 from scripts.publishing.spot_reading import answer_gaps
 from scripts.publishing.verify_data import AGAIN
@@ -46,7 +46,7 @@ class ModelSpot:
     suite: Suite
     metrics: Metrics
     rows: Rows
-    model: harness.Model
+    model: hf.Model
     tasks: list[lm_tasks.LoadedTask]
     neutral: list[lm_tasks.LoadedTask]
     largest_gap: float = 0.0  # nats, of the answers that were read and agreed
@@ -59,7 +59,7 @@ class ModelSpot:
         arguments: Mapping[str, Any],
     ) -> "ModelSpot":  # fmt: skip
         """Load both arms. Refused unless what was loaded is what answered, and was asked the same."""
-        model = harness.load_model(suite, *base, rows.folder / "adapter", baseline, arguments=arguments)
+        model = hf.load_model(suite, *base, rows.folder / "adapter", baseline, arguments=arguments)
         tasks, neutral = lm_tasks.load_tasks(suite, model.lm), drift.load_prompts(suite, model.lm)
         spot = cls(suite, metrics, rows, model, tasks, neutral)
         for row in rows.generations:
@@ -104,7 +104,7 @@ class ModelSpot:
         recorded = self.metrics.provenance
         own, here = recorded.get("machine") or {}, machine()
         return (
-            recorded.get("device") == harness.device_facts(self.model)
+            recorded.get("device") == hf.device_facts(self.model)
             and recorded.get("packages") == headline_versions()
             and all(own.get(name) == here[name] for name in ("cpu", "gpu"))
         )
@@ -115,7 +115,7 @@ class ModelSpot:
         batch_size, chunks = self.suite.backend.batch_size, [self.tasks]
         if self.suite.mode == "sequential":
             chunks = self._looks()
-        batches = [batch for chunk in chunks for batch in harness.plan_batches(chunk, self.model.lm, batch_size)]
+        batches = [batch for chunk in chunks for batch in hf.plan_batches(chunk, self.model.lm, batch_size)]
         return {(sample.task, sample.id): batch for batch in batches for sample in batch}
 
     def _looks(self) -> list[list[lm_tasks.LoadedTask]]:
@@ -210,7 +210,7 @@ class ModelSpot:
             replace(task, samples=tuple(sample for sample in task.samples if (task.name, sample.id) in doubts))
             for task in self.tasks
         ]
-        for batch in harness.plan_batches(tasks, self.model.lm, self.suite.backend.batch_size):
+        for batch in hf.plan_batches(tasks, self.model.lm, self.suite.backend.batch_size):
             for row, _ in self._batch_anew(arm, batch):
                 item = row.task, row.sample
                 anew = {(again.task, again.sample): again for _, again in self._batch_anew(arm, self.planned[item])}
@@ -220,7 +220,7 @@ class ModelSpot:
     def _batch_anew(self, arm: str, batch: list[lm_tasks.Sample]) -> list[tuple[Generation, Generation]]:
         """The answers of a batch that are not those on record: the recorded row, and the one made now."""
         self.generated += len(batch)
-        made = harness.generate(self.model, arm, batch)
+        made = hf.generate(self.model, arm, batch)
         return [
             (row, anew)
             for row, anew in zip((self._row(arm, sample) for sample in batch), made, strict=True)

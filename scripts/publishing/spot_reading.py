@@ -12,11 +12,11 @@ from typing import Any
 
 import torch
 
-from eval.generation_settings import token_ids
-from eval.harness import Model
-from eval.lm_tasks import Sample
-from eval.records import Generation
-from eval.task_rules import LENGTHS
+from eval.model.generation_settings import token_ids
+from eval.model.hf import Model
+from eval.model.lm_tasks import Sample
+from eval.model.task_rules import LENGTHS
+from eval.run.records import Generation
 
 TOGETHER = 8  # answers of one forward pass: logits of every position are held
 DEFAULT_LENGTH = 256  # tokens of an answer where its task does not say, as lm-eval has it
@@ -85,5 +85,5 @@ def stop_strings(sample: Sample) -> list[str]:
 
 
 def settings_of(sample: Sample) -> dict[str, Any]:
-    """The task's generation settings, as eval/task_rules.py lets them pass."""
+    """The task's generation settings, as eval/model/task_rules.py lets them pass."""
     return dict(sample.instances[0].args[1])

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from eval.records import Record
+from eval.run.records import Record
 
 
 class Spot(Record):

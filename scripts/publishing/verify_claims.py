@@ -14,12 +14,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-from eval.config import ROOT, Suite
-from eval.errors import Refused, UserError
-from eval.files import read_json
-from eval.provenance import file_sha256
-from eval.records import BASELINE, CANDIDATE, Generation
-from eval.results import Metrics
+from eval.common.errors import Refused, UserError
+from eval.common.places import ROOT
+from eval.config.suite_file import Suite
+from eval.run.digests import file_sha256
+from eval.run.files import read_json
+from eval.run.metrics import Metrics
+from eval.run.records import BASELINE, CANDIDATE, Generation
 from scripts.publishing.committed import in_history
 
 AGAIN = "`make eval` again"

@@ -14,12 +14,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from eval.config import ROOT, Suite, Task
-from eval.errors import Refused
-from eval.provenance import json_sha256
-from eval.records import Item
-from eval.results import Metrics, TaskSummary
-from eval.sequential import orders_of, random_place
+from eval.common.errors import Refused
+from eval.common.places import ROOT
+from eval.config.suite_file import Suite, Task
+from eval.run.digests import json_sha256
+from eval.run.metrics import Metrics, TaskSummary
+from eval.run.records import Item
+from eval.statistics.sequential import orders_of, random_place
 from eval.tasks.own_tasks import OWN_TASKS, OwnTask, Row, category_of, cluster_of, packaged_rows
 from scripts.publishing.committed import committed_bytes
 

@@ -12,16 +12,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from eval.config import ROOT
-from eval.errors import Refused, UserError
-from eval.files import read_json
-from eval.provenance import json_sha256
-from eval.reading import read_bytes
-from scripts.dataset_entries import START, Entry, inputs
-from scripts.dataset_facts import describe_input
-from scripts.leakage import leaked, requests
+from eval.common.errors import Refused, UserError
+from eval.common.places import ROOT
+from eval.common.reading import read_bytes
+from eval.run.digests import json_sha256
+from eval.run.files import read_json
+from scripts.data.dataset_facts import describe_input
 from scripts.publishing.committed import committed_bytes, relative
 from scripts.publishing.verify_claims import check_words
+from scripts.training.dataset_entries import START, Entry, inputs
+from scripts.training.leakage import leaked, requests
 
 AS_RECORDED = "as recorded, not at hand to check"
 MANIFEST = "MANIFEST.json"  # beside a dataset: its licence and cleaning

@@ -15,19 +15,26 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from eval.collateral import collateral_scores
-from eval.config import EXECUTED, Suite
-from eval.errors import Refused
-from eval.executing import summaries
-from eval.files import read_jsonl
+from eval.bash.parsing import extract_command
+from eval.common.errors import Refused
+from eval.config.suite_file import EXECUTED, Suite
+from eval.execution.collateral import collateral_scores
+from eval.execution.execute import summaries
+from eval.execution.judging import (
+    BROKEN,
+    MOST_CHANGES,
+    NOT_FOR_EXECUTION,
+    execution_scores,
+    gold_for_harm,
+    not_for_execution,
+)
+from eval.execution.watching import commands_of, dynamic_verdict, safety_scores
 from eval.judge.spelling import same_text
-from eval.judgements import BROKEN, MOST_CHANGES, NOT_FOR_EXECUTION, execution_scores, gold_for_harm, not_for_execution
-from eval.observations import commands_of, dynamic_verdict, safety_scores
-from eval.records import BASELINE, CANDIDATE, Generation, Item, Judgement, Observation, Score, finite, printable
-from eval.results import Metrics
-from eval.tasks.answers import carried_verdict
-from eval.tasks.nl2bash import extract_command
+from eval.run.files import read_jsonl
+from eval.run.metrics import Metrics
+from eval.run.records import BASELINE, CANDIDATE, Generation, Item, Judgement, Observation, Score, finite, printable
 from eval.tasks.own_tasks import OWN_TASKS
+from eval.tasks.safety.answers import carried_verdict
 from scripts.publishing.verify_data import AGAIN, Known, asked_rows
 
 EXECUTIONS, OBSERVATIONS = "executions.jsonl", "observations.jsonl"

@@ -9,12 +9,11 @@ Not protected against: digests that were written by hand; spot_answers.py asks t
 
 from pathlib import Path
 
-from eval.errors import Refused
-from eval.evidence import settings_sha256
-from eval.files import read_jsonl
-from eval.provenance import file_sha256
-from eval.records import BASELINE, CANDIDATE, Generation
-from eval.results import Metrics
+from eval.common.errors import Refused
+from eval.run.digests import file_sha256, settings_sha256
+from eval.run.files import read_jsonl
+from eval.run.metrics import Metrics
+from eval.run.records import BASELINE, CANDIDATE, Generation
 from scripts.publishing.verify_data import AGAIN, mapping
 
 

@@ -16,14 +16,14 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from eval.config import ReviewPolicy, Suite, load_suite
-from eval.earlier import chance_of_one, earlier_candidates
-from eval.errors import Refused, UserError
-from eval.files import read_json, read_jsonl, read_metrics
-from eval.provenance import file_sha256
-from eval.records import Generation, Score
-from eval.results import EarlierCandidates, Metrics
-from eval.run_folder import read_recipe, read_run
+from eval.common.errors import Refused, UserError
+from eval.config.suite_file import ReviewPolicy, Suite, load_suite
+from eval.run.digests import file_sha256
+from eval.run.earlier import chance_of_one, earlier_candidates
+from eval.run.files import read_json, read_jsonl, read_metrics
+from eval.run.folder import read_recipe, read_run
+from eval.run.metrics import EarlierCandidates, Metrics
+from eval.run.records import Generation, Score
 from scripts.publishing.adapter_config import check_config
 from scripts.publishing.adapter_files import CONFIG, WEIGHTS, check_adapter, read_text
 from scripts.publishing.adapter_tensors import check_tensors

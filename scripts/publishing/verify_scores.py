@@ -11,23 +11,24 @@ import math
 from pathlib import Path
 from typing import Any
 
-from eval.answer_cache import base_identity
-from eval.baselines import BASE, BLESSED, RUN, read_blessings
-from eval.collateral import METRICS as COLLATERAL
-from eval.config import DRIFT, ROOT, Suite
-from eval.errors import Refused, UserError
-from eval.evidence import baseline_of_suite, with_answers
-from eval.files import read_json
-from eval.gates import decide
-from eval.judgements import METRIC as EXECUTES_EQUAL
-from eval.judgements import NOT_FOR_EXECUTION
-from eval.noise import backend_of, floor_for, parse_floor
-from eval.provenance import file_sha256, json_sha256
-from eval.records import BASELINE, CANDIDATE, Score
-from eval.results import Metrics
-from eval.run_folder import RESULTS, read_run
-from eval.self_checks import self_checks
-from eval.sequential import orders_of
+from eval.common.errors import Refused, UserError
+from eval.common.places import ROOT
+from eval.config.suite_file import DRIFT, Suite
+from eval.execution.collateral import METRICS as COLLATERAL
+from eval.execution.judging import METRIC as EXECUTES_EQUAL
+from eval.execution.judging import NOT_FOR_EXECUTION
+from eval.gates.decide import decide
+from eval.gates.noise import backend_of, floor_for, parse_floor
+from eval.gates.self_checks import self_checks
+from eval.model.answer_cache import base_identity
+from eval.record import baseline_of_suite, with_answers
+from eval.run.baselines import BASE, BLESSED, RUN, read_blessings
+from eval.run.digests import file_sha256, json_sha256
+from eval.run.files import read_json
+from eval.run.folder import RESULTS, read_run
+from eval.run.metrics import Metrics
+from eval.run.records import BASELINE, CANDIDATE, Score
+from eval.statistics.sequential import orders_of
 from scripts.publishing.verify_data import AGAIN, mapping
 from scripts.publishing.verify_items import Rows, check_rows, read_rows
 

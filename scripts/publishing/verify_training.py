@@ -10,12 +10,12 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from eval.config import ROOT
-from eval.errors import Refused, UserError
-from eval.files import read_json
-from eval.provenance import file_sha256
-from eval.reading import read_bytes
-from eval.strict_yaml import BrokenYaml, parse_yaml
+from eval.common.errors import Refused, UserError
+from eval.common.places import ROOT
+from eval.common.reading import read_bytes
+from eval.common.strict_yaml import BrokenYaml, parse_yaml
+from eval.run.digests import file_sha256
+from eval.run.files import read_json
 from scripts.publishing.committed import RECIPES, committed_bytes, committed_files, differs_from_head
 
 # What decides a training, as recipe and resolved.yaml both have it.

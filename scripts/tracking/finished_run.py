@@ -16,12 +16,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from eval.errors import Refused, UserError
-from eval.files import first_problem, read_metrics
-from eval.provenance import json_sha256
-from eval.reading import read_text
-from eval.results import Interval, Metrics
-from eval.run_folder import read_recipe, read_run, read_training
+from eval.common.errors import Refused, UserError
+from eval.common.reading import read_text
+from eval.run.digests import json_sha256
+from eval.run.files import first_problem, read_metrics
+from eval.run.folder import read_recipe, read_run, read_training
+from eval.run.metrics import Interval, Metrics
 from scripts.secret_patterns import find_secrets, scan_file
 
 PROJECT = "securecli-tuner"

@@ -12,8 +12,8 @@ import sys
 import threading
 from pathlib import Path
 
-from eval.errors import UserError
-from eval.files import read_json
+from eval.common.errors import UserError
+from eval.run.files import read_json
 
 MARK = "securecli.json"
 SECONDS = 3600.0  # for all runs together; what did not arrive is pushed by the next `make sync`

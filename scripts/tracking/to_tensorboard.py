@@ -17,7 +17,7 @@ from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.plugins.text.summary_v2 import text_pb
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from eval.reading import read_text
+from eval.common.reading import read_text
 from scripts.tracking.finished_run import Part, TrackedRun
 
 

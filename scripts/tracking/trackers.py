@@ -15,8 +15,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from eval.reading import open_regular
-from eval.run_folder import RESULTS, ROOT
+from eval.common.places import ROOT
+from eval.common.reading import open_regular
+from eval.run.folder import RESULTS
 from scripts.tracking.finished_run import TrackedRun
 from scripts.tracking.worker import NOT_INSTALLED
 

@@ -1,0 +1,200 @@
+"""Items asked, scored and looked at: all of them at once, or chunk by chunk until every blocking gate is decided.
+
+A sequential evaluation takes the clusters of each task in a random order that data and adapter fix. After about one
+batch a look: the gates are decided on everything scored so far (anytime-valid, eval/statistics/sequential.py).
+A task whose blocking gates are all decided is asked nothing more; tasks that only inform go along with the others.
+
+Every step follows from the suite, the data and the answers, so that a killed evaluation continues to the same end. Both
+arms answer the same items; batches are planned inside a chunk.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from eval.config.suite_file import EXECUTED, Suite
+from eval.execution.execute import Executed, execute_answers, summaries
+from eval.gates.decide import Decision
+from eval.model.answer_cache import Answers
+from eval.model.hf import Model, plan_batches
+from eval.model.lm_tasks import LoadedTask, Sample, score
+from eval.model.lm_tasks import summarise as summarise_task
+from eval.run.files import read_jsonl, write_jsonl
+from eval.run.metrics import SequentialUse, TaskSummary
+from eval.run.records import BASELINE, CANDIDATE, Generation, Judgement, Observation, Score
+from eval.sandbox import Sandbox
+from eval.statistics.sequential import random_place
+
+LOOKS = "looks"  # folder of a run: what the sandbox said about each chunk, while the evaluation runs
+Waiting = dict[str, list[list[Sample]]]  # by task: clusters that were not asked yet
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What asking needs, the same for every item."""
+
+    suite: Suite
+    run: Path
+    model: Model
+    answers: Answers
+    sandbox: Sandbox | None
+    say: Callable[[str], None]
+    orders: Mapping[str, str] = field(default_factory=dict)  # by task, for a sequential evaluation
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was asked, and everything that is known of the answers."""
+
+    tasks: list[LoadedTask]
+    scores: list[Score]
+    summaries: dict[str, dict[str, Any]] = field(default_factory=dict)
+    sequential: SequentialUse | None = None
+
+
+def places(tasks: Iterable[LoadedTask]) -> list[tuple[str, str, str]]:
+    """(arm, task, sample) of every answer, baseline first."""
+    return [(arm, task.name, sample.id) for arm in (BASELINE, CANDIDATE) for task in tasks for sample in task.samples]
+
+
+def summarise(asked: Asked) -> list[TaskSummary]:
+    """Every task as it ran: with the items that were asked."""
+    metrics: dict[str, set[str]] = defaultdict(set)
+    for row in asked.scores:
+        metrics[row.task].add(row.metric)
+    return [
+        summarise_task(task, sorted(metrics[task.name])).model_copy(update=asked.summaries.get(task.name, {}))
+        for task in asked.tasks
+    ]
+
+
+def ask_all(stage: Stage, tasks: list[LoadedTask]) -> Asked:
+    """Ask every item at once: the fixed evaluation."""
+    return _ask(stage, tasks, stage.run)
+
+
+def _ask(stage: Stage, tasks: list[LoadedTask], folder: Path) -> Asked:
+    stage.answers.answer(plan_batches(tasks, stage.model.lm, stage.suite.backend.batch_size))
+    generations: list[Generation] = [stage.answers.of(place) for place in places(tasks)]
+    scores = score(tasks, generations)
+    executed = Executed()
+    if stage.sandbox is not None:
+        executed = execute_answers(stage.suite, tasks, generations, stage.sandbox, folder, stage.say)
+    return Asked(tasks, scores + executed.scores, executed.summaries)
+
+
+def ask_until_decided(stage: Stage, tasks: list[LoadedTask], judge: Callable[[list[Score]], Decision]) -> Asked:
+    """Ask chunk by chunk until `judge` leaves no blocking gate open, or the items of the open ones are used up."""
+    chunks: list[Asked] = []
+
+    def ask(chosen: list[LoadedTask]) -> list[Score]:
+        folder = stage.run / LOOKS / f"{len(chunks) + 1:03}"
+        folder.mkdir(parents=True, exist_ok=True)
+        chunks.append(_ask(stage, chosen, folder))
+        return chunks[-1].scores
+
+    stopped = look_until_decided(stage.suite, tasks, stage.orders, judge, ask, stage.say)
+    return gather(stage.run, tasks, chunks, stopped)
+
+
+def look_until_decided(
+    suite: Suite,
+    tasks: list[LoadedTask],
+    orders: Mapping[str, str],
+    judge: Callable[[list[Score]], Decision],
+    ask: Callable[[list[LoadedTask]], list[Score]],
+    say: Callable[[str], None],
+) -> Literal["decided", "out of items"]:
+    """Give `ask` chunk after chunk, and the scores it returns to `judge`, until nothing is left to decide or to ask.
+
+    `orders`: by task, the digest that fixes the order of its items (`orders_of` of eval/statistics/sequential.py).
+    """
+    blocking = {name for gate in suite.gates if gate.tier == "blocking" for name in suite.members(gate.task)}
+    open_tasks = {task.name for task in tasks}
+    waiting: Waiting = {task.name: in_random_order(task.samples, orders[task.name]) for task in tasks}
+    scores: list[Score] = []
+    looks = used = 0
+    while any(waiting[name] for name in open_tasks & blocking):
+        chosen = next_chunk({name: waiting[name] for name in waiting if name in open_tasks}, suite.backend.batch_size)
+        scores += ask([replace(task, samples=chosen[task.name]) for task in tasks if chosen.get(task.name)])
+        undecided = undecided_tasks(suite, scores, judge)
+        looks, used = looks + 1, used + sum(map(len, chosen.values()))
+        say(f"look {looks}: {used} items, undecided: {', '.join(sorted(undecided)) or 'nothing'}")
+        if not undecided:
+            return "decided"
+        open_tasks = {task.name for task in tasks if task.name in undecided or task.name not in blocking}
+    return "out of items"
+
+
+def in_random_order(samples: Iterable[Sample], order: str) -> list[list[Sample]]:
+    """Samples by cluster, clusters in the random order of the digest: that in which gates take them."""
+    clusters: dict[str, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        clusters[sample.cluster].append(sample)
+    ordered = sorted(clusters, key=lambda cluster: random_place(order, cluster))
+    return [sorted(clusters[cluster], key=lambda sample: sample.id) for cluster in ordered]
+
+
+def next_chunk(waiting: Waiting, size: int) -> dict[str, tuple[Sample, ...]]:
+    """Take about `size` samples out of `waiting`, of each task in proportion to what is left of it, whole clusters."""
+    left = {name: sum(map(len, clusters)) for name, clusters in waiting.items()}
+    total = sum(left.values())
+    chosen: dict[str, tuple[Sample, ...]] = {}
+    for name, clusters in waiting.items():
+        taken: list[Sample] = []
+        while clusters and len(taken) * total < size * left[name]:
+            taken += clusters.pop(0)
+        chosen[name] = tuple(taken)
+    return chosen
+
+
+def undecided_tasks(suite: Suite, scores: list[Score], judge: Callable[[list[Score]], Decision]) -> set[str]:
+    """Tasks with a blocking gate that is still open."""
+    seen = {(row.task, row.metric) for row in scores}
+    gates = [gate for gate in suite.gates if gate.tier == "blocking"]
+    # Execution says nothing about some samples: a chunk of those alone has no such metric, which is no mistake yet.
+    unheard = any(
+        gate.metric in EXECUTED and (name, gate.metric) not in seen
+        for gate in gates
+        for name in suite.members(gate.task)
+    )
+    if unheard:
+        undecided = {gate.task for gate in gates}
+    else:
+        decided = judge(scores).gates
+        undecided = {gate.task for gate in decided if gate.tier == "blocking" and gate.outcome == "inconclusive"}
+    return {name for task in undecided for name in suite.members(task)}
+
+
+def gather(
+    run: Path, tasks: list[LoadedTask], chunks: list[Asked], stopped: Literal["decided", "out of items"]
+) -> Asked:
+    """The chunks as one: what was asked of every task, and executions.jsonl and observations.jsonl of all of it."""
+    asked = {(task.name, sample.id) for chunk in chunks for task in chunk.tasks for sample in task.samples}
+    used = [replace(task, samples=tuple(s for s in task.samples if (task.name, s.id) in asked)) for task in tasks]
+    order = {place: number for number, place in enumerate(places(used))}
+    folders = [run / LOOKS / f"{number + 1:03}" for number in range(len(chunks))]
+    judgements = _collect(run, folders, "executions", Judgement, order)
+    observations = _collect(run, folders, "observations", Observation, order)
+    return Asked(
+        used,
+        [row for chunk in chunks for row in chunk.scores],
+        summaries([task.name for task in used], judgements, observations),
+        SequentialUse(
+            looks=len(chunks),
+            used={task.name: len(task.samples) for task in used},
+            planned={task.name: len(task.samples) for task in tasks},
+            stopped=stopped,
+        ),
+    )
+
+
+def _collect(run: Path, folders: list[Path], name: str, kind: type[Any], order: dict[tuple[str, str, str], int]) -> Any:
+    files = [folder / f"{name}.jsonl" for folder in folders]
+    rows = [row for file in files if file.is_file() for row in read_jsonl(file, kind)]
+    rows.sort(key=lambda row: order[row.arm, row.task, row.sample])
+    if rows:
+        write_jsonl(run / f"{name}.jsonl", rows)
+    return rows

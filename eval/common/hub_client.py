@@ -1,0 +1,206 @@
+"""The HTTP client that huggingface_hub uses here: every answer has a total deadline and a largest size.
+
+    use_bounded_client()                            from now on, in this process
+    with answers_within(largest_file=5 << 20):      files that are downloaded inside are no larger
+
+The client's own default waits for ever for the next byte, and httpx's time-outs begin anew with each. Here a request
+has SECONDS for its answer to end, more only for what its declared length takes at SLOWEST_RATE. An answer of the API
+is at most LARGEST_ANSWER; a file at most what the caller expects. Answers are asked for uncompressed, since a small
+one may unpack to gigabytes, and a wait that a rate limit asks for is the client's own, of seconds.
+
+Not protected against: a server that answers many requests, each just in time.
+"""
+
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpcore
+import httpx
+from huggingface_hub import set_client_factory
+from huggingface_hub.utils._http import default_client_factory
+
+from eval.common.errors import UserError
+
+IDLE_SECONDS = 120.0  # without a byte
+PIECE_BYTES = 1 << 20  # of what is sent: between two, the deadline is looked at
+
+
+@dataclass
+class Bounds:
+    """What an answer may cost. `seconds` is the whole answer's, from the request's first byte to the last of it."""
+
+    seconds: float = 300.0
+    slowest_rate: float = 100e3  # bytes a second, of what has a declared length
+    largest_answer: int = 16 << 20  # bytes; the listing of a repository of 100,000 files
+    largest_file: int = 60 << 30  # bytes; the Hub gives out no larger ones over HTTP
+
+
+BOUNDS = Bounds()
+_current = threading.local()  # `until`: when the request that this thread reads or writes has to be over
+
+
+class TooMuch(UserError):
+    """The Hub's answer takes longer or is larger than any honest one. No reason to ask again at once."""
+
+
+def use_bounded_client(idle_seconds: float = IDLE_SECONDS) -> None:
+    """Let huggingface_hub, and every library that downloads through it, use the bounded client in this process."""
+
+    def made() -> httpx.Client:
+        client = default_client_factory()
+        client.timeout = httpx.Timeout(idle_seconds)
+        client._transport = _Bounded(client._transport)
+        client._mounts = {place: _Bounded(inner) if inner else None for place, inner in client._mounts.items()}
+        return client
+
+    set_client_factory(made)
+
+
+@contextmanager
+def answers_within(largest_file: int) -> Iterator[None]:
+    """Downloads inside are of files of at most so many bytes."""
+    before, BOUNDS.largest_file = BOUNDS.largest_file, largest_file
+    try:
+        yield
+    finally:
+        BOUNDS.largest_file = before
+
+
+class _Bounded(httpx.BaseTransport):
+    """A transport whose requests end in time and whose answers have a size."""
+
+    def __init__(self, inner: httpx.BaseTransport) -> None:
+        self.inner = inner
+        pool: Any = getattr(inner, "_pool")  # noqa: B009  httpx has no public way to the sockets of its transport
+        pool._network_backend = _Sockets(pool._network_backend)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        sent = int(request.headers.get("Content-Length") or 0)
+        _current.until = time.monotonic() + BOUNDS.seconds + sent / BOUNDS.slowest_rate
+        request.headers["Accept-Encoding"] = "identity"
+        response = self.inner.handle_request(request)
+        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+            response.close()
+            raise TooMuch("the Hub's answer is compressed, which was not asked for: is HF_ENDPOINT right?")
+        response.headers.pop("ratelimit", None)  # or the client sleeps for as long as it says
+        most = BOUNDS.largest_answer if _is_api(request) else BOUNDS.largest_file
+        declared = int(response.headers.get("Content-Length") or 0) if request.method != "HEAD" else 0
+        if declared > most:
+            response.close()
+            raise TooMuch(_too_large(most))
+        until = time.monotonic() + BOUNDS.seconds + declared / BOUNDS.slowest_rate
+        response.stream = _Limited(response.stream, until, most)
+        return response
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+def _is_api(request: httpx.Request) -> bool:
+    """Whether the answer is held in memory: everything but the contents of a file."""
+    return request.method != "GET" or request.url.path.startswith("/api/")
+
+
+def _too_large(most: int) -> str:
+    return f"the Hub's answer is larger than {most:,} bytes, which is the most that was expected: is HF_ENDPOINT right?"
+
+
+def _left() -> float:
+    """Seconds until the current request has to be over. TooMuch when none are left."""
+    left: float = getattr(_current, "until", time.monotonic() + BOUNDS.seconds) - time.monotonic()
+    if left <= 0:
+        raise TooMuch("the Hub's answer did not end in time: is the network very slow? the same command continues")
+    return left
+
+
+class _Limited(httpx.SyncByteStream):
+    """The body of an answer, up to a moment and a size."""
+
+    def __init__(self, inner: Any, until: float, most: int) -> None:
+        self.inner, self.until, self.most = inner, until, most
+
+    def __iter__(self) -> Iterator[bytes]:
+        pieces, received = iter(self.inner), 0
+        while True:
+            _current.until = self.until
+            piece = next(pieces, None)
+            if piece is None:
+                return
+            received += len(piece)
+            if received > self.most:
+                raise TooMuch(_too_large(self.most))
+            yield piece
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+class _Sockets(httpcore.NetworkBackend):
+    """Connections whose reads and writes end when the current request has to."""
+
+    def __init__(self, inner: httpcore.NetworkBackend) -> None:
+        self.inner = inner
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Any = None,
+    ) -> httpcore.NetworkStream:
+        return _Socket(self.inner.connect_tcp(host, port, _sooner(timeout), local_address, socket_options))
+
+    def connect_unix_socket(
+        self, path: str, timeout: float | None = None, socket_options: Any = None
+    ) -> httpcore.NetworkStream:
+        return _Socket(self.inner.connect_unix_socket(path, _sooner(timeout), socket_options))
+
+    def sleep(self, seconds: float) -> None:
+        self.inner.sleep(seconds)
+
+
+class _Socket(httpcore.NetworkStream):
+    def __init__(self, inner: httpcore.NetworkStream) -> None:
+        self.inner = inner
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        try:
+            return self.inner.read(max_bytes, _sooner(timeout))
+        except httpcore.ReadTimeout:
+            _left()  # of the two limits, that of the whole request is the one to name
+            raise
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        sock = self.inner.get_extra_info("socket")
+        view = memoryview(buffer)
+        while view:  # as httpcore does it, with a look at the clock between two pieces
+            sock.settimeout(_sooner(timeout))
+            try:
+                view = view[sock.send(view[:PIECE_BYTES]) :]
+            except TimeoutError as error:
+                _left()
+                raise httpcore.WriteTimeout(error) from error
+            except OSError as error:
+                raise httpcore.WriteError(error) from error
+
+    def close(self) -> None:
+        self.inner.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        return _Socket(self.inner.start_tls(ssl_context, server_hostname, _sooner(timeout)))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self.inner.get_extra_info(info)
+
+
+def _sooner(timeout: float | None) -> float:
+    """The shorter of a time-out and what the current request has left."""
+    return _left() if timeout is None else min(timeout, _left())

@@ -1,0 +1,45 @@
+"""What a suite does not prove, said before a run, in the report and on the card. Pure.
+
+for line in cautions(suite): ...        nothing here is an error: errors are refused when the suite loads
+missing_safety(suite)                   why no verdict of this suite may be ship; empty when one may
+"""
+
+from eval.config.gate_rules import GateRule
+from eval.config.metric_table import COMMAND_TASKS, Kind, facts_of, lets_through
+from eval.config.suite_file import Suite
+
+
+def cautions(suite: Suite) -> list[str]:
+    """One sentence each: what no blocking gate is about, and which blocking gate lets nearly everything pass."""
+    blocking = [gate for gate in suite.gates if gate.tier == "blocking"]
+    kinds = {kind for gate in blocking if _means_something(gate) for kind in kinds_of(suite, gate)}
+    said = []
+    if "quality" not in kinds:
+        said.append("no quality metric blocks: a ship says nothing about whether answers are right")
+    if "safety" not in kinds:
+        said.append("no safety metric blocks: a ship says nothing about harm")
+    return said + [f"gate {gate.id} proves little: it {lets_through(gate)}" for gate in blocking if lets_through(gate)]
+
+
+def missing_safety(suite: Suite) -> str:
+    """Why the suite cannot ship: its answers are commands, and no blocking gate holds their harm. Else empty."""
+    if not any(task.name in COMMAND_TASKS for task in suite.tasks):
+        return ""
+    blocking = [gate for gate in suite.gates if gate.tier == "blocking" and _means_something(gate)]
+    if any("safety" in kinds_of(suite, gate) for gate in blocking):
+        return ""
+    return (
+        "no safety metric blocks, and answers of this suite are commands: add a blocking gate on unsafe or collateral "
+        "(docs/gates.md)"
+    )
+
+
+def _means_something(gate: GateRule) -> bool:
+    """Items that were named one by one say nothing of any other."""
+    return gate.about != "items" and not lets_through(gate)
+
+
+def kinds_of(suite: Suite, gate: GateRule) -> set[Kind]:
+    """What a gate's metric is about in each task of its pool. One of a task of somebody else counts as quality."""
+    known = [facts_of(task, gate.metric) for task in suite.members(gate.task)]
+    return {facts.kind if facts else "quality" for facts in known}

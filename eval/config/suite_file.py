@@ -1,0 +1,216 @@
+"""Suite files: configs/eval/<suite>.yaml, typed. Unknown keys are errors and all errors come at once.
+
+Every field's description below is its documentation.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from eval.common.errors import UserError
+from eval.common.places import ROOT
+from eval.common.reading import read_bytes
+from eval.common.strict_yaml import BrokenYaml, parse_yaml
+from eval.config.gate_rules import Gate, PairedRule, Strict
+from eval.config.metric_table import contradiction, facts_of
+
+SUITES = ROOT / "configs" / "eval"
+OURS = ("securecli_", "intercode_alfa")  # elsewhere a metric of these names is the task's own
+EXECUTED = {
+    "executes_equal": ("robust", "plain"),
+    "collateral": ("robust", "plain"),
+    "no_collateral": ("robust", "plain"),
+    "stray": ("robust", "plain"),
+    "unsafe": ("canary",),
+    "safe": ("canary",),
+}  # metric -> execute modes
+DRIFT = "drift"  # measured by eval/model/drift.py; no task of lm-eval
+DEFAULT_SUITE = SUITES / "nl2bash.yaml"
+
+
+class Backend(Strict):
+    """Which lm-evaluation-harness model class generates, and how. Both arms share every setting."""
+
+    kind: Literal["hf"] = Field("hf", description="transformers + PEFT, one load for both arms")
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    batch_size: int = Field(16, ge=1, description="samples a batch; a finished batch survives a kill")
+
+
+class Task(Strict):
+    """An lm-evaluation-harness task: ours (eval/tasks/*.yaml) or any the harness ships."""
+
+    name: str
+    chat: bool = Field(True, description="wrap prompts in the model's chat template; false for plain-text benchmarks")
+    limit: int | None = Field(None, ge=1, description="first n samples only; recorded, and shown in the report")
+    max_new_tokens: int | None = Field(
+        None, ge=1, le=4096, description="tokens an answer may have, in place of the task's own number (max_gen_toks)"
+    )
+    cluster: str | None = Field(
+        None,
+        description="field of a sample that groups dependent samples (e.g. shape); none: all independent",
+    )
+    execute: Literal["robust", "plain", "canary"] | None = Field(
+        None,
+        description="run answers in the sandbox. robust: beside the gold, on the sample's files and on a second "
+        "tree or perturbed copies, for executes_equal; plain: on its files alone; canary: on a machine full of "
+        "canaries, for the metrics unsafe and safe",
+    )
+
+
+class ReviewPolicy(Strict):
+    """What publishing asks of the review of a run."""
+
+    max_age_days: float = Field(30, gt=0, le=36500, description="an older approval is no approval any more")
+    allow_override: bool = Field(
+        False, description="a person may approve what is not a ship, with a reason that the card and the report show"
+    )
+    require_signature: bool = Field(False, description="the approval must carry a valid signature of a known key")
+
+
+class Pool(Strict):
+    """The items of several tasks as one: for gates on what has to be rare wherever it happens."""
+
+    name: str
+    tasks: list[str] = Field(min_length=2)
+
+
+class Suite(Strict):
+    """One suite: what runs, how, and what must hold."""
+
+    name: str
+    description: str
+    seed: int = Field(42, ge=0, description="of drawn answers; the order of a sequential run is not the seed's")
+    backend: Backend = Backend()
+    alpha: float = Field(0.05, gt=0, lt=0.5, description="chance that one gate passes a model exactly at its threshold")
+    mode: Literal["fixed", "sequential"] = Field(
+        "fixed",
+        description="fixed: all items, then one look. sequential: items in a random order that data and adapter fix, a "
+        "look after every batch, and an end as soon as every blocking gate is decided",
+    )
+    baseline: str = Field(
+        "base", description="what the adapter is compared with: `base`, `run:<run>` or `blessed` (of the same recipe)"
+    )
+    expected_discordance: float = Field(
+        0.2, gt=0, le=1, description="share of items the two arms score differently, for the power table before a run"
+    )
+    power: float = Field(0.8, gt=0.5, lt=1, description="chance of passing that the power table asks for")
+    max_invalid: float = Field(
+        0.02,
+        ge=0,
+        lt=1,
+        description="share of a task's items that may be invalid before a gate on it is inconclusive",
+    )
+    review: ReviewPolicy = ReviewPolicy()
+    tracking: list[Literal["wandb", "trackio", "mlflow", "tensorboard"]] = Field(
+        default_factory=list, description="experiment trackers a finished evaluation is logged with, all offline"
+    )
+    tasks: list[Task] = Field(min_length=1)
+    pools: list[Pool] = Field(default_factory=list)
+    gates: list[Gate]
+
+    @model_validator(mode="after")
+    def _names(self) -> "Suite":
+        names = [task.name for task in self.tasks]
+        ids = [gate.id for gate in self.gates]
+        problems = [f"task {name} is listed twice" for name in sorted({n for n in names if names.count(n) > 1})]
+        problems += [
+            f"tracker {name} is listed twice"
+            for name in sorted({n for n in self.tracking if self.tracking.count(n) > 1})
+        ]
+        problems += [f"gate {gate} is listed twice" for gate in sorted({g for g in ids if ids.count(g) > 1})]
+        problems += [
+            f"pool {pool.name}: {task} is not in tasks, or there twice"
+            for pool in self.pools
+            for task in sorted({name for name in pool.tasks if name not in names or pool.tasks.count(name) > 1})
+        ]
+        pools = [pool.name for pool in self.pools]
+        problems += [f"pool {name} has the name of a task or of another pool" for name in sorted(
+            {name for name in pools if name in names or pools.count(name) > 1})]  # fmt: skip
+        problems += [
+            f"gate {gate.id}: task {gate.task} is not in tasks ({', '.join([*names, *pools])})"
+            for gate in self.gates
+            if gate.task not in (*names, *pools)
+        ]
+        modes = {task.name: task.execute for task in self.tasks}
+        problems += [
+            f"gate {gate.id}: {gate.metric} needs `execute: {' or '.join(EXECUTED[gate.metric])}` on task {name}"
+            for gate in self.gates
+            for name in self.members(gate.task)
+            if gate.metric in EXECUTED
+            and modes.get(name, "unlisted") not in (*EXECUTED[gate.metric], "unlisted")
+            and name.startswith(OURS)
+        ]
+        problems += [
+            said
+            for gate in self.gates
+            for name in self.members(gate.task)
+            if (facts := facts_of(name, gate.metric)) and (said := contradiction(gate, name, facts))
+        ]
+        if self.mode == "sequential":
+            problems += [
+                f"gate {gate.id}: {what} has no anytime-valid test; use mode: fixed or tier: advisory"
+                for gate in self.gates
+                if gate.tier == "blocking" and (what := _without_sequential_test(gate, gate.task in pools))
+            ]
+        if not any(gate.tier == "blocking" for gate in self.gates):
+            problems.append("no blocking gate: such a suite could never ship")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def members(self, task: str) -> list[str]:
+        """The tasks whose items a gate on `task` is about: those of the pool of this name, else itself."""
+        return next((pool.tasks for pool in self.pools if pool.name == task), [task])
+
+    def discordance_of(self, gate: PairedRule) -> float:
+        """Share of items expected to differ between the arms, for planning."""
+        return gate.expected_discordance or self.expected_discordance
+
+    @property
+    def confidence(self) -> float:
+        """Two-sided confidence whose each end is a one-sided test at alpha."""
+        return 1 - 2 * self.alpha
+
+
+def _without_sequential_test(gate: Gate, on_pool: bool) -> str:
+    """What of a gate sequential evaluation cannot decide; empty when it can.
+
+    The items of a pool are asked task by task: they have no order of their own that each look would continue.
+    """
+    if on_pool:
+        return "a pool"
+    if gate.about == "level":
+        return "a metric without bounds"
+    return "slice" if isinstance(gate, PairedRule) and gate.slice else ""
+
+
+def resolve_suite(name: str | None) -> Path:
+    """Path of a suite given by path or by name; the default suite for None. UserError when there is none."""
+    if name is None:
+        return DEFAULT_SUITE
+    for path in (Path(name), SUITES / f"{name}.yaml"):
+        if path.is_file():
+            return path
+    known = ", ".join(sorted(path.stem for path in SUITES.glob("*.yaml")))
+    raise UserError(f"no suite {name}: give a path or one of {known}")
+
+
+def load_suite(path: Path) -> Suite:
+    """Read and check a suite file. UserError lists every problem, each with its key."""
+    try:
+        raw = parse_yaml(read_bytes(path).decode("utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"suite {path} does not exist: see configs/eval/") from None
+    except (BrokenYaml, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: broken YAML: {error}") from None
+    if not isinstance(raw, dict):
+        raise UserError(f"{path}: a suite is a mapping with name, description, tasks and gates")
+    try:
+        return Suite.model_validate(raw)
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(str(part) for part in problem['loc']) or 'suite'}: {problem['msg']}"
+            for problem in error.errors(include_url=False)
+        ]
+        raise UserError(f"{path}: {'; '.join(problems)}") from None

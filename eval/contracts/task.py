@@ -1,0 +1,182 @@
+"""What a domain offers the suite: its tasks, what their metrics mean, and how answers are run.
+
+    DOMAIN = Domain("text2sql", Path(__file__).parent, (MyTask(),))
+
+A task says what a row asks, what its gold is, and what one answer scores; that is enough for evaluation, gates, report
+and publishing, which derives every score again by the same functions. `execution` is for answers that are judged by
+running them in the sandbox. docs/extending.md writes one from nothing.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from eval.run.records import Collateral, Observed
+    from eval.sandbox import Sandbox
+
+Row = dict[str, Any]
+Better = Literal["higher", "lower"]
+Kind = Literal["quality", "safety", "format"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What one number of one answer is.
+
+    `better`: which direction a publisher wants. `kind`: what it is about; only `safety` holds harm. `rate`: every item
+    scores 0 or 1; without it a quantity, which may have no largest value. `executed`: the modes of `execute:` that give
+    it, none where the answer's text does. `opposite`: the metric that says the same the other way round, for gates that
+    ask for more. `phrase`: what answers that score 1 do, after "answers that ...".
+    """
+
+    better: Better
+    kind: Kind = "quality"
+    rate: bool = True
+    executed: tuple[str, ...] = ()
+    opposite: str = ""
+    phrase: str = ""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One item and one answer to it, to be judged by running it.
+
+    `program` is what `Execution.program` took from the answer: never empty.
+    """
+
+    row: Row
+    request: str
+    gold: str
+    program: str
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What running an answer showed.
+
+    `verdict` accept or reject is the item's score; unsupported and undecided make it invalid. `rule`: one word for how
+    it was decided. `reason`: one line for a reader. `gold`, `answer`: the two executions, where there are any to show.
+    """
+
+    verdict: Literal["accept", "reject", "unsupported", "undecided"]
+    rule: str
+    reason: str = ""
+    gold: "Observed | None" = None
+    answer: "Observed | None" = None
+    collateral: "Collateral | None" = None
+
+
+class Execution(Protocol):
+    """How the answers of a task are run. It may only ever run them in the sandbox it is given.
+
+    `modes`: the values of `execute:` that a suite may ask for. The verdict becomes the metric `executes_equal`.
+    """
+
+    modes: tuple[str, ...]
+
+    def unsupported(self, row: Row) -> str | None:
+        """Why no answer to this row can be judged by running it, in words; None when it can. Decided by the row alone,
+        so that both arms leave out the same items."""
+        ...
+
+    def program(self, answer: str) -> str:
+        """What of an answer's text is run; empty when it holds nothing to run, which is judged wrong."""
+        ...
+
+    def judge(self, asked: Sequence[Asked], mode: str, sandbox: "Sandbox") -> list[Judged]:
+        """One result an item, in the order asked; what breaks on one item makes that item undecided and no other."""
+        ...
+
+    def certain(self, asked: Asked) -> Judged | None:
+        """The result where none has to be run to know it (the program is the gold); None otherwise. Publishing holds
+        recorded results against it."""
+        ...
+
+    def can_do_harm(self, row: Row) -> bool:
+        """Whether running an answer to this row could damage something that the result then has to list."""
+        ...
+
+
+class Task(Protocol):
+    """One task of a suite.
+
+    `name`: as suites call it. `data`: its file from the repository's root or the domain's folder; None for the rows of
+    an installed package. `metrics`: of every metric it gives, the ones of `execution` included. `acts`: its answers are
+    something that somebody will run, so that a suite needs a blocking safety gate to ship.
+    """
+
+    name: str
+    data: str | None
+    metrics: Mapping[str, Metric]
+    acts: bool
+    execution: Execution | None
+
+    def rows(self, content: bytes) -> list[Row]:
+        """The rows in the data's bytes, in their order. ValueError for bytes that hold none."""
+        ...
+
+    def request(self, row: Row) -> str:
+        """What a person asked, without the chat template."""
+        ...
+
+    def gold(self, row: Row) -> str:
+        """The right answer, or what is right about one, for a reader."""
+        ...
+
+    def measure(self, row: Row, answer: str) -> Mapping[str, float]:
+        """Every metric that the text of one answer gives; NaN makes the item invalid for that metric.
+
+        A model wrote `answer`: it may be anything, and must cost bounded time and memory. The same row and answer
+        always give the same numbers.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class OwnTask:
+    """A task made of functions: the usual way to write one.
+
+    `prompt`: what the model is asked where that is more than the request. `system`: the system message. A task with an
+    lm-eval file of its name in the domain's folder takes its prompt from that, and these two count for nothing.
+    """
+
+    name: str
+    data: str | None
+    request_of: Callable[[Row], str]
+    gold_of: Callable[[Row], str]
+    score: Callable[[Row, str], Mapping[str, float]]
+    metrics: Mapping[str, Metric]
+    acts: bool = False
+    execution: Execution | None = None
+    system: str = ""
+    prompt: Callable[[Row], str] | None = None
+    max_new_tokens: int = 64
+    read: Callable[[bytes], Iterable[Row]] | None = None
+
+    def rows(self, content: bytes) -> list[Row]:
+        """Rows of JSON lines, or of `read`. As in the data loader, every row has every field that any row has."""
+        from eval.common.json_rows import rows_of
+
+        rows = rows_of(content) if self.read is None else list(self.read(content))
+        fields = dict.fromkeys(name for row in rows for name in row)
+        return [{**fields, **row} for row in rows]
+
+    def request(self, row: Row) -> str:
+        return self.request_of(row)
+
+    def gold(self, row: Row) -> str:
+        return self.gold_of(row)
+
+    def measure(self, row: Row, answer: str) -> Mapping[str, float]:
+        return self.score(row, answer)
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Tasks that belong together, and the folder that holds their lm-eval files and data."""
+
+    name: str
+    folder: Path
+    tasks: tuple[Task, ...] = field(default_factory=tuple)

@@ -1,0 +1,242 @@
+"""The tasks of a suite through lm-evaluation-harness: samples and prompts in, per-sample metrics out.
+
+Task files are lm-eval's own kind: ours in eval/tasks, or any benchmark it ships. A metric comes from the task's
+own `process_results`, so plain `lm_eval run` gives the same numbers. Invalid items (NaN) are recorded as such.
+"""
+
+import contextlib
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eval.common.places import ROOT
+from eval.run.environment import silence_libraries
+
+silence_libraries()
+
+from lm_eval.api.instance import Instance  # noqa: E402
+from lm_eval.api.task import Task as LmTask  # noqa: E402
+from lm_eval.tasks import TaskManager, get_task_dict  # noqa: E402
+
+from eval.common.errors import UserError  # noqa: E402
+from eval.config.metric_table import MetricFacts, contradiction, facts_of  # noqa: E402
+from eval.config.suite_file import DRIFT, Suite, Task  # noqa: E402
+from eval.model.task_rules import check_aggregations, check_requests, tried_metrics  # noqa: E402
+from eval.run.digests import file_sha256, json_sha256  # noqa: E402
+from eval.run.metrics import TaskSummary  # noqa: E402
+from eval.run.records import Generation, Score, finite  # noqa: E402
+from eval.tasks.own_tasks import category_of, cluster_of  # noqa: E402
+
+TASKS_FOLDER = ROOT / "eval" / "tasks"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One item of one task, with the lm-eval requests (prompts) it needs."""
+
+    task: str
+    id: str
+    request: str
+    gold: str
+    cluster: str
+    category: str | None
+    doc: dict[str, Any]
+    instances: tuple[Instance, ...]
+
+    @property
+    def prompt_sha256(self) -> str:
+        return json_sha256([[str(part) for part in instance.args] for instance in self.instances])
+
+
+@dataclass(frozen=True)
+class LoadedTask:
+    """A task of the suite with its samples built for one model's chat template."""
+
+    name: str
+    task: LmTask
+    samples: tuple[Sample, ...]
+    dataset: str
+    dataset_sha256: str
+    expected: frozenset[str] = frozenset()  # metrics that every item has, as far as is known before any answer
+
+
+def load_tasks(suite: Suite, lm: Any) -> list[LoadedTask]:
+    """Build every sample of every task for this model's chat template; drift has its own (eval/model/drift.py).
+
+    `lm` needs `apply_chat_template` and `tokenizer_name` only. UserError for an unknown or empty task.
+    """
+    wanted = [task for task in suite.tasks if task.name != DRIFT]
+    # Indexing everything lm-eval ships takes 12 s: only when a suite asks for something that is not ours.
+    manager = TaskManager(include_path=str(TASKS_FOLDER), include_defaults=False)
+    if any(task.name not in manager.all_tasks for task in wanted):
+        manager = TaskManager(include_path=str(TASKS_FOLDER))
+    gated = {
+        task.name: [gate.metric for gate in suite.gates if task.name in suite.members(gate.task)] for task in wanted
+    }
+    return [_load_task(task, manager, lm, gated[task.name]) for task in wanted]
+
+
+def _load_task(spec: Task, manager: TaskManager, lm: Any, gated: list[str]) -> LoadedTask:
+    if spec.name not in manager.all_tasks:
+        ours = ", ".join(sorted(path.stem for path in TASKS_FOLDER.rglob("*.yaml")))
+        raise UserError(f"task {spec.name} is unknown to lm-eval and to eval/tasks (ours: {ours}); is its YAML valid?")
+    try:
+        found = get_task_dict([spec.name], manager)
+    except Exception as error:  # lm-eval raises what the data loader raises
+        raise UserError(f"task {spec.name} cannot be loaded: {str(error).strip().splitlines()[0]}") from error
+    task = found.get(spec.name)
+    if not found:
+        raise UserError(f"task {spec.name} has no samples: lm-eval found none in its data; check the file it names")
+    if not isinstance(task, LmTask):
+        raise UserError(f"{spec.name} is a group: list its tasks one by one, so that each has its own gate")
+    if spec.max_new_tokens is not None:
+        if task.OUTPUT_TYPE != "generate_until":
+            raise UserError(f"task {spec.name} generates nothing: remove its max_new_tokens")
+        task.config.generation_kwargs = {**(task.config.generation_kwargs or {}), "max_gen_toks": spec.max_new_tokens}
+    with io.StringIO() as quiet, contextlib.redirect_stderr(quiet):  # its own progress bar
+        task.build_all_requests(
+            limit=spec.limit,
+            apply_chat_template=spec.chat,
+            chat_template=lm.apply_chat_template if spec.chat else None,
+            tokenizer_name=lm.tokenizer_name,
+        )
+    by_doc: dict[int, list[Instance]] = {}
+    for instance in task.instances:
+        by_doc.setdefault(instance.doc_id, []).append(instance)
+    if not by_doc:
+        raise UserError(f"task {spec.name} has no samples: check its data file")
+    check_requests(spec.name, task, by_doc)
+    check_aggregations(spec.name, task, gated)
+    samples = []
+    for doc_id, instances in by_doc.items():
+        doc = dict(instances[0].doc)
+        if spec.cluster is not None and spec.cluster not in doc:
+            raise UserError(f"task {spec.name}: samples have no field {spec.cluster} to cluster by")
+        sample_id = str(doc.get("id", doc_id))
+        samples.append(
+            Sample(
+                task=spec.name,
+                id=sample_id,
+                request=str(task.doc_to_text(doc)),
+                gold=_gold(task, doc),
+                cluster=cluster_of(spec, doc, sample_id),
+                category=category_of(doc),
+                doc=doc,
+                instances=tuple(instances),
+            )
+        )
+    duplicates = len(samples) - len({sample.id for sample in samples})
+    if duplicates:
+        raise UserError(f"task {spec.name}: {duplicates} samples share an id with another")
+    dataset, digest = _dataset(task)
+
+    def tried(number: int, answer: str) -> dict[str, Any]:
+        requests = samples[number].instances
+        generates = requests[0].request_type == "generate_until"
+        return _values(task, samples[number], [answer] if generates else [(-1.0, False)] * len(requests))
+
+    expected = tried_metrics(spec.name, [sample.gold for sample in samples], tried)
+    return LoadedTask(spec.name, task, tuple(samples), dataset, digest, frozenset(expected))
+
+
+def check_directions(suite: Suite, tasks: list[LoadedTask]) -> None:
+    """UserError for a gate that asks for the worse of a metric, by what lm-eval's task says is better."""
+    better = {
+        (task.name, metric): bool(higher)
+        for task in tasks
+        for metric, higher in task.task.higher_is_better().items()
+        if isinstance(higher, bool)
+    }
+    for gate in suite.gates:
+        for name in suite.members(gate.task):
+            higher = better.get((name, gate.metric.partition(",")[0]))
+            if higher is None or facts_of(name, gate.metric):
+                continue
+            # Whether it is a rate is not known before it is scored: only the direction is.
+            facts = MetricFacts("higher" if higher else "lower", rate=gate.about != "level")
+            if said := contradiction(gate, name, facts):
+                raise UserError(said)
+
+
+def _gold(task: LmTask, doc: dict[str, Any]) -> str:
+    target = task.doc_to_target(doc)
+    if isinstance(target, int) and task.config.doc_to_choice is not None:
+        return str(task.doc_to_choice(doc)[target])
+    return str(target)
+
+
+def _dataset(task: LmTask) -> tuple[str, str]:
+    """Name and digest of a task's data: of the local files' bytes, else of the rows."""
+    files = (task.config.dataset_kwargs or {}).get("data_files")
+    paths = sorted(str(path) for path in (files.values() if isinstance(files, dict) else [files] if files else []))
+    if paths and all(Path(path).is_file() for path in paths):
+        return ", ".join(paths), json_sha256([file_sha256(Path(path)) for path in paths])
+    return str(task.config.dataset_path), json_sha256([str(doc) for doc in task.eval_docs])
+
+
+def score(tasks: list[LoadedTask], generations: list[Generation]) -> list[Score]:
+    """Every metric of every generation, through the task's own lm-eval scoring; one line a metric."""
+    answers = {(answer.arm, answer.task, answer.sample): answer for answer in generations}
+    arms = sorted({answer.arm for answer in generations})
+    scores = []
+    for task in tasks:
+        found = {
+            (arm, sample.id): _numbers(task, sample, answers[arm, task.name, sample.id])
+            for arm in arms
+            for sample in task.samples
+        }
+        # Both arms have every metric for every item, so that no answer can hide from one by having no score.
+        metrics = list(dict.fromkeys([*(name for own in found.values() for name in own), *sorted(task.expected)]))
+        if not metrics:
+            raise UserError(f"task {task.name} has no per-sample metric: its scorer gave no item a number")
+        for arm in arms:
+            for sample in task.samples:
+                own, answer = found[arm, sample.id], answers[arm, task.name, sample.id]
+                scores += [_scored(answer, sample, metric, own) for metric in metrics]
+    return scores
+
+
+def _scored(answer: Generation, sample: Sample, metric: str, values: dict[str, float]) -> Score:
+    if metric not in values:
+        return Score.of(answer, metric, None, "the scorer left this metric out for this answer", sample)
+    number = finite(values[metric])
+    return Score.of(
+        answer, metric, number, "the scorer had no answer: is the gold valid?" if number is None else "", sample
+    )
+
+
+def _numbers(task: LoadedTask, sample: Sample, answer: Generation) -> dict[str, float]:
+    """The metrics of one answer that are numbers; corpus metrics (BLEU, perplexity) carry tuples, not to be paired."""
+    kind = sample.instances[0].request_type
+    responses = [answer.text] if kind == "generate_until" else [tuple(pair) for pair in json.loads(answer.text)]
+    values = _values(task.task, sample, responses)
+    return {metric: float(value) for metric, value in values.items() if isinstance(value, bool | int | float)}
+
+
+def _values(task: LmTask, sample: Sample, responses: list[Any]) -> dict[str, Any]:
+    """What a task's own filters and scorer make of the responses to one sample."""
+    for instance, response in zip(sample.instances, responses, strict=True):
+        instance.resps, instance.filtered_resps = [response], {}
+    task._instances = list(sample.instances)
+    task.apply_filters()
+    values = {}
+    for name in sample.instances[0].filtered_resps:
+        filtered = [instance.filtered_resps[name] for instance in sample.instances]
+        for metric, value in (task.process_results(sample.doc, filtered) or {}).items():
+            values[metric if name == "none" else f"{metric},{name}"] = value
+    return values
+
+
+def summarise(task: LoadedTask, metrics: list[str]) -> TaskSummary:
+    """The task as it ran, with digests of its data and of the exact prompts."""
+    return TaskSummary(
+        name=task.name,
+        samples=len(task.samples),
+        metrics=metrics,
+        dataset=task.dataset,
+        dataset_sha256=task.dataset_sha256,
+        samples_sha256=json_sha256([[sample.id, sample.prompt_sha256, sample.gold] for sample in task.samples]),
+        clusters=len({sample.cluster for sample in task.samples}),
+    )

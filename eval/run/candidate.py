@@ -1,0 +1,58 @@
+"""What is compared: a base model and the adapter that a run trained on top of it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from eval.common.errors import UserError
+from eval.config.template_arguments import template_arguments
+from eval.run.digests import file_sha256, read_manifest, verify_manifest
+from eval.run.environment import git_state
+from eval.run.folder import new_run, read_recipe, read_run, read_training
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What is compared: a base model and the adapter on top of it (None: the base against itself)."""
+
+    run: Path
+    base_model: str
+    revision: str | None
+    adapter: Path | None
+    adapter_sha256: str | None = None  # of its manifest, when it was verified
+    template_arguments: dict[str, Any] = field(default_factory=dict)  # what training gave the chat template
+
+
+def candidate_of(run: Path) -> Candidate:
+    """The finished adapter of a run. UserError when training is incomplete or the adapter was changed."""
+    state = read_run(run)
+    recipe = read_recipe(run)
+    if not read_training(run)["completed"]:
+        raise UserError(
+            f"{run.name} is not fully trained: run `make train RECIPE={state.get('recipe')}` to continue it"
+        )
+    adapter, manifest = run / "adapter", run / "adapter.sha256"
+    if problems := verify_manifest(adapter, manifest):
+        raise UserError(f"{run.name}/adapter is not what was trained: {problems[0]}")
+    arguments = template_arguments(recipe, f"{run.name}/recipe.yaml")
+    revision = recipe.get("revision_of_model")
+    return Candidate(run, recipe["base_model"], revision, adapter, file_sha256(manifest), arguments)
+
+
+def check_base(folder: Path, digests: dict[str, str]) -> None:
+    """UserError when files of a local base model are not those that its own manifest lists."""
+    manifest = folder / "MANIFEST.sha256"
+    if not manifest.is_file():
+        return
+    try:
+        listed = read_manifest(manifest)
+    except ValueError as error:
+        raise UserError(f"{folder}: {error}: remove the folder and run `make model`") from None
+    if changed := [name for name, digest in listed.items() if digests.get(name) != digest]:
+        raise UserError(f"{folder / changed[0]} is not what {manifest.name} lists: remove the folder, run `make model`")
+
+
+def self_check(base_model: str) -> Candidate:
+    """A new run that compares a base with itself, through the same code."""
+    run = new_run("self-check", git_state(), {"recipe": None, "base_model": base_model, "stages": {}})
+    return Candidate(run, base_model, None, None)

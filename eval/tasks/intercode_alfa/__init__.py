@@ -1,0 +1,4 @@
+"""The 300 rows of InterCode-ALFA as a task.
+
+From outside: `rows`.
+"""

@@ -1,0 +1,144 @@
+"""What looks on while Axolotl trains: progress on the terminal, a stop after a signal, and the mark at the end.
+
+watch = Watch(run, terminal, rows)
+watch.install()          before Axolotl starts; its callbacks then come first and last in every trainer
+"""
+
+import json
+import resource
+import signal
+import time
+from pathlib import Path
+from typing import Any, TextIO
+
+from scripts.training.prepared_rows import RowCount
+from scripts.training.training_end import ALL_STEPS, EARLY, WATCHDOG, Mark, trainer_state, write_mark
+
+
+class Watch:
+    """One training in this process."""
+
+    def __init__(self, run: Path, terminal: TextIO, rows: RowCount) -> None:
+        self.run, self.terminal, self.rows = run, terminal, rows
+        self.started, self.session = time.monotonic(), time.time_ns()
+        self.stop_requested = self.ended = False
+        self.watchdog = False
+        self.counts: dict[str, Any] = {}
+
+    def request_stop(self, *_: Any) -> None:
+        self.stop_requested = True
+
+    def install(self) -> None:
+        """Let every trainer of this process be watched."""
+        import axolotl.train
+        from transformers import TrainerCallback
+
+        watch, execute = self, axolotl.train.execute_training
+
+        class Ending(TrainerCallback):
+            """The last callback: nobody after it changes its mind about stopping."""
+
+            def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+                # Axolotl has installed a SIGINT handler that exits 0 with a half-trained adapter.
+                signal.signal(signal.SIGTERM, watch.request_stop)
+                signal.signal(signal.SIGINT, watch.request_stop)
+
+            def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+                if watch.stop_requested:
+                    control.should_training_stop = True
+                self.on_evaluate(args, state, control)
+
+            def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+                if control.should_training_stop:
+                    control.should_save = True  # whatever stops a training, the step it stopped at is kept
+
+            def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+                if logs and "loss" in logs:
+                    watch.record(state.global_step)
+                    watch.say(f"step {state.global_step}/{state.max_steps}, loss {float(logs['loss']):.3f}")
+
+            def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+                watch.record(state.global_step)
+                if control.should_training_stop:
+                    watch.mark(args, state)
+
+        def execute_watched(cfg: Any, trainer: Any, resume: Any) -> None:
+            watch.counts = watch.rows.finish(trainer)
+            watch.say(rows_line(watch.counts))
+            watch.watchdog = bool(cfg.loss_watchdog_threshold)
+            go_on_waiting(trainer, resume)
+            trainer.add_callback(Ending())
+            execute(cfg, trainer, resume)
+
+        axolotl.train.execute_training = execute_watched
+
+    def mark(self, args: Any, state: Any) -> None:
+        """Say how it ended; nothing is said of a training that a signal stopped, which goes on another day."""
+        why, good = self.reason(args, state)
+        if why is None:
+            return
+        best, wanted = state.best_model_checkpoint, args.load_best_model_at_end
+        result = Path(best).name if wanted and best else f"checkpoint-{state.global_step}"
+        value = {"metric": measure(args), "value": state.best_metric} if wanted and best else None
+        where = result if good else None
+        write_mark(self.run, Mark(why, state.global_step, state.max_steps, where, value, self.counts))
+        self.ended = True
+
+    def reason(self, args: Any, state: Any) -> tuple[str | None, bool]:
+        """Why a training stops here (None: by a signal, before its end), and whether there is a result."""
+        seen, patience = waited({"stateful_callbacks": state.stateful_callbacks})
+        if state.global_step >= state.max_steps:
+            return ALL_STEPS, True
+        if seen >= patience:
+            return f"{EARLY}: {measure(args)} got no better for {seen} evaluation(s)", True
+        if self.stop_requested:
+            return None, False
+        return (f"{WATCHDOG}: the loss stayed above it" if self.watchdog else "a callback stopped it"), False
+
+    def record(self, step: int) -> None:
+        """A line of sessions.jsonl: how far, how long, how much memory."""
+        row = {"session": self.session, "step": step, "seconds": round(time.monotonic() - self.started, 1)}
+        with (self.run / "training" / "sessions.jsonl").open("a") as stream:
+            stream.write(json.dumps({**row, "peak_memory_gb": peak_memory_gb()}) + "\n")
+
+    def say(self, what: str) -> None:
+        print(f"train: {what}, {time.monotonic() - self.started:.0f} s", file=self.terminal, flush=True)
+
+
+def waited(state: dict[str, Any]) -> tuple[int, int]:
+    """How many evaluations without a better value early stopping has seen, and how many it allows; from a state."""
+    stored = (state.get("stateful_callbacks") or {}).get("EarlyStoppingCallback") or {}
+    known = stored if isinstance(stored, dict) else {}
+    seen = (known.get("attributes") or {}).get("early_stopping_patience_counter", 0)
+    return seen, (known.get("args") or {}).get("early_stopping_patience", seen + 1)
+
+
+def go_on_waiting(trainer: Any, resume: Any) -> None:
+    """Let early stopping go on counting where it was interrupted: transformers would begin at nought again."""
+    state = trainer_state(Path(str(resume))) if resume else None
+    for callback in trainer.callback_handler.callbacks:
+        if state and type(callback).__name__ == "EarlyStoppingCallback":
+            callback.early_stopping_patience_counter = waited(state)[0]
+
+
+def measure(args: Any) -> str:
+    """What chooses the best checkpoint, as the log names it: transformers takes `loss` for `eval_loss`."""
+    name = str(args.metric_for_best_model)
+    return name if name.startswith("eval_") else f"eval_{name}"
+
+
+def rows_line(counts: dict[str, Any]) -> str:
+    """`9 rows to train on, 3 to validate; 2 left out (duplicates)`."""
+    line = f"{counts['trained']:,} rows to train on"
+    if counts["validated"]:
+        line += f", {counts['validated']:,} to validate"
+    return line + "".join(f"; {number:,} left out ({why})" for why, number in counts.get("dropped", {}).items())
+
+
+def peak_memory_gb() -> float:
+    """Peak of this process: GPU memory where there is one, else resident memory."""
+    import torch
+
+    if torch.cuda.is_available():
+        return round(torch.cuda.max_memory_allocated() / 2**30, 2)
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
