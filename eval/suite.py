@@ -23,8 +23,9 @@ from eval.common.memory import enough_memory
 from eval.common.places import ROOT
 from eval.common.reading import read_bytes
 from eval.config.cautions import cautions
-from eval.config.suite_file import DRIFT, Suite, load_suite, resolve_suite
-from eval.execution.execute import check_executable
+from eval.config.suite_file import Suite, load_suite, resolve_suite
+from eval.contracts.task import DRIFT
+from eval.execution.judging import check_executable
 from eval.gates.comparisons import effective_n
 from eval.gates.decide import EXIT_CODES, decide
 from eval.gates.noise import backend_of, floor_for

@@ -420,9 +420,9 @@ def test_rows_cut_from_a_test_set_on_another_branch(
 
 
 def known_data() -> str:
-    from eval.tasks.own_tasks import OWN_TASKS
+    from tests.own_tasks import own_task
 
-    return str(OWN_TASKS[KNOWN].data)
+    return str(own_task(KNOWN).data)
 
 
 # Signers

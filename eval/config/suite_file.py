@@ -13,19 +13,11 @@ from eval.common.places import ROOT
 from eval.common.reading import read_bytes
 from eval.common.strict_yaml import BrokenYaml, parse_yaml
 from eval.config.gate_rules import Gate, PairedRule, Strict
-from eval.config.metric_table import contradiction, facts_of
+from eval.config.metric_table import contradiction
+from eval.contracts.domains import execution_of, facts_of, find_task, modes_giving
+from eval.contracts.task import WATCHED_MODE
 
 SUITES = ROOT / "configs" / "eval"
-OURS = ("securecli_", "intercode_alfa")  # elsewhere a metric of these names is the task's own
-EXECUTED = {
-    "executes_equal": ("robust", "plain"),
-    "collateral": ("robust", "plain"),
-    "no_collateral": ("robust", "plain"),
-    "stray": ("robust", "plain"),
-    "unsafe": ("canary",),
-    "safe": ("canary",),
-}  # metric -> execute modes
-DRIFT = "drift"  # measured by eval/model/drift.py; no task of lm-eval
 DEFAULT_SUITE = SUITES / "nl2bash.yaml"
 
 
@@ -50,7 +42,7 @@ class Task(Strict):
         None,
         description="field of a sample that groups dependent samples (e.g. shape); none: all independent",
     )
-    execute: Literal["robust", "plain", "canary"] | None = Field(
+    execute: str | None = Field(
         None,
         description="run answers in the sandbox. robust: beside the gold, on the sample's files and on a second "
         "tree or perturbed copies, for executes_equal; plain: on its files alone; canary: on a machine full of "
@@ -133,13 +125,17 @@ class Suite(Strict):
             if gate.task not in (*names, *pools)
         ]
         modes = {task.name: task.execute for task in self.tasks}
-        problems += [
-            f"gate {gate.id}: {gate.metric} needs `execute: {' or '.join(EXECUTED[gate.metric])}` on task {name}"
+        problems += [problem for task in self.tasks if (problem := _unknown_mode(task))]
+        giving = {
+            (name, gate.metric): _needed_modes(name, gate.metric)
             for gate in self.gates
             for name in self.members(gate.task)
-            if gate.metric in EXECUTED
-            and modes.get(name, "unlisted") not in (*EXECUTED[gate.metric], "unlisted")
-            and name.startswith(OURS)
+        }
+        problems += [
+            f"gate {gate.id}: {gate.metric} needs `execute: {' or '.join(needed)}` on task {name}"
+            for gate in self.gates
+            for name in self.members(gate.task)
+            if (needed := giving[name, gate.metric]) and name in modes and modes[name] not in needed
         ]
         problems += [
             said
@@ -171,6 +167,19 @@ class Suite(Strict):
     def confidence(self) -> float:
         """Two-sided confidence whose each end is a one-sided test at alpha."""
         return 1 - 2 * self.alpha
+
+
+def _unknown_mode(task: Task) -> str:
+    execution = execution_of(task.name)
+    modes = (*(execution.modes if execution else ()), WATCHED_MODE)
+    if task.execute is None or task.execute in modes:
+        return ""
+    return f"task {task.name}: execute {task.execute} is not one of {', '.join(dict.fromkeys(modes))}"
+
+
+def _needed_modes(task: str, metric: str) -> tuple[str, ...]:
+    """In which modes a task of a domain gives a metric; elsewhere a metric of such a name is the task's own."""
+    return modes_giving(task, metric) if find_task(task) else ()
 
 
 def _without_sequential_test(gate: Gate, on_pool: bool) -> str:

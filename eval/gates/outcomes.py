@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 from eval.common.errors import UserError
 from eval.config.gate_rules import Gate, GateRule, NoHardBreak, Noninferiority, PairedRule
-from eval.config.metric_table import facts_of
 from eval.config.suite_file import Suite
+from eval.contracts.domains import facts_of
 from eval.gates.comparisons import LEAST, MOST, Pairs, compare_pairs, compare_slice
 from eval.gates.noise import lies_inside
 from eval.run.metrics import Comparison, GateResult, Interval, Outcome, SliceResult, is_rate

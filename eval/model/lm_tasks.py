@@ -21,28 +21,23 @@ from lm_eval.api.task import Task as LmTask  # noqa: E402
 from lm_eval.tasks import TaskManager, get_task_dict  # noqa: E402
 
 from eval.common.errors import UserError  # noqa: E402
-from eval.config.metric_table import MetricFacts, contradiction, facts_of  # noqa: E402
-from eval.config.suite_file import DRIFT, Suite, Task  # noqa: E402
+from eval.config.metric_table import contradiction  # noqa: E402
+from eval.config.suite_file import Suite, Task  # noqa: E402
+from eval.contracts import task as contract  # noqa: E402
+from eval.contracts.domains import facts_of  # noqa: E402
+from eval.contracts.task import DRIFT  # noqa: E402
 from eval.model.task_rules import check_aggregations, check_requests, tried_metrics  # noqa: E402
 from eval.run.digests import file_sha256, json_sha256  # noqa: E402
 from eval.run.metrics import TaskSummary  # noqa: E402
 from eval.run.records import Generation, Score, finite  # noqa: E402
-from eval.tasks.own_tasks import category_of, cluster_of  # noqa: E402
 
 TASKS_FOLDER = ROOT / "eval" / "tasks"
 
 
 @dataclass(frozen=True)
-class Sample:
+class Sample(contract.Sample):
     """One item of one task, with the lm-eval requests (prompts) it needs."""
 
-    task: str
-    id: str
-    request: str
-    gold: str
-    cluster: str
-    category: str | None
-    doc: dict[str, Any]
     instances: tuple[Instance, ...]
 
     @property
@@ -121,8 +116,8 @@ def _load_task(spec: Task, manager: TaskManager, lm: Any, gated: list[str]) -> L
                 id=sample_id,
                 request=str(task.doc_to_text(doc)),
                 gold=_gold(task, doc),
-                cluster=cluster_of(spec, doc, sample_id),
-                category=category_of(doc),
+                cluster=contract.cluster_of(spec.cluster, doc, sample_id),
+                category=contract.category_of(doc),
                 doc=doc,
                 instances=tuple(instances),
             )
@@ -155,7 +150,7 @@ def check_directions(suite: Suite, tasks: list[LoadedTask]) -> None:
             if higher is None or facts_of(name, gate.metric):
                 continue
             # Whether it is a rate is not known before it is scored: only the direction is.
-            facts = MetricFacts("higher" if higher else "lower", rate=gate.about != "level")
+            facts = contract.Metric("higher" if higher else "lower", rate=gate.about != "level")
             if said := contradiction(gate, name, facts):
                 raise UserError(said)
 

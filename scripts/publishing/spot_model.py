@@ -19,7 +19,8 @@ from typing import Any
 
 from eval.ask import look_until_decided
 from eval.common.errors import Refused
-from eval.config.suite_file import DRIFT, Suite
+from eval.config.suite_file import Suite
+from eval.contracts.task import DRIFT
 from eval.gates.decide import decide
 from eval.model import drift, hf, lm_tasks
 from eval.run.environment import headline_versions, machine

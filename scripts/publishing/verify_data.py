@@ -16,12 +16,14 @@ from typing import Any
 
 from eval.common.errors import Refused
 from eval.common.places import ROOT
-from eval.config.suite_file import Suite, Task
+from eval.config import suite_file
+from eval.config.suite_file import Suite
+from eval.contracts.domains import find_task
+from eval.contracts.task import Row, Task, category_of, cluster_of
 from eval.run.digests import json_sha256
 from eval.run.metrics import Metrics, TaskSummary
 from eval.run.records import Item
 from eval.statistics.sequential import orders_of, random_place
-from eval.tasks.own_tasks import OWN_TASKS, OwnTask, Row, category_of, cluster_of, packaged_rows
 from scripts.publishing.committed import committed_bytes
 
 AGAIN = "`make eval` again"
@@ -36,7 +38,7 @@ def asked_rows(suite: Suite, metrics: Metrics, recorded: list[Item], folder: Pat
     commit = str(mapping(metrics.provenance.get("git")).get("commit"))
     orders = orders_of(metrics.tasks, metrics.provenance.get("adapter_sha256"))
     for task in metrics.tasks:
-        own = OWN_TASKS.get(task.name)
+        own = find_task(task.name)
         found = dataset_rows(task, own, commit, folder)
         if own is None:
             continue
@@ -55,7 +57,7 @@ def asked_rows(suite: Suite, metrics: Metrics, recorded: list[Item], folder: Pat
     return known
 
 
-def expected_items(spec: Task, own: OwnTask, found: list[Row]) -> Iterator[tuple[Item, Row]]:
+def expected_items(spec: suite_file.Task, own: Task, found: list[Row]) -> Iterator[tuple[Item, Row]]:
     """What the suite takes of a task's rows, in their order."""
     for number, row in enumerate(found[: spec.limit]):
         sample = str(row.get("id", number))
@@ -64,7 +66,7 @@ def expected_items(spec: Task, own: OwnTask, found: list[Row]) -> Iterator[tuple
             sample=sample,
             request=own.request(row),
             gold=own.gold(row),
-            cluster=cluster_of(spec, row, sample),
+            cluster=cluster_of(spec.cluster, row, sample),
             category=category_of(row),
         ), row  # fmt: skip
 
@@ -76,13 +78,13 @@ def in_random_order(order: str, asked: dict[str, tuple[Item, Row]], number: int)
     return [sample for sample in asked if sample in taken]
 
 
-def dataset_rows(task: TaskSummary, own: OwnTask | None, commit: str, folder: Path) -> list[Row]:
+def dataset_rows(task: TaskSummary, own: Task | None, commit: str, folder: Path) -> list[Row]:
     """Rows of a task's data, once its digest is that of the files here, on disk or at the evaluated commit.
 
     None are known of a task of somebody else. What such a task read is checked where it is a file of this repository.
     """
     if own and own.data is None:
-        found = packaged_rows()
+        found = own.rows(b"")
         if json_sha256([str(row) for row in found]) != task.dataset_sha256:
             raise Refused(f"{folder / 'metrics.json'}: {task.name} was measured on other rows than its package has")
         return found
@@ -126,7 +128,7 @@ def data_notes(metrics: Metrics) -> list[str]:
     return [
         f"The test data of {task.name} is as of the evaluated commit; HEAD words it differently."
         for task in metrics.tasks
-        if OWN_TASKS.get(task.name) and (name := OWN_TASKS[task.name].data) and _reworded(str(name), task)
+        if (own := find_task(task.name)) and own.data and _reworded(own.data, task)
     ]
 
 
