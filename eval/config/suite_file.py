@@ -3,6 +3,7 @@
 Every field's description below is its documentation.
 """
 
+import json
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +16,7 @@ from eval.common.strict_yaml import BrokenYaml, parse_yaml
 from eval.config.gate_rules import Gate, PairedRule, Strict
 from eval.config.metric_table import contradiction
 from eval.contracts.domains import execution_of, facts_of, find_task, modes_giving
+from eval.contracts.guests import MODULE, let_in
 from eval.contracts.task import WATCHED_MODE
 
 SUITES = ROOT / "configs" / "eval"
@@ -60,6 +62,17 @@ class ReviewPolicy(Strict):
     require_signature: bool = Field(False, description="the approval must carry a valid signature of a known key")
 
 
+class GuestDomain(Strict):
+    """A domain of somebody else's whose tasks take part. Its code runs when the suite is loaded."""
+
+    folder: str | None = Field(
+        None, description="the folder of its domain.py, from the suite file; none: an installed package offers it"
+    )
+    sha256: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="digest of its code, as `make plugins SUITE=` prints it; to publish"
+    )
+
+
 class Pool(Strict):
     """The items of several tasks as one: for gates on what has to be rare wherever it happens."""
 
@@ -96,6 +109,9 @@ class Suite(Strict):
     review: ReviewPolicy = ReviewPolicy()
     tracking: list[Literal["wandb", "trackio", "mlflow", "tensorboard"]] = Field(
         default_factory=list, description="experiment trackers a finished evaluation is logged with, all offline"
+    )
+    domains: dict[str, GuestDomain] = Field(
+        default_factory=dict, exclude_if=lambda domains: not domains, description="tasks of somebody else's, by domain"
     )
     tasks: list[Task] = Field(min_length=1)
     pools: list[Pool] = Field(default_factory=list)
@@ -215,6 +231,7 @@ def load_suite(path: Path) -> Suite:
         raise UserError(f"{path}: broken YAML: {error}") from None
     if not isinstance(raw, dict):
         raise UserError(f"{path}: a suite is a mapping with name, description, tasks and gates")
+    let_in_guests(path, raw.get("domains"))
     try:
         return Suite.model_validate(raw)
     except ValidationError as error:
@@ -223,3 +240,30 @@ def load_suite(path: Path) -> Suite:
             for problem in error.errors(include_url=False)
         ]
         raise UserError(f"{path}: {'; '.join(problems)}") from None
+
+
+def let_in_guests(path: Path, asked: object) -> None:
+    """Load the domains that a suite file names, before its tasks and gates are checked. UserError names the domain.
+
+    A run holds a copy of its suite; what the folder was when it was evaluated stands in its run.json.
+    """
+    if not isinstance(asked, dict):
+        return
+    for name, value in asked.items():
+        try:
+            guest = GuestDomain.model_validate(value if value is not None else {})
+        except ValidationError:
+            continue  # said, with the rest, when the whole suite is checked
+        folder = None if guest.folder is None else (path.resolve().parent / guest.folder).resolve()
+        if folder is not None and not (folder / MODULE).is_file() and (path.parent / "run.json").is_file():
+            folder = Path(str((read_places(path.parent / "run.json")).get(str(name), folder)))
+        let_in(str(name), folder, guest.sha256)
+
+
+def read_places(state: Path) -> dict[str, str]:
+    """Where the domains of a run were when it was evaluated; empty where it says nothing."""
+    try:
+        found = json.loads(read_bytes(state)).get("domains")
+    except (ValueError, AttributeError):
+        return {}
+    return found if isinstance(found, dict) else {}

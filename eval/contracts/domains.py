@@ -9,8 +9,10 @@ loaded (`use`), and never under a name that another has.
 
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 
 from eval.common.errors import UserError
+from eval.common.places import ROOT
 from eval.contracts.plugins import find
 from eval.contracts.task import Domain, Execution, Metric, Task
 
@@ -54,6 +56,20 @@ def forget(name: str) -> None:
 def find_task(name: str) -> Task | None:
     """The task of this name that a domain offers; None for one that only lm-eval knows."""
     return next((task for domain in domains() for task in domain.tasks if task.name == name), None)
+
+
+def data_of(task: str) -> Path | None:
+    """The file of a domain task's rows; None for the rows of an installed package."""
+    for domain in domains():
+        for own in domain.tasks:
+            if own.name == task and own.data is not None:
+                return (ROOT if domain.name in OURS else domain.folder) / own.data
+    return None
+
+
+def guest_of(task: str) -> Domain | None:
+    """The domain of somebody else's that offers a task; None for one of ours, and for lm-eval's."""
+    return next((domain for domain in _in_use.values() if any(own.name == task for own in domain.tasks)), None)
 
 
 def facts_of(task: str, metric: str) -> Metric | None:
