@@ -66,7 +66,7 @@ def build_own_run(results: Path, suite: dict[str, Any] = SUITE) -> Path:
             sample=sample,
             request=own_task(task).request(row),
             gold=own_task(task).gold(row),
-            cluster=cluster_of(by_name[task], row, sample),
+            cluster=cluster_of(by_name[task].cluster, row, sample),
             category=category_of(row),
         )
         for (task, sample), row in data.items()

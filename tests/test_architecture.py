@@ -17,7 +17,7 @@ ORDER = [
 ]  # fmt: skip
 ROOMS = sorted(path.name for path in EVAL.iterdir() if (path / "__init__.py").is_file())
 WITH_MODELS = {
-    "lm_tasks", "base_proof", "adapters_on_base", "generation_settings", "recording_hf", "hf", "drift",
+    "lm_tasks", "plain_tasks", "base_proof", "adapters_on_base", "generation_settings", "recording_hf", "hf", "drift",
 }  # fmt: skip
 HEAVY = {"torch", "lm_eval", "transformers", "peft", "safetensors"}
 FILES = sorted(EVAL.rglob("*.py"))

@@ -477,9 +477,7 @@ def test_every_task_file_is_known_to_publishing() -> None:
             module, name = function.split(".")
             assert module == "hooks"
             hooks = safety_hooks if path.parent.name == "safety" else lm_eval_hooks
-            row = (
-                own.rows(Path(own.data).read_bytes()) if own.data else verify_data.own_task("intercode_alfa").rows(b"")
-            )[0]
+            row = (own.rows(Path(own.data).read_bytes()) if own.data else own_task("intercode_alfa").rows(b""))[0]
             assert own.measure(row, "ls -l") == getattr(hooks, name)(row, ["ls -l"])
         else:
             assert spec["output_type"] == "multiple_choice"
