@@ -62,7 +62,8 @@ ADAPTER = (
     "adapter/tokenizer.json",
 )
 COMMANDS = {
-    "gate": Command("eval.gates.decide", ("--run", "{run}"), ("metrics.json", "scores.jsonl", "suite.yaml", "run.json")),
+    "gate": Command("eval.gates.decide", ("--run", "{run}"),
+                    ("metrics.json", "scores.jsonl", "suite.yaml", "run.json")),
     "gates": Command("eval.gates.decide", ("--suite", "{run}/suite.yaml", "--scores", "{run}/scores.jsonl"),
                      ("scores.jsonl", "suite.yaml")),
     "report": Command("eval.report.rendering", ("--run", "{run}"), (*RUN_FILES, "generations.jsonl", "samples.jsonl")),
