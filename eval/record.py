@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.config.suite_file import Suite
+from eval.contracts.guests import guests
 from eval.run.baselines import BLESSED, RUN, Baseline
 from eval.run.candidate import Candidate
 from eval.run.digests import file_sha256, json_sha256
@@ -92,6 +93,7 @@ def provenance_of(
         "git": environment["git"],
         "git_training": state.get("git"),
         "not_committed": uncommitted_inputs(),
+        "domains": [guests()[name].record() for name in suite.domains],
         "machine": machine(),
         "packages": headline_versions(),
         "seeds": {"training": state.get("seed"), "evaluation": suite.seed},

@@ -24,6 +24,7 @@ from eval.common.places import ROOT
 from eval.common.reading import read_bytes
 from eval.config.cautions import cautions
 from eval.config.suite_file import Suite, load_suite, resolve_suite
+from eval.contracts.guests import folders_of
 from eval.contracts.task import DRIFT
 from eval.execution.judging import check_executable
 from eval.gates.comparisons import effective_n
@@ -77,7 +78,7 @@ def evaluate(bench: Bench, candidate: Candidate, baseline: Baseline) -> Metrics:
         (run / name).unlink(missing_ok=True)  # of an earlier suite
     write_bytes(run / "suite.yaml", read_bytes(bench.suite_path))
     write_json(run / "environment.json", capture_environment())
-    update_run(run, suite=suite.name, stages={"eval": "running"})
+    update_run(run, suite=suite.name, stages={"eval": "running"}, domains=folders_of(suite.domains))
 
     say(
         f"loading {candidate.base_model} and {'its adapter' if candidate.adapter else 'no adapter'}; "

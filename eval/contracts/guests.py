@@ -11,7 +11,7 @@ plugins` prints it; publishing asks for it, so that what was read and consented 
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,10 +32,12 @@ class Guest:
     source: str
     sha256: str | None
     domain: Domain
+    package: bool
 
     def record(self) -> dict[str, str | None]:
-        """What an evaluation writes down of it."""
-        return {"group": "tasks", "name": self.name, "source": self.source, "sha256": self.sha256}
+        """What an evaluation writes down of it; no path of this machine, since that is published."""
+        source = self.source if self.package else f"folder {self.domain.folder.name}"
+        return {"group": "tasks", "name": self.name, "source": source, "sha256": self.sha256}
 
 
 _guests: dict[str, Guest] = {}
@@ -57,6 +59,11 @@ def let_in(name: str, folder: Path | None, sha256: str | None) -> Guest:
 def guests() -> Mapping[str, Guest]:
     """The domains of somebody else's that take part, by name."""
     return _guests
+
+
+def folders_of(names: Iterable[str]) -> dict[str, str]:
+    """Folder by name, of the guests that are folders."""
+    return {name: _guests[name].source for name in names if not _guests[name].package}
 
 
 @contextmanager
@@ -111,14 +118,14 @@ def _from_folder(name: str, folder: Path) -> Guest:
         raise UserError(f"domain {name}: {path} fails to load: {said_by(error)}") from error
     if not isinstance(domain, Domain) or domain.name != name:
         raise UserError(f"domain {name}: {path} has to define {ATTRIBUTE} = Domain({name!r}, ...)")
-    return Guest(name, str(folder), before, replace(domain, folder=folder))
+    return Guest(name, str(folder), before, replace(domain, folder=folder), package=False)
 
 
 def _from_package(name: str) -> Guest:
     domain, plugin = plugins.find("tasks", name, domains.OURS), plugins.origin("tasks", name, domains.OURS)
     if not isinstance(domain, Domain) or domain.name != name:
         raise UserError(f"domain {name}: the entry point of {plugin.source} is not a Domain of that name")
-    return Guest(name, plugin.source, plugin.sha256, domain)
+    return Guest(name, plugin.source, plugin.sha256, domain, package=True)
 
 
 def said_by(error: Exception) -> str:

@@ -18,13 +18,13 @@ from eval.common.errors import Refused
 from eval.common.places import ROOT
 from eval.config import suite_file
 from eval.config.suite_file import Suite
-from eval.contracts.domains import find_task
+from eval.contracts.domains import find_task, guest_of
 from eval.contracts.task import Row, Task, category_of, cluster_of
 from eval.run.digests import json_sha256
 from eval.run.metrics import Metrics, TaskSummary
 from eval.run.records import Item
 from eval.statistics.sequential import orders_of, random_place
-from scripts.publishing.committed import committed_bytes
+from scripts.publishing.committed import committed_bytes, repository_of
 
 AGAIN = "`make eval` again"
 NAME = re.compile(r"\w[\w./-]{0,200}")  # a path from the repository root
@@ -91,15 +91,15 @@ def dataset_rows(task: TaskSummary, own: Task | None, commit: str, folder: Path)
     if own and task.dataset != own.data:
         raise Refused(f"{folder / 'metrics.json'}: {task.name} is about {own.data} and was measured elsewhere: {AGAIN}")
     names = task.dataset.split(", ")
-    versions = list(_versions(names, commit))
+    versions = list(_versions(task.name, names, commit))
     for contents in versions:
         if json_sha256([hashlib.sha256(content).hexdigest() for content in contents]) == task.dataset_sha256:
             found = own.rows(contents[0]) if own else []
-            here = committed_bytes(None, ROOT / names[0], ROOT)
+            here = committed_bytes(None, *_place(task.name, names[0]))
             if own and (here is None or ids(found) != ids(own.rows(here))):
                 raise Refused(f"{folder / 'metrics.json'}: {task.name} was asked other rows than HEAD has: {AGAIN}")
             return found
-    if own or versions or any((ROOT / name).is_file() for name in names if NAME.fullmatch(name)):
+    if own or versions or any(_place(task.name, name)[0].is_file() for name in names if NAME.fullmatch(name)):
         raise Refused(
             f"{folder / 'metrics.json'}: the data of {task.name} has other bytes than were measured, or is not "
             f"committed: {AGAIN}"
@@ -112,12 +112,19 @@ def ids(rows: list[Row]) -> list[str]:
     return [str(row.get("id", number)) for number, row in enumerate(rows)]
 
 
-def _versions(names: list[str], commit: str) -> Iterator[list[bytes]]:
-    """The files as HEAD has them, and as the commit had; nothing where one of them is not of this repository."""
+def _place(task: str, name: str) -> tuple[Path, Path]:
+    """Where a task's file lies, and the repository that it belongs to: ours, or that around a guest's folder."""
+    guest = guest_of(task)
+    return (ROOT / name, ROOT) if guest is None else (guest.folder / name, repository_of(guest.folder))
+
+
+def _versions(task: str, names: list[str], commit: str) -> Iterator[list[bytes]]:
+    """The files as HEAD has them, and as the commit had; nothing where one of them is not committed. The commit is one
+    of this repository: of a guest's data only HEAD counts."""
     if not all(NAME.fullmatch(name) for name in names):
         return
-    for at in (None, commit):
-        found = [committed_bytes(at, ROOT / name, ROOT) for name in names]
+    for at in (None, commit) if guest_of(task) is None else (None,):
+        found = [committed_bytes(at, *_place(task, name)) for name in names]
         contents = [content for content in found if content is not None]
         if len(contents) == len(names):
             yield contents
@@ -133,7 +140,7 @@ def data_notes(metrics: Metrics) -> list[str]:
 
 
 def _reworded(name: str, task: TaskSummary) -> bool:
-    content = committed_bytes(None, ROOT / name, ROOT)
+    content = committed_bytes(None, *_place(task.name, name))
     return content is None or json_sha256([hashlib.sha256(content).hexdigest()]) != task.dataset_sha256
 
 
