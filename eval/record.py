@@ -93,7 +93,7 @@ def provenance_of(
         "git": environment["git"],
         "git_training": state.get("git"),
         "not_committed": uncommitted_inputs(),
-        "domains": [guests()[name].record() for name in suite.domains],
+        **({"domains": [guests()[name].record() for name in suite.domains]} if suite.domains else {}),
         "machine": machine(),
         "packages": headline_versions(),
         "seeds": {"training": state.get("seed"), "evaluation": suite.seed},

@@ -78,7 +78,7 @@ def evaluate(bench: Bench, candidate: Candidate, baseline: Baseline) -> Metrics:
         (run / name).unlink(missing_ok=True)  # of an earlier suite
     write_bytes(run / "suite.yaml", read_bytes(bench.suite_path))
     write_json(run / "environment.json", capture_environment())
-    update_run(run, suite=suite.name, stages={"eval": "running"}, domains=folders_of(suite.domains))
+    update_run(run, suite=suite.name, stages={"eval": "running"}, **folders_of(suite.domains))
 
     say(
         f"loading {candidate.base_model} and {'its adapter' if candidate.adapter else 'no adapter'}; "

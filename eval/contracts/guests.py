@@ -61,9 +61,10 @@ def guests() -> Mapping[str, Guest]:
     return _guests
 
 
-def folders_of(names: Iterable[str]) -> dict[str, str]:
-    """Folder by name, of the guests that are folders."""
-    return {name: _guests[name].source for name in names if not _guests[name].package}
+def folders_of(names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """The field of run.json with the folder of each guest that is one; nothing without any."""
+    folders = {name: _guests[name].source for name in names if not _guests[name].package}
+    return {"domains": folders} if folders else {}
 
 
 @contextmanager
