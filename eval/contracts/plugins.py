@@ -63,7 +63,7 @@ def listing(group: Group, ours: Table) -> list[Plugin]:
     """Ours, then what packages offer, each loaded once to see whether it can be."""
     found = []
     for name, place in sorted(ours.items()):
-        found.append(Plugin(group, name, OURS, error=_error(lambda place=place: _load(place))))  # type: ignore[misc]
+        found.append(Plugin(group, name, OURS, error=_error(lambda place=place: _load(place))))
     for entry in sorted(_entries(group), key=lambda entry: (entry.name, source_of(entry))):
         error = f"{entry.name} is a name of {OURS}, which counts" if entry.name in ours else _error(entry.load)
         found.append(Plugin(group, entry.name, source_of(entry), package_sha256(entry.dist), error))
