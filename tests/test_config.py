@@ -43,7 +43,7 @@ def changed(**edits: Any) -> dict[str, Any]:
         ({"alpha": 0.9}, "alpha: Input should be less than 0.5"),
         ({"alpha": float("nan")}, "alpha"),
         ({"gates__1__margin": -0.05}, "margin: Input should be greater than 0"),
-        ({"backend__kind": "ollama"}, "backend.kind"),
+        ({"backend__kind": ""}, "backend.kind"),
         ({"review": {"max_age_days": 1e300}}, "review.max_age_days: Input should be less than or equal to 36500"),
         ({"review": {"max_age_days": float("inf")}}, "review.max_age_days"),
     ],

@@ -6,7 +6,7 @@ Every field's description below is its documentation.
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from eval.common.errors import UserError
 from eval.common.places import ROOT
@@ -29,12 +29,21 @@ DRIFT = "drift"  # measured by eval/model/drift.py; no task of lm-eval
 DEFAULT_SUITE = SUITES / "nl2bash.yaml"
 
 
-class Backend(Strict):
-    """Which lm-evaluation-harness model class generates, and how. Both arms share every setting."""
+class BackendSettings(Strict):
+    """What answers, and how. Both arms share every setting."""
 
-    kind: Literal["hf"] = Field("hf", description="transformers + PEFT, one load for both arms")
+    kind: str = Field(
+        "hf",
+        min_length=1,
+        description="name of a backend (`make plugins` lists them). hf: transformers + PEFT, one load for both arms",
+    )
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     batch_size: int = Field(16, ge=1, description="samples a batch; a finished batch survives a kill")
+    options: dict[str, JsonValue] = Field(
+        default_factory=dict,
+        exclude_if=lambda options: not options,
+        description="the backend's own settings, checked by it. Recorded and published: never a credential",
+    )
 
 
 class Task(Strict):
@@ -81,7 +90,7 @@ class Suite(Strict):
     name: str
     description: str
     seed: int = Field(42, ge=0, description="of drawn answers; the order of a sequential run is not the seed's")
-    backend: Backend = Backend()
+    backend: BackendSettings = BackendSettings()
     alpha: float = Field(0.05, gt=0, lt=0.5, description="chance that one gate passes a model exactly at its threshold")
     mode: Literal["fixed", "sequential"] = Field(
         "fixed",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from eval.run.metrics import AdapterEffect, GenerationSettings
     from eval.run.records import Generation
 
-# likelihoods: of given texts. logits: of every next token, so that two arms can be compared. reading: how far a recorded
+# likelihoods: of given texts. logits: of every next token, so that arms can be compared. reading: how far a recorded
 # answer is from what an arm says. The proofs: that the candidate's tensors act, that the base stays what was loaded.
 Capability = Literal["likelihoods", "logits", "reading", "proof_of_effect", "proof_of_base"]
 PROOFS: frozenset[Capability] = frozenset({"proof_of_effect", "proof_of_base"})
@@ -33,10 +33,6 @@ Say = Callable[[str], None]
 
 class BaseMoved(UserError):
     """The base is not what was loaded any more: no answer made on it counts."""
-
-
-class LacksCapability(UserError):
-    """A backend is asked for what is not among its capabilities."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +131,7 @@ class Backend(ABC):
 
     def effect(self, tasks: "Sequence[LoadedTask]") -> "AdapterEffect | None":
         """With `proof_of_effect`: that the candidate's tensors act on these prompts; None where it is the base."""
-        raise LacksCapability(f"backend {self.name} cannot prove that an adapter acts")
+        raise UserError(f"backend {self.name} cannot prove that an adapter acts")
 
     def prove_base(self, thoroughly: bool = False) -> None:
         """With `proof_of_base`: BaseMoved unless the base is what was loaded; `thoroughly` by every byte of it."""
@@ -143,18 +139,18 @@ class Backend(ABC):
 
     def plan_drift(self, samples: "Sequence[Sample]") -> "Sequence[Sequence[Positioned]]":
         """With `logits`: all of a task's drift prompts, each once, in batches that follow from the prompts alone."""
-        raise LacksCapability(f"backend {self.name} gives no logits to measure drift with")
+        raise UserError(f"backend {self.name} gives no logits to measure drift with")
 
     def measure_drift(self, batch: "Sequence[Positioned]") -> "list[Generation]":
         """With `logits`: both arms' rows of one batch. `text` is the JSON of {kl, positions, most}: the mean of
         KL(baseline || arm) in nats over the positions (null when it is not finite), their number, and
         [[context, nats], ...] of those that moved most."""
-        raise LacksCapability(f"backend {self.name} gives no logits to measure drift with")
+        raise UserError(f"backend {self.name} gives no logits to measure drift with")
 
     def gaps(self, arm: str, pairs: "Sequence[tuple[Sample, Generation]]") -> list[float]:
         """With `reading`: for each recorded answer the largest shortfall of one of its tokens, its end included, below
         the likeliest token, in nats; infinite where the arm cannot have said it."""
-        raise LacksCapability(f"backend {self.name} cannot read recorded answers again")
+        raise UserError(f"backend {self.name} cannot read recorded answers again")
 
 
 class Load(Protocol):

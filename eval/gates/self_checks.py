@@ -150,6 +150,9 @@ def adapter_took_effect(effect: AdapterEffect | None) -> SelfCheck:
     """The proof that the adapter is in the model and acts, in words."""
     if effect is None:
         return SelfCheck(name="adapter effect", ok=False, said="no adapter: the candidate is the base model itself")
+    if not effect.proven and not effect.tensors:
+        said = f"not proven by this backend; {effect.answers_changed} of {effect.samples} answers differ"
+        return SelfCheck(name="adapter effect", ok=False, said=said)
     said = (
         f"{effect.tensors_loaded} of {effect.tensors} tensors are in the model, {effect.nonzero_updates} updates are "
         f"not zero, logits move by up to {effect.max_logit_change:.3g}, "

@@ -28,6 +28,7 @@ from eval.common.errors import UserError
 from eval.common.places import ROOT
 from eval.common.reading import read_text
 from eval.config.suite_file import Suite
+from eval.model.backends import code_of
 from eval.run.digests import file_sha256, json_sha256, text_sha256
 from eval.run.environment import headline_versions
 from eval.run.files import write_text
@@ -42,7 +43,6 @@ LIMIT_BYTES = 256 << 20  # of all entries: about 200 evaluations of 800 samples
 PROVEN = "proven"
 UNPROVEN = re.compile(r"[0-9a-f]{64}")  # a maker's folder as entries were kept before the base had to prove itself
 Say = Callable[[str], None]
-GENERATING = ("hf.py", "recording_hf.py", "generation_settings.py", "adapters_on_base.py", "base_proof.py")
 
 
 class DamagedEntry(Exception):
@@ -118,7 +118,7 @@ def maker_of(suite: Suite, base: Any, device: dict[str, Any], made_by: Mapping[s
     """Digest of everything but the prompts that decides an answer.
 
     `base`: what `base_identity` says, or any other name of the base model; `device`: facts of where it runs; `made_by`:
-    digests of adapter and base as loaded, and of the settings (`Model.made_by` of eval/model/hf.py).
+    digests of adapter and base as loaded, and of the settings (`Backend.made_by`).
     """
     return json_sha256(
         {
@@ -127,7 +127,7 @@ def maker_of(suite: Suite, base: Any, device: dict[str, Any], made_by: Mapping[s
             "seed": suite.seed,
             "versions": headline_versions(),
             "device": device,
-            "code": [file_sha256(ROOT / "eval" / "model" / name) for name in GENERATING],
+            "code": code_of(suite.backend.kind),
             **made_by,
         }
     )

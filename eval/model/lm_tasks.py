@@ -23,6 +23,7 @@ from lm_eval.tasks import TaskManager, get_task_dict  # noqa: E402
 from eval.common.errors import UserError  # noqa: E402
 from eval.config.metric_table import MetricFacts, contradiction, facts_of  # noqa: E402
 from eval.config.suite_file import DRIFT, Suite, Task  # noqa: E402
+from eval.contracts.backend import ChatTemplate  # noqa: E402
 from eval.model.task_rules import check_aggregations, check_requests, tried_metrics  # noqa: E402
 from eval.run.digests import file_sha256, json_sha256  # noqa: E402
 from eval.run.metrics import TaskSummary  # noqa: E402
@@ -46,6 +47,11 @@ class Sample:
     instances: tuple[Instance, ...]
 
     @property
+    def kind(self) -> str:
+        """What is asked for: `generate_until` (a text), `loglikelihood` (of given texts), `drift`."""
+        return str(self.instances[0].request_type)
+
+    @property
     def prompt_sha256(self) -> str:
         return json_sha256([[str(part) for part in instance.args] for instance in self.instances])
 
@@ -62,10 +68,10 @@ class LoadedTask:
     expected: frozenset[str] = frozenset()  # metrics that every item has, as far as is known before any answer
 
 
-def load_tasks(suite: Suite, lm: Any) -> list[LoadedTask]:
-    """Build every sample of every task for this model's chat template; drift has its own (eval/model/drift.py).
+def load_tasks(suite: Suite, template: ChatTemplate) -> list[LoadedTask]:
+    """Build every sample of every task for this chat template; drift has its own (eval/model/neutral.py).
 
-    `lm` needs `apply_chat_template` and `tokenizer_name` only. UserError for an unknown or empty task.
+    UserError for an unknown or empty task.
     """
     wanted = [task for task in suite.tasks if task.name != DRIFT]
     # Indexing everything lm-eval ships takes 12 s: only when a suite asks for something that is not ours.
@@ -75,10 +81,10 @@ def load_tasks(suite: Suite, lm: Any) -> list[LoadedTask]:
     gated = {
         task.name: [gate.metric for gate in suite.gates if task.name in suite.members(gate.task)] for task in wanted
     }
-    return [_load_task(task, manager, lm, gated[task.name]) for task in wanted]
+    return [_load_task(task, manager, template, gated[task.name]) for task in wanted]
 
 
-def _load_task(spec: Task, manager: TaskManager, lm: Any, gated: list[str]) -> LoadedTask:
+def _load_task(spec: Task, manager: TaskManager, template: ChatTemplate, gated: list[str]) -> LoadedTask:
     if spec.name not in manager.all_tasks:
         ours = ", ".join(sorted(path.stem for path in TASKS_FOLDER.rglob("*.yaml")))
         raise UserError(f"task {spec.name} is unknown to lm-eval and to eval/tasks (ours: {ours}); is its YAML valid?")
@@ -99,8 +105,8 @@ def _load_task(spec: Task, manager: TaskManager, lm: Any, gated: list[str]) -> L
         task.build_all_requests(
             limit=spec.limit,
             apply_chat_template=spec.chat,
-            chat_template=lm.apply_chat_template if spec.chat else None,
-            tokenizer_name=lm.tokenizer_name,
+            chat_template=template.apply_chat_template if spec.chat else None,
+            tokenizer_name=template.tokenizer_name,
         )
     by_doc: dict[int, list[Instance]] = {}
     for instance in task.instances:

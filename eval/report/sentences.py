@@ -10,12 +10,20 @@ def verdict_sentence(metrics: Metrics) -> str:
     failed, undecided, n = outcomes.count("fail"), outcomes.count("inconclusive"), len(outcomes)
     gates = f"{n} blocking gate" + ("s" if n != 1 else "")
     if metrics.verdict == "ship":
-        return f"This adapter may ship: {'all' if n > 1 else 'its'} {gates} passed."
+        passed = f"{'all' if n > 1 else 'its'} {gates} passed"
+        if is_unproven(metrics):
+            return f"Not for publishing: {passed}, and the backend cannot prove which bytes answered."
+        return f"This adapter may ship: {passed}."
     if metrics.verdict == "no-ship":
         return f"This adapter must not ship: {failed} of {gates} failed."
     if undecided:
         return f"Not decided: {undecided} of {gates} could go either way."
     return "Not decided: there is no proof that the adapter changed anything."
+
+
+def is_unproven(metrics: Metrics) -> bool:
+    """Whether an adapter was evaluated by a backend that cannot prove that it answered."""
+    return metrics.adapter_effect is not None and not metrics.adapter_effect.proven
 
 
 def baseline_words(metrics: Metrics) -> str:
@@ -39,9 +47,9 @@ def nothing_changed(effect: AdapterEffect | None) -> str | None:
     """Why the comparison says nothing about an adapter; None when the adapter did something."""
     if effect is None:
         return "The base model was compared with itself: no adapter was evaluated."
-    if effect.tensors_loaded < effect.tensors or not effect.tensors:
+    if effect.tensors_loaded < effect.tensors or (effect.proven and not effect.tensors):
         return f"Only {effect.tensors_loaded} of {effect.tensors} adapter tensors are in the loaded model."
-    if not effect.took_effect:
+    if effect.is_denied:
         return "The adapter is loaded and changes no logit: candidate and baseline compute the same."
     if not effect.answers_changed:
         return f"The adapter changed none of {effect.samples} answers."
@@ -64,6 +72,11 @@ def sequential_sentence(metrics: Metrics) -> str | None:
 
 def next_steps(metrics: Metrics, policy: ReviewPolicy) -> list[tuple[str, str | None]]:
     """What to do now: sentences, each with a command or None."""
+    if metrics.verdict == "ship" and is_unproven(metrics):
+        return [
+            ("Read the items lost, below.", None),
+            ("To publish, evaluate under a backend that proves which bytes answer, as `hf` does.", None),
+        ]
     if metrics.verdict == "ship":
         signed = ", signed as this suite asks" if policy.require_signature else ""
         return [
@@ -83,7 +96,7 @@ def next_steps(metrics: Metrics, policy: ReviewPolicy) -> list[tuple[str, str | 
             *override,
         ]
     steps: list[tuple[str, str | None]] = []
-    if metrics.adapter_effect is None or not metrics.adapter_effect.took_effect:
+    if metrics.adapter_effect is None or metrics.adapter_effect.is_denied:
         steps.append(("Make sure that the adapter is the one that was trained and that it is loaded.", None))
     scored = {(comparison.task, comparison.metric): comparison.n for comparison in metrics.comparisons}
     steps += [

@@ -182,7 +182,7 @@ def check_complete(metrics: Metrics, rows: Rows) -> None:
 def check_own_checks(suite: Suite, metrics: Metrics, rows: Rows) -> None:
     """Refused unless the self-checks and the counts of changed answers, made again, are those of metrics.json."""
     file = rows.folder / "metrics.json"
-    effect = with_answers(metrics.adapter_effect, [answer for answer in rows.generations if answer.task != DRIFT])
+    effect = with_answers(metrics.adapter_effect, rows.generations)
     if effect != metrics.adapter_effect:
         raise Refused(f"{file}: adapter_effect counts other answers than generations.jsonl: {AGAIN}")
     try:
