@@ -140,12 +140,11 @@ def provenance_of(case: Case) -> dict[str, Any]:
         "backend": suite.backend.model_dump(),
         "sandbox": case.bench.sandbox.identity if case.bench.sandbox else None,
         "device": case.backend.facts(),
-        **plugins_of(suite),
+        **({"plugins": used} if (used := plugins_of(suite)) else {}),
     }
 
 
-def plugins_of(suite: Suite) -> dict[str, list[dict[str, Any]]]:
-    """What of a suite somebody else's packages do, with their versions and digests; no entry where nothing is."""
+def plugins_of(suite: Suite) -> list[dict[str, str | None]]:
+    """What of a suite is somebody else's code, each with its version and digest. UserError for one that is not here."""
     backend = plugins.origin("backends", suite.backend.kind, backends.OURS)
-    found = [plugin for plugin in (backend,) if plugin.source != plugins.OURS]
-    return {"plugins": [plugin.as_json() for plugin in found]} if found else {}
+    return [plugin.record() for plugin in (backend,) if plugin.source != plugins.OURS]

@@ -21,11 +21,10 @@ from eval.common.errors import CANNOT_EVALUATE, INCONCLUSIVE, NO_SHIP, SHIP, Use
 from eval.common.places import ROOT
 from eval.common.reading import read_bytes
 from eval.config.suite_file import load_suite, resolve_suite
-from eval.contracts.plugins import origin
 from eval.gates.decide import EXIT_CODES
 from eval.gates.self_checks import self_checks
 from eval.model.answer_cache import FOLDER, AnswerCache
-from eval.model.backends import OURS
+from eval.model.backends import refuse_other_code
 from eval.record import metrics_of, with_answers, write_samples
 from eval.report.rendering import render_report
 from eval.run.baselines import Baseline, resolve_baseline
@@ -116,7 +115,7 @@ def evaluate_all(
 ) -> list[Metrics | UserError]:
     """Evaluate every candidate in its own folder. Of several, one that cannot be evaluated does not stop the others."""
     suite = load_suite(suite_path)
-    origin("backends", suite.backend.kind, OURS)  # a name that nobody offers is told now
+    refuse_other_code(suite)
     executing = any(task.execute for task in suite.tasks)
     # Opened before any cost: without a sandbox such a suite cannot be judged.
     with open_sandbox() if executing else nullcontext() as sandbox:

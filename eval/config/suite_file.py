@@ -39,6 +39,12 @@ class BackendSettings(Strict):
     )
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     batch_size: int = Field(16, ge=1, description="samples a batch; a finished batch survives a kill")
+    sha256: str | None = Field(
+        None,
+        pattern="^[0-9a-f]{64}$",
+        exclude_if=lambda digest: digest is None,
+        description="digest of the package that offers the backend, as `make plugins` prints it; to publish",
+    )
     options: dict[str, JsonValue] = Field(
         default_factory=dict,
         exclude_if=lambda options: not options,

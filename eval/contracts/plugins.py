@@ -42,8 +42,8 @@ class Plugin:
     sha256: str | None = None
     error: str = ""
 
-    def as_json(self) -> dict[str, str | None]:
-        """As a run records it: what it is, from where, and which bytes."""
+    def record(self) -> dict[str, str | None]:
+        """What an evaluation writes down of it."""
         return {"group": self.group, "name": self.name, "source": self.source, "sha256": self.sha256}
 
 
@@ -70,12 +70,17 @@ def origin(group: Group, name: str, ours: Table) -> Plugin:
 def _offered(group: Group, name: str, ours: Table) -> EntryPoint:
     offered = [entry for entry in _entries(group) if entry.name == name]
     if not offered:
-        known = ", ".join(sorted({*ours, *(entry.name for entry in _entries(group))}))
+        known = ", ".join(names(group, ours))
         raise UserError(f"no {group.removesuffix('s')} {name}: there are {known}; `make plugins` says from where")
     if len(offered) > 1:
         packages = " and ".join(sorted(source_of(entry) for entry in offered))
         raise UserError(f"{group.removesuffix('s')} {name} is offered by {packages}: uninstall all but one")
     return offered[0]
+
+
+def names(group: Group, ours: Table) -> list[str]:
+    """The names of everything there is, in order; nothing is imported."""
+    return sorted({*ours, *(entry.name for entry in _entries(group))})
 
 
 def listing(group: Group, ours: Table) -> list[Plugin]:

@@ -46,6 +46,7 @@ from scripts.publishing.verify_claims import check_costs, check_measured, commit
 from scripts.publishing.verify_data import data_notes, mapping
 from scripts.publishing.verify_inputs import check_data
 from scripts.publishing.verify_made_by import check_made_by
+from scripts.publishing.verify_plugins import check_plugins
 from scripts.publishing.verify_scores import check_decision, check_items
 from scripts.publishing.verify_training import check_record, recipe_notes
 from scripts.secret_patterns import refuse_secrets
@@ -67,6 +68,7 @@ def verify(folder: Path) -> Evidence:
     adapter = check_adapter(folder)
     tensors = check_weights(folder / "adapter" / WEIGHTS)
     refuse_unproven(folder, metrics)
+    notes += check_plugins(folder, suite, metrics)
     if metrics.adapter_effect is None or metrics.adapter_effect.tensors != tensors:
         raise Refused(f"metrics.json has no proof that the {tensors} tensors of this adapter took effect")
     config = read_json(folder / "adapter" / CONFIG)

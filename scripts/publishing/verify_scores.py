@@ -111,7 +111,7 @@ def recorded_noise(suite: Suite, metrics: Metrics, folder: Path) -> dict[str, An
     versions = mapping(provenance.get("packages"))
     kept = [parse_floor(read_json(path), str(path)).backend for path in sorted((RESULTS / "noise").glob("*.json"))]
     for dtype in (suite.backend.dtype,) if suite.backend.dtype != "auto" else DTYPES:
-        backend = backend_of(None, {**facts, "dtype": dtype}, versions)
+        backend = backend_of(None, {**facts, "dtype": dtype}, versions, suite.backend.kind)
         # The digest of a base takes reading all of it: only where everything else fits.
         if all({**one, "base_sha256": backend["base_sha256"]} != backend for one in kept):
             continue

@@ -1,0 +1,40 @@
+"""What is plugged in: tasks, backends, trackers and gate kinds, from where, and what failed to load. One line each.
+
+    python -m scripts.plugins
+
+Ours, then what installed packages offer under the entry points `securecli_tuner.tasks`, `.backends`, `.trackers` and
+`.gates`. To see whether it can be used, each is imported here, which an evaluation does with what its suite names alone.
+"""
+
+import argparse
+from collections.abc import Mapping
+
+from eval.common.errors import run_command
+from eval.contracts.plugins import Group, Plugin, Table, listing
+from eval.model import backends
+
+# Of every group, the table of ours.
+TABLES: Mapping[Group, Table] = {"tasks": {}, "backends": backends.OURS, "trackers": {}, "gates": {}}
+
+
+def lines(rows: list[Plugin]) -> list[str]:
+    """One line for each: group, name, source, digest of a package, and what is wrong with it."""
+    width = max((len(row.name) for row in rows), default=0)
+    found = []
+    for row in rows:
+        digest = f", SHA-256 {row.sha256}" if row.sha256 else ""
+        failed = f"; FAILED: {row.error}" if row.error else ""
+        found.append(f"{row.group.removesuffix('s'):<7}  {row.name:<{width}}  {row.source}{digest}{failed}")
+    return found
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m scripts.plugins", description=(__doc__ or "").split("\n")[0])
+    parser.parse_args(argv)
+    rows = [row for group, table in TABLES.items() for row in listing(group, table)]
+    print("\n".join(lines(rows)))
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)
