@@ -3,7 +3,7 @@
     python -m scripts.plugins
 
 Ours, then what installed packages offer under the entry points `securecli_tuner.tasks`, `.backends`, `.trackers` and
-`.gates`. To see whether it can be used, each is imported here, which an evaluation does with what its suite names alone.
+`.gates`. Each is imported here, to see whether it can be used; an evaluation imports what its suite names and no other.
 """
 
 import argparse

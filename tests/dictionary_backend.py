@@ -61,7 +61,7 @@ class Dictionary(Backend):
 class Claiming(Dictionary):
     """The same, with the claim that the adapter answered."""
 
-    name = "dictionary-claiming"
+    name = "claiming"
     capabilities = PROOFS
 
     def __init__(self, answers: Mapping[str, Mapping[str, str]], arms: Arms) -> None:
