@@ -382,7 +382,7 @@ def test_an_unknown_task_and_an_empty_task_are_one_line(
     tasks = tmp_path / "tasks"
     shutil.copytree("eval/tasks", tasks)
     (tmp_path / "empty.jsonl").write_text("")
-    known = next(tasks.rglob("securecli_nl2bash_known.yaml"))
+    known = tasks / "nl2bash" / "securecli_nl2bash_known.yaml"
     known.write_text(known.read_text().replace("data/nl2bash/test_known.jsonl", str(tmp_path / "empty.jsonl")))
     monkeypatch.setattr(lm_tasks, "TASKS_FOLDER", tasks)
     assert evaluate(monkeypatch, "--config", make_suite(tmp_path / "b.yaml"), "--run", run) == 2

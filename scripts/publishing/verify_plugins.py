@@ -23,7 +23,7 @@ def check_plugins(folder: Path, suite: Suite, metrics: Metrics) -> list[str]:
         raise Refused(f"{folder / 'metrics.json'}: plugins are not those that the suite uses here: {AGAIN}")
     notes = []
     for plugin in used:
-        what, source, digest = f"{plugin['group'][:-1]} {plugin['name']}", plugin["source"], plugin["sha256"]
+        what, source, digest = f"{str(plugin['group'])[:-1]} {plugin['name']}", plugin["source"], plugin["sha256"]
         if digest is None:
             raise Refused(f"{what} comes from {source}, whose files have no digest: install it with an ordinary client")
         if plugin["group"] == "backends" and suite.backend.sha256 != digest:
