@@ -8,7 +8,7 @@ Every step follows from the suite, the data and the answers, so that a killed ev
 arms answer the same items; batches are planned inside a chunk.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from eval.bench import LOOKS, Case
+from eval.common.errors import UserError
 from eval.common.places import ROOT
 from eval.config.suite_file import EXECUTED, Suite
 from eval.contracts.backend import Backend, BaseMoved, Say
 from eval.execution.execute import Executed, execute_answers, summaries
 from eval.gates.decide import Decision
-from eval.model.answer_cache import Answers, maker_of
+from eval.model.answer_cache import BUG, Answers, maker_of
 from eval.model.backends import MEASURING, code_of, proves
 from eval.model.lm_tasks import LoadedTask, Sample, score
 from eval.model.lm_tasks import summarise as summarise_task
@@ -149,7 +150,11 @@ def ask_all(stage: Stage, tasks: list[LoadedTask]) -> Asked:
 
 
 def _ask(stage: Stage, tasks: list[LoadedTask], folder: Path) -> Asked:
-    stage.answers.answer(stage.backend.plan(tasks, stage.suite.backend.batch_size))
+    batches = stage.backend.plan(tasks, stage.suite.backend.batch_size)
+    planned = Counter((sample.task, sample.id) for batch in batches for sample in batch)
+    if planned != Counter((task.name, sample.id) for task in tasks for sample in task.samples):
+        raise UserError(f"the backend's plan does not hold every item once: {BUG}")
+    stage.answers.answer(batches)
     generations: list[Generation] = [stage.answers.of(place) for place in places(tasks)]
     scores = score(tasks, generations)
     executed = Executed()

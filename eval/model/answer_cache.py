@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 FOLDER = ROOT / ".cache" / "answers"
 LIMIT_BYTES = 256 << 20  # of all entries: about 200 evaluations of 800 samples
 PROVEN = "proven"
+BUG = "a mistake of the backend, to be reported to whoever offers it"
 UNPROVEN = re.compile(r"[0-9a-f]{64}")  # a maker's folder as entries were kept before the base had to prove itself
 Say = Callable[[str], None]
 
@@ -191,6 +192,8 @@ class Answers:
                     found += len(kept)
                     continue
                 made = self.generate(arm, batch)
+                if [(row.arm, row.task, row.sample) for row in made] != places:
+                    raise UserError(f"the backend gave other answers than the {len(batch)} it was asked for: {BUG}")
                 self.log.add(made)
                 self.made.append((arm, batch))
                 pace = made[0].seconds

@@ -28,6 +28,7 @@ from eval.common.errors import UserError  # noqa: E402
 from eval.common.reading import read_bytes  # noqa: E402
 from eval.config.suite_file import DRIFT, Suite, Task  # noqa: E402
 from eval.contracts.backend import Backend, ChatTemplate, Say  # noqa: E402
+from eval.model.answer_cache import BUG  # noqa: E402
 from eval.model.lm_tasks import LoadedTask, Sample  # noqa: E402
 from eval.run.digests import file_sha256, json_sha256  # noqa: E402
 from eval.run.records import BASELINE, CANDIDATE, Generation, Score, finite  # noqa: E402
@@ -84,7 +85,10 @@ def drift_scores(backend: Backend, tasks: Iterable[LoadedTask], log: "PartialLog
             places = [(arm, DRIFT, prompt.sample.id) for arm in (BASELINE, CANDIDATE) for prompt in batch]
             if not all(place in log.rows for place in places):
                 started = time.monotonic()
-                log.add(backend.measure_drift(batch))
+                rows = backend.measure_drift(batch)
+                if sorted((row.arm, row.task, row.sample) for row in rows) != sorted(places):
+                    raise UserError(f"the backend measured other prompts than the {len(batch)} it was given: {BUG}")
+                log.add(rows)
                 spent = time.monotonic() - started
                 say(f"{DRIFT}: batch {number}/{len(batches)}, {len(batch)} prompts in {spent:.1f} s")
         scores += [
