@@ -17,10 +17,11 @@ from xml.etree import ElementTree
 import pytest
 
 from eval.common.errors import UserError
+from eval.common.number_text import signed_text
 from eval.common.places import ROOT
 from eval.report.calibration import calibration, choice_confidence
 from eval.report.escaped_text import markdown_code, markdown_fence, markdown_text, visible
-from eval.report.number_text import difference_text, paired_counts, signed_text
+from eval.report.number_text import difference_text, paired_counts
 from eval.report.rendering import render_report
 from eval.report.sentences import nothing_changed
 from eval.report.svg import ticks

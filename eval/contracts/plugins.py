@@ -48,7 +48,7 @@ def find(group: Group, name: str, ours: Table) -> Any:
         return _load(ours[name])
     offered = [entry for entry in _entries(group) if entry.name == name]
     if not offered:
-        known = ", ".join(sorted({*ours, *(entry.name for entry in _entries(group))}))
+        known = ", ".join(names(group, ours))
         raise UserError(f"no {group.removesuffix('s')} {name}: there are {known}; `make plugins` says from where")
     if len(offered) > 1:
         packages = " and ".join(sorted(source_of(entry) for entry in offered))
@@ -57,6 +57,11 @@ def find(group: Group, name: str, ours: Table) -> Any:
         return offered[0].load()
     except Exception as error:  # a package of somebody else's may fail in any way
         raise UserError(f"{name} of {source_of(offered[0])} cannot be loaded: {_line(error)}") from error
+
+
+def names(group: Group, ours: Table) -> list[str]:
+    """The names of everything there is, in order; nothing is imported."""
+    return sorted({*ours, *(entry.name for entry in _entries(group))})
 
 
 def listing(group: Group, ours: Table) -> list[Plugin]:

@@ -19,6 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from eval.common.errors import Refused
 from eval.common.places import ROOT
+from eval.config.gate_rules import kind_of
 from eval.config.suite_file import Suite
 from eval.config.template_arguments import template_arguments
 from eval.report.escaped_text import markdown_text
@@ -146,8 +147,8 @@ def directions(metrics: Metrics) -> dict[tuple[str, str], str]:
 
     A metric without a gate has no entry: nobody said what is good.
     """
-    words = {"above": "(higher is better)", "below": "(lower is better)"}
-    return {(gate.task, gate.metric): words[gate.good] for gate in metrics.gates if gate.about != "items"}
+    kinds = [(gate, kind_of(gate.rule)) for gate in metrics.gates]
+    return {(gate.task, gate.metric): f"({kind.wants()} is better)" for gate, kind in kinds if kind.speaks_for_all}
 
 
 def render_card(repo: str, base: Base, evidence: Evidence, tag: str | None = None) -> str:
