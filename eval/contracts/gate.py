@@ -234,7 +234,8 @@ class Gate(Strict, ABC):
 
     @classmethod
     def estimate_text(cls, result: "GateResult", comparison: "Comparison | None") -> str:
-        """A saved estimate with its interval: `0.6 % [0.0, 2.9]`; a dash when there is none."""
+        """A saved estimate with its interval: `0.6 % [0.0, 2.9]`; a dash when there is none. Reports print it without
+        escaping it for markdown: no markup, and nothing that a model wrote."""
         if result.estimate is None:
             return "–"
         return level_with_interval(result.estimate, _ends(result.interval), not cls.quantity)
