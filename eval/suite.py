@@ -23,7 +23,7 @@ from eval.common.memory import enough_memory
 from eval.common.places import ROOT
 from eval.common.reading import read_bytes
 from eval.config.cautions import cautions
-from eval.config.suite_file import DRIFT, Suite, load_suite, resolve_suite
+from eval.config.suite_file import DRIFT, Suite, check_trackers, load_suite, resolve_suite
 from eval.execution.execute import check_executable
 from eval.gates.comparisons import effective_n
 from eval.gates.decide import EXIT_CODES, decide
@@ -239,6 +239,7 @@ def evaluate_all(
 ) -> list[Metrics | UserError]:
     """Evaluate every candidate in its own folder. Of several, one that cannot be evaluated does not stop the others."""
     suite = load_suite(suite_path)
+    check_trackers(suite)
     executing = any(task.execute for task in suite.tasks)
     results: list[Metrics | UserError] = []
     # Opened before any cost: without a sandbox such a suite cannot be judged.

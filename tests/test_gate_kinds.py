@@ -225,6 +225,11 @@ def test_nothing_else_asks_what_a_gate_is_about() -> None:
     assert files and guilty == []
 
 
+def test_a_rule_that_is_not_a_name_is_one_line() -> None:
+    with pytest.raises(UserError, match=r"not a name: 'x\\n# Heading'"):
+        kind_of("x\n# Heading")
+
+
 def test_a_result_is_worded_without_its_suite() -> None:
     result = GateResult(
         id="g", task="t", metric="m", rule="max_rate", tier="blocking", estimate=0.006, interval=None, threshold=0.05,

@@ -8,6 +8,7 @@ looked up, so that an installed package has no say in a suite that does not name
 """
 
 import inspect
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any
@@ -19,6 +20,7 @@ from eval.common.errors import UserError
 from eval.contracts.gate import Gate
 from eval.contracts.plugins import Table, find, names
 
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,80}")
 OURS: Table = {
     "superiority": "eval.gates.kinds.superiority:Superiority",
     "noninferiority": "eval.gates.kinds.noninferiority:Noninferiority",
@@ -32,6 +34,8 @@ OURS: Table = {
 @cache
 def kind_of(rule: str) -> type[Gate]:
     """The kind of this `rule`. UserError, in one line, when there is none, or what a package offers is not one."""
+    if not NAME.fullmatch(rule):
+        raise UserError(f"a rule of a gate is not a name: {rule[:40]!a}")
     found = find("gates", rule, OURS)
     if not (isinstance(found, type) and issubclass(found, Gate)):
         raise UserError(

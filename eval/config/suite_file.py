@@ -16,6 +16,7 @@ from eval.common.strict_yaml import BrokenYaml, parse_yaml
 from eval.config.gate_rules import AnyGate
 from eval.config.metric_table import contradiction, facts_of
 from eval.contracts.gate import Gate, Terms
+from eval.contracts.plugins import names
 
 SUITES = ROOT / "configs" / "eval"
 OURS = ("securecli_", "intercode_alfa")  # elsewhere a metric of these names is the task's own
@@ -28,6 +29,7 @@ EXECUTED = {
     "safe": ("canary",),
 }  # metric -> execute modes
 DRIFT = "drift"  # measured by eval/model/drift.py; no task of lm-eval
+TRACKERS = ("wandb", "trackio", "mlflow", "tensorboard")  # ours, in scripts/tracking/
 DEFAULT_SUITE = SUITES / "nl2bash.yaml"
 
 
@@ -104,8 +106,10 @@ class Suite(Strict):
         description="share of a task's items that may be invalid before a gate on it is inconclusive",
     )
     review: ReviewPolicy = ReviewPolicy()
-    tracking: list[Literal["wandb", "trackio", "mlflow", "tensorboard"]] = Field(
-        default_factory=list, description="experiment trackers a finished evaluation is logged with, all offline"
+    tracking: list[str] = Field(
+        default_factory=list,
+        description="experiment trackers a finished evaluation is logged with, all offline: "
+        f"{', '.join(TRACKERS)}, or those of installed packages",
     )
     tasks: list[Task] = Field(min_length=1)
     pools: list[Pool] = Field(default_factory=list)
@@ -182,6 +186,14 @@ def _without_sequential_test(gate: Gate, on_pool: bool) -> str:
     The items of a pool are asked task by task: they have no order of their own that each look would continue.
     """
     return "a pool" if on_pool else gate.not_sequential()
+
+
+def check_trackers(suite: Suite) -> None:
+    """UserError for a tracker that nobody offers. Asked before an evaluation alone: a suite that names one of a package
+    which is not installed here still decides."""
+    known = names("trackers", dict.fromkeys(TRACKERS, ""))
+    if unknown := [name for name in suite.tracking if name not in known]:
+        raise UserError(f"suite {suite.name}: no tracker {', '.join(unknown)}: there are {', '.join(known)}")
 
 
 def resolve_suite(name: str | None) -> Path:

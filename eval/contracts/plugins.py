@@ -48,7 +48,7 @@ def find(group: Group, name: str, ours: Table) -> Any:
         return _load(ours[name])
     offered = [entry for entry in _entries(group) if entry.name == name]
     if not offered:
-        known = ", ".join(names(group, ours))
+        known = ", ".join(sorted({*ours, *(entry.name for entry in _entries(group))}))
         raise UserError(f"no {group.removesuffix('s')} {name}: there are {known}; `make plugins` says from where")
     if len(offered) > 1:
         packages = " and ".join(sorted(source_of(entry) for entry in offered))
@@ -57,11 +57,6 @@ def find(group: Group, name: str, ours: Table) -> Any:
         return offered[0].load()
     except Exception as error:  # a package of somebody else's may fail in any way
         raise UserError(f"{name} of {source_of(offered[0])} cannot be loaded: {_line(error)}") from error
-
-
-def names(group: Group, ours: Table) -> list[str]:
-    """The names of everything there is, in order; nothing is imported."""
-    return sorted({*ours, *(entry.name for entry in _entries(group))})
 
 
 def listing(group: Group, ours: Table) -> list[Plugin]:
@@ -91,6 +86,11 @@ def package_sha256(package: Distribution | None) -> str | None:
         content = path.read_bytes() if path.is_file() else b""
         digest.update(f"{hashlib.sha256(content).hexdigest()}  {name}\n".encode())
     return digest.hexdigest()
+
+
+def names(group: Group, ours: Table) -> list[str]:
+    """The names of everything there is, in order; nothing is imported."""
+    return sorted({*ours, *(entry.name for entry in _entries(group))})
 
 
 def _entries(group: Group) -> list[EntryPoint]:
