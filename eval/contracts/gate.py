@@ -204,12 +204,9 @@ class Gate(Strict, ABC):
 
     def sees(self, n: int, worth: int, comparison: "Comparison | None", terms: Terms) -> Seen | None:
         """Its power with `n` items, worth `worth` where those of a cluster agree. `comparison`: what was seen, None
-        before a run. None for a gate that has no row in the power table."""
+        before a run. With a `warning` where so few items, or clusters, cannot pass it: `--strict` then refuses to
+        begin. None for a gate that has no row in the power table."""
         return Seen()
-
-    def too_few_clusters(self, n: int, worth: int, terms: Terms) -> str:
-        """Why so few clusters pass nothing, though nothing was lost; empty when they do, or it needs none."""
-        return ""
 
     def sees_text(self, row: "PowerRow", power: float) -> str:
         """A row of the power table with a `detectable`, in words."""

@@ -36,7 +36,7 @@ from eval.report.sentences import (
     sequential_sentence,
     verdict_sentence,
 )
-from eval.report.tables import category_tables, cost_tables, noise_rows, one_sided
+from eval.report.tables import category_tables, cost_tables, generation_rows, noise_rows, one_sided
 from eval.report.trends import Trend, trends_of
 from eval.run.digests import file_sha256
 from eval.run.earlier import said
@@ -140,6 +140,7 @@ def build_context(run: Path, metrics: Metrics, scores: list[Score], results: Pat
         "has_texts": bool(texts.answers),
         "invalid": Counter((s.task, s.metric, s.arm, s.reason) for s in scores if s.status == "invalid").most_common(),
         "noise": noise_rows(metrics),
+        "generation": generation_rows(metrics),
         "calibrated": calibrated,
         "trends": trends,
         "arm_costs": arm_costs,

@@ -41,7 +41,7 @@ class Noninferiority(PairedGate):
             return found
         if found.outcome == "pass" and (floor := self._at_floor(comparison)):
             return replace(found, outcome="inconclusive", reason=floor)
-        few = self.too_few_clusters(comparison.n, comparison.effective_n, terms)
+        few = self._few_clusters(comparison.n, comparison.effective_n, terms)
         if found.outcome == "inconclusive" and few:
             span, limit = self.span_text(found.interval, comparison), self.limit_text(comparison)
             return replace(found, reason=f"{span} contains {limit}; {few}", needed=None)
@@ -62,8 +62,11 @@ class Noninferiority(PairedGate):
         wide = f"a loss of {100 * self.margin:g} points is impossible there"
         return f"the baseline is at the floor ({levels}): {wide}, so nothing is shown"
 
-    def too_few_clusters(self, n: int, worth: int, terms: Terms) -> str:
-        """Where every item is its own cluster, and in sequential mode, the interval itself says so."""
+    def _few_clusters(self, n: int, worth: int, terms: Terms) -> str:
+        """Why so few clusters pass no margin without a gain, though nothing was lost; empty when they do.
+
+        Where every item is its own cluster, and in sequential mode, the interval itself says so.
+        """
         if terms.mode != "fixed" or worth == n:
             return ""
         return too_few_clusters(worth, self.margin, terms.alpha)
@@ -84,7 +87,7 @@ class Noninferiority(PairedGate):
                 f"{100 * self.margin:g}; {needed} items would do"
             )
             seen = replace(seen, needed=needed, warning=warning)
-        if n and worth < n and (few := self.too_few_clusters(n, worth, terms)):
+        if n and worth < n and (few := self._few_clusters(n, worth, terms)):
             certain = items_for_certainty(self.margin, terms.confidence, "below")
             seen = replace(seen, needed=max(seen.needed or 0, certain), warning=few)
         return seen
