@@ -20,7 +20,7 @@ from eval.bench import LOOKS, Bench, Case, Outcome
 from eval.common.errors import CANNOT_EVALUATE, INCONCLUSIVE, NO_SHIP, SHIP, UserError, run_command
 from eval.common.places import ROOT
 from eval.common.reading import read_bytes
-from eval.config.suite_file import load_suite, resolve_suite
+from eval.config.suite_file import check_trackers, load_suite, resolve_suite
 from eval.gates.decide import EXIT_CODES
 from eval.gates.self_checks import self_checks
 from eval.model.answer_cache import FOLDER, AnswerCache
@@ -115,6 +115,7 @@ def evaluate_all(
 ) -> list[Metrics | UserError]:
     """Evaluate every candidate in its own folder. Of several, one that cannot be evaluated does not stop the others."""
     suite = load_suite(suite_path)
+    check_trackers(suite)
     refuse_other_code(suite)
     executing = any(task.execute for task in suite.tasks)
     # Opened before any cost: without a sandbox such a suite cannot be judged.

@@ -96,7 +96,7 @@ def show(suite: Suite, measured: Sequence[TaskNoise]) -> None:
             if row is None:
                 print(f"  {gate.metric}: from running answers, not measured apart")
                 continue
-            inside = gate.about == "difference" and lies_inside(gate.threshold, row.spread)
+            inside = gate.paired and lies_inside(gate.threshold, row.spread)
             warning = f"; the threshold of {gate.id}, {gate.threshold:+g}, lies inside" if inside else ""
             print(f"  {gate.metric}: {100 * row.flipped:.1f} % of items flip, spread {row.spread:.4f}{warning}")
 

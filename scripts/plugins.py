@@ -10,11 +10,18 @@ import argparse
 from collections.abc import Mapping
 
 from eval.common.errors import run_command
+from eval.config import gate_rules
 from eval.contracts.plugins import Group, Plugin, Table, listing
 from eval.model import backends
+from scripts.tracking import trackers
 
 # Of every group, the table of ours.
-TABLES: Mapping[Group, Table] = {"tasks": {}, "backends": backends.OURS, "trackers": {}, "gates": {}}
+TABLES: Mapping[Group, Table] = {
+    "tasks": {},
+    "backends": backends.OURS,
+    "trackers": trackers.OURS,
+    "gates": gate_rules.OURS,
+}
 
 
 def lines(rows: list[Plugin]) -> list[str]:

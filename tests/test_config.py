@@ -35,7 +35,10 @@ def changed(**edits: Any) -> dict[str, Any]:
         ({"gatez": []}, "gatez: Extra inputs"),
         ({"backend__bach_size": 4}, "backend.bach_size: Extra inputs"),
         ({"gates__0__marginn": 0.1}, "marginn"),
-        ({"gates__0__rule": "superior"}, "does not match any of the expected tags"),
+        (
+            {"gates__0__rule": "superior"},
+            "gates.0: no gate superior: there are max_rate, max_value, min_rate, no_hard_break, non",
+        ),
         ({"gates__0__task": "securecli_nl2bsh"}, "task securecli_nl2bsh is not in tasks"),
         ({"gates__1__id": "right-command"}, "gate right-command is listed twice"),
         ({"gates": []}, "no blocking gate"),

@@ -8,12 +8,15 @@ from typing import Literal
 
 from pydantic import Field, JsonValue, ValidationError, model_validator
 
+from eval.common.entries import Strict
 from eval.common.errors import UserError
 from eval.common.places import ROOT
 from eval.common.reading import read_bytes
 from eval.common.strict_yaml import BrokenYaml, parse_yaml
-from eval.config.gate_rules import Gate, PairedRule, Strict
+from eval.config.gate_rules import AnyGate
 from eval.config.metric_table import contradiction, facts_of
+from eval.contracts.gate import Gate, Terms
+from eval.contracts.plugins import names
 
 SUITES = ROOT / "configs" / "eval"
 OURS = ("securecli_", "intercode_alfa")  # elsewhere a metric of these names is the task's own
@@ -26,6 +29,7 @@ EXECUTED = {
     "safe": ("canary",),
 }  # metric -> execute modes
 DRIFT = "drift"  # measured by eval/model/drift.py; no task of lm-eval
+TRACKERS = ("wandb", "trackio", "mlflow", "tensorboard")  # ours, in scripts/tracking/
 DEFAULT_SUITE = SUITES / "nl2bash.yaml"
 
 
@@ -117,12 +121,14 @@ class Suite(Strict):
         description="share of a task's items that may be invalid before a gate on it is inconclusive",
     )
     review: ReviewPolicy = ReviewPolicy()
-    tracking: list[Literal["wandb", "trackio", "mlflow", "tensorboard"]] = Field(
-        default_factory=list, description="experiment trackers a finished evaluation is logged with, all offline"
+    tracking: list[str] = Field(
+        default_factory=list,
+        description="experiment trackers a finished evaluation is logged with, all offline: "
+        f"{', '.join(TRACKERS)}, or those of installed packages",
     )
     tasks: list[Task] = Field(min_length=1)
     pools: list[Pool] = Field(default_factory=list)
-    gates: list[Gate]
+    gates: list[AnyGate]
 
     @model_validator(mode="after")
     def _names(self) -> "Suite":
@@ -178,14 +184,15 @@ class Suite(Strict):
         """The tasks whose items a gate on `task` is about: those of the pool of this name, else itself."""
         return next((pool.tasks for pool in self.pools if pool.name == task), [task])
 
-    def discordance_of(self, gate: PairedRule) -> float:
-        """Share of items expected to differ between the arms, for planning."""
-        return gate.expected_discordance or self.expected_discordance
-
     @property
     def confidence(self) -> float:
         """Two-sided confidence whose each end is a one-sided test at alpha."""
-        return 1 - 2 * self.alpha
+        return self.terms.confidence
+
+    @property
+    def terms(self) -> Terms:
+        """What every gate of the suite is asked for."""
+        return Terms(self.alpha, self.power, self.mode, self.expected_discordance)
 
 
 def _without_sequential_test(gate: Gate, on_pool: bool) -> str:
@@ -193,11 +200,15 @@ def _without_sequential_test(gate: Gate, on_pool: bool) -> str:
 
     The items of a pool are asked task by task: they have no order of their own that each look would continue.
     """
-    if on_pool:
-        return "a pool"
-    if gate.about == "level":
-        return "a metric without bounds"
-    return "slice" if isinstance(gate, PairedRule) and gate.slice else ""
+    return "a pool" if on_pool else gate.not_sequential()
+
+
+def check_trackers(suite: Suite) -> None:
+    """UserError for a tracker that nobody offers. Asked before an evaluation alone: a suite that names one of a package
+    which is not installed here still decides."""
+    known = names("trackers", dict.fromkeys(TRACKERS, ""))
+    if unknown := [name for name in suite.tracking if name not in known]:
+        raise UserError(f"suite {suite.name}: no tracker {', '.join(unknown)}: there are {', '.join(known)}")
 
 
 def resolve_suite(name: str | None) -> Path:

@@ -123,6 +123,11 @@ def package_sha256(package: Distribution | None) -> str | None:
     return digest.hexdigest()
 
 
+def names(group: Group, ours: Table) -> list[str]:
+    """The names of everything there is, in order; nothing is imported."""
+    return sorted({*ours, *(entry.name for entry in _entries(group))})
+
+
 def _entries(group: Group) -> list[EntryPoint]:
     return list(entry_points(group=f"{PREFIX}.{group}"))
 

@@ -161,7 +161,7 @@ def check_directions(suite: Suite, tasks: list[LoadedTask]) -> None:
             if higher is None or facts_of(name, gate.metric):
                 continue
             # Whether it is a rate is not known before it is scored: only the direction is.
-            facts = MetricFacts("higher" if higher else "lower", rate=gate.about != "level")
+            facts = MetricFacts("higher" if higher else "lower", rate=not gate.quantity)
             if said := contradiction(gate, name, facts):
                 raise UserError(said)
 

@@ -1,7 +1,8 @@
 """What the report says in sentences: the verdict, why it may mean nothing, and what to do next. Pure."""
 
+from eval.config.gate_rules import kind_of
 from eval.config.suite_file import ReviewPolicy
-from eval.run.metrics import AdapterEffect, GateResult, Metrics
+from eval.run.metrics import AdapterEffect, Metrics
 
 
 def verdict_sentence(metrics: Metrics) -> str:
@@ -100,19 +101,8 @@ def next_steps(metrics: Metrics, policy: ReviewPolicy) -> list[tuple[str, str | 
         steps.append(("Make sure that the adapter is the one that was trained and that it is loaded.", None))
     scored = {(comparison.task, comparison.metric): comparison.n for comparison in metrics.comparisons}
     steps += [
-        (_what_would_settle(gate, scored.get((gate.task, gate.metric), 0)), None)
+        (kind_of(gate.rule).next_step(gate, scored.get((gate.task, gate.metric), 0)), None)
         for gate in metrics.gates
         if gate.tier == "blocking" and gate.outcome == "inconclusive"
     ]
     return [*steps, ("Then evaluate again:", f"make eval RUN={metrics.run}"), *override]
-
-
-def _what_would_settle(gate: GateResult, n: int) -> str:
-    if gate.about == "items":
-        return f"{gate.id}: {gate.reason}."
-    if gate.slices:
-        return f"{gate.id}: its undecided categories need more items; {n:,} were scored in all."
-    size = f"about {gate.items_needed:,} items would settle it" if gate.items_needed else (
-        "no number of items is known to settle it"
-    )  # fmt: skip
-    return f"{gate.id}: {size}; {n:,} were scored."
