@@ -79,11 +79,6 @@ def _offered(group: Group, name: str, ours: Table) -> EntryPoint:
     return offered[0]
 
 
-def names(group: Group, ours: Table) -> list[str]:
-    """The names of everything there is, in order; nothing is imported."""
-    return sorted({*ours, *(entry.name for entry in _entries(group))})
-
-
 def listing(group: Group, ours: Table) -> list[Plugin]:
     """Ours, then what packages offer, each loaded once to see whether it can be."""
     found = []
