@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from eval.bench import Case, Outcome
 from eval.config.suite_file import DRIFT, Suite
-from eval.contracts import plugins
-from eval.model import backends
+from eval.consent import used_plugins
 from eval.model.answer_cache import Answers, costs, maker_of
 from eval.run.baselines import BLESSED, RUN
 from eval.run.digests import file_sha256, json_sha256
@@ -140,11 +139,5 @@ def provenance_of(case: Case) -> dict[str, Any]:
         "backend": suite.backend.model_dump(),
         "sandbox": case.bench.sandbox.identity if case.bench.sandbox else None,
         "device": case.backend.facts(),
-        **({"plugins": used} if (used := plugins_of(suite)) else {}),
+        **({"plugins": [plugin.record() for plugin in used]} if (used := used_plugins(suite)) else {}),
     }
-
-
-def plugins_of(suite: Suite) -> list[dict[str, str | None]]:
-    """What of a suite is somebody else's code, each with its version and digest. UserError for one that is not here."""
-    backend = plugins.origin("backends", suite.backend.kind, backends.OURS)
-    return [plugin.record() for plugin in (backend,) if plugin.source != plugins.OURS]

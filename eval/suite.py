@@ -21,10 +21,10 @@ from eval.common.errors import CANNOT_EVALUATE, INCONCLUSIVE, NO_SHIP, SHIP, Use
 from eval.common.places import ROOT
 from eval.common.reading import read_bytes
 from eval.config.suite_file import check_trackers, load_suite, resolve_suite
+from eval.consent import refuse_other_code
 from eval.gates.decide import EXIT_CODES
 from eval.gates.self_checks import self_checks
 from eval.model.answer_cache import FOLDER, AnswerCache
-from eval.model.backends import refuse_other_code
 from eval.record import metrics_of, with_answers, write_samples
 from eval.report.rendering import render_report
 from eval.run.baselines import Baseline, resolve_baseline

@@ -14,7 +14,8 @@ EVAL = Path("eval")
 # Each room, a package or a module of the top floor, may import only from those before it.
 ORDER = [
     "common", "contracts", "risk", "sandbox", "config", "bash", "run", "statistics", "judge", "tasks", "gates",
-    "report", "model", "execution", "bench", "loading", "ask", "record", "summary", "suite", "run_eval_suite",
+    "report", "model", "consent", "execution", "bench", "loading", "ask", "record", "summary", "suite",
+    "run_eval_suite",
 ]  # fmt: skip
 ROOMS = sorted(path.name for path in EVAL.iterdir() if (path / "__init__.py").is_file())
 WITH_MODELS = {

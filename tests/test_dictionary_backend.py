@@ -50,12 +50,19 @@ def write_answers(path: Path) -> Path:
     return path
 
 
-def write_suite(folder: Path, kind: str = "dictionary", tasks: Sequence[dict[str, Any]] = (), **backend: Any) -> Path:
+def write_suite(
+    folder: Path,
+    kind: str = "dictionary",
+    tasks: Sequence[dict[str, Any]] = (),
+    consent: str | None = None,
+    **backend: Any,
+) -> Path:
     answers = write_answers(folder / "answers.json")
     suite = {
         "name": "looked-up",
         "description": "a few requests",
         "backend": {"kind": kind, "batch_size": 7, "options": {"answers": str(answers)}, **backend},
+        "plugins": {"looking-up 0.3": consent} if consent else {},
         "tasks": [{"name": KNOWN, "limit": LIMIT, "cluster": "shape"}, {"name": HARM, "limit": LIMIT}, *tasks],
         "gates": [
             {"id": "right", "task": KNOWN, "metric": "normalised_match", "rule": "superiority", "min_gain": 0.05},
@@ -125,8 +132,8 @@ def test_one_that_claims_every_proof_needs_the_suites_consent_to_its_code_and_is
     run = trained(tmp_path)
     dry = ["--run", str(run), "--repo", "someone/toy", "--dry-run", "--spot", "0", "--spot-reason", "no reading"]
     offered = origin("backends", "claiming", OURS)
-    for consent, code in (({}, 1), ({"sha256": offered.sha256}, 0)):
-        suite = write_suite(tmp_path, "claiming", dtype="float32", **consent)
+    for consent, code in ((None, 1), (offered.sha256, 0)):
+        suite = write_suite(tmp_path, "claiming", consent=consent, dtype="float32")
         assert evaluate(monkeypatch, capsys, "--suite", suite, "--run", run, "--no-cache")[0] == 0
         call(review.main, ["--run", str(run), "--decision", "approve", "--reviewer", "Ada Lovelace"], capsys)
         ended, _, err = call(publish.main, dry, capsys)
@@ -144,7 +151,7 @@ def test_one_that_claims_every_proof_needs_the_suites_consent_to_its_code_and_is
     assert_one_line(err, "plugins are not those that the suite uses here")
     code, _, err = evaluate(monkeypatch, capsys, "--suite", suite, "--run", run, "--no-cache")
     assert code == 2
-    assert_one_line(err, "backend claiming: suite looked-up consented to the code", "looking-up 0.3 has")
+    assert_one_line(err, "suite looked-up consented to looking-up 0.3 with digest", "here it has")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ Every field's description below is its documentation.
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, ValidationError, model_validator
 
@@ -43,12 +43,6 @@ class BackendSettings(Strict):
     )
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     batch_size: int = Field(16, ge=1, description="samples a batch; a finished batch survives a kill")
-    sha256: str | None = Field(
-        None,
-        pattern="^[0-9a-f]{64}$",
-        exclude_if=lambda digest: digest is None,
-        description="digest of the package that offers the backend, as `make plugins` prints it; to publish",
-    )
     options: dict[str, JsonValue] = Field(
         default_factory=dict,
         exclude_if=lambda options: not options,
@@ -125,6 +119,12 @@ class Suite(Strict):
         default_factory=list,
         description="experiment trackers a finished evaluation is logged with, all offline: "
         f"{', '.join(TRACKERS)}, or those of installed packages",
+    )
+    plugins: dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] = Field(
+        default_factory=dict,
+        exclude_if=lambda plugins: not plugins,
+        description="packages whose backends and gate kinds may have a say in what is published: `name version` and the digest that "
+        "`make plugins` prints",
     )
     tasks: list[Task] = Field(min_length=1)
     pools: list[Pool] = Field(default_factory=list)
