@@ -132,7 +132,7 @@ def test_one_that_claims_every_proof_needs_the_suites_consent_to_its_code_and_is
     run = trained(tmp_path)
     dry = ["--run", str(run), "--repo", "someone/toy", "--dry-run", "--spot", "0", "--spot-reason", "no reading"]
     offered = origin("backends", "claiming", OURS)
-    for consent, code in ((None, 1), (offered.sha256, 0)):
+    for consent, code in (("", 1), (str(offered.sha256), 0)):
         suite = write_suite(tmp_path, "claiming", consent=consent, dtype="float32")
         assert evaluate(monkeypatch, capsys, "--suite", suite, "--run", run, "--no-cache")[0] == 0
         call(review.main, ["--run", str(run), "--decision", "approve", "--reviewer", "Ada Lovelace"], capsys)
