@@ -123,8 +123,8 @@ class Suite(Strict):
     plugins: dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] = Field(
         default_factory=dict,
         exclude_if=lambda plugins: not plugins,
-        description="packages whose backends and gate kinds may have a say in what is published: `name version` and the digest that "
-        "`make plugins` prints",
+        description="packages whose backends and gate kinds may have a say in what is published: `name version` and the "
+        "digest that `make plugins` prints",
     )
     tasks: list[Task] = Field(min_length=1)
     pools: list[Pool] = Field(default_factory=list)
