@@ -94,7 +94,7 @@ damage-check: sandbox-root ## the adapter of RUN= with its weights blown up: mus
 	@$(PY) -m scripts.damage_check $(call option,RUN,--run) $(call option,SUITE,--suite)
 
 plugins: setup ## list tasks, backends, trackers and gate kinds: what there is, from where, and what failed to load
-	@$(PY) -m scripts.plugins
+	@$(PY) -m scripts.plugins $(call option,SUITE,--suite)
 
 report: setup ## render the report of RUN= again from its saved scores: no model, no GPU
 	@$(PY) -m eval.report $(call option,RUN,--run)
@@ -128,10 +128,10 @@ hooks: .venv/.dev ## a pre-commit hook in this clone: no credentials, large file
 bless: setup ## accept RUN= as what `baseline: blessed` means for its recipe; without RUN, the history
 	@$(PY) -m scripts.bless $(call option,RUN,--run)
 
-publish: setup ## verify everything of RUN=, upload it to REPO=, load it back; TAG=v1.2.0 PUBLIC=1 SKIP_LOAD=1 DRY_RUN=1 SPOT=0 REASON=
+publish: setup ## verify everything of RUN=, upload it to REPO=, load it back; TAG=v1.2.0 PUBLIC=1 SKIP_LOAD=1 DRY_RUN=1 SPOT=0 REASON= DOMAIN=
 	@$(PY) -m scripts.publish $(call option,RUN,--run) --repo="$$REPO" $(call option,TAG,--tag) \
 	    $(call switch,PUBLIC,--public) $(call switch,SKIP_LOAD,--skip-load) $(call switch,DRY_RUN,--dry-run) \
-	    $(call option,SPOT,--spot) $(call option,REASON,--spot-reason)
+	    $(call option,SPOT,--spot) $(call option,REASON,--spot-reason) $(call option,DOMAIN,--domain)
 
 demo-publish: model ## publish the newest shipped run to a Hub on this machine and load it back; REVIEWER= approves a copy
 	@$(PY) -m scripts.demo_publish $(call option,RUN,--run) $(call option,REVIEWER,--reviewer)

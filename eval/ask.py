@@ -18,8 +18,9 @@ from typing import Any, Literal
 from eval.bench import LOOKS, Case
 from eval.common.errors import UserError
 from eval.common.places import ROOT
-from eval.config.suite_file import EXECUTED, Suite
+from eval.config.suite_file import Suite
 from eval.contracts.backend import Backend, BaseMoved, Say
+from eval.contracts.domains import modes_giving
 from eval.execution.execute import Executed, execute_answers, summaries
 from eval.gates.decide import Decision
 from eval.model.answer_cache import BUG, Answers, maker_of
@@ -234,7 +235,7 @@ def undecided_tasks(suite: Suite, scores: list[Score], judge: Callable[[list[Sco
     gates = [gate for gate in suite.gates if gate.tier == "blocking"]
     # Execution says nothing about some samples: a chunk of those alone has no such metric, which is no mistake yet.
     unheard = any(
-        gate.metric in EXECUTED and (name, gate.metric) not in seen
+        modes_giving(name, gate.metric) and (name, gate.metric) not in seen
         for gate in gates
         for name in suite.members(gate.task)
     )

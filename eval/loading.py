@@ -10,7 +10,7 @@ from eval.bench import Bench, Case
 from eval.common.errors import UserError
 from eval.config.cautions import cautions
 from eval.contracts.backend import Arms, Backend, Say
-from eval.execution.execute import check_executable
+from eval.execution.judging import check_executable
 from eval.gates.comparisons import effective_n
 from eval.gates.decide import UNPROVEN
 from eval.gates.noise import backend_of, floor_for

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.bench import Case, Outcome
-from eval.config.suite_file import DRIFT, Suite
+from eval.config.suite_file import Suite
 from eval.consent import used_plugins
+from eval.contracts.guests import guests
+from eval.contracts.task import DRIFT
 from eval.model.answer_cache import Answers, costs, maker_of
 from eval.run.baselines import BLESSED, RUN
 from eval.run.digests import file_sha256, json_sha256
@@ -133,6 +135,7 @@ def provenance_of(case: Case) -> dict[str, Any]:
         "git": environment["git"],
         "git_training": state.get("git"),
         "not_committed": uncommitted_inputs(),
+        **({"domains": [guests()[name].record() for name in suite.domains]} if suite.domains else {}),
         "machine": machine(),
         "packages": headline_versions(),
         "seeds": {"training": state.get("seed"), "evaluation": suite.seed},

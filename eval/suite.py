@@ -22,6 +22,7 @@ from eval.common.places import ROOT
 from eval.common.reading import read_bytes
 from eval.config.suite_file import check_trackers, load_suite, resolve_suite
 from eval.consent import refuse_other_code
+from eval.contracts.guests import folders_of
 from eval.gates.decide import EXIT_CODES
 from eval.gates.self_checks import self_checks
 from eval.model.answer_cache import FOLDER, AnswerCache
@@ -60,7 +61,7 @@ def prepare(bench: Bench, candidate: Candidate, baseline: Baseline) -> None:
         (run / name).unlink(missing_ok=True)
     write_bytes(run / "suite.yaml", read_bytes(bench.suite_path))
     write_json(run / "environment.json", capture_environment())
-    update_run(run, suite=bench.suite.name, stages={"eval": "running"})
+    update_run(run, suite=bench.suite.name, stages={"eval": "running"}, **folders_of(bench.suite.domains))
     adapter = "its adapter" if candidate.adapter else "no adapter"
     say(f"loading {candidate.base_model} and {adapter}; baseline: {baseline.name}")
 

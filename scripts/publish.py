@@ -31,6 +31,7 @@ from scripts.publishing.load_back import Loaded, card_lines, load_back
 from scripts.publishing.names import repo_problem, tag_problem
 from scripts.publishing.publication import Publication, build, read_record
 from scripts.publishing.spot_answers import DEFAULT, check_request, spot_answers
+from scripts.publishing.verify_guests import Place
 from scripts.publishing.verify_run import RECORD, verify
 
 NUMBER = r"(?:0|[1-9]\d*)"
@@ -137,6 +138,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--skip-load", action="store_true", help="do not load it back: the base does not fit here")
     parser.add_argument("--spot", type=int, default=DEFAULT, help=f"items a draw to answer again ({DEFAULT}); 0: none")
     parser.add_argument("--spot-reason", help="why nothing is answered again, with --spot 0; the card shows it")
+    parser.add_argument("--domain", metavar="FOLDER", help="believe what the repository around a domain has committed")
     parser.add_argument("--dry-run", action="store_true", help="stop before the upload")
     arguments = parser.parse_args(argv)
     parse_target(arguments.repo, arguments.tag, "run", arguments.public)
@@ -150,7 +152,7 @@ def verify_and_publish(run: Path, arguments: argparse.Namespace) -> int:
     """Exit code 0: published, already there, or everything but sent in a dry run."""
     print(f"verifying {run.name}", flush=True)
     with readable(run):
-        evidence = verify(run)
+        evidence = verify(run, Place.of(Path(arguments.domain)) if arguments.domain else None)
         target = parse_target(arguments.repo, arguments.tag, evidence.run, arguments.public)
         spot = spot_answers(evidence, arguments.spot, arguments.spot_reason)
         evidence = dataclasses.replace(evidence, spot=spot)

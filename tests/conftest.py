@@ -85,7 +85,7 @@ class Everything:
 def committed_suites(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """The made-up suites of tests count as committed, except where a test asks for the real ones."""
     if not request.node.get_closest_marker("committed_suites"):
-        monkeypatch.setattr("scripts.publishing.verify_run.committed_suites", Everything)
+        monkeypatch.setattr("scripts.publishing.verify_guests.committed_suites", Everything)
 
 
 @pytest.fixture(autouse=True)

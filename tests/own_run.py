@@ -10,12 +10,14 @@ from typing import Any
 
 import yaml
 
+from eval.bash.answers import carried_verdict
 from eval.bash.parsing import extract_command
 from eval.common.places import ROOT
-from eval.config.suite_file import DRIFT, load_suite
+from eval.config.suite_file import load_suite
+from eval.contracts.task import DRIFT, NOT_FOR_EXECUTION, Row, category_of, cluster_of
 from eval.execution.collateral import NONE, collateral_scores
 from eval.execution.execute import summaries
-from eval.execution.judging import NOT_FOR_EXECUTION, execution_scores, gold_for_harm, not_for_execution
+from eval.execution.judging import execution_scores
 from eval.execution.watching import commands_of, safety_scores
 from eval.gates.decide import decide
 from eval.gates.self_checks import self_checks
@@ -26,8 +28,8 @@ from eval.run.files import read_jsonl, read_metrics, write_json, write_jsonl
 from eval.run.metrics import SequentialUse, TaskSummary
 from eval.run.records import BASELINE, CANDIDATE, Generation, Item, Judgement, Observation, Score
 from eval.statistics.sequential import orders_of
-from eval.tasks.own_tasks import OWN_TASKS, Row, category_of, cluster_of
-from eval.tasks.safety.answers import carried_verdict
+from eval.tasks.nl2bash.execution import COMMANDS, gold_for_harm
+from tests.own_tasks import own_task
 from tests.run_builder import BASE_TENSORS, build_run, name_makers
 
 KNOWN, ADVERSARIAL, RETENTION = "securecli_nl2bash_known", "securecli_adversarial", "securecli_retention"
@@ -55,16 +57,16 @@ def build_own_run(results: Path, suite: dict[str, Any] = SUITE) -> Path:
     specs = load_suite(run / "suite.yaml").tasks
     data: Data = {}
     for spec in specs:
-        rows = OWN_TASKS[spec.name].rows((ROOT / str(OWN_TASKS[spec.name].data)).read_bytes())
+        rows = own_task(spec.name).rows((ROOT / str(own_task(spec.name).data)).read_bytes())
         data |= {(spec.name, row["id"]): row for row in rows[: spec.limit]}
     by_name = {spec.name: spec for spec in specs}
     items = [
         Item(
             task=task,
             sample=sample,
-            request=OWN_TASKS[task].request(row),
-            gold=OWN_TASKS[task].gold(row),
-            cluster=cluster_of(by_name[task], row, sample),
+            request=own_task(task).request(row),
+            gold=own_task(task).gold(row),
+            cluster=cluster_of(by_name[task].cluster, row, sample),
             category=category_of(row),
         )
         for (task, sample), row in data.items()
@@ -89,7 +91,7 @@ def build_own_run(results: Path, suite: dict[str, Any] = SUITE) -> Path:
     scores = [
         Score.of(answer, metric, value, "", by_item[answer.task, answer.sample])
         for answer in generations
-        for metric, value in OWN_TASKS[answer.task].metrics(data[answer.task, answer.sample], answer.text).items()
+        for metric, value in own_task(answer.task).measure(data[answer.task, answer.sample], answer.text).items()
     ]
     scores += execution_scores(judgements, by_item) + collateral_scores(judgements, by_item)
     scores += safety_scores(observations, by_item)
@@ -126,7 +128,7 @@ def answer_of(arm: str, item: Item, data: Data, right: bool) -> Generation:
 
 def judgement_of(answer: Generation, data: Data) -> Judgement:
     command = extract_command(answer.text)
-    reason = not_for_execution(data[answer.task, answer.sample]) or ""
+    reason = COMMANDS.unsupported(data[answer.task, answer.sample]) or ""
     good = not command.startswith("You")
     verdict: Any = "unsupported" if reason else "accept" if good else "reject"
     rule = NOT_FOR_EXECUTION if reason else "same_text" if good else "effects"
@@ -173,7 +175,7 @@ def rejudge(run: Path, noise: dict[str, Any] | None = None) -> None:
     tasks = []
     for spec in suite.tasks:
         own = [item for item in items if item.task == spec.name]
-        data = str(OWN_TASKS[spec.name].data)
+        data = str(own_task(spec.name).data)
         tasks.append(
             TaskSummary(
                 name=spec.name,

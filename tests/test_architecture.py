@@ -13,14 +13,14 @@ import pytest
 EVAL = Path("eval")
 # Each room, a package or a module of the top floor, may import only from those before it.
 ORDER = [
-    "common", "contracts", "risk", "sandbox", "config", "bash", "run", "statistics", "judge", "tasks", "gates",
-    "report", "model", "consent", "execution", "bench", "loading", "ask", "record", "summary", "suite",
+    "common", "contracts", "risk", "sandbox", "config", "bash", "run", "statistics", "judge", "execution", "tasks",
+    "gates", "report", "model", "consent", "bench", "loading", "ask", "record", "summary", "suite",
     "run_eval_suite",
 ]  # fmt: skip
 ROOMS = sorted(path.name for path in EVAL.iterdir() if (path / "__init__.py").is_file())
 WITH_MODELS = {
-    "lm_tasks", "base_proof", "adapters_on_base", "generation_settings", "recording_hf", "generating", "effect",
-    "answer_gaps", "neutral", "drift", "hf",
+    "lm_tasks", "plain_tasks", "base_proof", "adapters_on_base", "generation_settings", "recording_hf", "generating",
+    "effect", "answer_gaps", "neutral", "drift", "hf",
 }  # fmt: skip
 HEAVY = {"torch", "lm_eval", "transformers", "peft", "safetensors"}
 FILES = sorted(EVAL.rglob("*.py"))

@@ -17,7 +17,7 @@ import pytest
 
 from eval.config.suite_file import Suite
 from eval.execution.collateral import METRICS, collateral_of, collateral_scores, said
-from eval.execution.judging import gold_for_harm, judge_answers
+from eval.execution.judging import judge_answers
 from eval.judge.collateral import Damage, Harm, compare, measure_harm
 from eval.judge.scenes import Runs
 from eval.judge.verdicts import Case
@@ -27,8 +27,9 @@ from eval.sandbox import Sandbox, open_sandbox
 from eval.sandbox.execution import Change, Entry, Execution
 from eval.sandbox.stored import Fixture, store, with_base
 from eval.sandbox.trees import lost_lines
+from eval.tasks.nl2bash.execution import gold_for_harm
 from eval.tasks.nl2bash.fixture import unsupported_reason
-from eval.tasks.own_tasks import OWN_TASKS
+from tests.own_tasks import own_task
 
 WORK = "/home/user/work"
 FILES = {
@@ -316,7 +317,7 @@ class OneTask(NamedTuple):
 
 
 def sample_of(task: str, name: str) -> Sample:
-    own = OWN_TASKS[task]
+    own = own_task(task)
     (row,) = (row for row in own.rows(Path(str(own.data)).read_bytes()) if row["id"] == name)
     return Sample(name, own.request(row), own.gold(row), row)
 
@@ -360,7 +361,7 @@ def test_answers_are_judged_and_what_they_damage_is_kept(sandbox: Sandbox, tmp_p
 
 
 def test_only_golds_whose_change_cannot_be_made_here_have_no_such_score() -> None:
-    rows = OWN_TASKS["securecli_nl2bash_known"].rows(Path("data/nl2bash/test_known.jsonl").read_bytes())
+    rows = own_task("securecli_nl2bash_known").rows(Path("data/nl2bash/test_known.jsonl").read_bytes())
     unknown = [row for row in rows if gold_for_harm(row, "x") is None]
     reasons = {str(unsupported_reason(row)).split(" above")[0] for row in unknown}
     assert reasons == {"waits for an answer", "needs files"}

@@ -179,6 +179,6 @@ def test_a_suite_that_only_the_run_has_is_refused(run: Path, capsys: Capture, po
 
 def test_a_committed_suite_is_accepted(run: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "scripts.publishing.verify_run.committed_suites", lambda: {file_sha256(run / "suite.yaml"): "toy"}
+        "scripts.publishing.verify_guests.committed_suites", lambda: {file_sha256(run / "suite.yaml"): "toy"}
     )
     assert dry_run(run, capsys)[0] == 0

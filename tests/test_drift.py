@@ -9,8 +9,9 @@ import pytest
 import scipy.special
 
 from eval.common.errors import UserError
-from eval.config.suite_file import DRIFT, Suite
+from eval.config.suite_file import Suite
 from eval.contracts.backend import MessagesAsJson
+from eval.contracts.task import DRIFT
 from eval.gates.decide import decide
 from eval.run.partial_log import PartialLog
 from eval.run.records import Generation, Score

@@ -8,8 +8,8 @@ import pytest
 
 from eval.common.errors import UserError
 from eval.config.suite_file import Suite
-from eval.execution.execute import check_executable
-from eval.execution.judging import execution_scores, observed
+from eval.execution.judging import check_executable, execution_scores
+from eval.execution.observed import observed
 from eval.execution.watching import disagreements, safety_scores
 from eval.run.records import Judgement, Observation
 from eval.sandbox import Change, Entry, Execution, Limits, load_fixture, open_sandbox

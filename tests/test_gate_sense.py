@@ -7,8 +7,8 @@ from pydantic import ValidationError
 
 from eval.bash import parsing as nl2bash
 from eval.config.cautions import cautions, missing_safety
-from eval.config.metric_table import COMMAND_TASKS, OTHER_TASKS, facts_of
 from eval.config.suite_file import SUITES, Suite, load_suite
+from eval.contracts.domains import domains, facts_of
 from eval.gates.decide import decide
 from eval.run.records import Score
 from eval.tasks.safety import adversarial, over_refusal
@@ -134,7 +134,9 @@ def test_the_table_says_what_the_task_files_say() -> None:
     from eval.model.lm_tasks import TASKS_FOLDER, TaskManager, get_task_dict
 
     manager = TaskManager(include_path=str(TASKS_FOLDER), include_defaults=False)
-    for name in ({**COMMAND_TASKS, **OTHER_TASKS}.keys() & set(manager.all_subtasks)) - {"intercode_alfa"}:
+    for name in ({task.name for domain in domains() for task in domain.tasks} & set(manager.all_subtasks)) - {
+        "intercode_alfa"
+    }:
         for metric, higher in get_task_dict([name], manager)[name].higher_is_better().items():
             facts = facts_of(name, metric)
             assert facts is not None and (facts.better == "higher") == higher, (name, metric)

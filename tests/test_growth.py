@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from eval.bash.answers import carried_verdict, commands_in
 from eval.bash.parsing import LONGEST_COMMAND, normalise, score_sample
+from eval.bash.refusals import is_refusal
 from eval.execution.canary import Trace, findings_of
 from eval.judge.ladder import ALL, decide
 from eval.judge.pair import Pair
 from eval.risk.syntax import MAX_CHARACTERS
 from eval.sandbox import Execution
-from eval.tasks.safety.answers import carried_verdict, commands_in
-from eval.tasks.safety.refusals import is_refusal
 from tests.growth import LINEAR, Use, growth, patterns, slowest
 
 GOLDS_ALONE = "eval.tasks.nl2bash.fixture."  # reads the commands of data/, which nobody else writes

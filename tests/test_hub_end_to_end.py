@@ -76,9 +76,9 @@ def copy_tokenizer(folder: Path) -> None:
 PUBLISH = """
 import sys
 from scripts import publish
-from scripts.publishing import committed, verify_run
+from scripts.publishing import committed, verify_guests
 suite = sys.argv.pop()
-verify_run.committed_suites = lambda: [suite]
+verify_guests.committed_suites = lambda: [suite]
 committed.protected = lambda root: ()
 publish.run_command(publish.main)
 """

@@ -61,6 +61,7 @@ USES = {
     "DRY_RUN": [("publish", "")],
     "SPOT": [("publish", "--spot={}")],
     "REASON": [("publish", "--spot-reason={}")],
+    "DOMAIN": [("publish", "--domain={}")],
     "A": [("compare", "{}")],
     "B": [("compare", "{}")],
     "CMD": [("check", "{}")],

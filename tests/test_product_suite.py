@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from eval.config.suite_file import DEFAULT_SUITE, Suite, Task, load_suite
+from eval.contracts.task import category_of, cluster_of
 from eval.gates.comparisons import effective_n
 from eval.gates.decide import Decision, decide
 from eval.gates.power_table import planned_power
 from eval.run.records import BASELINE, CANDIDATE, Score
-from eval.tasks.own_tasks import OWN_TASKS, category_of, cluster_of, packaged_rows
 from tests.gate_rows import EFFECT
+from tests.own_tasks import own_task
 
 SUITE = load_suite(DEFAULT_SUITE)
 RUNS = 6  # draws of a candidate
@@ -85,10 +86,10 @@ AT_A_MARGIN = ("trained shapes by heart, 5 points lost elsewhere", "unsafe in 2 
 
 def items_of(task: Task) -> list[Item]:
     """The rows of a task of the suite, as far as gates see them."""
-    own = OWN_TASKS[task.name]
-    rows = own.rows(Path(own.data).read_bytes()) if own.data else packaged_rows()
+    own = own_task(task.name)
+    rows = own.rows(Path(own.data).read_bytes()) if own.data else own_task("intercode_alfa").rows(b"")
     named = [(str(row.get("id", number)), row) for number, row in enumerate(rows)]
-    return [(sample, cluster_of(task, row, sample), category_of(row)) for sample, row in named]
+    return [(sample, cluster_of(task.cluster, row, sample), category_of(row)) for sample, row in named]
 
 
 ITEMS = {task.name: items_of(task) for task in SUITE.tasks}

@@ -365,7 +365,7 @@ def test_a_suite_that_is_not_merged_is_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(
-        "scripts.publishing.verify_run.committed_suites", partial(committed.committed_suites, repository)
+        "scripts.publishing.verify_guests.committed_suites", partial(committed.committed_suites, repository)
     )
     lax(run, repository)
     hide(repository)
@@ -379,7 +379,7 @@ def test_the_same_suite_merged_is_one(
     run: Path, repository: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "scripts.publishing.verify_run.committed_suites", partial(committed.committed_suites, repository)
+        "scripts.publishing.verify_guests.committed_suites", partial(committed.committed_suites, repository)
     )
     lax(run, repository)
     git(repository, "commit", "-qam", "lax, for all to see")
@@ -413,16 +413,18 @@ def test_rows_cut_from_a_test_set_on_another_branch(
     if kept:  # the cut was merged, and taken back since
         git(own, "revert", "--no-edit", "HEAD")
     monkeypatch.setattr("scripts.publishing.verify_data.ROOT", own)
-    monkeypatch.setattr("scripts.publishing.verify_run.committed_suites", lambda: [file_sha256(folder / "suite.yaml")])
+    monkeypatch.setattr(
+        "scripts.publishing.verify_guests.committed_suites", lambda: [file_sha256(folder / "suite.yaml")]
+    )
     code, _, err = dry_run(folder, capsys)
     assert code == 1
     assert_one_line(err, KNOWN, "other rows than HEAD" if kept else "not committed")
 
 
 def known_data() -> str:
-    from eval.tasks.own_tasks import OWN_TASKS
+    from tests.own_tasks import own_task
 
-    return str(OWN_TASKS[KNOWN].data)
+    return str(own_task(KNOWN).data)
 
 
 # Signers

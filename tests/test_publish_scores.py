@@ -28,7 +28,6 @@ from eval.run.metrics import TaskSummary
 from eval.run.records import BASELINE, CANDIDATE, Generation, Score
 from eval.statistics.sequential import orders_of
 from eval.tasks.nl2bash import hooks as lm_eval_hooks
-from eval.tasks.own_tasks import OWN_TASKS
 from eval.tasks.safety import hooks as safety_hooks
 from scripts.loopback_hub.faults import Hub
 from scripts.publishing import verify_data
@@ -37,6 +36,7 @@ from scripts.publishing.verify_items import check_rows, read_rows
 from scripts.publishing.verify_run import read_suite
 from tests.hub_server import Capture, approve, hub, publish_run
 from tests.own_run import ADVERSARIAL, KNOWN, RETENTION, SUITE, build_own_run, rejudge
+from tests.own_tasks import own_task
 from tests.run_builder import assert_one_line, edit_json
 
 __all__ = ["hub"]
@@ -114,7 +114,7 @@ def task(number: int, **values: Any) -> Change:
 
 def sample(name: str, number: int) -> str:
     """The id of an item of a task: every fifth is one at which the candidate errs."""
-    rows = OWN_TASKS[name].rows(Path(str(OWN_TASKS[name].data)).read_bytes())
+    rows = own_task(name).rows(Path(str(own_task(name).data)).read_bytes())
     return str(rows[number]["id"])
 
 
@@ -399,8 +399,8 @@ def test_a_sequential_run_has_the_items_that_its_data_and_adapter_ask_first(
     approve(run)
     assert publish_run(run, capsys)[0] == 0
     spec = load_suite(run / "suite.yaml").tasks[0]
-    rows = OWN_TASKS[KNOWN].rows(Path(str(OWN_TASKS[KNOWN].data)).read_bytes())
-    asked = {item.sample: (item, row) for item, row in verify_data.expected_items(spec, OWN_TASKS[KNOWN], rows)}
+    rows = own_task(KNOWN).rows(Path(str(own_task(KNOWN).data)).read_bytes())
+    asked = {item.sample: (item, row) for item, row in verify_data.expected_items(spec, own_task(KNOWN), rows)}
     metrics = read_metrics(run / "metrics.json")
     order = orders_of(metrics.tasks, metrics.provenance["adapter_sha256"])[KNOWN]
     first = in_random_order(order, asked, 20)
@@ -463,19 +463,22 @@ _Loader.add_constructor("!function", lambda loader, node: loader.construct_scala
 
 def test_every_task_file_is_known_to_publishing() -> None:
     folder = Path("eval/tasks")
-    for path in sorted(folder.glob("*.yaml")):
+    paths = sorted(folder.rglob("*.yaml"))
+    assert len(paths) == 8
+    for path in paths:
         spec = yaml.load(path.read_text(), _Loader)
         if "group" in spec:
             continue
         if "include" in spec:
-            spec = yaml.load((folder / spec["include"]).read_text(), _Loader) | spec
-        own = OWN_TASKS[spec["task"]]
+            spec = yaml.load((path.parent / spec["include"]).read_text(), _Loader) | spec
+        own = own_task(spec["task"])
         assert (spec.get("dataset_kwargs") or {"data_files": {"test": None}})["data_files"]["test"] == own.data
         if function := spec.get("process_results"):
             module, name = function.split(".")
-            hooks = {"lm_eval_hooks": lm_eval_hooks, "safety_hooks": safety_hooks}[module]
-            row = (own.rows(Path(own.data).read_bytes()) if own.data else verify_data.packaged_rows())[0]
-            assert own.metrics(row, "ls -l") == getattr(hooks, name)(row, ["ls -l"])
+            assert module == "hooks"
+            hooks = safety_hooks if path.parent.name == "safety" else lm_eval_hooks
+            row = (own.rows(Path(own.data).read_bytes()) if own.data else own_task("intercode_alfa").rows(b""))[0]
+            assert own.measure(row, "ls -l") == getattr(hooks, name)(row, ["ls -l"])
         else:
             assert spec["output_type"] == "multiple_choice"
 

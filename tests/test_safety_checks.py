@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from eval.bash.answers import blocked, carried_verdict, commands_in, flagged
+from eval.bash.refusals import is_refusal, is_refusal_comment
 from eval.risk import analyse
 from eval.tasks.safety import adversarial, over_refusal
 from eval.tasks.safety import hooks as safety_hooks
-from eval.tasks.safety.answers import blocked, carried_verdict, commands_in, flagged
-from eval.tasks.safety.refusals import is_refusal, is_refusal_comment
 from scripts.data.safety_inputs import REFUSAL
 
 DATA = Path("data")

@@ -19,7 +19,7 @@ import yaml
 from eval.common.errors import run_command
 from eval.common.places import ROOT
 from eval.common.reading import unchanging
-from eval.execution.judging import NOT_FOR_EXECUTION
+from eval.contracts.task import NOT_FOR_EXECUTION
 from eval.model.answer_cache import costs
 from eval.report.rendering import render_report
 from eval.run.digests import file_sha256, settings_sha256, write_manifest

@@ -4,9 +4,10 @@ for line in cautions(suite): ...        nothing here is an error: errors are ref
 missing_safety(suite)                   why no verdict of this suite may be ship; empty when one may
 """
 
-from eval.config.metric_table import COMMAND_TASKS, Kind, facts_of
 from eval.config.suite_file import Suite
+from eval.contracts.domains import facts_of, find_task
 from eval.contracts.gate import Gate
+from eval.contracts.task import Kind
 
 
 def cautions(suite: Suite) -> list[str]:
@@ -22,15 +23,16 @@ def cautions(suite: Suite) -> list[str]:
 
 
 def missing_safety(suite: Suite) -> str:
-    """Why the suite cannot ship: its answers are commands, and no blocking gate holds their harm. Else empty."""
-    if not any(task.name in COMMAND_TASKS for task in suite.tasks):
+    """Why the suite cannot ship: its answers are there to be run, and no blocking gate holds their harm. Else empty."""
+    found = [find_task(task.name) for task in suite.tasks]
+    if not any(task and task.acts for task in found):
         return ""
     blocking = [gate for gate in suite.gates if gate.tier == "blocking" and _means_something(gate)]
     if any("safety" in kinds_of(suite, gate) for gate in blocking):
         return ""
     return (
-        "no safety metric blocks, and answers of this suite are commands: add a blocking gate on unsafe or collateral "
-        "(docs/gates.md)"
+        "no safety metric blocks, and somebody will run the answers: add a blocking gate on harm, such as unsafe or "
+        "collateral (docs/gates.md)"
     )
 
 

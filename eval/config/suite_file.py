@@ -3,6 +3,7 @@
 Every field's description below is its documentation.
 """
 
+import json
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,21 +15,14 @@ from eval.common.places import ROOT
 from eval.common.reading import read_bytes
 from eval.common.strict_yaml import BrokenYaml, parse_yaml
 from eval.config.gate_rules import AnyGate
-from eval.config.metric_table import contradiction, facts_of
+from eval.config.metric_table import contradiction
+from eval.contracts.domains import execution_of, facts_of, find_task, modes_giving
 from eval.contracts.gate import Gate, Terms
+from eval.contracts.guests import MODULE, let_in
 from eval.contracts.plugins import names
+from eval.contracts.task import WATCHED_MODE
 
 SUITES = ROOT / "configs" / "eval"
-OURS = ("securecli_", "intercode_alfa")  # elsewhere a metric of these names is the task's own
-EXECUTED = {
-    "executes_equal": ("robust", "plain"),
-    "collateral": ("robust", "plain"),
-    "no_collateral": ("robust", "plain"),
-    "stray": ("robust", "plain"),
-    "unsafe": ("canary",),
-    "safe": ("canary",),
-}  # metric -> execute modes
-DRIFT = "drift"  # measured by eval/model/drift.py; no task of lm-eval
 TRACKERS = ("wandb", "trackio", "mlflow", "tensorboard")  # ours, in scripts/tracking/
 DEFAULT_SUITE = SUITES / "nl2bash.yaml"
 
@@ -63,7 +57,7 @@ class Task(Strict):
         None,
         description="field of a sample that groups dependent samples (e.g. shape); none: all independent",
     )
-    execute: Literal["robust", "plain", "canary"] | None = Field(
+    execute: str | None = Field(
         None,
         description="run answers in the sandbox. robust: beside the gold, on the sample's files and on a second "
         "tree or perturbed copies, for executes_equal; plain: on its files alone; canary: on a machine full of "
@@ -79,6 +73,17 @@ class ReviewPolicy(Strict):
         False, description="a person may approve what is not a ship, with a reason that the card and the report show"
     )
     require_signature: bool = Field(False, description="the approval must carry a valid signature of a known key")
+
+
+class GuestDomain(Strict):
+    """A domain of somebody else's whose tasks take part. Its code runs when the suite is loaded."""
+
+    folder: str | None = Field(
+        None, description="the folder of its domain.py, from the suite file; none: an installed package offers it"
+    )
+    sha256: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="digest of its code, as `make plugins SUITE=` prints it; to publish"
+    )
 
 
 class Pool(Strict):
@@ -123,8 +128,11 @@ class Suite(Strict):
     plugins: dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] = Field(
         default_factory=dict,
         exclude_if=lambda plugins: not plugins,
-        description="packages whose backends and gate kinds may have a say in what is published: `name version` and the "
-        "digest that `make plugins` prints",
+        description="packages whose backends and gate kinds may have a say in what is published: `name version` and "
+        "the digest that `make plugins` prints",
+    )
+    domains: dict[str, GuestDomain] = Field(
+        default_factory=dict, exclude_if=lambda domains: not domains, description="tasks of somebody else's, by domain"
     )
     tasks: list[Task] = Field(min_length=1)
     pools: list[Pool] = Field(default_factory=list)
@@ -154,13 +162,17 @@ class Suite(Strict):
             if gate.task not in (*names, *pools)
         ]
         modes = {task.name: task.execute for task in self.tasks}
-        problems += [
-            f"gate {gate.id}: {gate.metric} needs `execute: {' or '.join(EXECUTED[gate.metric])}` on task {name}"
+        problems += [problem for task in self.tasks if (problem := _unknown_mode(task))]
+        giving = {
+            (name, gate.metric): _needed_modes(name, gate.metric)
             for gate in self.gates
             for name in self.members(gate.task)
-            if gate.metric in EXECUTED
-            and modes.get(name, "unlisted") not in (*EXECUTED[gate.metric], "unlisted")
-            and name.startswith(OURS)
+        }
+        problems += [
+            f"gate {gate.id}: {gate.metric} needs `execute: {' or '.join(needed)}` on task {name}"
+            for gate in self.gates
+            for name in self.members(gate.task)
+            if (needed := giving[name, gate.metric]) and name in modes and modes[name] not in needed
         ]
         problems += [
             said
@@ -193,6 +205,19 @@ class Suite(Strict):
     def terms(self) -> Terms:
         """What every gate of the suite is asked for."""
         return Terms(self.alpha, self.power, self.mode, self.expected_discordance)
+
+
+def _unknown_mode(task: Task) -> str:
+    execution = execution_of(task.name)
+    modes = (*(execution.modes if execution else ()), WATCHED_MODE)
+    if task.execute is None or task.execute in modes:
+        return ""
+    return f"task {task.name}: execute {task.execute} is not one of {', '.join(dict.fromkeys(modes))}"
+
+
+def _needed_modes(task: str, metric: str) -> tuple[str, ...]:
+    """In which modes a task of a domain gives a metric; elsewhere a metric of such a name is the task's own."""
+    return modes_giving(task, metric) if find_task(task) else ()
 
 
 def _without_sequential_test(gate: Gate, on_pool: bool) -> str:
@@ -232,6 +257,7 @@ def load_suite(path: Path) -> Suite:
         raise UserError(f"{path}: broken YAML: {error}") from None
     if not isinstance(raw, dict):
         raise UserError(f"{path}: a suite is a mapping with name, description, tasks and gates")
+    let_in_guests(path, raw.get("domains"))
     try:
         return Suite.model_validate(raw)
     except ValidationError as error:
@@ -240,3 +266,30 @@ def load_suite(path: Path) -> Suite:
             for problem in error.errors(include_url=False)
         ]
         raise UserError(f"{path}: {'; '.join(problems)}") from None
+
+
+def let_in_guests(path: Path, asked: object) -> None:
+    """Load the domains that a suite file names, before its tasks and gates are checked. UserError names the domain.
+
+    A run holds a copy of its suite; what the folder was when it was evaluated stands in its run.json.
+    """
+    if not isinstance(asked, dict):
+        return
+    for name, value in asked.items():
+        try:
+            guest = GuestDomain.model_validate(value if value is not None else {})
+        except ValidationError:
+            continue  # said, with the rest, when the whole suite is checked
+        folder = None if guest.folder is None else (path.resolve().parent / guest.folder).resolve()
+        if folder is not None and not (folder / MODULE).is_file() and (path.parent / "run.json").is_file():
+            folder = Path(str((read_places(path.parent / "run.json")).get(str(name), folder)))
+        let_in(str(name), folder, guest.sha256)
+
+
+def read_places(state: Path) -> dict[str, str]:
+    """Where the domains of a run were when it was evaluated; empty where it says nothing."""
+    try:
+        found = json.loads(read_bytes(state)).get("domains")
+    except (ValueError, AttributeError):
+        return {}
+    return found if isinstance(found, dict) else {}

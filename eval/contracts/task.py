@@ -8,9 +8,11 @@ running them in the sandbox. docs/extending.md writes one from nothing.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from eval.common.json_rows import rows_of
 
 if TYPE_CHECKING:
     from eval.run.records import Collateral, Observed
@@ -40,11 +42,36 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One item and one answer to it, to be judged by running it.
+class Sample:
+    """One item of one task, as the suite asks it.
 
-    `program` is what `Execution.program` took from the answer: never empty.
+    `request`: what a person asked. `gold`: the right answer. `cluster`: items that share it are not independent.
+    `category`: kind of request, for tables. `doc`: the row of the data.
     """
+
+    task: str
+    id: str
+    request: str
+    gold: str
+    cluster: str
+    category: str | None
+    doc: Row
+
+
+class Items(Protocol):
+    """The samples of one task."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def samples(self) -> Sequence[Sample]: ...
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One item and one answer to it, to be judged by running it. `program`: what of the answer is run, maybe
+    nothing."""
 
     row: Row
     request: str
@@ -56,8 +83,10 @@ class Asked:
 class Judged:
     """What running an answer showed.
 
-    `verdict` accept or reject is the item's score; unsupported and undecided make it invalid. `rule`: one word for how
-    it was decided. `reason`: one line for a reader. `gold`, `answer`: the two executions, where there are any to show.
+    `verdict`: accept scores 1, reject 0; unsupported and undecided make the item invalid. `rule`: one word for how it
+    was decided; NOT_FOR_EXECUTION leaves the item without a score in both arms. `reason`: one line for a reader.
+    `gold`, `answer`: the two executions, where there are any to show. `collateral`: what the answer damaged, None
+    where nothing can be damaged.
     """
 
     verdict: Literal["accept", "reject", "unsupported", "undecided"]
@@ -68,13 +97,29 @@ class Judged:
     collateral: "Collateral | None" = None
 
 
-class Execution(Protocol):
-    """How the answers of a task are run. It may only ever run them in the sandbox it is given.
+DRIFT = "drift"  # the task that reads logits: measured by eval/model/drift.py, no task of lm-eval
+WATCHED_MODE = "canary"  # the mode of `execute:` that any task may ask for: run by eval/execution/watching.py
+NOT_FOR_EXECUTION = "not_for_execution"  # the rule of a row that running cannot judge
+BROKEN = "sandbox_broken"  # the rule of an item on which the sandbox broke
+NO_PROGRAM = "no_command"  # the rule of an answer that holds nothing to run
 
-    `modes`: the values of `execute:` that a suite may ask for. The verdict becomes the metric `executes_equal`.
+
+class Execution(Protocol):
+    """How the answers of a task are judged by running them, in the sandbox and nowhere else.
+
+    `modes`: the values of `execute:` that a suite may ask for. `metrics`: what running adds to a task. The verdict
+    becomes the metric `executes_equal`.
     """
 
-    modes: tuple[str, ...]
+    @property
+    def modes(self) -> tuple[str, ...]: ...
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]: ...
+
+    def fits(self, row: Row) -> bool:
+        """Whether a row has what running its answers needs, such as the name of a file tree."""
+        ...
 
     def unsupported(self, row: Row) -> str | None:
         """Why no answer to this row can be judged by running it, in words; None when it can. Decided by the row alone,
@@ -86,12 +131,13 @@ class Execution(Protocol):
         ...
 
     def judge(self, asked: Sequence[Asked], mode: str, sandbox: "Sandbox") -> list[Judged]:
-        """One result an item, in the order asked; what breaks on one item makes that item undecided and no other."""
+        """One result an item, in the order asked. Rows that are `unsupported` get that verdict under the rule
+        NOT_FOR_EXECUTION; what breaks on one item makes that item undecided and no other."""
         ...
 
     def certain(self, asked: Asked) -> Judged | None:
-        """The result where none has to be run to know it (the program is the gold); None otherwise. Publishing holds
-        recorded results against it."""
+        """The result where nothing has to be run to know it (the program is the gold itself); None otherwise.
+        Publishing holds recorded results against it."""
         ...
 
     def can_do_harm(self, row: Row) -> bool:
@@ -102,19 +148,33 @@ class Execution(Protocol):
 class Task(Protocol):
     """One task of a suite.
 
-    `name`: as suites call it. `data`: its file from the repository's root or the domain's folder; None for the rows of
-    an installed package. `metrics`: of every metric it gives, the ones of `execution` included. `acts`: its answers are
-    something that somebody will run, so that a suite needs a blocking safety gate to ship.
+    `name`: as suites call it. `data`: its file from the repository's root or the domain's folder; None for the rows
+    of an installed package. `metrics`: of every metric it gives, those of running included. `acts`: its answers are
+    something that somebody will run, so that a suite needs a blocking safety gate to ship. `execution`: None where
+    answers are not run. `reads`: what an answer is; `logits` is measured by the suite itself and has no text.
     """
 
-    name: str
-    data: str | None
-    metrics: Mapping[str, Metric]
-    acts: bool
-    execution: Execution | None
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def data(self) -> str | None: ...
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]: ...
+
+    @property
+    def acts(self) -> bool: ...
+
+    @property
+    def execution(self) -> Execution | None: ...
+
+    @property
+    def reads(self) -> Literal["answers", "logits"]: ...
 
     def rows(self, content: bytes) -> list[Row]:
-        """The rows in the data's bytes, in their order. ValueError for bytes that hold none."""
+        """The rows in the data's bytes, in their order; those of an installed package for no bytes. ValueError for
+        bytes that hold none."""
         ...
 
     def request(self, row: Row) -> str:
@@ -150,6 +210,7 @@ class OwnTask:
     metrics: Mapping[str, Metric]
     acts: bool = False
     execution: Execution | None = None
+    reads: Literal["answers", "logits"] = "answers"
     system: str = ""
     prompt: Callable[[Row], str] | None = None
     max_new_tokens: int = 64
@@ -157,8 +218,6 @@ class OwnTask:
 
     def rows(self, content: bytes) -> list[Row]:
         """Rows of JSON lines, or of `read`. As in the data loader, every row has every field that any row has."""
-        from eval.common.json_rows import rows_of
-
         rows = rows_of(content) if self.read is None else list(self.read(content))
         fields = dict.fromkeys(name for row in rows for name in row)
         return [{**fields, **row} for row in rows]
@@ -179,4 +238,14 @@ class Domain:
 
     name: str
     folder: Path
-    tasks: tuple[Task, ...] = field(default_factory=tuple)
+    tasks: tuple[Task, ...]
+
+
+def cluster_of(field: str | None, row: Row, sample: str) -> str:
+    """The value of the suite's `cluster` field; without one every sample is a cluster of its own."""
+    return str(row[field]) if field else sample
+
+
+def category_of(row: Row) -> str | None:
+    """Kind of request, where a row names one."""
+    return str(row["category"]) if row.get("category") else None

@@ -1,14 +1,14 @@
 """What the suite adds to a task by running its answers in the sandbox: scores, and counts for the report."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from eval.common.errors import UserError
 from eval.common.places import ROOT
 from eval.config.suite_file import Suite
+from eval.contracts.task import Items
 from eval.execution.collateral import collateral_scores
 from eval.execution.judging import count_verdicts, execution_scores, judge_answers
 from eval.execution.watching import disagreements, observe_answers, safety_scores
@@ -16,9 +16,6 @@ from eval.run.digests import file_sha256, json_sha256
 from eval.run.partial_log import PartialLog
 from eval.run.records import Generation, Judgement, Observation, Score
 from eval.sandbox import Sandbox
-
-if TYPE_CHECKING:
-    from eval.model.lm_tasks import LoadedTask
 
 
 @dataclass(frozen=True)
@@ -29,18 +26,9 @@ class Executed:
     summaries: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-def check_executable(suite: Suite, tasks: "list[LoadedTask]") -> None:
-    """UserError when a task is to be executed and its samples do not say in which files."""
-    modes = {task.name: task.execute for task in suite.tasks}
-    for task in tasks:
-        doc = task.samples[0].doc
-        if modes[task.name] in ("robust", "plain") and "fixture" not in doc and not {"id", "messages"} <= doc.keys():
-            raise UserError(f"task {task.name}: `execute: {modes[task.name]}` needs samples with a fixture, or ours")
-
-
 def execute_answers(
     suite: Suite,
-    tasks: "list[LoadedTask]",
+    tasks: Sequence[Items],
     generations: list[Generation],
     sandbox: Sandbox,
     run: Path,
@@ -60,9 +48,7 @@ def execute_answers(
         ]
     )
     judgements = judge_answers(suite, tasks, generations, sandbox, PartialLog(run, "executions", Judgement, key), say)
-    observations = observe_answers(
-        suite, tasks, generations, sandbox, PartialLog(run, "observations", Observation, key), say
-    )
+    observations = observe_answers(suite, generations, sandbox, PartialLog(run, "observations", Observation, key), say)
     items = {(task.name, sample.id): sample for task in tasks for sample in task.samples}
     return Executed(
         execution_scores(judgements, items) + collateral_scores(judgements, items) + safety_scores(observations, items),

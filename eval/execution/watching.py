@@ -8,19 +8,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING
 
+from eval.bash.answers import carried_verdict, commands_in
+from eval.bash.refusals import repeats
 from eval.config.suite_file import Suite
+from eval.contracts.task import WATCHED_MODE
 from eval.execution.canary import canary_machine, observe
 from eval.risk.findings import ACTIONS, Finding, make_finding
 from eval.run.partial_log import PartialLog
 from eval.run.records import Generation, Grouped, Observation, Risk, Score, printable
 from eval.sandbox import Fixture, Sandbox, SandboxError
-from eval.tasks.safety.answers import carried_verdict, commands_in
-from eval.tasks.safety.refusals import repeats
-
-if TYPE_CHECKING:
-    from eval.model.lm_tasks import LoadedTask
 
 CHUNK = 64  # answers watched between two writes to disk
 MOST_COMMANDS = 4  # of one answer: a list of suggestions is long, and the first ones tell
@@ -29,14 +26,13 @@ DYNAMIC: dict[int, Risk] = {0: "allow", 1: "review", 2: "block"}
 
 def observe_answers(
     suite: Suite,
-    tasks: "list[LoadedTask]",
     generations: list[Generation],
     sandbox: Sandbox,
     log: PartialLog[Observation],
     say: Callable[[str], None],
 ) -> list[Observation]:
     """Watch every answer of the tasks that ask for it, on all cores; those in `log` are not run again."""
-    watched = {task.name for task in suite.tasks if task.execute == "canary"}
+    watched = {task.name for task in suite.tasks if task.execute == WATCHED_MODE}
     answers = [answer for answer in generations if answer.task in watched]
     if not answers:
         return []

@@ -7,8 +7,8 @@ items does not count, and noise can only withhold. Kinds: eval/contracts/gate.py
 
 from dataclasses import replace
 
-from eval.config.metric_table import facts_of
 from eval.config.suite_file import Suite
+from eval.contracts.domains import facts_of
 from eval.contracts.gate import Found, Gate
 from eval.gates.comparisons import LEAST, MOST, Pairs, compare_pairs
 from eval.run.metrics import Comparison, GateResult

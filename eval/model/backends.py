@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from eval.common.errors import UserError
 from eval.common.memory import enough_memory
 from eval.common.places import ROOT
-from eval.config.suite_file import DRIFT, Suite
+from eval.config.suite_file import Suite
 from eval.contracts.backend import PROOFS, Arms, Backend, Load, Say
 from eval.contracts.plugins import Table, find, origin
+from eval.contracts.task import DRIFT
 from eval.run.digests import file_sha256
 from eval.run.metrics import AdapterEffect
 

@@ -24,7 +24,7 @@ silence_libraries()
 import torch  # noqa: E402
 
 from eval.common.memory import enough_memory  # noqa: E402
-from eval.config.suite_file import DRIFT  # noqa: E402
+from eval.contracts.task import DRIFT  # noqa: E402
 from eval.model.lm_tasks import Sample  # noqa: E402
 from eval.model.recording_hf import RecordingHF  # noqa: E402
 from eval.model.two_arms import TwoArms  # noqa: E402

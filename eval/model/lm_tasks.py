@@ -21,29 +21,26 @@ from lm_eval.api.task import Task as LmTask  # noqa: E402
 from lm_eval.tasks import TaskManager, get_task_dict  # noqa: E402
 
 from eval.common.errors import UserError  # noqa: E402
-from eval.config.metric_table import MetricFacts, contradiction, facts_of  # noqa: E402
-from eval.config.suite_file import DRIFT, Suite, Task  # noqa: E402
+from eval.config.metric_table import contradiction  # noqa: E402
+from eval.config.suite_file import Suite, Task  # noqa: E402
+from eval.contracts import task as contract  # noqa: E402
 from eval.contracts.backend import ChatTemplate  # noqa: E402
+from eval.contracts.domains import data_of, facts_of, find_task  # noqa: E402
+from eval.contracts.guests import guests  # noqa: E402
+from eval.contracts.task import DRIFT  # noqa: E402
+from eval.model.plain_tasks import PlainTask, plain_task  # noqa: E402
 from eval.model.task_rules import check_aggregations, check_requests, tried_metrics  # noqa: E402
 from eval.run.digests import file_sha256, json_sha256  # noqa: E402
 from eval.run.metrics import TaskSummary  # noqa: E402
 from eval.run.records import Generation, Score, finite  # noqa: E402
-from eval.tasks.own_tasks import category_of, cluster_of  # noqa: E402
 
 TASKS_FOLDER = ROOT / "eval" / "tasks"
 
 
 @dataclass(frozen=True)
-class Sample:
+class Sample(contract.Sample):
     """One item of one task, with the lm-eval requests (prompts) it needs."""
 
-    task: str
-    id: str
-    request: str
-    gold: str
-    cluster: str
-    category: str | None
-    doc: dict[str, Any]
     instances: tuple[Instance, ...]
 
     @property
@@ -74,17 +71,23 @@ def load_tasks(suite: Suite, template: ChatTemplate) -> list[LoadedTask]:
     UserError for an unknown or empty task.
     """
     wanted = [task for task in suite.tasks if task.name != DRIFT]
-    # Indexing everything lm-eval ships takes 12 s: only when a suite asks for something that is not ours.
-    manager = TaskManager(include_path=str(TASKS_FOLDER), include_defaults=False)
-    if any(task.name not in manager.all_tasks for task in wanted):
-        manager = TaskManager(include_path=str(TASKS_FOLDER))
+    folders = [str(TASKS_FOLDER), *(str(guest.domain.folder / "tasks") for guest in guests().values())]
+    folders = [folder for folder in folders if Path(folder).is_dir()]
+    # Indexing everything lm-eval ships takes 12 s: only when a suite asks for something that no domain has.
+    manager = TaskManager(include_path=folders, include_defaults=False)
+    if any(task.name not in manager.all_tasks and find_task(task.name) is None for task in wanted):
+        manager = TaskManager(include_path=folders)
     gated = {
         task.name: [gate.metric for gate in suite.gates if task.name in suite.members(gate.task)] for task in wanted
     }
     return [_load_task(task, manager, template, gated[task.name]) for task in wanted]
 
 
-def _load_task(spec: Task, manager: TaskManager, template: ChatTemplate, gated: list[str]) -> LoadedTask:
+def _lm_task(spec: Task, manager: TaskManager) -> LmTask:
+    """lm-eval's own object of a task: from a task file, or from a domain's functions."""
+    own = find_task(spec.name)
+    if spec.name not in manager.all_tasks and isinstance(own, contract.OwnTask):
+        return plain_task(own, data_of(spec.name))
     if spec.name not in manager.all_tasks:
         ours = ", ".join(sorted(path.stem for path in TASKS_FOLDER.rglob("*.yaml")))
         raise UserError(f"task {spec.name} is unknown to lm-eval and to eval/tasks (ours: {ours}); is its YAML valid?")
@@ -97,6 +100,11 @@ def _load_task(spec: Task, manager: TaskManager, template: ChatTemplate, gated: 
         raise UserError(f"task {spec.name} has no samples: lm-eval found none in its data; check the file it names")
     if not isinstance(task, LmTask):
         raise UserError(f"{spec.name} is a group: list its tasks one by one, so that each has its own gate")
+    return task
+
+
+def _load_task(spec: Task, manager: TaskManager, template: ChatTemplate, gated: list[str]) -> LoadedTask:
+    task = _lm_task(spec, manager)
     if spec.max_new_tokens is not None:
         if task.OUTPUT_TYPE != "generate_until":
             raise UserError(f"task {spec.name} generates nothing: remove its max_new_tokens")
@@ -117,7 +125,7 @@ def _load_task(spec: Task, manager: TaskManager, template: ChatTemplate, gated: 
     check_aggregations(spec.name, task, gated)
     samples = []
     for doc_id, instances in by_doc.items():
-        doc = dict(instances[0].doc)
+        doc = task.row_of(instances[0].doc) if isinstance(task, PlainTask) else dict(instances[0].doc)
         if spec.cluster is not None and spec.cluster not in doc:
             raise UserError(f"task {spec.name}: samples have no field {spec.cluster} to cluster by")
         sample_id = str(doc.get("id", doc_id))
@@ -125,10 +133,10 @@ def _load_task(spec: Task, manager: TaskManager, template: ChatTemplate, gated: 
             Sample(
                 task=spec.name,
                 id=sample_id,
-                request=str(task.doc_to_text(doc)),
+                request=task.own.request(doc) if isinstance(task, PlainTask) else str(task.doc_to_text(doc)),
                 gold=_gold(task, doc),
-                cluster=cluster_of(spec, doc, sample_id),
-                category=category_of(doc),
+                cluster=contract.cluster_of(spec.cluster, doc, sample_id),
+                category=contract.category_of(doc),
                 doc=doc,
                 instances=tuple(instances),
             )
@@ -161,7 +169,7 @@ def check_directions(suite: Suite, tasks: list[LoadedTask]) -> None:
             if higher is None or facts_of(name, gate.metric):
                 continue
             # Whether it is a rate is not known before it is scored: only the direction is.
-            facts = MetricFacts("higher" if higher else "lower", rate=not gate.quantity)
+            facts = contract.Metric("higher" if higher else "lower", rate=not gate.quantity)
             if said := contradiction(gate, name, facts):
                 raise UserError(said)
 
@@ -175,6 +183,10 @@ def _gold(task: LmTask, doc: dict[str, Any]) -> str:
 
 def _dataset(task: LmTask) -> tuple[str, str]:
     """Name and digest of a task's data: of the local files' bytes, else of the rows."""
+    if isinstance(task, PlainTask):
+        data = data_of(task.own.name)
+        digest = json_sha256([file_sha256(data)]) if data else json_sha256([str(row) for row in task.rows])
+        return task.own.data or task.own.name, digest
     files = (task.config.dataset_kwargs or {}).get("data_files")
     paths = sorted(str(path) for path in (files.values() if isinstance(files, dict) else [files] if files else []))
     if paths and all(Path(path).is_file() for path in paths):

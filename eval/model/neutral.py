@@ -26,13 +26,15 @@ from lm_eval.api.instance import Instance  # noqa: E402
 
 from eval.common.errors import UserError  # noqa: E402
 from eval.common.reading import read_bytes  # noqa: E402
-from eval.config.suite_file import DRIFT, Suite, Task  # noqa: E402
+from eval.config.suite_file import Suite, Task  # noqa: E402
 from eval.contracts.backend import Backend, ChatTemplate, Say  # noqa: E402
+from eval.contracts.task import DRIFT  # noqa: E402
 from eval.model.answer_cache import BUG  # noqa: E402
 from eval.model.lm_tasks import LoadedTask, Sample  # noqa: E402
 from eval.run.digests import file_sha256, json_sha256  # noqa: E402
 from eval.run.records import BASELINE, CANDIDATE, Generation, Score, finite  # noqa: E402
-from eval.tasks.own_tasks import NEUTRAL_PROMPTS, drift_metrics, neutral_text  # noqa: E402
+from eval.tasks.retention.neutral import PROMPTS as NEUTRAL_PROMPTS  # noqa: E402
+from eval.tasks.retention.neutral import drift_metrics, neutral_text  # noqa: E402
 
 if TYPE_CHECKING:
     from eval.run.partial_log import PartialLog

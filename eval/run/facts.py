@@ -44,6 +44,7 @@ class RunState(Facts):
     verdict: str | None = None
     git: Git | None = None
     tracking: dict[str, str] = Field(default_factory=dict)
+    domains: dict[str, str] = Field(default_factory=dict)  # name -> folder, of those that are not ours
 
     @field_validator("created")
     @classmethod

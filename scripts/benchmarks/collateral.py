@@ -14,48 +14,44 @@ from typing import Any
 from eval.common.errors import UserError, run_command
 from eval.common.reading import read_bytes
 from eval.config.suite_file import load_suite
+from eval.contracts.domains import find_task
+from eval.contracts.task import Sample
 from eval.execution.collateral import said
-from eval.execution.judging import judge_answers
+from eval.execution.judging import judge_answers, judged_modes
 from eval.run.files import read_jsonl, write_json
 from eval.run.folder import resolve_run
 from eval.run.partial_log import PartialLog
 from eval.run.records import BASELINE, CANDIDATE, Generation, Judgement
 from eval.sandbox import open_sandbox
 from eval.statistics.paired import clopper_pearson_interval
-from eval.tasks.own_tasks import OWN_TASKS
 
 OUT = Path("results/bench/collateral.json")
 
 
 @dataclass(frozen=True)
-class Row:
-    """A sample as the judgements ask for it, from the data alone."""
-
-    id: str
-    request: str
-    gold: str
-    doc: dict[str, Any]
-
-
-@dataclass(frozen=True)
 class RowsOfTask:
+    """The samples of one task, from the data alone."""
+
     name: str
-    samples: list[Row]
+    samples: list[Sample]
 
 
 def rows_of(task: str, ids: set[str]) -> RowsOfTask:
     """The samples of a task of this repository that a run asked. UserError when its data lacks one."""
-    own = OWN_TASKS[task]
+    own = find_task(task)
+    assert own is not None
     rows = [row for row in own.rows(read_bytes(Path(str(own.data)))) if row["id"] in ids]
     if missing := ids - {row["id"] for row in rows}:
         raise UserError(f"{own.data} lacks {min(missing)}, which the run asked: the data changed since")
-    return RowsOfTask(task, [Row(row["id"], own.request(row), own.gold(row), row) for row in rows])
+    return RowsOfTask(
+        task, [Sample(task, row["id"], own.request(row), own.gold(row), row["id"], None, row) for row in rows]
+    )
 
 
 def judge_run(run: Path) -> list[Judgement]:
     """Every executed answer of a run, judged again. UserError when the run executed nothing that is known here."""
     suite = load_suite(run / "suite.yaml")
-    executed = [task.name for task in suite.tasks if task.execute in ("robust", "plain") and task.name in OWN_TASKS]
+    executed = [task.name for task in suite.tasks if task.name in judged_modes(suite) and find_task(task.name)]
     answers = [row for row in read_jsonl(run / "generations.jsonl", Generation) if row.task in executed]
     if not answers:
         raise UserError(f"{run}: no answers of an executed task of this repository: evaluate with `make eval` first")

@@ -102,6 +102,14 @@ def in_history(commit: object, root: Path = ROOT) -> bool:
     return known and _in_history(root, str(commit), (head(root), *protected(root)))
 
 
+def repository_of(folder: Path) -> Path:
+    """The git repository around a folder. UserError where there is none."""
+    for root in (folder, *folder.parents):
+        if (root / ".git").exists():
+            return root
+    raise UserError(f"{folder} is in no git repository: commit it first")
+
+
 def relative(path: Path, root: Path = ROOT) -> str | None:
     """A path from the repository's root, by its letters alone: no link is followed. None for one outside."""
     try:

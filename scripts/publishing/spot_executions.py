@@ -9,36 +9,24 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
 
 from eval.common.errors import Refused
-from eval.config.suite_file import EXECUTED, Suite
+from eval.config.suite_file import Suite
+from eval.contracts.task import Sample
 from eval.execution.execute import execute_answers
 from eval.run.records import Generation, Score
 from eval.sandbox import Sandbox, open_sandbox
 from scripts.publishing.spot_draw import Item
 from scripts.publishing.verify_data import AGAIN, Known
-from scripts.publishing.verify_items import EXECUTIONS, OBSERVATIONS, Rows
+from scripts.publishing.verify_items import Rows, source_of
 
 MOST = 12  # items: a run of one takes up to 0.3 s in each arm
 TRIES = 2  # a machine under load can break a run; a lie is repeated
 
 
 @dataclass(frozen=True)
-class Sample:
-    """What of an item the sandbox needs; the fields of eval.model.lm_tasks.Sample."""
-
-    id: str
-    request: str
-    gold: str
-    cluster: str
-    category: str | None
-    doc: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Asked:
-    """Drawn items of one task; the fields of eval.model.lm_tasks.LoadedTask."""
+class Drawn:
+    """The drawn samples of one task."""
 
     name: str
     samples: tuple[Sample, ...]
@@ -57,7 +45,7 @@ def run_again(suite: Suite, rows: Rows, known: Known, items: list[Item]) -> int:
             if not differing:
                 return 2 * len(chosen)
     found, recorded = differing[0]
-    file = OBSERVATIONS if EXECUTED[found.metric] == ("canary",) else EXECUTIONS
+    file = source_of(found)
     raise Refused(
         f"{rows.folder / file}: {found.arm} of {found.task}: {found.sample}: run again, its {found.metric} is "
         f"{shown(found.value)} and not {shown(recorded)}: {AGAIN}"
@@ -70,10 +58,10 @@ def differences(
     """Scores of the answers as run now that are not those on record, with the recorded value."""
     wanted = set(chosen)
     tasks = [
-        Asked(
+        Drawn(
             name,
             tuple(
-                Sample(row.sample, row.request, row.gold, row.cluster, row.category, known[name, row.sample])
+                Sample(name, row.sample, row.request, row.gold, row.cluster, row.category, known[name, row.sample])
                 for row in rows.of(name)
                 if (name, row.sample) in wanted
             ),
@@ -82,7 +70,7 @@ def differences(
     ]
     answers: list[Generation] = [row for row in rows.generations if (row.task, row.sample) in wanted]
     with tempfile.TemporaryDirectory() as scratch:
-        again = execute_answers(suite, cast(Any, tasks), answers, sandbox, Path(scratch), lambda _: None)
+        again = execute_answers(suite, tasks, answers, sandbox, Path(scratch), lambda _: None)
     recorded = {(row.arm, row.task, row.sample, row.metric): row.value for row in rows.scores}
     pairs = [(row, recorded.get((row.arm, row.task, row.sample, row.metric))) for row in again.scores]
     return [(row, value) for row, value in pairs if row.value != value]

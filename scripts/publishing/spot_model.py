@@ -19,8 +19,9 @@ from typing import Any
 
 from eval.ask import look_until_decided
 from eval.common.errors import Refused
-from eval.config.suite_file import DRIFT, Suite
+from eval.config.suite_file import Suite
 from eval.contracts.backend import Arms, Backend
+from eval.contracts.task import DRIFT
 from eval.gates.decide import decide
 from eval.model import lm_tasks
 from eval.model.backends import load_backend

@@ -16,13 +16,15 @@ from typing import Any
 
 from eval.common.errors import Refused
 from eval.common.places import ROOT
-from eval.config.suite_file import Suite, Task
+from eval.config import suite_file
+from eval.config.suite_file import Suite
+from eval.contracts.domains import find_task, guest_of
+from eval.contracts.task import Row, Task, category_of, cluster_of
 from eval.run.digests import json_sha256
 from eval.run.metrics import Metrics, TaskSummary
 from eval.run.records import Item
 from eval.statistics.sequential import orders_of, random_place
-from eval.tasks.own_tasks import OWN_TASKS, OwnTask, Row, category_of, cluster_of, packaged_rows
-from scripts.publishing.committed import committed_bytes
+from scripts.publishing.committed import committed_bytes, repository_of
 
 AGAIN = "`make eval` again"
 NAME = re.compile(r"\w[\w./-]{0,200}")  # a path from the repository root
@@ -36,7 +38,7 @@ def asked_rows(suite: Suite, metrics: Metrics, recorded: list[Item], folder: Pat
     commit = str(mapping(metrics.provenance.get("git")).get("commit"))
     orders = orders_of(metrics.tasks, metrics.provenance.get("adapter_sha256"))
     for task in metrics.tasks:
-        own = OWN_TASKS.get(task.name)
+        own = find_task(task.name)
         found = dataset_rows(task, own, commit, folder)
         if own is None:
             continue
@@ -55,7 +57,7 @@ def asked_rows(suite: Suite, metrics: Metrics, recorded: list[Item], folder: Pat
     return known
 
 
-def expected_items(spec: Task, own: OwnTask, found: list[Row]) -> Iterator[tuple[Item, Row]]:
+def expected_items(spec: suite_file.Task, own: Task, found: list[Row]) -> Iterator[tuple[Item, Row]]:
     """What the suite takes of a task's rows, in their order."""
     for number, row in enumerate(found[: spec.limit]):
         sample = str(row.get("id", number))
@@ -64,7 +66,7 @@ def expected_items(spec: Task, own: OwnTask, found: list[Row]) -> Iterator[tuple
             sample=sample,
             request=own.request(row),
             gold=own.gold(row),
-            cluster=cluster_of(spec, row, sample),
+            cluster=cluster_of(spec.cluster, row, sample),
             category=category_of(row),
         ), row  # fmt: skip
 
@@ -76,28 +78,28 @@ def in_random_order(order: str, asked: dict[str, tuple[Item, Row]], number: int)
     return [sample for sample in asked if sample in taken]
 
 
-def dataset_rows(task: TaskSummary, own: OwnTask | None, commit: str, folder: Path) -> list[Row]:
+def dataset_rows(task: TaskSummary, own: Task | None, commit: str, folder: Path) -> list[Row]:
     """Rows of a task's data, once its digest is that of the files here, on disk or at the evaluated commit.
 
     None are known of a task of somebody else. What such a task read is checked where it is a file of this repository.
     """
     if own and own.data is None:
-        found = packaged_rows()
+        found = own.rows(b"")
         if json_sha256([str(row) for row in found]) != task.dataset_sha256:
             raise Refused(f"{folder / 'metrics.json'}: {task.name} was measured on other rows than its package has")
         return found
     if own and task.dataset != own.data:
         raise Refused(f"{folder / 'metrics.json'}: {task.name} is about {own.data} and was measured elsewhere: {AGAIN}")
     names = task.dataset.split(", ")
-    versions = list(_versions(names, commit))
+    versions = list(_versions(task.name, names, commit))
     for contents in versions:
         if json_sha256([hashlib.sha256(content).hexdigest() for content in contents]) == task.dataset_sha256:
             found = own.rows(contents[0]) if own else []
-            here = committed_bytes(None, ROOT / names[0], ROOT)
+            here = committed_bytes(None, *_place(task.name, names[0]))
             if own and (here is None or ids(found) != ids(own.rows(here))):
                 raise Refused(f"{folder / 'metrics.json'}: {task.name} was asked other rows than HEAD has: {AGAIN}")
             return found
-    if own or versions or any((ROOT / name).is_file() for name in names if NAME.fullmatch(name)):
+    if own or versions or any(_place(task.name, name)[0].is_file() for name in names if NAME.fullmatch(name)):
         raise Refused(
             f"{folder / 'metrics.json'}: the data of {task.name} has other bytes than were measured, or is not "
             f"committed: {AGAIN}"
@@ -110,12 +112,19 @@ def ids(rows: list[Row]) -> list[str]:
     return [str(row.get("id", number)) for number, row in enumerate(rows)]
 
 
-def _versions(names: list[str], commit: str) -> Iterator[list[bytes]]:
-    """The files as HEAD has them, and as the commit had; nothing where one of them is not of this repository."""
+def _place(task: str, name: str) -> tuple[Path, Path]:
+    """Where a task's file lies, and the repository that it belongs to: ours, or that around a guest's folder."""
+    guest = guest_of(task)
+    return (ROOT / name, ROOT) if guest is None else (guest.folder / name, repository_of(guest.folder))
+
+
+def _versions(task: str, names: list[str], commit: str) -> Iterator[list[bytes]]:
+    """The files as HEAD has them, and as the commit had; nothing where one of them is not committed. The commit is one
+    of this repository: of a guest's data only HEAD counts."""
     if not all(NAME.fullmatch(name) for name in names):
         return
-    for at in (None, commit):
-        found = [committed_bytes(at, ROOT / name, ROOT) for name in names]
+    for at in (None, commit) if guest_of(task) is None else (None,):
+        found = [committed_bytes(at, *_place(task, name)) for name in names]
         contents = [content for content in found if content is not None]
         if len(contents) == len(names):
             yield contents
@@ -126,12 +135,12 @@ def data_notes(metrics: Metrics) -> list[str]:
     return [
         f"The test data of {task.name} is as of the evaluated commit; HEAD words it differently."
         for task in metrics.tasks
-        if OWN_TASKS.get(task.name) and (name := OWN_TASKS[task.name].data) and _reworded(str(name), task)
+        if (own := find_task(task.name)) and own.data and _reworded(own.data, task)
     ]
 
 
 def _reworded(name: str, task: TaskSummary) -> bool:
-    content = committed_bytes(None, ROOT / name, ROOT)
+    content = committed_bytes(None, *_place(task.name, name))
     return content is None or json_sha256([hashlib.sha256(content).hexdigest()]) != task.dataset_sha256
 
 

@@ -15,29 +15,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from eval.bash.parsing import extract_command
+from eval.bash.answers import carried_verdict
 from eval.common.errors import Refused
-from eval.config.suite_file import EXECUTED, Suite
+from eval.config.suite_file import Suite
+from eval.contracts.domains import execution_of, find_task, modes_giving
+from eval.contracts.task import BROKEN, NOT_FOR_EXECUTION, WATCHED_MODE, Asked
 from eval.execution.collateral import collateral_scores
 from eval.execution.execute import summaries
-from eval.execution.judging import (
-    BROKEN,
-    MOST_CHANGES,
-    NOT_FOR_EXECUTION,
-    execution_scores,
-    gold_for_harm,
-    not_for_execution,
-)
+from eval.execution.judging import execution_scores, judged_modes
+from eval.execution.observed import MOST_CHANGES
 from eval.execution.watching import commands_of, dynamic_verdict, safety_scores
-from eval.judge.spelling import same_text
 from eval.run.files import read_jsonl
 from eval.run.metrics import Metrics
 from eval.run.records import BASELINE, CANDIDATE, Generation, Item, Judgement, Observation, Score, finite, printable
-from eval.tasks.own_tasks import OWN_TASKS
-from eval.tasks.safety.answers import carried_verdict
 from scripts.publishing.verify_data import AGAIN, Known, asked_rows
 
 EXECUTIONS, OBSERVATIONS = "executions.jsonl", "observations.jsonl"
+SAME_TEXT = "same_text"  # the rule under which the gold itself is accepted
 Place = tuple[str, str, str, int]  # arm, task, sample, repeat
 
 
@@ -76,8 +70,8 @@ def read_rows(suite: Suite, scores: list[Score], folder: Path) -> Rows:
         scores,
         read_jsonl(folder / "generations.jsonl", Generation),
         read_jsonl(folder / "samples.jsonl", Item),
-        _read_executed(folder / EXECUTIONS, Judgement, bool(modes & {"robust", "plain"})),
-        _read_executed(folder / OBSERVATIONS, Observation, "canary" in modes),
+        _read_executed(folder / EXECUTIONS, Judgement, bool(judged_modes(suite))),
+        _read_executed(folder / OBSERVATIONS, Observation, WATCHED_MODE in modes),
     )
     _refuse_twice(folder / "generations.jsonl", map(place_of, rows.generations))
     _refuse_twice(folder / "samples.jsonl", ((item.task, item.sample) for item in rows.items))
@@ -140,44 +134,49 @@ def check_executions(suite: Suite, rows: Rows, known: Known) -> None:
     Which samples cannot be executed is decided again for the tasks of this repository; in both arms alike for others.
     """
     file = rows.folder / EXECUTIONS
-    executed = {task.name for task in suite.tasks if task.execute in ("robust", "plain")}
-    _check_places(file, rows, executed, rows.judgements)
+    ways = {name: execution for name in judged_modes(suite) if (execution := execution_of(name))}
+    _check_places(file, rows, set(ways), rows.judgements)
     unjudged: dict[str, set[tuple[str, str]]] = {BASELINE: set(), CANDIDATE: set()}
     for row in rows.judgements:
         skipped = row.rule == NOT_FOR_EXECUTION
         if skipped:
             unjudged[row.arm].add((row.task, row.sample))
-        if (row.task, row.sample) in known:
-            reason = not_for_execution(known[row.task, row.sample])
+        way, doc = ways[row.task], known.get((row.task, row.sample))
+        if doc is not None:
+            reason = way.unsupported(doc)
             if skipped != (reason is not None):
                 raise Refused(f"{file}: {row.arm} of {row.sample}: {reason or 'it can be executed'}: {AGAIN}")
         if skipped and row.verdict != "unsupported":
             raise Refused(f"{file}: {row.arm} of {row.sample} has a verdict without an execution: {AGAIN}")
-        if row.command != extract_command(rows.by_place[place_of(row)].text):
+        if row.command != way.program(rows.by_place[place_of(row)].text):
             raise Refused(f"{file}: {row.arm} of {row.sample} is not the command of its answer: {AGAIN}")
-        check_collateral(file, row, known.get((row.task, row.sample)))
         item = rows.by_item[row.task, row.sample]
-        same = row.command != "" and same_text(item.gold, row.command, item.request)
-        if row.rule not in (NOT_FOR_EXECUTION, BROKEN) and same != ((row.rule, row.verdict) == ("same_text", "accept")):
-            raise Refused(f"{file}: {row.arm} of {row.sample}: same_text is not what answer and gold say: {AGAIN}")
+        certain = way.certain(Asked(doc or {}, item.request, item.gold, row.command))
+        check_collateral(
+            file, row, bool(certain) and row.rule == SAME_TEXT, None if doc is None else way.can_do_harm(doc)
+        )
+        by_text = certain is not None and (row.rule, row.verdict) == (certain.rule, certain.verdict)
+        if row.rule not in (NOT_FOR_EXECUTION, BROKEN) and by_text != (certain is not None or row.rule == SAME_TEXT):
+            raise Refused(f"{file}: {row.arm} of {row.sample}: {SAME_TEXT} is not what answer and gold say: {AGAIN}")
     if unjudged[BASELINE] != unjudged[CANDIDATE]:
         raise Refused(f"{file}: the arms leave out different samples: {AGAIN}")
 
 
-def check_collateral(file: Path, row: Judgement, doc: dict[str, Any] | None) -> None:
+def check_collateral(file: Path, row: Judgement, same: bool, harmful: bool | None) -> None:
     """Refused unless what an answer damaged was looked for wherever it can be seen, and is what the row itself shows.
 
     What the answer did on the given files is listed in the row for readers, and so is what the gold did: a path that
     existed, that the answer took away and the gold did not touch, is damage in any case. An answer that ran nothing
-    (no command, or the gold's own spelling) damaged nothing.
+    (no command, or the `same` text as the gold) damaged nothing. `harmful`: whether its sample has what
+    could be damaged; None where that is not known.
     """
     who = f"{file}: {row.arm} of {row.sample}"
-    if doc is not None and (row.collateral is None) != (gold_for_harm(doc, "") is None):
+    if harmful is not None and (row.collateral is None) == harmful:
         raise Refused(f"{who}: collateral damage is not what its sample can show: {AGAIN}")
     found = row.collateral
     if found is None:
         return
-    ran = row.command != "" and row.rule != "same_text"
+    ran = row.command != "" and not same
     if not ran and (found.damaged_paths or found.stray_paths or found.unknown):
         raise Refused(f"{who} damaged something without running: {AGAIN}")
     if not ran or row.answer is None or row.gold is None or found.unknown:
@@ -193,7 +192,7 @@ def check_collateral(file: Path, row: Judgement, doc: dict[str, Any] | None) -> 
 def check_observations(suite: Suite, rows: Rows) -> None:
     """Refused unless observations.jsonl has each answer that is watched, with what the analyser says of it."""
     file = rows.folder / OBSERVATIONS
-    _check_places(file, rows, {task.name for task in suite.tasks if task.execute == "canary"}, rows.observations)
+    _check_places(file, rows, {task.name for task in suite.tasks if task.execute == WATCHED_MODE}, rows.observations)
     for row in rows.observations:
         answer = rows.by_place[place_of(row)]
         commands = [printable(command) for command in commands_of(answer)]
@@ -228,7 +227,7 @@ def check_scores(suite: Suite, rows: Rows, known: Known) -> None:
         if item is None or (line.cluster, line.category) != (item.cluster, item.category):
             raise Refused(f"{file}: {line.sample} of {line.task} has another cluster or category in samples.jsonl")
         if key not in derived:
-            if line.task in OWN_TASKS or _is_executed(suite, line):
+            if find_task(line.task) or _is_executed(suite, line):
                 raise Refused(f"{file}: {line.arm} of {line.sample}: no file gives its {line.metric}: {AGAIN}")
         elif line.value != derived[key]:
             source = _source(suite, line)
@@ -244,11 +243,12 @@ def derived_scores(rows: Rows, known: Known) -> Iterator[Score]:
     yield from collateral_scores(rows.judgements, rows.by_item)
     yield from safety_scores(rows.observations, rows.by_item)
     for answer in rows.generations:
-        if answer.task not in OWN_TASKS:
+        task = find_task(answer.task)
+        if task is None:
             continue
         place = answer.task, answer.sample
         try:
-            values = OWN_TASKS[answer.task].metrics(known[place], answer.text)
+            values = task.measure(known[place], answer.text)
         except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError):
             raise Refused(
                 f"{rows.folder / 'generations.jsonl'}: {answer.arm} of {answer.sample} is no answer to {answer.task}: "
@@ -260,13 +260,18 @@ def derived_scores(rows: Rows, known: Known) -> Iterator[Score]:
 
 def _is_executed(suite: Suite, line: Score) -> bool:
     modes = {task.name: task.execute for task in suite.tasks}
-    return modes.get(line.task) in EXECUTED.get(line.metric, ())
+    return modes.get(line.task) in modes_giving(line.task, line.metric)
 
 
 def _source(suite: Suite, line: Score) -> str:
     if not _is_executed(suite, line):
         return "generations.jsonl"
-    return OBSERVATIONS if EXECUTED[line.metric] == ("canary",) else EXECUTIONS
+    return source_of(line)
+
+
+def source_of(line: Score) -> str:
+    """The file that a score of running answers comes from."""
+    return OBSERVATIONS if modes_giving(line.task, line.metric) == (WATCHED_MODE,) else EXECUTIONS
 
 
 def check_summaries(suite: Suite, metrics: Metrics, rows: Rows) -> None:

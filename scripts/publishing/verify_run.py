@@ -37,13 +37,14 @@ from scripts.publishing.approval import (
     verify_signature,
 )
 from scripts.publishing.card import Evidence, hub_base
-from scripts.publishing.committed import COMMIT, committed_suites
+from scripts.publishing.committed import COMMIT
 from scripts.publishing.licences import check_licences
 from scripts.publishing.names import name_problem, tag_problem
 from scripts.publishing.safetensors_file import check_weights
 from scripts.publishing.verify_base import check_tokenizer_files
 from scripts.publishing.verify_claims import check_costs, check_measured, commit_notes
 from scripts.publishing.verify_data import data_notes, mapping
+from scripts.publishing.verify_guests import Place, check_guests, check_suite
 from scripts.publishing.verify_inputs import check_data
 from scripts.publishing.verify_made_by import check_made_by
 from scripts.publishing.verify_plugins import check_plugins
@@ -56,11 +57,15 @@ RECORD = "publication.json"
 CLOCK_SKEW = datetime.timedelta(minutes=5)
 
 
-def verify(folder: Path) -> Evidence:
-    """Everything that must hold before a byte leaves the machine. Raises Refused or UserError."""
+def verify(folder: Path, place: Place | None = None) -> Evidence:
+    """Everything that must hold before a byte leaves the machine. Raises Refused or UserError.
+
+    `place`: the repository of a domain that is not ours, where the publisher names one.
+    """
     state = check_complete(folder)
     suite, metrics = read_suite(folder)
-    check_suite(folder)
+    check_suite(folder, place)
+    guest_notes = check_guests(suite, metrics, place)
     recipe = read_recipe(folder)
     check_measured(folder, state, recipe, suite, metrics)
     data, notes = check_data(folder, state, recipe)
@@ -103,7 +108,7 @@ def verify(folder: Path) -> Evidence:
         adapter_digests=adapter,
         earlier=count_again(folder, suite, metrics),
         signer=signer,
-        notes=[*recipe_notes(folder, state), *notes, *data_notes(metrics), *commit_notes(metrics)],
+        notes=[*guest_notes, *recipe_notes(folder, state), *notes, *data_notes(metrics), *commit_notes(metrics)],
     )
 
 
@@ -163,18 +168,6 @@ def read_suite(folder: Path) -> tuple[Suite, Metrics]:
     if file_sha256(folder / "suite.yaml") != metrics.suite_sha256:
         raise Refused(f"{folder / 'suite.yaml'} is not the suite of metrics.json: evaluate again with `make eval`")
     return suite, metrics
-
-
-def check_suite(folder: Path) -> None:
-    """Refused unless the run's suite is one that the repository has committed.
-
-    Gates, review policy and limits are the suite's: a run folder must not bring its own.
-    """
-    if file_sha256(folder / "suite.yaml") not in committed_suites():
-        raise Refused(
-            f"{folder / 'suite.yaml'} is none of the suites committed in configs/eval: commit it there, or evaluate "
-            "again under one that is"
-        )
 
 
 def check_review(folder: Path, policy: ReviewPolicy, metrics: Metrics) -> Review:

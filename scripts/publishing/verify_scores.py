@@ -13,10 +13,10 @@ from typing import Any
 
 from eval.common.errors import Refused, UserError
 from eval.common.places import ROOT
-from eval.config.suite_file import DRIFT, Suite
+from eval.config.suite_file import Suite
+from eval.contracts.task import DRIFT, NOT_FOR_EXECUTION
 from eval.execution.collateral import METRICS as COLLATERAL
 from eval.execution.judging import METRIC as EXECUTES_EQUAL
-from eval.execution.judging import NOT_FOR_EXECUTION
 from eval.gates.decide import decide
 from eval.gates.noise import backend_of, floor_for, parse_floor
 from eval.gates.self_checks import self_checks

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from eval.bash.answers import flagged
 from eval.bash.parsing import METRICS, score_sample
-from eval.tasks.safety.answers import flagged
 
 
 def nl2bash_results(doc: dict[str, Any], results: list[str]) -> dict[str, float]:

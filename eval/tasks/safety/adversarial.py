@@ -15,9 +15,9 @@ there. Static verdicts only: much harm is for review and some is not seen at all
 
 from typing import Any
 
+from eval.bash.answers import carried_verdict
 from eval.bash.parsing import is_command_only
-from eval.tasks.safety.answers import carried_verdict
-from eval.tasks.safety.refusals import is_refusal, is_refusal_comment
+from eval.bash.refusals import is_refusal, is_refusal_comment
 
 METRICS = ("unsafe_static", "risky", "refused", "pure")
 

@@ -13,9 +13,9 @@ executed, and another command that does the same counts as neither.
 
 from typing import Any
 
+from eval.bash.answers import shares_utility
 from eval.bash.parsing import extract_command, normalise
-from eval.tasks.safety.answers import shares_utility
-from eval.tasks.safety.refusals import is_refusal
+from eval.bash.refusals import is_refusal
 
 METRICS = ("answered", "refused", "normalised_match")
 

@@ -12,8 +12,8 @@ from typing import Literal
 
 from eval.bash.command_lines import looks_like_command
 from eval.bash.parsing import FENCE, INLINE_CODE, utilities
+from eval.bash.refusals import is_refusal, programs_in, repeats
 from eval.risk import analyse
-from eval.tasks.safety.refusals import is_refusal, programs_in, repeats
 
 Carried = Literal["none", "allow", "review", "block"]
 

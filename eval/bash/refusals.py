@@ -1,6 +1,6 @@
 """Is an answer a refusal: in our form, in common words, or by giving nothing that does anything?
 
-What an answer carries beside a refusal is not asked here: see `eval.tasks.safety.answers.carried_verdict`. Words are
+What an answer carries beside a refusal is not asked here: see `eval.bash.answers.carried_verdict`. Words are
 matched in English only, and a clever non-answer ("consider asking your administrator") is no refusal here.
 """
 

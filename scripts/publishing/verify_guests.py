@@ -1,0 +1,100 @@
+"""Domains of somebody else's: what of their code, data and suites may be believed. Raises Refused.
+
+    place = Place.of(Path("~/text2sql"))        the repository that the publisher names, `make publish DOMAIN=FOLDER`
+    check_suite(folder, place)                  the suite is committed: here, or in that repository
+    check_guests(suite, metrics, place)         each domain's code is what the suite consented to, and is committed
+
+A suite names every domain that takes part, with the digest of its code. A folder's code and data count as that
+repository has them at merged HEAD (committed.py), an installed package's by the digest of its files. Nobody but the
+publisher, on the command line, says which other repository may be believed: a run folder cannot.
+
+Not protected against: code that the publisher consented to and did not read.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from eval.common.errors import Refused, UserError
+from eval.common.reading import read_bytes
+from eval.config.suite_file import Suite
+from eval.contracts.guests import Guest, code_files, guests
+from eval.run.digests import file_sha256
+from eval.run.metrics import Metrics
+from scripts.publishing.committed import committed_bytes, committed_suites, head, relative, repository_of
+
+AGAIN = "`make eval` again"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder that the publisher names, and the git repository around it."""
+
+    folder: Path
+    root: Path
+
+    @classmethod
+    def of(cls, folder: Path) -> "Place":
+        """UserError where there is no such folder, or no repository around it."""
+        folder = folder.expanduser().resolve()
+        if not folder.is_dir():
+            raise UserError(f"--domain {folder} is not a folder: name the one that holds the domain and its suite")
+        return cls(folder, repository_of(folder))
+
+    def holds(self, path: Path) -> bool:
+        """Whether merged HEAD has a file with the bytes it has on the disk."""
+        content = committed_bytes(None, path, self.root)
+        return content is not None and path.is_file() and read_bytes(path) == content
+
+    def suites(self) -> set[str]:
+        """Digests of the committed YAML files directly in the folder."""
+        return {file_sha256(path) for path in sorted(self.folder.glob("*.yaml")) if self.holds(path)}
+
+
+def check_suite(folder: Path, place: Place | None) -> None:
+    """Refused unless the run's suite is committed: in this repository, or where the publisher says.
+
+    Gates, review policy and limits are the suite's: a run folder must not bring its own.
+    """
+    digest = file_sha256(folder / "suite.yaml")
+    if digest in committed_suites() or (place is not None and digest in place.suites()):
+        return
+    where = f"configs/eval or in {place.folder}" if place else "configs/eval"
+    raise Refused(
+        f"{folder / 'suite.yaml'} is none of the suites committed in {where}: commit it there, or evaluate again under "
+        "one that is"
+    )
+
+
+def check_guests(suite: Suite, metrics: Metrics, place: Place | None) -> list[str]:
+    """What the card says of each domain. Refused where the code that measured is not what was consented to."""
+    taking_part = [guests()[name] for name in suite.domains]
+    recorded = metrics.provenance.get("domains") or []
+    if recorded != [guest.record() for guest in taking_part]:
+        raise Refused(f"metrics.json: other domains took part in the evaluation than are here now: {AGAIN}")
+    notes = []
+    for guest in taking_part:
+        if suite.domains[guest.name].sha256 is None:
+            raise Refused(
+                f"suite {suite.name}: domain {guest.name} has no sha256: read its code, then write `sha256: "
+                f"{guest.sha256}` beside its folder in the suite, commit it and evaluate again"
+            )
+        notes.append(
+            f"Domain `{guest.name}`, whose code is not this repository's, made the scores: {_origin(guest, place)}."
+        )
+    return notes
+
+
+def _origin(guest: Guest, place: Place | None) -> str:
+    code = f"code `{str(guest.sha256)[:12]}`"
+    if guest.package:
+        return f"{guest.source}, {code}"
+    if place is None or guest.domain.folder.resolve() != place.folder:
+        raise Refused(
+            f"domain {guest.name} is a folder outside this repository: `make publish DOMAIN={guest.source}` says that "
+            "what it has committed may be believed"
+        )
+    for path in code_files(place.folder):
+        if not place.holds(path):
+            raise Refused(f"{path} is not as {place.root.name} has committed and merged it: commit it, {AGAIN}")
+    name = relative(place.folder, place.root) or place.root.name
+    return f"folder {name}, {code}, commit {head(place.root)[:12]}"
