@@ -24,7 +24,7 @@ RUNS     = set -f; set --; for run in $$RUN; do set -- "$$@" --run="$$run"; done
 # Exit codes 1 (no-ship) and 3 (inconclusive) are answers; make calls them errors and says so after the verdict.
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-packages setup model sandbox-root sandbox-check data lint preflight train eval self-check noise-floor \
-    damage-check report gate export track sync tracking-setup clean-cache review bless publish demo-publish runs compare check \
+    damage-check plugins report gate export track sync tracking-setup clean-cache review bless publish demo-publish runs compare check \
     check-golds hooks bench bench-sandbox bench-collateral bench-judge bench-risk bench-verdict bench-publish fuzz-risk fuzz-inputs
 
 help: ## list the commands
@@ -92,6 +92,9 @@ noise-floor: model ## how much the base differs from itself under other batch si
 
 damage-check: sandbox-root ## the adapter of RUN= with its weights blown up: must get no-ship
 	@$(PY) -m scripts.damage_check $(call option,RUN,--run) $(call option,SUITE,--suite)
+
+plugins: setup ## list tasks, backends, trackers and gate kinds: what there is, from where, and what failed to load
+	@$(PY) -m scripts.plugins $(call option,SUITE,--suite)
 
 report: setup ## render the report of RUN= again from its saved scores: no model, no GPU
 	@$(PY) -m eval.report $(call option,RUN,--run)

@@ -3,6 +3,7 @@
 import ast
 import graphlib
 import importlib.metadata
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,11 +14,13 @@ EVAL = Path("eval")
 # Each room, a package or a module of the top floor, may import only from those before it.
 ORDER = [
     "common", "contracts", "risk", "sandbox", "config", "bash", "run", "statistics", "judge", "execution", "tasks",
-    "gates", "report", "model", "ask", "record", "summary", "suite", "run_eval_suite",
+    "gates", "report", "model", "consent", "bench", "loading", "ask", "record", "summary", "suite",
+    "run_eval_suite",
 ]  # fmt: skip
 ROOMS = sorted(path.name for path in EVAL.iterdir() if (path / "__init__.py").is_file())
 WITH_MODELS = {
-    "lm_tasks", "plain_tasks", "base_proof", "adapters_on_base", "generation_settings", "recording_hf", "hf", "drift",
+    "lm_tasks", "plain_tasks", "base_proof", "adapters_on_base", "generation_settings", "recording_hf", "generating",
+    "effect", "answer_gaps", "neutral", "drift", "hf",
 }  # fmt: skip
 HEAVY = {"torch", "lm_eval", "transformers", "peft", "safetensors"}
 FILES = sorted(EVAL.rglob("*.py"))
@@ -98,6 +101,25 @@ def test_no_module_shadows_a_library() -> None:
         if path.stem not in ("__init__", "__main__"):
             assert path.stem not in sys.stdlib_module_names
             assert path.stem not in libraries, path.stem
+
+
+def test_the_story_reads_as_six_short_steps() -> None:
+    text = (EVAL / "suite.py").read_text()
+    functions = {node.name: node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)}
+    calls = [node.func for node in ast.walk(functions["evaluate"]) if isinstance(node, ast.Call)]
+    assert [call.id for call in calls if isinstance(call, ast.Name)] == [
+        "prepare", "load", "ask", "decide", "record", "render",
+    ]  # fmt: skip
+    lengths = {name: (node.end_lineno or 0) - node.lineno + 1 for name, node in functions.items()}
+    assert max(lengths.values()) < 20 and len(text.splitlines()) < 200
+
+
+def test_a_backend_is_known_by_its_contract_alone() -> None:
+    """Outside of eval/model nobody reaches for the model class of one backend."""
+    inside = re.compile(r"\.lm\b|from eval\.model import .*\b(hf|two_arms)\b|from eval\.model\.(hf|two_arms)")
+    for path in (*FILES, *Path("scripts").rglob("*.py")):
+        found = None if path.is_relative_to(EVAL / "model") else inside.search(path.read_text())
+        assert found is None, f"{path}: {found[0]}"
 
 
 def test_tests_are_flat() -> None:

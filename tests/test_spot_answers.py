@@ -129,10 +129,10 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     load = hf.load_base
 
-    def load_once(suite: Any, base: str, revision: str | None) -> Any:
-        kept = loaded_base(suite.backend.dtype)
+    def load_once(settings: Any, base: str, revision: str | None, seed: int) -> Any:
+        kept = loaded_base(settings.dtype)
         if not kept or not taken_off(kept[0]):
-            kept[:] = [load(suite, base, revision)]
+            kept[:] = [load(settings, base, revision, seed)]
         return kept[0]
 
     def ask(given: dict[str, Any]) -> Spot:

@@ -141,7 +141,7 @@ def licences(name: str | None) -> list[DisjunctiveLicense]:
 
 def model_card(evidence: Evidence, datasets: list[str]) -> dict[str, Any]:
     """CycloneDX's `modelCard`: what it was trained on, every result with its interval, what it is for and not for."""
-    better = directions(evidence.metrics)
+    better = directions(evidence.suite)
     results = []
     for row in evidence.metrics.comparisons:
         if row.candidate is None:
