@@ -1,6 +1,6 @@
 """What is plugged in: tasks, backends, trackers and gate kinds, from where, and what failed to load. One line each.
 
-    python -m scripts.plugins [--suite SUITE]       with the domains that a suite lets in from folders, and their digests
+    python -m scripts.plugins [--suite SUITE]       with the domains that a suite lets in from folders
 
 Ours, then what installed packages offer under the entry points `securecli_tuner.tasks`, `.backends`, `.trackers` and
 `.gates`. Each is imported here, to see whether it can be used; an evaluation imports what its suite names and no other.

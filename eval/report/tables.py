@@ -112,7 +112,8 @@ def generation_rows(metrics: Metrics) -> list[tuple[str, str]]:
     settings = metrics.generation
     if settings is None:
         return []
-    drawn = {False: "greedy: ", True: "sampled: "}.get(settings.decoding.get("do_sample"), "")  # not every backend says
+    sampled = settings.decoding.get("do_sample")  # not every backend says
+    drawn = "" if sampled is None else "sampled: " if sampled else "greedy: "
     return [
         ("settings of both arms", drawn + (_settings(settings.decoding) or "not recorded")),
         ("asked for by the base, not used", _settings(settings.ignored) or "nothing"),
