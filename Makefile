@@ -94,7 +94,7 @@ damage-check: sandbox-root ## the adapter of RUN= with its weights blown up: mus
 	@$(PY) -m scripts.damage_check $(call option,RUN,--run) $(call option,SUITE,--suite)
 
 plugins: setup ## list tasks, backends, trackers and gate kinds: what there is, from where, and what failed to load
-	@$(PY) -m scripts.plugins $(call option,SUITE,--suite)
+	@$(PY) -m scripts.plugins $(call option,SUITE,--suite) $(call option,DOMAIN,--domain)
 
 report: setup ## render the report of RUN= again from its saved scores: no model, no GPU
 	@$(PY) -m eval.report $(call option,RUN,--run)

@@ -8,12 +8,13 @@ Ours, then what installed packages offer under the entry points `securecli_tuner
 
 import argparse
 from collections.abc import Mapping
+from pathlib import Path
 
 from eval.common.errors import run_command
 from eval.config import gate_rules
 from eval.config.suite_file import load_suite, resolve_suite
 from eval.contracts import domains
-from eval.contracts.guests import guests
+from eval.contracts.guests import guests, let_in, name_in
 from eval.contracts.plugins import Group, Plugin, Table, listing
 from eval.model import backends
 from scripts.tracking import trackers
@@ -38,10 +39,24 @@ def lines(rows: list[Plugin]) -> list[str]:
     return found
 
 
+def at_folder(folder: Path) -> Plugin:
+    """The domain in a folder; it is imported to see whether it can be used."""
+    name = name_in(folder)
+    guest = let_in(name, folder, None)
+    return Plugin("tasks", name, guest.source, guest.sha256)
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.plugins", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--suite", help="suite name or file: list the domains that it lets in, too")
-    suite = parser.parse_args(argv).suite
+    parser.add_argument(
+        "--domain", metavar="FOLDER", help="the domain in this folder and the digest of its code, no more"
+    )
+    arguments = parser.parse_args(argv)
+    suite = arguments.suite
+    if arguments.domain:
+        print("\n".join(lines([at_folder(Path(arguments.domain).expanduser().resolve())])))
+        return 0
     rows = [row for group, table in TABLES.items() for row in listing(group, table)]
     if suite:
         load_suite(resolve_suite(suite))

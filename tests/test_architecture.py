@@ -95,6 +95,24 @@ def test_only_the_model_room_imports_models(path: Path) -> None:
     assert not heavy or module_name(path) in {f"model.{name}" for name in WITH_MODELS}
 
 
+# The domain of the default product may be named where ours are listed, and nowhere else.
+NAMED = {
+    ("eval/contracts/domains.py", "nl2bash"),
+    ("eval/config/suite_file.py", "nl2bash"),  # the default suite
+    ("eval/suite.py", "nl2bash"),  # the same, in the help
+}
+OF_THE_PRODUCT = {"bash", "judge", "risk", "sandbox", "execution", "tasks", "fixtures", "schemas"}
+ITS_WORDS = re.compile(r"[a-z0-9]*bash|right command|gold command|\butilit(?:y|ies)\b", re.IGNORECASE)
+
+
+def test_the_core_knows_no_bash() -> None:
+    files = [path for kind in ("*.py", "*.j2") for path in EVAL.rglob(kind)]
+    core = [path for path in files if path.relative_to(EVAL).parts[0] not in OF_THE_PRODUCT]
+    assert len(core) > 60
+    found = {(str(path), word.lower()) for path in core for word in ITS_WORDS.findall(path.read_text())}
+    assert found == NAMED
+
+
 def test_no_module_shadows_a_library() -> None:
     libraries = set(importlib.metadata.packages_distributions()) - {"eval", "scripts", "tests", "data"}
     for path in FILES:

@@ -61,7 +61,7 @@ USES = {
     "DRY_RUN": [("publish", "")],
     "SPOT": [("publish", "--spot={}")],
     "REASON": [("publish", "--spot-reason={}")],
-    "DOMAIN": [("publish", "--domain={}")],
+    "DOMAIN": [("publish", "--domain={}"), ("plugins", "--domain={}")],
     "A": [("compare", "{}")],
     "B": [("compare", "{}")],
     "CMD": [("check", "{}")],

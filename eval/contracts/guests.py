@@ -10,6 +10,7 @@ plugins` prints it; publishing asks for it, so that what was read and consented 
 
 import hashlib
 import importlib.util
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -99,14 +100,27 @@ def _is_code(path: Path, folder: Path) -> bool:
     return path.suffix == ".py" or inside.parts[0] == "tasks"
 
 
+def name_in(folder: Path) -> str:
+    """The name of the domain that a folder holds. UserError where there is none, or it fails to load."""
+    return _domain_in(folder, folder.name).name
+
+
 def _from_folder(name: str, folder: Path) -> Guest:
+    path = folder / MODULE
+    before = code_sha256(folder) if path.is_file() else ""
+    if name in _guests and _guests[name].sha256 == before and _guests[name].domain.folder == folder:
+        return _guests[name]
+    domain = _domain_in(folder, name)
+    if domain.name != name:
+        raise UserError(f"domain {name}: {path} has to define {ATTRIBUTE} = Domain({name!r}, ...)")
+    return Guest(name, str(folder), before, replace(domain, folder=folder), package=False)
+
+
+def _domain_in(folder: Path, name: str) -> Domain:
     path = folder / MODULE
     if not path.is_file():
         raise UserError(f"domain {name}: {path} is not there: `folder` names the folder that holds {MODULE}")
-    before = code_sha256(folder)
-    if name in _guests and _guests[name].sha256 == before and _guests[name].domain.folder == folder:
-        return _guests[name]
-    module_name = f"securecli_domain_{name.replace('-', '_')}"
+    module_name = "securecli_domain_" + re.sub(r"\W", "_", name)
     spec = importlib.util.spec_from_file_location(module_name, path, submodule_search_locations=[str(folder)])
     if spec is None or spec.loader is None:
         raise UserError(f"domain {name}: {path} cannot be imported")
@@ -117,9 +131,9 @@ def _from_folder(name: str, folder: Path) -> Guest:
         domain = getattr(module, ATTRIBUTE)
     except Exception as error:
         raise UserError(f"domain {name}: {path} fails to load: {said_by(error)}") from error
-    if not isinstance(domain, Domain) or domain.name != name:
+    if not isinstance(domain, Domain):
         raise UserError(f"domain {name}: {path} has to define {ATTRIBUTE} = Domain({name!r}, ...)")
-    return Guest(name, str(folder), before, replace(domain, folder=folder), package=False)
+    return domain
 
 
 def _from_package(name: str) -> Guest:
