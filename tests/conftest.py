@@ -1,6 +1,9 @@
 """For every test: the order, what a skip means, patience. For the slow ones: a tiny model and a LoRA adapter for it."""
 
 import functools
+import os
+import shutil
+import tempfile
 from collections.abc import Generator
 from pathlib import Path
 from typing import TypeVar
@@ -9,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 from scripts.publishing.spot_record import Spot
+from tests import preloaded
 from tests.run_builder import write_tokenizer
 
 # How long an example takes says something about the machine, not about the code.
@@ -44,6 +48,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that take longest come first, so that two workers end together."""
     order = {name: place for place, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: order.get(item.path.name, len(order)))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A folder for what the processes of this session share; its workers find it in their environment."""
+    if preloaded.SESSION not in os.environ:
+        folder = tempfile.mkdtemp(prefix="tests-")
+        os.environ[preloaded.SESSION] = f"{os.getpid()}:{folder}"
+        config.add_cleanup(lambda: shutil.rmtree(folder))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
