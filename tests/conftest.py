@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings
 
 from scripts.publishing.spot_record import Spot
-from tests import preloaded
+from tests import no_network, preloaded
 from tests.run_builder import write_tokenizer
 
 # How long an example takes says something about the machine, not about the code.
@@ -51,7 +51,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A folder for what the processes of this session share; its workers find it in their environment."""
+    """No network, and a folder for what the processes of this session share; workers find it in their environment."""
+    no_network.refuse()
     if preloaded.SESSION not in os.environ:
         folder = tempfile.mkdtemp(prefix="tests-")
         os.environ[preloaded.SESSION] = f"{os.getpid()}:{folder}"

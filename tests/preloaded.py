@@ -29,6 +29,11 @@ from tests.preloaded_server import Order, become
 
 SESSION = "PRELOADED_TESTS"  # variable: a folder for the socket, and the process that the server does not outlive
 HASHES = {"PYTHONHASHSEED": "0"}  # as scripts.training.train gives its worker
+# Read by libraries where they are imported. Arrow's other allocator has a thread, which no fork survives.
+SURROUNDINGS = {
+    "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1", "AXOLOTL_DO_NOT_TRACK": "1",
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+}  # fmt: skip
 TimeoutExpired, PIPE = subprocess.TimeoutExpired, subprocess.PIPE
 Command = Sequence[str | os.PathLike[str]]
 
@@ -167,7 +172,7 @@ def server() -> Path:
             started = subprocess.Popen(
                 [sys.executable, "-m", "tests.preloaded_server", str(address), owner],
                 cwd=ROOT,
-                env=os.environ | HASHES | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"},
+                env=os.environ | HASHES | SURROUNDINGS,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=(folder / "log").open("w"),

@@ -72,7 +72,7 @@ def _main(arguments: list[str]) -> int:
     """Exit code of `python` with these arguments."""
     kind, what, *rest = arguments
     sys.argv = [kind, *rest]
-    sys.path[0] = os.getcwd() if kind == "-m" else ""
+    sys.path[0] = str(Path.cwd()) if kind == "-m" else ""
     try:
         if kind == "-m":
             sys.modules.pop(what, None)  # imported by somebody already, it would not be the main module
@@ -102,9 +102,18 @@ def serve(connection: socket.socket) -> NoReturn:
     os._exit(0)
 
 
+def compile_packing() -> None:
+    """Let Numba compile Axolotl's packing now: three seconds of each training."""
+    import numpy
+    from axolotl.utils.samplers.multipack import pack_parallel
+
+    pack_parallel(numpy.array([1, 2]), 4, 2, 2, num_processes=1)
+
+
 def main(address: Path, owner: int) -> None:
     for name in LIBRARIES:
         importlib.import_module(name)
+    compile_packing()
     gc.freeze()  # a collection would write to every page, and so copy it
     with socket.socket(socket.AF_UNIX) as line:
         line.bind(str(address))

@@ -1,8 +1,8 @@
 """Publishing asks the model again: evidence that agrees with itself, and that nobody's adapter gave, is refused.
 
-A real run: an adapter on a tiny base of random weights, a suite of a few items, evaluated by the real suite. Each attack
-forges everything that follows its change, review included; the real command has to find the change itself. All but one
-ask the model in this process, where torch is loaded once.
+A real run: an adapter on a tiny base of random weights and a suite of a few items, evaluated by the real suite. Each
+attack forges everything that follows its change, review included; the real command has to find the change itself. All
+but one ask the model in this process, where torch is loaded once.
 """
 
 import functools
