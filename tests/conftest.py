@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings
 
 from scripts.publishing.spot_record import Spot
-from tests import no_network, preloaded
+from tests import durations, no_network, preloaded
 from tests.run_builder import write_tokenizer
 
 # How long an example takes says something about the machine, not about the code.
@@ -60,7 +60,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--record-durations", type=Path, metavar="FILE", help="write seconds of each file and slow test")
     parser.addoption("--no-skips", action="store_true", help="a test that is skipped has failed, as in `make test`")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Only the process that collects what the workers report has any to record."""
+    if path := config.getoption("--record-durations"):
+        reports = [report for kind in terminalreporter.stats.values() for report in kind]
+        durations.record(path, [report for report in reports if hasattr(report, "duration")])
 
 
 @pytest.hookimpl(wrapper=True)
