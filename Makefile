@@ -23,9 +23,10 @@ RUNS     = set -f; set --; for run in $$RUN; do set -- "$$@" --run="$$run"; done
 
 # Exit codes 1 (no-ship) and 3 (inconclusive) are answers; make calls them errors and says so after the verdict.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-packages setup model sandbox-root sandbox-check data lint preflight train eval self-check noise-floor \
-    damage-check plugins report gate export track sync tracking-setup clean-cache review bless publish demo-publish runs compare check \
-    check-golds hooks bench bench-sandbox bench-collateral bench-judge bench-risk bench-verdict bench-publish fuzz-risk fuzz-inputs
+.PHONY: help demo test test-fast test-packages setup model sandbox-root sandbox-check data lint preflight train eval \
+    self-check noise-floor damage-check plugins report gate export track sync tracking-setup clean-cache review bless publish \
+    demo-publish runs compare check check-golds hooks bench bench-sandbox bench-collateral bench-judge bench-risk \
+    bench-verdict bench-publish fuzz-risk fuzz-inputs
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -36,7 +37,12 @@ demo: model sandbox-root ## the whole loop on the embedded model on this machine
 test: test-packages .venv/.dev model sandbox-root ## every test that needs no GPU and no network; none may skip
 	@$(PY) -m ruff check --quiet . && $(PY) -m mypy --no-error-summary
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -m "not gpu" --no-skips --numprocesses=2 --dist=loadfile --no-loadscope-reorder \
-	    --cov=eval --cov-report=term --cov-fail-under=85
+	    --durations=25 --record-durations=.cache/test-durations.txt --cov=eval --cov-report=term --cov-fail-under=85
+
+# What waits for a model, a sandbox, a browser or another process is marked slow (tests/conftest.py) and left out.
+test-fast: .venv/.dev model ## the quick tests alone, under a minute, for between two edits; ONLY= chooses by name, as pytest -k
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -m "not gpu and not slow" --numprocesses=2 --dist=loadfile --no-loadscope-reorder \
+	    $(call option,ONLY,-k)
 
 # What only tests need of the operating system (a browser, keys, an ordinary user's sandbox); at once when it is there.
 test-packages:
