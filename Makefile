@@ -25,7 +25,7 @@ RUNS     = set -f; set --; for run in $$RUN; do set -- "$$@" --run="$$run"; done
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-packages setup model sandbox-root sandbox-check data lint preflight train eval self-check noise-floor \
     damage-check report gate export track sync tracking-setup clean-cache review bless publish demo-publish runs compare check \
-    check-golds hooks bench bench-sandbox bench-collateral bench-judge bench-risk bench-verdict bench-publish fuzz-risk fuzz-inputs
+    check-golds hooks docs bench bench-sandbox bench-collateral bench-judge bench-risk bench-verdict bench-publish fuzz-risk fuzz-inputs
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -145,8 +145,19 @@ check: setup ## the risk verdict on one command: CMD='...'
 check-golds: sandbox-root ## run every right command of data/ in its own file tree; MUTANTS=1: are wrong ones told apart
 	@$(PY) -m scripts.check_golds $(call switch,MUTANTS,--mutants)
 
+# An environment of its own: the packages of .venv are part of the evidence.
+.cache/docs/.made: requirements-docs.txt
+	@$(any-python) -m venv --clear .cache/docs
+	@.cache/docs/bin/python -m pip install --quiet --requirement requirements-docs.txt
+	@touch $@
+
+docs: .cache/docs/.made ## build README and docs/ as a site in .cache/site; a link that leads nowhere is an error
+	@.cache/docs/bin/sphinx-build -c docs --fail-on-warning --keep-going --quiet . .cache/site
+	@cp .cache/site/README.html .cache/site/index.html
+	@echo "docs: .cache/site/index.html"
+
 # NL2BASH= names a folder with NL2Bash's all.nl and all.cm (MIT, not part of this repository); without it they skip it.
-bench: bench-verdict bench-sandbox bench-collateral bench-judge bench-risk bench-publish ## the benchmarks behind the numbers in the README
+bench: bench-verdict bench-sandbox bench-collateral bench-judge bench-risk bench-publish ## the benchmarks behind docs/evidence.md
 
 bench-sandbox: .venv/.dev sandbox-root ## what a sandboxed run costs and whether anything leaks
 	@$(PY) -m scripts.benchmarks.sandbox

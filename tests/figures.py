@@ -208,8 +208,10 @@ def sandbox() -> Rows:
     both = [backends["namespaces"], backends["pod"]]
     one = [backend["one_run"] for backend in both]
     memory = [backend["leaks"]["memory_mb"] for backend in both]
+    machine = read("bench/sandbox.json")["machine"]
     left = ["none" if backend["leaks"]["before"] == backend["leaks"]["after"] else "some" for backend in both]
     return {
+        "measured on": [f"{machine['cpu']}, {machine['cores']} cores"] * 2,
         "one run of true": [f"{run['total_ms']:.1f} ms" for run in one],
         "of it the command": [f"{run['command_ms']:.1f} ms" for run in one],
         "times a bare bash": [f"{run['command_over_bare']:.1f}" for run in one],
