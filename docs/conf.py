@@ -21,6 +21,8 @@ suppress_warnings = ["myst.header"]  # tables of benchmarks begin with small hea
 
 html_theme = "furo"
 html_title = "SecureCLI-Tuner"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
 
@@ -30,7 +32,8 @@ CONTENTS = {
     "How answers are judged": ["docs/judge", "docs/collateral", "docs/risk", "docs/risk_rules", "docs/sandbox",
                                "docs/retention"],
     "Data": ["data/nl2bash/README", "data/safety/README", "data/retention/README"],
-    "Evidence": ["docs/evidence", "results/demo/report", "results/bench/verdict", "results/bench/judge", "docs/log"],
+    "Evidence": ["docs/evidence", "The demo's report <results/demo/report>",
+                 "results/bench/verdict", "results/bench/judge", "docs/log"],
     "Code": ["docs/architecture", "docs/extending"],
 }  # fmt: skip
 
@@ -47,7 +50,7 @@ def add_contents(app: Sphinx, page: str, source: list[str]) -> None:
         source[0] = f"# {TITLES[page]}\n\n{source[0]}"
     if page == root_doc:
         for caption, pages in CONTENTS.items():
-            known = [name for name in pages if name in app.env.found_docs]
+            known = [name for name in pages if name.split("<")[-1].rstrip(">") in app.env.found_docs]
             source[0] += "\n\n```{toctree}\n:hidden:\n:caption: " + caption + "\n\n" + "\n".join(known) + "\n```\n"
 
 
