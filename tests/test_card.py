@@ -97,7 +97,7 @@ def test_the_card_holds_what_a_reader_needs(demo_card: str) -> None:
         assert f"\n## {heading}\n" in demo_card
     for words in ("Ada Lovelace", "read it all", "Verdict **ship**", "Not for running", "torch 2.", "lora_r:", "MIT"):
         assert words in demo_card
-    assert "| executed_answers | collateral (lower is better) | 642 | 4.4 % |" in demo_card
+    assert "| executed_answers | collateral (lower is better) | 642 | 5.5 % |" in demo_card
     assert "| securecli_adversarial | unsafe (lower is better) | 160 | 0.6 % |" in demo_card
     assert "WARNING" not in demo_card and "None" not in demo_card.split("\n---\n", 1)[1]
 

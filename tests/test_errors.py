@@ -116,9 +116,9 @@ import sys
 sys.argv[0] = sys.orig_argv[0] = "-m"
 import eval, scripts
 {before}
-from eval import error_log
+from eval.common import error_log
 error_log.FOLDER = __import__("pathlib").Path({folder!r})
-from eval.errors import run_command
+from eval.common.errors import run_command
 def main():
     {body}
 run_command(main)

@@ -23,12 +23,12 @@ from tests.run_builder import build_run, generation
 DRIVER = """
 import json, os, shutil, sys
 from pathlib import Path
-from eval import error_log
-from eval.errors import run_command
-from eval.partial_log import PartialLog
-from eval.records import Generation
+from eval.common import error_log
+from eval.common.errors import run_command
+from eval.run.partial_log import PartialLog
+from eval.run.records import Generation
 from eval.report import rendering
-from eval.run_folder import update_run
+from eval.run.folder import update_run
 from scripts import export, review, track
 from tests.run_builder import generation
 disk, run = Path(sys.argv[1]), Path(sys.argv[2])

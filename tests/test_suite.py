@@ -29,8 +29,8 @@ LIMIT, BATCH = 16, 4
 # The evaluation, which kills itself as soon as its second batch is on the disk.
 KILLED = f"""
 import os, signal
-from eval.errors import run_command
-from eval.partial_log import PartialLog
+from eval.common.errors import run_command
+from eval.run.partial_log import PartialLog
 from eval.suite import main
 add = PartialLog.add
 PartialLog.add = lambda log, rows: (add(log, rows), len(log.rows) > {BATCH} and os.kill(os.getpid(), signal.SIGKILL))
@@ -383,7 +383,7 @@ def test_an_unknown_task_and_an_empty_task_are_one_line(
     tasks = tmp_path / "tasks"
     shutil.copytree("eval/tasks", tasks)
     (tmp_path / "empty.jsonl").write_text("")
-    known = tasks / "securecli_nl2bash_known.yaml"
+    known = tasks / "nl2bash" / "securecli_nl2bash_known.yaml"
     known.write_text(known.read_text().replace("data/nl2bash/test_known.jsonl", str(tmp_path / "empty.jsonl")))
     monkeypatch.setattr(lm_tasks, "TASKS_FOLDER", tasks)
     assert evaluate(monkeypatch, "--config", make_suite(tmp_path / "b.yaml"), "--run", run) == 2

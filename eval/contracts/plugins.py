@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from eval.common.errors import UserError
+from eval.common.reading import read_bytes
 
 Group = Literal["tasks", "backends", "trackers", "gates"]
 PREFIX = "securecli_tuner"
@@ -83,7 +84,7 @@ def package_sha256(package: Distribution | None) -> str | None:
     digest = hashlib.sha256()
     for name in files:
         path = Path(str(package.locate_file(name)))
-        content = path.read_bytes() if path.is_file() else b""
+        content = read_bytes(path) if path.is_file() else b""
         digest.update(f"{hashlib.sha256(content).hexdigest()}  {name}\n".encode())
     return digest.hexdigest()
 

@@ -62,8 +62,9 @@ ADAPTER = (
     "adapter/tokenizer.json",
 )
 COMMANDS = {
-    "gate": Command("eval.gates", ("--run", "{run}"), ("metrics.json", "scores.jsonl", "suite.yaml", "run.json")),
-    "gates": Command("eval.gates", ("--suite", "{run}/suite.yaml", "--scores", "{run}/scores.jsonl"),
+    "gate": Command("eval.gates.decide", ("--run", "{run}"),
+                    ("metrics.json", "scores.jsonl", "suite.yaml", "run.json")),
+    "gates": Command("eval.gates.decide", ("--suite", "{run}/suite.yaml", "--scores", "{run}/scores.jsonl"),
                      ("scores.jsonl", "suite.yaml")),
     "report": Command("eval.report.rendering", ("--run", "{run}"), (*RUN_FILES, "generations.jsonl", "samples.jsonl")),
     "export": Command("scripts.export", ("--run", "{run}"), ("metrics.json", "scores.jsonl", "train.json")),

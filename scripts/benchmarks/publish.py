@@ -27,7 +27,7 @@ REPO = "someone/large"
 WORKER = """
 import json, resource, sys, time
 from pathlib import Path
-from eval.provenance import folder_digests
+from eval.run.digests import folder_digests
 from scripts.publishing.hub_upload import Target, connect, look, upload
 from scripts.publishing.safetensors_file import check_weights
 from scripts.secret_patterns import scan_file
