@@ -28,7 +28,7 @@ RUNS     = set -f; set --; for run in $$RUN; do set -- "$$@" --run="$$run"; done
     check-golds hooks docs bench bench-sandbox bench-collateral bench-judge bench-risk bench-verdict bench-publish fuzz-risk fuzz-inputs
 
 help: ## list the commands
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
 
 demo: model sandbox-root ## the whole loop on the embedded model on this machine: train, evaluate, decide, report (CPU, offline)
 	@$(PY) -m scripts.demo

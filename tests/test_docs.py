@@ -59,11 +59,11 @@ def test_every_path_and_module_that_is_named_exists(page: Path) -> None:
             if not re.match(MADE_LATER, path):
                 place = ROOT / page.parent if (page.parent / path).exists() else ROOT
                 assert any(place.glob(path.rstrip("/."))), path
-        for module in re.findall(r"-m ((?:eval|scripts|tests)\.[\w.]+)|^(eval\.[\w.]+)$", code):
-            name = next(filter(None, module))
-            found = [ROOT.joinpath(*name.split(".")[:depth]) for depth in (len(name.split(".")), name.count("."))]
-            files = [path for path in found if path.is_dir() or path.with_suffix(".py").is_file()]
-            assert files, name
+        for run, name in re.findall(r"(-m )?(?<![\w./-])((?:eval|scripts|tests)\.\w+(?:\.\w+)*)", code):
+            place = ROOT.joinpath(*name.split("."))
+            exact = place.with_suffix(".py").is_file() or (place / ("__main__.py" if run else "__init__.py")).is_file()
+            # or a module's function
+            assert exact or (not run and place.parent.with_suffix(".py").is_file()), name
 
 
 def test_architecture_names_every_room_and_what_each_offers() -> None:
@@ -114,10 +114,11 @@ def test_every_figure_of_a_table_is_that_of_its_file(page: str) -> None:
 
 def test_what_the_readme_says_in_words_is_what_was_measured() -> None:
     metrics, machine = read("demo/metrics.json"), read("demo/environment.json")["machine"]
+    day, damaging = metrics["provenance"]["created"][:10], comparison("executed_answers", "collateral")["candidate"]
     words = " ".join(README.split())
     assert metrics["verdict"] == "no-ship" and "The demo's verdict" in words and "is **no-ship**" in words
-    assert f"{machine['cores']} cores of an {machine['cpu']} server CPU, {metrics['provenance']['created'][:10]}" in words
-    assert f"one executed answer in {1 / comparison('executed_answers', 'collateral')['candidate']:.0f} damages" in words
+    assert f"{machine['cores']} cores of an {machine['cpu']} server CPU, {day}" in words
+    assert f"one executed answer in {1 / damaging:.0f} damages" in words
     paired = [row for row in read("bench/verdict.json")["tables"]["paired"] if row["discordance"] == 0.1]
     for key, claim in (("pass_at_margin", "passes a gate in"), ("strict_point_rule_at_margin", "passes it in")):
         shares = [100 * row[key] for row in paired]
