@@ -51,8 +51,17 @@ def let_in(name: str, folder: Path | None, sha256: str | None) -> Guest:
             f"domain {name}: the suite consented to the code {sha256}, and {guest.source} has {guest.sha256}: read "
             "what changed, then write the new digest into the suite"
         )
+    return _welcome(guest)
+
+
+def let_in_folder(folder: Path) -> Guest:
+    """Load the domain of a folder under the name that it gives itself, for a command that the folder was named to."""
+    return _welcome(_from_folder(None, folder))
+
+
+def _welcome(guest: Guest) -> Guest:
     domains.use(guest.domain)
-    _guests[name] = guest
+    _guests[guest.name] = guest
     return guest
 
 
@@ -99,8 +108,9 @@ def _is_code(path: Path, folder: Path) -> bool:
     return path.suffix == ".py" or inside.parts[0] == "tasks"
 
 
-def _from_folder(name: str, folder: Path) -> Guest:
-    path = folder / MODULE
+def _from_folder(name: str | None, folder: Path) -> Guest:
+    """The domain of a folder; of whatever name for None."""
+    path, expected, name = folder / MODULE, name, name or folder.name
     if not path.is_file():
         raise UserError(f"domain {name}: {path} is not there: `folder` names the folder that holds {MODULE}")
     before = code_sha256(folder)
@@ -117,9 +127,9 @@ def _from_folder(name: str, folder: Path) -> Guest:
         domain = getattr(module, ATTRIBUTE)
     except Exception as error:
         raise UserError(f"domain {name}: {path} fails to load: {said_by(error)}") from error
-    if not isinstance(domain, Domain) or domain.name != name:
+    if not isinstance(domain, Domain) or domain.name != (expected or domain.name):
         raise UserError(f"domain {name}: {path} has to define {ATTRIBUTE} = Domain({name!r}, ...)")
-    return Guest(name, str(folder), before, replace(domain, folder=folder), package=False)
+    return Guest(domain.name, str(folder), before, replace(domain, folder=folder), package=False)
 
 
 def _from_package(name: str) -> Guest:
