@@ -36,7 +36,7 @@ class Result:
     share: float
     stages: list[tuple[str, int, int]] = field(default_factory=list)  # name, kept, left out
     rejects: list[Reject] = field(default_factory=list)
-    safety: dict[str, tuple[int, str]] = field(default_factory=dict)
+    remarks: dict[str, tuple[int, str]] = field(default_factory=dict)  # about rows that are kept: how many, the first
     train: list[Row] = field(default_factory=list)
     test: list[Row] = field(default_factory=list)
     clusters: int = 0
@@ -96,7 +96,7 @@ class Result:
             "rejected": [
                 {"stage": stage, "reason": reason, "rows": rows} for (stage, reason), rows in reasons.items()
             ],
-            "kept_though": {name: rows for name, (rows, _) in self.safety.items()},
+            "kept_though": {remark: rows for remark, (rows, _) in self.remarks.items()},
             "split": {
                 "seed": SEED, "test": self.share, "letters": GRAM, "similar": SIMILAR, "clusters": self.clusters,
                 "largest": self.largest,
@@ -134,7 +134,7 @@ def write_result(result: Result, task: Task, folder: Path, inside: Path, licence
     }
     check_reads(task, contents["test.jsonl"])
     for place, files in whole.items():
-        refuse_foreign(place, files)
+        refuse_foreign(place, files, result.file)
     lines = []
     for place, files in whole.items():
         place.mkdir(parents=True, exist_ok=True)
@@ -157,8 +157,10 @@ def check_reads(task: Task, test: tuple[bytes, int]) -> None:
         raise UserError(f"task {task.name}: its `read` finds {found} of the {test[1]} rows of test.jsonl: remove it")
 
 
-def refuse_foreign(folder: Path, files: dict[str, bytes]) -> None:
-    """UserError when a file that would be replaced was not written here, or was changed since."""
+def refuse_foreign(folder: Path, files: dict[str, bytes], source: Path) -> None:
+    """UserError when a file that would be replaced was not written here, was changed since, or is what was read."""
+    if source.resolve() in [(folder / name).resolve() for name in files]:
+        raise UserError(f"{source} would be written over: choose another folder with OUT=, or copy your rows elsewhere")
     listed: dict[str, str] = {}
     if (folder / MANIFEST).exists():
         manifest = read_json(folder / MANIFEST)

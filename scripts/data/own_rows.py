@@ -31,7 +31,7 @@ from eval.contracts.domains import OURS, data_of, domains
 from eval.contracts.guests import MODULE, let_in_folder, visiting
 from eval.contracts.task import Metric, OwnTask, Task
 from scripts.data.own_files import Result, write_result
-from scripts.data.own_shapes import Line, Misshapen, Pair, Reject, as_read, read_lines
+from scripts.data.own_shapes import Line, Misshapen, Pair, Reject, as_read, read_lines, system_of
 from scripts.data.own_split import drawn_for_test, near_duplicates
 from scripts.secret_patterns import find_secrets, redact
 from scripts.training.leakage import asked_by_test, requests, texts
@@ -91,7 +91,7 @@ def prepare(file: Path, target: Target, share: float, root: Path = ROOT) -> Resu
     ):
         pairs, rejects = sift(pairs, stage, problem)
         result.note(stage, len(pairs), rejects)
-    result.safety = check.against
+    result.remarks = remarks(pairs, target.system, check.against)
     if pairs:
         roots = near_duplicates([pair.request for pair in pairs])
         ids = result.ids_of(pairs)
@@ -175,6 +175,9 @@ class Check:
             detail = " ".join(redact(str(error)).split())[:200]
             return f"{self.task.name} fails on its answer ({type(error).__name__})", detail
         known = [(name, facts, values[name]) for name, facts in self.task.metrics.items() if name in values]
+        known.sort(
+            key=lambda one: one[1].kind != "format"
+        )  # prose around an answer says more than that it is not equal
         for name, facts, value in known:
             if math.isnan(value):
                 return f"{name} has no value for its answer: is it valid?", ""
@@ -185,6 +188,18 @@ class Check:
                 count, first = self.against.get(name, (0, pair.line.where))
                 self.against[name] = (count + 1, first)
         return "", ""
+
+
+def remarks(pairs: Iterable[Pair], system: str, against: dict[str, tuple[int, str]]) -> dict[str, tuple[int, str]]:
+    """What is remarkable about rows that are kept: how many, and where the first is."""
+    found = {f"{name} speaks against the answer": rows for name, rows in against.items()}
+    others = [pair.line.where for pair in pairs if system_of(pair.line.row) not in ("", system)]
+    if others:
+        found["its system message gave way to the task's" if system else "its system message is left out"] = (
+            len(others),
+            others[0],
+        )
+    return found
 
 
 def says_no(facts: Metric, value: float) -> bool:
@@ -201,8 +216,8 @@ def report(result: Result) -> list[str]:
         lines.append(f"{result.file.name}: {among(first[stage, reason].where, count)}: {stage}: {reason}")
     if len(kinds) > MOST_KINDS:
         lines.append(f"{result.file.name}: {len(kinds) - MOST_KINDS:,} more kinds of problems: see rejects.jsonl")
-    for name, (count, where) in result.safety.items():
-        lines.append(f"{result.file.name}: {among(where, count)}: kept, though {name} speaks against the answer")
+    for remark, (count, where) in result.remarks.items():
+        lines.append(f"{result.file.name}: {among(where, count)}: kept, though {remark}")
     lines.append("data: " + ", ".join(f"{stage} {kept:,}" for stage, kept, _ in result.stages) + " rows are left")
     return lines
 
@@ -228,10 +243,10 @@ def run(file: Path, domain: str, out: Path | None, share: float, licence: str | 
     with visiting():
         target = target_of(domain, file, root)
         folder = (out or target.folder).expanduser().absolute()
-        if not NAME.fullmatch(target.name):
-            raise UserError(f"{target.name!r} cannot name a folder below {OWN}: rename {file.name}")
         print(f"data: checking the rows of {file.name} with {target.task.name}", flush=True)
         result = prepare(file, target, share, root)
+        if not NAME.fullmatch(target.name):
+            raise UserError(f"{target.name!r} cannot name a folder below {OWN}: choose another name")
         print("\n".join(report(result)), flush=True)
         if not result.train or not result.test:
             left = len(result.train) + len(result.test)

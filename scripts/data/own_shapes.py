@@ -107,8 +107,9 @@ def _rows(file: Path) -> Iterator[tuple[int, str, Any, str]]:
             yield number, where, row, ""
         return
     text = _text(file)
-    if file.suffix in TABLES:
-        yield from _cells(csv.DictReader(io.StringIO(text, newline=""), delimiter=TABLES[file.suffix]))
+    separator = next((TABLES[suffix] for suffix in file.suffixes if suffix in TABLES), None)  # mine.csv.gz is one
+    if separator:
+        yield from _cells(csv.DictReader(io.StringIO(text, newline=""), delimiter=separator))
     elif text.lstrip().startswith("["):
         value, problem = _parsed(text)
         if problem:
@@ -202,6 +203,14 @@ def messages(system: str, request: str, answer: str) -> list[dict[str, str]]:
     """A chat of one request and one answer; no system message where there is none."""
     turns = [("system", system)] * bool(system) + [("user", request), ("assistant", answer)]
     return [{"role": role, "content": content} for role, content in turns]
+
+
+def system_of(row: Row) -> str:
+    """The system message of a row that is a chat; empty for any other."""
+    turns = next((row[name] for name in CHATS if row.get(name)), [{}])
+    first = turns[0] if isinstance(turns, list) and isinstance(turns[0], dict) else {}
+    role, text = first.get("role", first.get("from")), first.get("content", first.get("value"))
+    return text if role == "system" and isinstance(text, str) else ""
 
 
 def _usual_shape(row: Row) -> Usual | None:

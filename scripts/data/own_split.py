@@ -21,6 +21,7 @@ from scripts.training.leakage import normal
 SEED = 1
 GRAM = 4  # letters
 SIMILAR = 0.7  # of all grams of the two
+LONGEST = 10_000  # letters of a request that are looked at: hashes of more would take memory by the gigabyte
 BANDS, IN_BAND = 25, 5  # two requests are compared where all hashes of a band agree
 
 
@@ -44,7 +45,7 @@ def near_duplicates(requests: Sequence[str]) -> list[int]:
 
 def letters(text: str) -> frozenset[str]:
     """The grams of a normalised request; of one shorter than a gram, itself."""
-    padded = f" {text} "
+    padded = f" {text[:LONGEST]} "
     return frozenset(padded[start : start + GRAM] for start in range(max(1, len(padded) - GRAM + 1)))
 
 
