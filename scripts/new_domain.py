@@ -87,8 +87,9 @@ def recipe(text: str, name: str, train: str) -> str:
         "    roles_to_train: [assistant]\n    train_on_eos: turn\nval_set_size: 0\n"
     )
     for pattern, new in ((HEAD, head), (DATA, data)):
-        text, found = pattern.subn(lambda _, new=new: new, text, count=1)
-        if not found:
+        pieces = pattern.split(text, maxsplit=1)
+        text = new.join(pieces)
+        if len(pieces) < 2:
             raise UserError(f"configs/train/{RECIPE}.yaml is not as scripts/new_domain.py knows it: adapt its patterns")
     return text.replace(f"prepared/{RECIPE}", f"prepared/{name}").replace(f"outputs/{RECIPE}", f"outputs/{name}")
 

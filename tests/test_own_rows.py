@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from eval.common.errors import UserError
 from eval.common.places import ROOT
@@ -15,6 +17,7 @@ from eval.run.digests import file_sha256
 from scripts.data import own_rows
 from scripts.data.dataset_facts import describe_data
 from scripts.data.own_files import Result
+from scripts.data.own_shapes import CHATS, Line, read_lines, system_of
 from scripts.data.own_split import alike, drawn_for_test, letters, near_duplicates
 
 SYSTEM = "Answer with one Bash command and nothing else."
@@ -26,6 +29,7 @@ PAIRS = [
     ("which shell am I using", "echo $SHELL"),
     ("make a folder named drafts", "mkdir drafts"),
 ]
+NAMES = (*CHATS, "instruction", "input", "output", "prompt", "completion", "role", "content", "from", "value")
 SECRET = "ghp_" + "a1B2" * 9
 DOMAIN = """
 from pathlib import Path
@@ -393,7 +397,7 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "not Parquet": (["--file=fake.parquet", "--domain=nl2bash"], "fake.parquet is not readable as parquet"),
     "a broken list": (["--file=list.json", "--domain=nl2bash"], "list.json is not JSON"),
     "empty": (["--file=empty.jsonl", "--domain=nl2bash"], "nothing usable is left"),
-    "all the same": (["--file=same.jsonl", "--domain=nl2bash"], "2 row(s) that are all nearly the same are left"),
+    "all the same": (["--file=same.jsonl", "--domain=nl2bash"], "all 2 rows that are left are near-duplicates"),
     "no answers to learn": (["--file=good.jsonl", "--domain=retention"], "nothing usable is left"),
 }
 
@@ -414,6 +418,37 @@ def test_bad_input_is_one_line(
         own_rows.main([*arguments, "--out=out"])
     assert said in str(error.value) and "\n" not in str(error.value)
     assert not (tmp_path / "out").exists()
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.sampled_from([ASKED, "user"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(row=st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=5), VALUES, max_size=4))
+def test_whatever_a_row_holds_it_is_read_or_left_out(row: dict[str, Any]) -> None:
+    for name in ("nl2bash", "safety", "retention"):
+        pairs, rejects = own_rows.shape([Line(1, "line 1", row)], own_rows.target_of(name, Path("x")).task, SYSTEM)
+        assert len(pairs) + len(rejects) == 1
+        checked, rejects = own_rows.sift(pairs, "check", own_rows.Check(own_rows.target_of(name, Path("x")).task))
+        assert len(checked) + len(rejects) == len(pairs)
+        assert isinstance(system_of(row), str)
+
+
+@given(content=st.binary(max_size=60) | st.text(alphabet='[]{}":,\\n1a\\\\u', max_size=40).map(str.encode))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+def test_whatever_a_file_holds_it_is_read_or_refused_in_one_line(tmp_path: Path, suffix: str, content: bytes) -> None:
+    file = tmp_path / f"mine{suffix}"
+    file.write_bytes(content)
+    try:
+        lines, rejects = read_lines(file)
+    except UserError as error:
+        assert "\n" not in str(error)
+    else:
+        assert all(isinstance(line.row, dict) for line in lines) and all(reject.reason for reject in rejects)
 
 
 def test_what_is_written_by_default_is_ignored_by_git() -> None:

@@ -140,7 +140,8 @@ def write_result(result: Result, task: Task, folder: Path, inside: Path, licence
         place.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             write_bytes(place / name, content)
-        lines.append(f"data: written: {shown(place, root)}/{{{','.join(files)}}}")
+        why = "" if place == folder else ", for recipes, which read files of this repository only"
+        lines.append(f"data: written: {shown(place, root)}/{{{','.join(files)}}}{why}")
     return lines + hints(task, folder, licence)
 
 

@@ -250,8 +250,9 @@ def run(file: Path, domain: str, out: Path | None, share: float, licence: str | 
         print("\n".join(report(result)), flush=True)
         if not result.train or not result.test:
             left = len(result.train) + len(result.test)
-            what = f"{left} row(s) that are all nearly the same are" if left else "nothing usable is"
-            raise UserError(f"{file}: {what} left, of which no training and test data can be made: mend the rows above")
+            if not left:
+                raise UserError(f"{file}: nothing usable is left: mend the rows named above, or add others")
+            raise UserError(f"{file}: all {left} rows that are left are near-duplicates: add others, to test with")
         for line in write_result(result, target.task, folder, root / OWN / target.name, licence, root):
             print(line)
     return result

@@ -207,7 +207,7 @@ def messages(system: str, request: str, answer: str) -> list[dict[str, str]]:
 
 def system_of(row: Row) -> str:
     """The system message of a row that is a chat; empty for any other."""
-    turns = next((row[name] for name in CHATS if row.get(name)), [{}])
+    turns: Any = next((row[name] for name in CHATS if row.get(name)), [{}])
     first = turns[0] if isinstance(turns, list) and isinstance(turns[0], dict) else {}
     role, text = first.get("role", first.get("from")), first.get("content", first.get("value"))
     return text if role == "system" and isinstance(text, str) else ""
