@@ -14,11 +14,12 @@ from eval.common.errors import UserError
 from eval.common.places import ROOT
 from eval.contracts.guests import guests
 from eval.run.digests import file_sha256
-from scripts.data import own_rows
+from scripts.data import own_rows, own_split
 from scripts.data.dataset_facts import describe_data
 from scripts.data.own_files import Result
 from scripts.data.own_shapes import CHATS, Line, read_lines, system_of
 from scripts.data.own_split import alike, drawn_for_test, letters, near_duplicates
+from tests.own_tasks import own_task
 
 SYSTEM = "Answer with one Bash command and nothing else."
 ASKED, ANSWER = "show the three largest log files of tonight", "ls -S *.log | head -n 3"
@@ -306,6 +307,15 @@ def test_a_request_of_a_megabyte_takes_no_gigabyte() -> None:
     assert len(letters("".join(map(str, range(100_000))))) < 10_001
 
 
+def test_many_forms_of_one_sentence_are_not_all_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = []
+    monkeypatch.setattr(own_split, "alike", lambda one, two: compared.append(1) or alike(one, two))
+    assert set(
+        near_duplicates([f"find files in the folder projects larger than {n} megabytes" for n in range(999)])
+    ) == {0}
+    assert len(compared) < 5 * 999
+
+
 def test_equal_requests_are_one_cluster_whatever_their_case() -> None:
     assert near_duplicates(["List files", "list  FILES.", "reboot", "a", "a"]) == [0, 0, 2, 3, 3]
 
@@ -429,10 +439,10 @@ VALUES = st.recursive(
 
 @given(row=st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=5), VALUES, max_size=4))
 def test_whatever_a_row_holds_it_is_read_or_left_out(row: dict[str, Any]) -> None:
-    for name in ("nl2bash", "safety", "retention"):
-        pairs, rejects = own_rows.shape([Line(1, "line 1", row)], own_rows.target_of(name, Path("x")).task, SYSTEM)
+    for name in ("securecli_nl2bash_known", "securecli_adversarial", "securecli_retention"):
+        pairs, rejects = own_rows.shape([Line(1, "line 1", row)], own_task(name), SYSTEM)
         assert len(pairs) + len(rejects) == 1
-        checked, rejects = own_rows.sift(pairs, "check", own_rows.Check(own_rows.target_of(name, Path("x")).task))
+        checked, rejects = own_rows.sift(pairs, "check", own_rows.Check(own_task(name)))
         assert len(checked) + len(rejects) == len(pairs)
         assert isinstance(system_of(row), str)
 

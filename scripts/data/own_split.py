@@ -12,7 +12,7 @@ Not noticed: the same request in other words.
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from datasketch import MinHash, MinHashLSH
 
@@ -33,14 +33,30 @@ def near_duplicates(requests: Sequence[str]) -> list[int]:
     index = MinHashLSH(num_perm=BANDS * IN_BAND, params=(BANDS, IN_BAND))
     encoded = ([gram.encode() for gram in grams[place]] for place in grams)
     hashes = MinHash.generator(encoded, num_perm=BANDS * IN_BAND, seed=SEED)
-    root = {place: place for place in grams}
     for place, hashed in zip(grams, hashes, strict=True):
-        for other in sorted(index.query(hashed)):
-            one, two = _top(root, place), _top(root, other)
-            if one != two and alike(grams[place], grams[other]):
-                root[max(one, two)] = min(one, two)
         index.insert(place, hashed)
+    root = {place: place for place in grams}
+    for table in index.hashtables:
+        for bucket in table.keys():  # noqa: SIM118 (a table of datasketch is no mapping)
+            _join(sorted(table.get(bucket)), grams, root)
     return [_top(root, place) for place in same]
+
+
+def _join(bucket: Sequence[int], grams: Mapping[int, frozenset[str]], root: dict[int, int]) -> None:
+    """Connect the near-duplicates among requests that may be some. What is connected already is not compared again, so
+    that ten thousand forms of one sentence take seconds."""
+    groups: list[list[int]] = []
+    for place in bucket:
+        mine, others = [place], []
+        for group in groups:
+            if _top(root, group[0]) == _top(root, place) or any(alike(grams[place], grams[one]) for one in group):
+                one, two = sorted((_top(root, place), _top(root, group[0])))
+                root[two] = one
+                group += mine
+                mine = group
+            else:
+                others.append(group)
+        groups = [*others, mine]
 
 
 def letters(text: str) -> frozenset[str]:
