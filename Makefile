@@ -18,31 +18,37 @@ $(foreach .name,$(.VARIABLES),$(if $(filter command,$(origin $(.name))),\
 argument = $(if $(value $1),"$$$1")
 option   = $(if $(value $1),$2="$$$1")
 switch   = $(if $(value $1),$2)
-# Makes "$$@" a --run for each word of RUN; set -f: `*` is no list of files.
+# Makes "$$@" a --run for each word of RUN; set -f: `*` is not a list of files.
 RUNS     = set -f; set --; for run in $$RUN; do set -- "$$@" --run="$$run"; done
 
 # Exit codes 1 (no-ship) and 3 (inconclusive) are answers; make calls them errors and says so after the verdict.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-packages setup model sandbox-root sandbox-check data new lint preflight train eval self-check noise-floor \
-    damage-check report gate export track sync tracking-setup clean-cache review bless publish demo-publish runs compare check \
-    check-golds hooks bench bench-sandbox bench-collateral bench-judge bench-risk bench-verdict bench-publish fuzz-risk fuzz-inputs
+.PHONY: help demo test test-fast test-packages setup model sandbox-root sandbox-check data new lint preflight train eval \
+    self-check noise-floor damage-check plugins report gate export track sync tracking-setup clean-cache review bless publish \
+    demo-publish runs compare check check-golds hooks docs bench bench-sandbox bench-collateral bench-judge bench-risk \
+    bench-verdict bench-publish fuzz-risk fuzz-inputs
 
 help: ## list the commands
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
 
 demo: model sandbox-root ## the whole loop on the embedded model on this machine: train, evaluate, decide, report (CPU, offline)
 	@$(PY) -m scripts.demo
 
-test: test-packages .venv/.dev model sandbox-root ## every test that needs no GPU and no network; none may skip
+test: test-packages .venv/.dev model sandbox-root ## every test that needs no GPU and no network; a skipped test is a failure
 	@$(PY) -m ruff check --quiet . && $(PY) -m mypy --no-error-summary
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -m "not gpu" --no-skips --numprocesses=2 --dist=loadfile --no-loadscope-reorder \
-	    --cov=eval --cov-report=term --cov-fail-under=85
+	    --durations=25 --record-durations=.cache/test-durations.txt --cov=eval --cov-report=term --cov-fail-under=85
+
+# What waits for a model, a sandbox, a browser or another process is marked slow (tests/conftest.py) and left out.
+test-fast: .venv/.dev model ## the quick tests alone, under a minute, for between two edits; ONLY= chooses by name, as pytest -k
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -m "not gpu and not slow" --numprocesses=2 --dist=loadfile --no-loadscope-reorder \
+	    $(call option,ONLY,-k)
 
 # What only tests need of the operating system (a browser, keys, an ordinary user's sandbox); at once when it is there.
 test-packages:
 	@$(any-python) -m scripts.setup.system_packages tests
 
-setup: .venv/.runtime ## make .venv from the pinned requirements (idempotent)
+setup: .venv/.runtime ## make .venv from the pinned requirements; does nothing when it is up to date
 
 # The Python is looked at first, and torch comes before everything else: the build that fits this machine's driver, or its
 # lack of one; an open range would pull several GB of CUDA.
@@ -56,13 +62,13 @@ setup: .venv/.runtime ## make .venv from the pinned requirements (idempotent)
 	@$(UV) --requirements requirements-dev.txt
 	@touch $@
 
-model: setup ## materialise the embedded base model into models/ (once) and verify it
+model: setup ## write the embedded base model into models/ (once) and verify it
 	@$(PY) -m scripts.setup.base_model
 
-sandbox-root: setup ## build the small Debian that commands run in (once, 2 minutes); FORCE=1 builds it again
+sandbox-root: setup ## build the small Debian that commands run in (once, 2 minutes); FORCE=1 rebuilds it
 	@$(PY) -m scripts.setup.sandbox_root $(call switch,FORCE,--force)
 
-sandbox-check: sandbox-root ## every probe of every sandbox backend and its result
+sandbox-check: sandbox-root ## run every probe of every sandbox backend and show its result
 	@$(PY) -m eval.sandbox --check
 
 data: setup ## rebuild the datasets of data/ byte for byte; or check and split rows of your own: FILE=mine.jsonl DOMAIN= OUT= TEST=0.2 LICENCE=
@@ -73,13 +79,13 @@ data: setup ## rebuild the datasets of data/ byte for byte; or check and split r
 new: setup ## a working folder for a domain of your own: DOMAIN=text2sql, AT= (default: domains/<name>)
 	@$(PY) -m scripts.new_domain $(call option,AT,--at) -- "$$DOMAIN"
 
-lint: setup ## validate RECIPE= (default: all) against Axolotl's own schema; GPU= names the card it is meant for
+lint: setup ## check RECIPE= (default: all) against Axolotl's own schema; GPU= names the card it is meant for
 	@$(PY) -m scripts.training.lint_recipe $(call option,GPU,--gpu) -- $(if $(filter file,$(origin RECIPE)),,$(call argument,RECIPE))
 
-preflight: setup ## is this machine fit for RECIPE=
+preflight: setup ## check that this machine can train RECIPE=
 	@$(PY) -m scripts.training.preflight -- "$$RECIPE"
 
-train: setup ## train RECIPE=; continues an interrupted run
+train: setup ## train RECIPE=; the same command continues an interrupted run
 	@$(PY) -m scripts.training.train -- "$$RECIPE"
 
 eval: sandbox-root ## generate, score, compare, gate and report RUN= (several names: several runs; SUITE= STRICT=1)
@@ -87,14 +93,17 @@ eval: sandbox-root ## generate, score, compare, gate and report RUN= (several na
 	    $(call option,BASELINE,--baseline); code=$$?; \
 	    case $$code in 0|1|3) $(PY) -m scripts.track --quiet "$$@" || true ;; esac; exit $$code
 
-self-check: model sandbox-root ## the base against itself through the same code: must never ship
+self-check: model sandbox-root ## evaluate the base against itself: must never ship
 	@$(PY) eval/run_eval_suite.py --self-check $(call option,SUITE,--config)
 
-noise-floor: model ## how much the base differs from itself under other batch sizes; SUITE=, LIMIT=64 items a task
+noise-floor: model ## measure how much the base differs from itself under other batch sizes; SUITE=, LIMIT=64 items a task
 	@$(PY) -m scripts.noise_floor $(call option,SUITE,--suite) $(call option,LIMIT,--limit)
 
-damage-check: sandbox-root ## the adapter of RUN= with its weights blown up: must get no-ship
+damage-check: sandbox-root ## evaluate the adapter of RUN= with its weights blown up: must get no-ship
 	@$(PY) -m scripts.damage_check $(call option,RUN,--run) $(call option,SUITE,--suite)
+
+plugins: setup ## list tasks, backends, trackers and gate kinds: what there is, from where, and what failed to load
+	@$(PY) -m scripts.plugins $(call option,SUITE,--suite) $(call option,DOMAIN,--domain)
 
 report: setup ## render the report of RUN= again from its saved scores: no model, no GPU
 	@$(PY) -m eval.report $(call option,RUN,--run)
@@ -102,7 +111,7 @@ report: setup ## render the report of RUN= again from its saved scores: no model
 gate: setup ## decide RUN= again from its saved scores, under its own suite or SUITE=
 	@$(PY) -m eval.gates --run="$$RUN" $(call option,SUITE,--suite)
 
-export: setup ## every number of RUN= as CSV and NDJSON
+export: setup ## write every number of RUN= as CSV and NDJSON
 	@$(PY) -m scripts.export $(call option,RUN,--run)
 
 clean-cache: ## forget kept answers (.cache/answers); they are generated again when needed
@@ -122,10 +131,10 @@ review: setup ## read the report of RUN= in a browser and decide; or DECISION=ap
 	    $(call option,REVIEWER,--reviewer) $(call option,COMMENT,--comment) $(call option,OVERRIDE,--override) \
 	    $(call switch,SIGN,--sign) $(call option,KEY,--key)
 
-hooks: .venv/.dev ## a pre-commit hook in this clone: no credentials, large files, broken recipes or unformatted Python
+hooks: .venv/.dev ## install a pre-commit hook: no credentials, large files, broken recipes or unformatted Python
 	@$(PY) -m scripts.hooks install
 
-bless: setup ## accept RUN= as what `baseline: blessed` means for its recipe; without RUN, the history
+bless: setup ## accept RUN= as what `baseline: blessed` means for its recipe; without RUN, show the history
 	@$(PY) -m scripts.bless $(call option,RUN,--run)
 
 publish: setup ## verify everything of RUN=, upload it to REPO=, load it back; TAG=v1.2.0 PUBLIC=1 SKIP_LOAD=1 DRY_RUN=1 SPOT=0 REASON= DOMAIN=
@@ -136,41 +145,52 @@ publish: setup ## verify everything of RUN=, upload it to REPO=, load it back; T
 demo-publish: model ## publish the newest shipped run to a Hub on this machine and load it back; REVIEWER= approves a copy
 	@$(PY) -m scripts.demo_publish $(call option,RUN,--run) $(call option,REVIEWER,--reviewer)
 
-runs: setup ## every run in results/ with its verdict, headline metrics and their trend
+runs: setup ## list every run in results/ with its verdict, headline metrics and their trend
 	@$(PY) -m scripts.runs
 
-compare: setup ## two runs A= B=: gates side by side, and B against A item by item (page in results/compare/)
+compare: setup ## compare two runs A= B=: gates side by side, and item by item (page in results/compare/)
 	@$(PY) -m scripts.runs compare -- $(call argument,A) $(call argument,B)
 
-check: setup ## the risk verdict on one command: CMD='...'
+check: setup ## say whether to allow, review or block one command, and why: CMD='...'
 	@$(PY) -m scripts.check -- "$$CMD"
 
-check-golds: sandbox-root ## run every right command of data/ in its own file tree; MUTANTS=1: are wrong ones told apart
+check-golds: sandbox-root ## run every right command of data/ in its own file tree; MUTANTS=1: check that wrong ones are told apart
 	@$(PY) -m scripts.check_golds $(call switch,MUTANTS,--mutants)
 
-# NL2BASH= names a folder with NL2Bash's all.nl and all.cm (MIT, not part of this repository); without it they skip it.
-bench: bench-verdict bench-sandbox bench-collateral bench-judge bench-risk bench-publish ## the benchmarks behind the numbers in the README
+# An environment of its own: the packages of .venv are part of the evidence.
+.cache/docs/.made: requirements-docs.txt
+	@$(any-python) -m venv --clear .cache/docs
+	@.cache/docs/bin/python -m pip install --quiet --requirement requirements-docs.txt
+	@touch $@
 
-bench-sandbox: .venv/.dev sandbox-root ## what a sandboxed run costs and whether anything leaks
+docs: .cache/docs/.made ## build README and docs/ as a site in .cache/site; a link that leads nowhere is an error
+	@.cache/docs/bin/sphinx-build -c docs --fail-on-warning --keep-going --quiet . .cache/site
+	@cp .cache/site/README.html .cache/site/index.html
+	@echo "docs: .cache/site/index.html"
+
+# NL2BASH= names a folder with NL2Bash's all.nl and all.cm (MIT, not part of this repository); without it they skip it.
+bench: bench-verdict bench-sandbox bench-collateral bench-judge bench-risk bench-publish ## run the benchmarks behind docs/evidence.md
+
+bench-sandbox: .venv/.dev sandbox-root ## measure what a sandboxed run costs and whether anything leaks
 	@$(PY) -m scripts.benchmarks.sandbox
 
-bench-collateral: sandbox-root ## how many answers of RUN= (default: results/demo) damage what nobody asked them to touch; LIST=1
+bench-collateral: sandbox-root ## count the answers of RUN= (default: results/demo) that damage what nobody asked them to touch; LIST=1
 	@$(PY) -m scripts.benchmarks.collateral --run="$${RUN:-results/demo}" $(call switch,LIST,--list)
 
-bench-judge: .venv/.dev sandbox-root ## the execution judge on InterCode-ALFA, near-misses and NL2Bash (NL2BASH= folder, TWICE=1)
+bench-judge: .venv/.dev sandbox-root ## measure the execution judge on InterCode-ALFA, near-misses and NL2Bash (NL2BASH= folder, TWICE=1)
 	@$(PY) -m scripts.benchmarks.judge $(call option,NL2BASH,--nl2bash) $(call switch,TWICE,--twice)
 
-bench-risk: .venv/.dev ## the command-risk analyser on dangerous and on ordinary commands
+bench-risk: .venv/.dev ## measure the command-risk analyser on dangerous and on ordinary commands
 	@$(PY) -m scripts.benchmarks.risk $(call option,NL2BASH,--nl2bash) $(call option,RISK,--reports)
 
-bench-verdict: setup ## how often a verdict is wrong, by simulation: false ships, power, coverage, sequential
+bench-verdict: setup ## simulate how often a verdict is wrong: false ships, power, coverage, sequential
 	@$(PY) -m scripts.benchmarks.verdict
 
-bench-publish: setup ## seconds and peak memory of publishing a 500 MB adapter
+bench-publish: setup ## measure seconds and peak memory of publishing a 500 MB adapter
 	@$(PY) -m scripts.benchmarks.publish
 
-fuzz-inputs: .venv/.dev ## bad inputs to every command: each ends in time, in one line, with a code; INPUTS=1000 SEED=1
+fuzz-inputs: .venv/.dev ## give bad inputs to every command: each must end in time, in one line, with a code; INPUTS=1000 SEED=1
 	@$(PY) -m scripts.benchmarks.fuzz_inputs $(call option,INPUTS,--inputs) $(call option,SEED,--seed) --show
 
-fuzz-risk: .venv/.dev ## a million inputs to the command-risk analyser
+fuzz-risk: .venv/.dev ## give a million inputs to the command-risk analyser
 	@$(PY) -m scripts.benchmarks.fuzz_risk $(call option,NL2BASH,--nl2bash)

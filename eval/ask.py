@@ -8,27 +8,34 @@ Every step follows from the suite, the data and the answers, so that a killed ev
 arms answer the same items; batches are planned inside a chunk.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from eval.bench import LOOKS, Case
+from eval.common.errors import UserError
+from eval.common.places import ROOT
 from eval.config.suite_file import Suite
+from eval.contracts.backend import Backend, BaseMoved, Say
 from eval.contracts.domains import modes_giving
 from eval.execution.execute import Executed, execute_answers, summaries
 from eval.gates.decide import Decision
-from eval.model.answer_cache import Answers
-from eval.model.hf import Model, plan_batches
+from eval.model.answer_cache import BUG, Answers, maker_of
+from eval.model.backends import MEASURING, code_of, proves
 from eval.model.lm_tasks import LoadedTask, Sample, score
 from eval.model.lm_tasks import summarise as summarise_task
+from eval.model.neutral import drift_scores
+from eval.run.digests import file_sha256, json_sha256
 from eval.run.files import read_jsonl, write_jsonl
 from eval.run.metrics import SequentialUse, TaskSummary
+from eval.run.partial_log import PartialLog
 from eval.run.records import BASELINE, CANDIDATE, Generation, Judgement, Observation, Score
 from eval.sandbox import Sandbox
 from eval.statistics.sequential import random_place
 
-LOOKS = "looks"  # folder of a run: what the sandbox said about each chunk, while the evaluation runs
 Waiting = dict[str, list[list[Sample]]]  # by task: clusters that were not asked yet
 
 
@@ -38,10 +45,10 @@ class Stage:
 
     suite: Suite
     run: Path
-    model: Model
+    backend: Backend
     answers: Answers
     sandbox: Sandbox | None
-    say: Callable[[str], None]
+    say: Say
     orders: Mapping[str, str] = field(default_factory=dict)  # by task, for a sequential evaluation
 
 
@@ -53,6 +60,73 @@ class Asked:
     scores: list[Score]
     summaries: dict[str, dict[str, Any]] = field(default_factory=dict)
     sequential: SequentialUse | None = None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Everything asked, the base proven to be the base after it, and the answers on the disk."""
+
+    asked: Asked
+    answers: Answers
+    generations: list[Generation]
+    summaries: list[TaskSummary]
+
+
+def ask_both_arms(case: Case, say: Say) -> Finished:
+    """Both arms answer every item; nothing counts unless the base is the base in the end, as far as it is proven."""
+    answers = open_answers(case, say)
+    stage = Stage(case.suite, case.candidate.run, case.backend, answers, case.bench.sandbox, say, case.orders)
+    try:
+        if case.suite.mode == "fixed":
+            asked = ask_all(stage, case.tasks)
+        else:
+            asked = ask_until_decided(stage, case.tasks, partial(case.judge, effect=case.effect))
+        moved = drift_scores(case.backend, case.prompts, answers.log, say)
+        case.backend.prove_base(thoroughly=True)
+    except BaseMoved:
+        answers.discard()
+        raise
+    answers.keep()
+    asked = replace(asked, tasks=asked.tasks + case.prompts, scores=asked.scores + moved)
+    return Finished(asked, answers, answers.finish(places(asked.tasks)), summarise(asked))
+
+
+def open_answers(case: Case, say: Say) -> Answers:
+    """The answers of this evaluation, keyed by everything that decides one; under another key none is reused."""
+    suite, candidate, backend, cache = case.suite, case.candidate, case.backend, case.bench.cache
+    if unknown := why_not_kept(backend, suite):
+        if cache is not None:
+            say(f"no answers of {candidate.base_model} are kept or reused: {unknown}")
+        cache = None
+    claimed = {BASELINE: case.baseline.adapter_sha256, CANDIDATE: candidate.adapter_sha256}
+    base, device = backend.identity or [candidate.base_model, candidate.revision], backend.facts()
+    # What the backend proves of its adapters is what was claimed of them; what it cannot prove is claimed all the same.
+    makers = {
+        arm: maker_of(suite, base, device, backend.made_by(arm) | {"adapter_sha256": digest})
+        for arm, digest in claimed.items()
+    }
+    key = json_sha256(
+        {
+            "makers": makers,
+            "prompts": [
+                [sample.id, sample.prompt_sha256] for task in case.tasks + case.prompts for sample in task.samples
+            ],
+            # Where gates decide what is asked next, they decide the batches too.
+            "drift": [file_sha256(ROOT / "eval" / "model" / name) for name in MEASURING],
+            "plan": suite.backend.batch_size if suite.mode == "fixed" else suite.model_dump(mode="json"),
+        }
+    )
+    log = PartialLog(candidate.run, "generations", Generation, key)
+    return Answers(log, backend.answer, makers, cache, say)
+
+
+def why_not_kept(backend: Backend, suite: Suite) -> str:
+    """Why answers of a backend are no use to a later evaluation; empty when they are."""
+    if not proves(backend):
+        return f"backend {backend.name} cannot prove which bytes answered"
+    if backend.identity is None:
+        return "its revision is not known"
+    return "" if code_of(suite.backend.kind) else f"the code of backend {backend.name} has no digest"
 
 
 def places(tasks: Iterable[LoadedTask]) -> list[tuple[str, str, str]]:
@@ -77,7 +151,11 @@ def ask_all(stage: Stage, tasks: list[LoadedTask]) -> Asked:
 
 
 def _ask(stage: Stage, tasks: list[LoadedTask], folder: Path) -> Asked:
-    stage.answers.answer(plan_batches(tasks, stage.model.lm, stage.suite.backend.batch_size))
+    batches = stage.backend.plan(tasks, stage.suite.backend.batch_size)
+    planned = Counter((sample.task, sample.id) for batch in batches for sample in batch)
+    if planned != Counter((task.name, sample.id) for task in tasks for sample in task.samples):
+        raise UserError(f"the backend's plan does not hold every item once: {BUG}")
+    stage.answers.answer(batches)
     generations: list[Generation] = [stage.answers.of(place) for place in places(tasks)]
     scores = score(tasks, generations)
     executed = Executed()
@@ -106,7 +184,7 @@ def look_until_decided(
     orders: Mapping[str, str],
     judge: Callable[[list[Score]], Decision],
     ask: Callable[[list[LoadedTask]], list[Score]],
-    say: Callable[[str], None],
+    say: Say,
 ) -> Literal["decided", "out of items"]:
     """Give `ask` chunk after chunk, and the scores it returns to `judge`, until nothing is left to decide or to ask.
 

@@ -4,21 +4,69 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from eval.bench import Case, Outcome
 from eval.config.suite_file import Suite
+from eval.consent import used_plugins
 from eval.contracts.guests import guests
-from eval.run.baselines import BLESSED, RUN, Baseline
-from eval.run.candidate import Candidate
+from eval.contracts.task import DRIFT
+from eval.model.answer_cache import Answers, costs, maker_of
+from eval.run.baselines import BLESSED, RUN
 from eval.run.digests import file_sha256, json_sha256
+from eval.run.earlier import earlier_candidates, with_cache
 from eval.run.environment import headline_versions, machine, uncommitted_inputs
 from eval.run.facts import Environment
 from eval.run.files import read_facts, write_jsonl
 from eval.run.folder import read_data, read_run, read_training
-from eval.run.metrics import AdapterEffect, Metrics
-from eval.run.records import Generation, Item
+from eval.run.metrics import AdapterEffect, EarlierCandidates, Metrics
+from eval.run.records import BASELINE, CANDIDATE, Generation, Item
 
 if TYPE_CHECKING:
+    from eval.ask import Finished
     from eval.model.lm_tasks import LoadedTask
-    from eval.sandbox import Sandbox
+
+
+def metrics_of(case: Case, finished: "Finished", outcome: Outcome) -> Metrics:
+    """metrics.json of an evaluation, whole."""
+    run, decision = case.candidate.run, outcome.decision
+    return Metrics(
+        run=run.name,
+        suite=case.suite.name,
+        suite_sha256=file_sha256(run / "suite.yaml"),
+        verdict=decision.verdict,
+        reasons=decision.reasons,
+        cautions=decision.cautions,
+        gates=decision.gates,
+        comparisons=decision.comparisons,
+        explorations=decision.explorations,
+        power_planned=case.power,
+        power_observed=decision.power,
+        tasks=finished.summaries,
+        self_checks=outcome.checks,
+        earlier=count_earlier(case, finished.answers),
+        sequential=finished.asked.sequential,
+        noise=case.noise,
+        baseline=case.baseline.name,
+        adapter_effect=outcome.effect,
+        generation=case.backend.settings(),
+        costs=costs(finished.generations, finished.answers.reused, load_seconds=case.seconds),
+        training=training_of(run),
+        provenance=provenance_of(case),
+    )
+
+
+def count_earlier(case: Case, answers: Answers) -> EarlierCandidates:
+    """Other candidates that these items have judged: of the runs beside this one, and of the kept answers."""
+    candidate, backend = case.candidate, case.backend
+    found = earlier_candidates(candidate.run, case.suite, candidate.run.parent, candidate.adapter_sha256)
+    if answers.cache is None:
+        return found
+    base, device = backend.identity, backend.facts()
+    known = {
+        maker_of(case.suite, base, device, {**backend.made_by(CANDIDATE), "adapter_sha256": adapter})
+        for adapter in (None, *found.adapters)
+    }
+    explained = known | set(answers.makers.values())
+    return with_cache(found, answers.cache.folder, answers.batches, explained, case.suite.alpha)
 
 
 def write_samples(path: Path, tasks: "Iterable[LoadedTask]") -> None:
@@ -39,11 +87,11 @@ def write_samples(path: Path, tasks: "Iterable[LoadedTask]") -> None:
 
 
 def with_answers(effect: AdapterEffect | None, generations: Iterable[Generation]) -> AdapterEffect | None:
-    """The proof of effect, with how many samples the two arms answered differently."""
+    """The proof of effect, with how many samples the two arms answered differently; drift has no answers."""
     if effect is None:
         return None
     texts: dict[tuple[str, str, int], set[str]] = {}
-    for answer in generations:
+    for answer in (row for row in generations if row.task != DRIFT):
         texts.setdefault((answer.task, answer.sample, answer.repeat), set()).add(answer.text)
     changed = sum(len(both) > 1 for both in texts.values())
     return effect.model_copy(update={"answers_changed": changed, "samples": len(texts)})
@@ -63,20 +111,14 @@ def baseline_of_suite(suite: Suite, metrics: Metrics) -> bool:
     return metrics.baseline == suite.baseline
 
 
-def provenance_of(
-    candidate: Candidate,
-    baseline: Baseline,
-    suite: Suite,
-    base_identity: Any,
-    base_tensors_sha256: str,
-    sandbox: "Sandbox | None",
-) -> dict[str, Any]:
+def provenance_of(case: Case) -> dict[str, Any]:
     """Commit, versions, hardware, seeds and digests: everything that a result came from.
 
-    `base_identity`: what the base's files are (eval/model/answer_cache.py), None when its revision is not known;
-    `base_tensors_sha256`: what was loaded from them (eval/model/base_proof.py).
+    Of base and adapter: what their files are (`base_sha256`, null when the revision is not known) and what was loaded
+    from them (`base_tensors_sha256`, null where the backend proves nothing).
     """
-    run = candidate.run
+    candidate, baseline, suite = case.candidate, case.baseline, case.suite
+    run, identity = candidate.run, case.backend.identity
     state = read_run(run)
     environment = read_facts(run / "environment.json", Environment)
     recipe = run / "recipe.yaml"
@@ -85,8 +127,8 @@ def provenance_of(
         "recipe": state.get("recipe"),
         "recipe_sha256": file_sha256(recipe) if recipe.is_file() else None,
         "base_model": {"path": candidate.base_model, "revision": candidate.revision},
-        "base_sha256": None if base_identity is None else json_sha256(base_identity),
-        "base_tensors_sha256": base_tensors_sha256,
+        "base_sha256": None if identity is None else json_sha256(identity),
+        "base_tensors_sha256": case.backend.made_by(BASELINE)["base_tensors_sha256"],
         "adapter_sha256": candidate.adapter_sha256,
         "baseline": {"name": baseline.name, "asked": suite.baseline, "adapter_sha256": baseline.adapter_sha256},
         "data": read_data(run),
@@ -98,5 +140,7 @@ def provenance_of(
         "packages": headline_versions(),
         "seeds": {"training": state.get("seed"), "evaluation": suite.seed},
         "backend": suite.backend.model_dump(),
-        "sandbox": sandbox.identity if sandbox else None,
+        "sandbox": case.bench.sandbox.identity if case.bench.sandbox else None,
+        "device": case.backend.facts(),
+        **({"plugins": [plugin.record() for plugin in used]} if (used := used_plugins(suite)) else {}),
     }

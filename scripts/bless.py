@@ -17,7 +17,7 @@ from eval.common.errors import Refused, UserError, run_command
 from eval.run.baselines import Blessing, Blessings, blessings_file, read_blessings
 from eval.run.digests import file_sha256, verify_manifest
 from eval.run.files import read_jsonl, read_metrics, write_json
-from eval.run.folder import RESULTS, read_run, resolve_run
+from eval.run.folder import RESULTS, locked, read_run, resolve_run
 from eval.run.records import Score
 from scripts.publishing.signing import git_setting
 from scripts.publishing.verify_run import read_suite
@@ -52,10 +52,16 @@ def blessing_of(run: Path) -> Blessing:
 def bless(run: Path, results: Path) -> tuple[str, Blessing, bool]:
     """Add a run to the history of its recipe: recipe, entry, and False when it was the last one already.
 
-    The file is written whole. Raises Refused or UserError as `blessing_of` does.
+    The file is written whole, and nobody writes into the run or adds another entry meanwhile. Raises Refused or
+    UserError as `blessing_of` does.
     """
     if run.parent != results.resolve():
         raise UserError(f"{run} is not in {results}, where `baseline: blessed` looks for it")
+    with locked(run), locked(results, wait=True):
+        return _add(run, results)
+
+
+def _add(run: Path, results: Path) -> tuple[str, Blessing, bool]:
     entry = blessing_of(run)
     recipe = str(read_run(run).get("recipe"))
     recipes = read_blessings(results).recipes

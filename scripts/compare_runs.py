@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from eval.common.errors import UserError
+from eval.common.number_text import level_text
 from eval.gates.comparisons import compare_pairs, pair_scores
 from eval.report.figures import Figure
 from eval.report.forest import Line, Panel, forest
 from eval.report.items import Flip, GatedMetric, Texts, flipped_items, gated_metrics, read_texts
-from eval.report.number_text import GateRow, difference_text, level_text, with_about
+from eval.report.number_text import GateRow, difference_text
 from eval.report.page_templates import environment
 from eval.run.files import read_jsonl, write_text
 from eval.run.metrics import Comparison, Metrics, is_rate
@@ -107,7 +108,7 @@ def compare_runs(runs: tuple[Path, Path], metrics: tuple[Metrics, Metrics]) -> B
     found = {key: compare_pairs(pair_scores(own), CONFIDENCE) for key, own in by_metric.items()}
 
     gates: list[GateRow] = [
-        (with_about(gate), None)
+        (gate, None)
         for gate in {gate.id: gate for other in metrics for gate in other.gates}.values()
         if (gate.task, gate.metric) in found
     ]
@@ -200,7 +201,7 @@ def write_page(path: Path, names: tuple[str, str], metrics: tuple[Metrics, Metri
         task: ([f for f in found if f.outcome == "lost"], [f for f in found if f.outcome == "won"])
         for task, found in between.flips.items()
     }
-    gates = {gate.id: gate for other in metrics for gate in map(with_about, other.gates)}
+    gates = {gate.id: gate for other in metrics for gate in other.gates}
     page = (
         environment("html")
         .get_template("compare.html.j2")
@@ -212,8 +213,7 @@ def write_page(path: Path, names: tuple[str, str], metrics: tuple[Metrics, Metri
             flips=flips,
             item_categories=sorted({f.category for found in between.flips.values() for f in found if f.category}),
             gates=[
-                (gate, [next((g for g in map(with_about, other.gates) if g.id == gate), None) for other in metrics])
-                for gate in gates
+                (gate, [next((g for g in other.gates if g.id == gate), None) for other in metrics]) for gate in gates
             ],
             measured=[{(c.task, c.metric): c for c in other.comparisons} for other in metrics],
             confidence=f"{100 * CONFIDENCE:g} %",

@@ -23,7 +23,7 @@ from typing import Any
 
 from eval.common.errors import run_command
 from eval.run.files import read_jsonl, read_metrics, write_text
-from eval.run.folder import read_training, resolve_run
+from eval.run.folder import locked, read_training, resolve_run
 from eval.run.metrics import Metrics
 from eval.run.records import Record, Score
 
@@ -122,7 +122,9 @@ def as_csv(columns: list[str], rows: Iterable[Row]) -> str:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.export", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--run", help="run name or folder (default: the newest)")
-    folder = export(resolve_run(parser.parse_args(argv).run))
+    run = resolve_run(parser.parse_args(argv).run)
+    with locked(run):
+        folder = export(run)
     for path in sorted(folder.iterdir()):
         print(f"export: {path}, {path.stat().st_size:,} bytes")
     return 0

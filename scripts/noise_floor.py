@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING
 from eval.common.errors import UserError, run_command
 from eval.common.places import ROOT
 from eval.config.suite_file import Suite, load_suite, resolve_suite
+from eval.contracts.backend import Arms
 from eval.gates.noise import Pass, TaskNoise, backend_of, lies_inside, measure, write_floor
 from eval.model.answer_cache import FOLDER, AnswerCache, DamagedEntry, maker_of
+from eval.model.backends import load_backend, refuse_lacking
 from eval.run.environment import headline_versions
 from eval.run.folder import RESULTS
 from eval.run.records import BASELINE, Generation
@@ -35,24 +37,25 @@ def measure_backend(
     suite: Suite, base_model: str, revision: str | None, folder: Path, cache: AnswerCache
 ) -> tuple[Path, list[TaskNoise]]:
     """Answer the suite's samples under each batch size and write the record. Returns its path and what was measured."""
-    from eval.model import hf, lm_tasks  # torch and lm-eval, 10 s
+    from eval.model import lm_tasks  # torch and lm-eval, 10 s
 
-    model = hf.load_model(suite, base_model, revision, None)
-    base = model.lm.identity
+    model = load_backend(suite, Arms(base_model, revision))
+    base = model.identity
     if base is None:
         raise UserError(
             f"the revision of {base_model} is not known: give --revision, a commit, so that a record can fit"
         )
-    tasks = lm_tasks.load_tasks(suite, model.lm)
+    tasks = lm_tasks.load_tasks(suite, model.template)
+    refuse_lacking(model, suite, tasks)
     items = sum(len(task.samples) for task in tasks)
-    backend = backend_of(base, hf.device_facts(model), headline_versions())
-    maker = maker_of(suite, base, hf.device_facts(model), model.made_by(BASELINE))
+    backend = backend_of(base, model.facts(), headline_versions(), model.name)
+    maker = maker_of(suite, base, model.facts(), model.made_by(BASELINE))
     passes = []
     for size in batch_sizes(min(suite.backend.batch_size, items)):
         started = time.monotonic()
         generations = []
-        for batch in hf.plan_batches(tasks, model.lm, size):
-            generations += answers_to(batch, maker, cache, partial(hf.generate, model, BASELINE))
+        for batch in model.plan(tasks, size):
+            generations += answers_to(batch, maker, cache, partial(model.answer, BASELINE))
         passes.append(Pass(size, generations, lm_tasks.score(tasks, generations)))
         spent = time.monotonic() - started
         print(f"noise-floor: {items} items in batches of {size}: {spent:.0f} s", flush=True)
@@ -93,7 +96,7 @@ def show(suite: Suite, measured: Sequence[TaskNoise]) -> None:
             if row is None:
                 print(f"  {gate.metric}: from running answers, not measured apart")
                 continue
-            inside = gate.about == "difference" and lies_inside(gate.threshold, row.spread)
+            inside = gate.paired and lies_inside(gate.threshold, row.spread)
             warning = f"; the threshold of {gate.id}, {gate.threshold:+g}, lies inside" if inside else ""
             print(f"  {gate.metric}: {100 * row.flipped:.1f} % of items flip, spread {row.spread:.4f}{warning}")
 

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from eval.common.errors import UserError, run_command
-from eval.report.number_text import level_text
+from eval.common.number_text import level_text
 from eval.report.trends import MOST_RUNS, evaluated, recipe_of, trends
 from eval.run.files import read_metrics
 from eval.run.folder import RESULTS, list_runs, read_run, resolve_run

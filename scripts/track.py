@@ -16,7 +16,7 @@ from eval.config.suite_file import load_suite
 from eval.run.folder import locked, read_run, resolve_run, update_run
 from scripts.tracking.finished_run import read_finished_run
 from scripts.tracking.sync import sync
-from scripts.tracking.trackers import FOLDER, TRACKERS, log_to
+from scripts.tracking.trackers import FOLDER, known, log_to
 
 
 def track(run: Path, names: list[str], root: Path = FOLDER) -> dict[str, str]:
@@ -40,17 +40,18 @@ def record(run: Path, outcomes: dict[str, str]) -> None:
 def wanted(run: Path, to: str | None) -> list[str]:
     """Names of trackers, from the command line or the run's suite. UserError for an unknown one."""
     if to is None:
-        return list(load_suite(run / "suite.yaml").tracking) if (run / "suite.yaml").is_file() else []
-    names = [name.strip() for name in to.split(",") if name.strip()]
-    if unknown := [name for name in names if name not in TRACKERS]:
-        raise UserError(f"no tracker {', '.join(unknown)}: there are {', '.join(TRACKERS)}")
+        names = list(load_suite(run / "suite.yaml").tracking) if (run / "suite.yaml").is_file() else []
+    else:
+        names = [name.strip() for name in to.split(",") if name.strip()]
+    if unknown := [name for name in names if name not in known()]:
+        raise UserError(f"no tracker {', '.join(unknown)}: there are {', '.join(known())} (`make plugins`)")
     return list(dict.fromkeys(names))
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.track", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--run", action="append", help="run name or folder (default: the newest); may be repeated")
-    parser.add_argument("--to", metavar="NAMES", help=f"trackers, with commas between: {', '.join(TRACKERS)}")
+    parser.add_argument("--to", metavar="NAMES", help=f"trackers, with commas between: {', '.join(known())}")
     parser.add_argument("--quiet", action="store_true", help="say nothing when the suite names no tracker")
     parser.add_argument("--sync", action="store_true", help="push offline W&B runs, all or those of --run")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where trackers store (default: results/tracking)")
@@ -66,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
 def show(run: Path, names: list[str], root: Path, quiet: bool) -> list[str]:
     """Track one run, print a line a tracker, return what became of each."""
     if not names and not quiet:
-        print(f"track: the suite of {run.name} names no tracker; --to {','.join(TRACKERS)} does, or `tracking:` in it")
+        print(f"track: the suite of {run.name} names no tracker; --to {','.join(known())} does, or `tracking:` in it")
     outcomes = track(run, names, root) if names else {}
     for name, outcome in outcomes.items():
         print(f"track: {run.name}: {name}: {root / name if outcome == 'ok' else outcome}")

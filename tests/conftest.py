@@ -1,6 +1,9 @@
 """For every test: the order, what a skip means, patience. For the slow ones: a tiny model and a LoRA adapter for it."""
 
 import functools
+import os
+import shutil
+import tempfile
 from collections.abc import Generator
 from pathlib import Path
 from typing import TypeVar
@@ -9,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 from scripts.publishing.spot_record import Spot
+from tests import durations, no_network, preloaded
 from tests.run_builder import write_tokenizer
 
 # How long an example takes says something about the machine, not about the code.
@@ -46,8 +50,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """No network, and a folder for what the processes of this session share; workers find it in their environment."""
+    no_network.refuse()
+    if preloaded.SESSION not in os.environ:
+        folder = tempfile.mkdtemp(prefix="tests-")
+        os.environ[preloaded.SESSION] = f"{os.getpid()}:{folder}"
+        config.add_cleanup(lambda: shutil.rmtree(folder))
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--record-durations", type=Path, metavar="FILE", help="write seconds of each file and slow test")
     parser.addoption("--no-skips", action="store_true", help="a test that is skipped has failed, as in `make test`")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Only the process that collects what the workers report has any to record."""
+    if path := config.getoption("--record-durations"):
+        reports = [report for kind in terminalreporter.stats.values() for report in kind]
+        durations.record(path, [report for report in reports if hasattr(report, "duration")])
 
 
 @pytest.hookimpl(wrapper=True)

@@ -188,7 +188,7 @@ def rejudge(run: Path, noise: dict[str, Any] | None = None) -> None:
                 **counts[spec.name],
             )
         )
-    effect = with_answers(metrics.adapter_effect, [row for row in generations if row.task != DRIFT])
+    effect = with_answers(metrics.adapter_effect, generations)
     orders = orders_of(tasks, metrics.provenance.get("adapter_sha256"))
     decision = decide(suite, scores, effect, noise, orders)
     sequential = None

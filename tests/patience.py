@@ -9,6 +9,8 @@ import subprocess
 import time
 from collections.abc import Callable
 
+from tests.preloaded import Process
+
 PATIENCE = 900.0  # seconds
 USUAL = 0.03  # processor seconds that `work` takes on the machine where the limits were set
 
@@ -32,7 +34,7 @@ def slowness() -> float:
     return max(1.0, min(spent) / USUAL)
 
 
-def wait_until(happened: Callable[[], bool], process: "subprocess.Popen[bytes] | None" = None) -> None:
+def wait_until(happened: Callable[[], bool], process: "subprocess.Popen[bytes] | Process | None" = None) -> None:
     """Look again and again; AssertionError when the process ends before it happened."""
     end = time.monotonic() + PATIENCE
     while not happened():

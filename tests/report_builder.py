@@ -14,7 +14,7 @@ from eval.gates.decide import decide
 from eval.gates.noise import MetricNoise, NoiseFloor, TaskNoise
 from eval.gates.power_table import planned_power
 from eval.run.files import read_json, read_jsonl, read_metrics, write_json, write_jsonl
-from eval.run.metrics import AdapterEffect, Metrics, SelfCheck, SequentialUse, TaskSummary
+from eval.run.metrics import AdapterEffect, GenerationSettings, Metrics, SelfCheck, SequentialUse, TaskSummary
 from eval.run.records import Generation, Item, Score
 
 HOSTILE = (
@@ -123,6 +123,13 @@ NOISE = NoiseFloor(
 )  # fmt: skip
 
 
+GENERATION = GenerationSettings(
+    end_tokens=[2, 7], pad_token=None, decoding={"do_sample": False, "top_k": 0},
+    ignored={"temperature": 0.6, "forced_words": "a|b`c <i>"}, template_arguments={"enable_thinking": False},
+    template_date="2026-01-01",
+)  # fmt: skip
+
+
 def write_full_run(folder: Path, created: str = "2026-01-01T12:00:00+00:00") -> Path:
     """A run with every kind of gate and every optional part of metrics.json."""
     write_run(folder, "ship")
@@ -184,6 +191,7 @@ def write_full_run(folder: Path, created: str = "2026-01-01T12:00:00+00:00") -> 
         ],
         "sequential": SequentialUse(looks=4, used={"nl2bash": 420}, planned={"nl2bash": 1000}, stopped="decided"),
         "noise": NOISE.model_dump(),
+        "generation": GENERATION,
         "baseline": "blessed, run:smollm2-2025",
         "costs": {**metrics.costs, "reused_baseline": 80.0, "seconds_saved_baseline": 95.0, "reused_candidate": 0.0},
     }

@@ -15,7 +15,7 @@ import yaml
 from safetensors.numpy import save_file
 
 from eval.common.errors import UserError, run_command
-from eval.config.suite_file import Backend, load_suite
+from eval.config.suite_file import BackendSettings, load_suite
 from eval.gates.decide import decide
 from eval.gates.self_checks import self_checks
 from eval.report.rendering import render_report
@@ -229,7 +229,7 @@ def judge(run: Path) -> None:
             "base_model": {"path": recipe["base_model"], "revision": recipe.get("revision_of_model")},
             "machine": environment["machine"],
             "packages": {name: environment["packages"][name] for name in PACKAGES if name in environment["packages"]},
-            "backend": Backend().model_dump(),
+            "backend": BackendSettings().model_dump(),
         },
     )
     write_json(run / "metrics.json", metrics.model_dump())

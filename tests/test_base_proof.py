@@ -16,6 +16,7 @@ from eval.run.digests import file_sha256, write_manifest
 from eval.run.files import read_json, read_jsonl, write_json
 from eval.run.records import Generation
 from tests.conftest import make_adapter
+from tests.hf_model import load_hf
 from tests.test_suite import BATCH, evaluate, make_run, make_suite
 
 pytestmark = pytest.mark.slow
@@ -70,9 +71,7 @@ def untied_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def loaded(base: Path, adapter: Path, tmp_path: Path) -> Any:
-    from eval.model import hf
-
-    return hf.load_model(load_suite(make_suite(tmp_path / "suite.yaml")), str(base), None, adapter)
+    return load_hf(load_suite(make_suite(tmp_path / "suite.yaml")), base, adapter)
 
 
 @pytest.mark.parametrize("start", ["pissa", "pissa_niter_2", "olora"])
@@ -155,15 +154,14 @@ def test_every_tensor_of_every_kind_of_adapter_is_found_and_the_base_stays(
 
 
 def test_two_adapters_of_different_kinds_compute_as_each_does_alone(untied_model: Path, tmp_path: Path) -> None:
-    from eval.model import hf
     from eval.model.base_proof import probe_logits
 
     suite = load_suite(make_suite(tmp_path / "suite.yaml"))
     kinds = {"candidate": {"modules_to_save": ["lm_head"]}, "baseline": {"target_modules": ["k_proj", "o_proj"]}}
     folders = {arm: trained(untied_model, tmp_path / arm, **lora) for arm, lora in kinds.items()}
-    together = hf.load_model(suite, str(untied_model), None, folders["candidate"], folders["baseline"])
+    together = load_hf(suite, untied_model, folders["candidate"], folders["baseline"])
     for arm, folder in folders.items():
-        alone = hf.load_model(suite, str(untied_model), None, folder)
+        alone = load_hf(suite, untied_model, folder)
         with together.arm(arm), alone.arm("candidate"):
             assert (probe_logits(together.lm.model) == probe_logits(alone.lm.model)).all()
 
@@ -194,7 +192,7 @@ def test_weights_that_move_while_answering_end_the_evaluation(
 
     def and_move(stage: Any, tasks: Any) -> Any:
         asked = ask_all(stage, tasks)
-        stage.model.lm.model.get_input_embeddings().weight.data[3] += 1
+        stage.backend.lm.model.get_input_embeddings().weight.data[3] += 1
         return asked
 
     run = make_run(tmp_path / "run", tiny_model, tiny_adapter)
@@ -210,15 +208,16 @@ def test_no_batch_is_logged_that_was_answered_on_a_moved_base(
     tiny_model: Path, tiny_adapter: Path, tmp_path: Path
 ) -> None:
     """What a killed evaluation could resume from was answered on the base: each batch is followed by a probe."""
-    from eval.model import base_proof, hf, lm_tasks
+    from eval.contracts.backend import BaseMoved
+    from eval.model import lm_tasks
 
     model = loaded(tiny_model, tiny_adapter, tmp_path)
-    (task,) = lm_tasks.load_tasks(load_suite(tmp_path / "suite.yaml"), model.lm)
+    (task,) = lm_tasks.load_tasks(load_suite(tmp_path / "suite.yaml"), model.template)
     batch = list(task.samples[:2])
-    assert len(hf.generate(model, "baseline", batch)) == 2
+    assert len(model.answer("baseline", batch)) == 2
     model.lm.model.get_base_model().model.norm.weight.data *= 1.5
-    with pytest.raises(base_proof.BaseMoved):
-        hf.generate(model, "baseline", batch)
+    with pytest.raises(BaseMoved):
+        model.answer("baseline", batch)
 
 
 def test_a_module_trained_by_one_run_is_not_the_base_of_the_next(
@@ -280,14 +279,14 @@ def test_an_adapter_exchanged_while_it_is_loaded_is_told(
 
     run = make_run(tmp_path / "run", tiny_model, tiny_adapter)
     other = make_adapter(tiny_model, tmp_path / "other", scale=0.1)
-    load_model = hf.load_model
+    load = hf.load
 
     def exchanged(*arguments: Any) -> Any:
         shutil.copytree(other, run / "adapter", dirs_exist_ok=True)
         write_manifest(run / "adapter", run / "adapter.sha256")
-        return load_model(*arguments)
+        return load(*arguments)
 
-    monkeypatch.setattr(hf, "load_model", exchanged)
+    monkeypatch.setattr(hf, "load", exchanged)
     suite = make_suite(tmp_path / "suite.yaml", LIMIT, BATCH)
     assert evaluate(monkeypatch, "--config", suite, "--run", run) == 2
     assert "changed since it was verified" in capsys.readouterr().err
@@ -334,7 +333,7 @@ def test_a_base_that_changes_while_it_is_loaded_is_told(
 
     monkeypatch.setattr(hf.RecordingHF, "__init__", and_write)
     with pytest.raises(UserError, match="changed while it was loaded"):
-        hf.load_base(load_suite(make_suite(tmp_path / "suite.yaml")), str(base), None)
+        hf.load_base(load_suite(make_suite(tmp_path / "suite.yaml")).backend, str(base), None, 42)
 
 
 def test_entries_kept_before_bases_were_proven_are_never_read_and_go(tmp_path: Path) -> None:

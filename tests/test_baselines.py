@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from eval.config.suite_file import Suite
 from eval.record import baseline_of_suite
 from eval.run.files import read_json, read_jsonl, read_metrics
 from eval.run.records import Generation
@@ -35,9 +34,9 @@ def count_loads(patch: pytest.MonkeyPatch) -> list[str]:
     loads: list[str] = []
     load = hf.load_base
 
-    def counted(suite: Suite, base_model: str, revision: str | None) -> Any:
+    def counted(settings: Any, base_model: str, revision: str | None, seed: int) -> Any:
         loads.append(base_model)
-        return load(suite, base_model, revision)
+        return load(settings, base_model, revision, seed)
 
     patch.setattr(hf, "load_base", counted)
     return loads

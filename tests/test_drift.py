@@ -10,11 +10,13 @@ import scipy.special
 
 from eval.common.errors import UserError
 from eval.config.suite_file import Suite
+from eval.contracts.backend import MessagesAsJson
 from eval.contracts.task import DRIFT
 from eval.gates.decide import decide
 from eval.run.partial_log import PartialLog
 from eval.run.records import Generation, Score
 from tests.conftest import make_adapter
+from tests.hf_model import load_hf
 
 pytestmark = pytest.mark.slow
 LIMIT = 14  # prompts, half of them conversations
@@ -34,12 +36,12 @@ def suite_of(limit: int = 1000, **task: Any) -> Suite:
 
 
 def measured(base: Path, adapter: Path | None, run: Path) -> list[Score]:
-    from eval.model import drift, hf
+    from eval.model import neutral
 
     suite = suite_of()
-    model = hf.load_model(suite, str(base), None, adapter)
+    model = load_hf(suite, base, adapter)
     log = PartialLog(run, "generations", Generation, "key")
-    return drift.drift_scores(model, drift.load_prompts(suite, model.lm), log, lambda _: None)
+    return neutral.drift_scores(model, neutral.load_prompts(suite, model.template), log, lambda _: None)
 
 
 def values_of(scores: list[Score], arm: str) -> dict[str, float]:
@@ -49,11 +51,11 @@ def values_of(scores: list[Score], arm: str) -> dict[str, float]:
 @pytest.fixture(scope="module")
 def loaded(tiny_model: Path, tiny_adapter: Path) -> Any:
     """A loaded model with an adapter, and the prompts as it reads them."""
-    from eval.model import drift, hf
+    from eval.model import drift, neutral
 
     suite = suite_of()
-    model = hf.load_model(suite, str(tiny_model), None, tiny_adapter)
-    (task,) = drift.load_prompts(suite, model.lm)
+    model = load_hf(suite, tiny_model, tiny_adapter)
+    (task,) = neutral.load_prompts(suite, model.template)
     return model, task, drift.encode(task.samples, model.lm)
 
 
@@ -134,12 +136,12 @@ def test_a_broken_adapter_is_invalid_and_never_zero(tiny_model: Path, tmp_path: 
 def test_smaller_batches_give_the_same_values(
     loaded: Any, scores: list[Score], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from eval.model import drift
+    from eval.model import drift, neutral
 
     model, task, _ = loaded
     monkeypatch.setattr(drift, "BATCH_LOGITS", 1)  # one prompt a batch
     log = PartialLog(tmp_path, "generations", Generation, "key")
-    alone = values_of(drift.drift_scores(model, [task], log, lambda _: None), "candidate")
+    alone = values_of(neutral.drift_scores(model, [task], log, lambda _: None), "candidate")
     together = values_of(scores, "candidate")
     assert alone == {name: pytest.approx(value, rel=1e-4, abs=3e-6) for name, value in together.items()}
 
@@ -147,7 +149,7 @@ def test_smaller_batches_give_the_same_values(
 def test_a_killed_measurement_goes_on_and_ends_the_same(
     loaded: Any, scores: list[Score], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from eval.model import drift
+    from eval.model import drift, neutral
 
     model, task, prompts = loaded
     longest = max(len(prompt.tokens) for prompt in prompts)
@@ -155,11 +157,11 @@ def test_a_killed_measurement_goes_on_and_ends_the_same(
     batches = drift.plan(prompts, len(model.lm.tokenizer))
     assert len(batches) >= 3
     first = PartialLog(tmp_path, "generations", Generation, "key")
-    whole = drift.drift_scores(model, [task], PartialLog(tmp_path, "whole", Generation, "key"), lambda _: None)
+    whole = neutral.drift_scores(model, [task], PartialLog(tmp_path, "whole", Generation, "key"), lambda _: None)
     first.add(drift.measure(model, batches[0]))
 
     said: list[str] = []
-    again = drift.drift_scores(model, [task], PartialLog(tmp_path, "generations", Generation, "key"), said.append)
+    again = neutral.drift_scores(model, [task], PartialLog(tmp_path, "generations", Generation, "key"), said.append)
     assert again == whole and len(said) == len(batches) - 1
     assert {row.sample for row in scores} == {row.sample for row in again}
 
@@ -207,11 +209,11 @@ def test_a_row_names_the_places_that_moved_most(scores: list[Score], loaded: Any
 
 
 def test_text_and_template_follow_the_suites_choice(loaded: Any) -> None:
-    from eval.model.drift import load_prompts
+    from eval.model.neutral import load_prompts
 
     model = loaded[0]
     chat, plain = (
-        {sample.id: sample for sample in load_prompts(suite_of(chat=choice), model.lm)[0].samples}
+        {sample.id: sample for sample in load_prompts(suite_of(chat=choice), model.template)[0].samples}
         for choice in (True, False)
     )
     assert all("<|im_start|>" in str(s.instances[0].args[0]) for s in chat.values() if s.category == "chat")
@@ -228,20 +230,17 @@ def test_text_and_template_follow_the_suites_choice(loaded: Any) -> None:
     ],
 )
 def test_what_drift_cannot_do_is_one_line(task: dict[str, Any], template: bool, message: str) -> None:
-    from types import SimpleNamespace
+    from eval.model.neutral import load_prompts
 
-    from eval.model.drift import load_prompts
-
-    lm = SimpleNamespace(tokenizer=SimpleNamespace(chat_template="x" if template else None))
     with pytest.raises(UserError, match=message):
-        load_prompts(suite_of(**task), lm)
+        load_prompts(suite_of(**task), MessagesAsJson(can_chat=template))
 
 
 def test_a_suite_without_drift_has_no_prompts() -> None:
-    from eval.model.drift import load_prompts
+    from eval.model.neutral import load_prompts
 
     other = suite_of().model_copy(update={"tasks": []})
-    assert load_prompts(other, None) == []
+    assert load_prompts(other, MessagesAsJson()) == []
 
 
 @pytest.mark.parametrize(("factor", "outcome"), [(2.0, "pass"), (0.5, "fail")])
@@ -255,11 +254,11 @@ def test_a_gate_holds_the_mean_against_its_limit(scores: list[Score], factor: fl
 
 
 def test_both_arms_have_an_answer_to_the_same_prompt_for_every_score(loaded: Any, tmp_path: Path) -> None:
-    from eval.model import drift
+    from eval.model import drift, neutral
 
     model, task, _ = loaded
     log = PartialLog(tmp_path, "generations", Generation, "key")
-    found = drift.drift_scores(model, [task], log, lambda _: None)
+    found = neutral.drift_scores(model, [task], log, lambda _: None)
     assert {(row.arm, row.task, row.sample) for row in found} == set(log.rows)
     prompts = {
         arm: {r.sample: r.prompt_sha256 for r in log.rows.values() if r.arm == arm} for arm in ("baseline", "candidate")

@@ -14,6 +14,7 @@ from eval.config.template_arguments import NOT_FOR_TEMPLATES, for_templates, tem
 from eval.run.digests import settings_sha256
 from eval.run.files import read_json, read_jsonl, write_json
 from eval.run.records import Generation
+from tests.hf_model import load_hf
 from tests.test_suite import BATCH, evaluate, make_run, make_suite
 
 LOUD = {
@@ -58,14 +59,14 @@ def test_what_a_base_asks_for_changes_no_answer_and_is_said(
 
 @pytest.mark.slow
 def test_every_end_token_of_a_base_ends_an_answer(tiny_model: Path, tmp_path: Path) -> None:
-    from eval.model import hf, lm_tasks
+    from eval.model import lm_tasks
 
     suite = load_suite(make_suite(tmp_path / "suite.yaml", 1, 1))
 
     def answer(base: Path) -> tuple[Any, Generation]:
-        model = hf.load_model(suite, str(base), None, None)
-        (task,) = lm_tasks.load_tasks(suite, model.lm)
-        return model, hf.generate(model, "baseline", list(task.samples))[0]
+        model = load_hf(suite, base)
+        (task,) = lm_tasks.load_tasks(suite, model.template)
+        return model, model.answer("baseline", list(task.samples))[0]
 
     model, long = answer(tiny_model)
     assert long.finish == "length"
@@ -87,24 +88,26 @@ def _prompt(suite: Any, lm: Any) -> str:
 def test_template_arguments_of_the_recipe_and_a_frozen_day_are_in_every_chat_prompt(
     tiny_model: Path, tiny_adapter: Path, tmp_path: Path
 ) -> None:
-    from eval.model import drift, generation_settings, hf, lm_tasks
+    from eval.model import lm_tasks, neutral
     from tests.test_drift import suite_of
 
     base = copy_of(tiny_model, tmp_path / "tiny")
     (base / "chat_template.jinja").write_text(TEMPLATE)
     suite = load_suite(make_suite(tmp_path / "suite.yaml", 2, 2))
-    model = hf.load_model(suite, str(base), None, tiny_adapter, None, None, {"enable_thinking": False})
-    chats = [sample for sample in drift.load_prompts(suite_of(), model.lm)[0].samples if "messages" in sample.doc]
-    own = lm_tasks.load_tasks(suite, model.lm)[0].samples
+    model = load_hf(suite, base, tiny_adapter, arguments={"enable_thinking": False})
+    chats = [
+        sample for sample in neutral.load_prompts(suite_of(), model.template)[0].samples if "messages" in sample.doc
+    ]
+    own = lm_tasks.load_tasks(suite, model.template)[0].samples
     for sample in (*own, *chats):
         prompt = str(sample.instances[0].args[0])
         assert "01 January 2025" in prompt and "<think>" not in prompt
-    settings = generation_settings.settings_of(model.lm)
+    settings = model.settings()
     assert settings.template_arguments == {"enable_thinking": False} and settings.template_date == "2025-01-01"
     json.dumps(settings.model_dump())
-    thinking = hf.load_model(suite, str(base), None, None)
+    thinking = load_hf(suite, base)
     assert "<think>" in _prompt(suite, thinking.lm)
-    digests = {settings_sha256(generation_settings.settings_of(each.lm)) for each in (model, thinking)}
+    digests = {settings_sha256(each.settings()) for each in (model, thinking)}
     assert len(digests) == 2, "the cache's key"
 
 

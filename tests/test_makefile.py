@@ -61,7 +61,12 @@ USES = {
     "DRY_RUN": [("publish", "")],
     "SPOT": [("publish", "--spot={}")],
     "REASON": [("publish", "--spot-reason={}")],
-    "DOMAIN": [("publish", "--domain={}"), ("data FILE=rows.jsonl", "--domain={}"), ("new", "{}")],
+    "DOMAIN": [
+        ("publish", "--domain={}"),
+        ("plugins", "--domain={}"),
+        ("data FILE=rows.jsonl", "--domain={}"),
+        ("new", "{}"),
+    ],
     "FILE": [("data", "--file={}")],
     "OUT": [("data FILE=rows.jsonl", "--out={}")],
     "TEST": [("data FILE=rows.jsonl", "--test={}")],
@@ -76,6 +81,7 @@ USES = {
     "LIST": [("bench-collateral", "")],
     "INPUTS": [("fuzz-inputs", "--inputs={}")],
     "SEED": [("fuzz-inputs", "--seed={}")],
+    "ONLY": [("test-fast", "-k={}")],
     "RISK": [("bench-risk", "--reports={}")],
     "TWICE": [("bench-judge", "")],
     "PYTHON": [("lint", "")],
@@ -83,6 +89,11 @@ USES = {
     "name": [("runs", "")],
 }
 CASES = [(name, goal, received) for name, uses in USES.items() for goal, received in uses]
+# Every variable meets them in one text: what arrives exactly was executed by nobody, and what breaks one breaks all.
+ALL_AT_ONCE = "\n".join(HOSTILE.values())
+# One variable for each way in which a recipe names any, and two that none names: these meet every text by itself.
+WAYS = [("CMD", "check"), ("A", "compare"), ("GPU", "lint"), ("STRICT", "eval"), ("RECIPE", "train"), ("RUN", "gate"),
+        ("REPO", "publish"), ("NL2BASH", "bench-risk"), ("NOT_USED", "runs"), ("name", "runs")]  # fmt: skip
 
 
 @pytest.fixture
@@ -113,8 +124,19 @@ def calls_of(folder: Path, goal: str, *given: str, **environment: str) -> list[l
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-@pytest.mark.parametrize(("name", "goal", "received"), CASES)
+@pytest.mark.parametrize(("name", "goal", "received"), [case for case in CASES if case[:2] in WAYS])
 def test_what_a_user_sets_is_text(folder: Path, name: str, goal: str, received: str, text: str) -> None:
+    assert_text(folder, name, goal, received, text)
+
+
+@pytest.mark.parametrize("text", [ALL_AT_ONCE, HOSTILE["option"]], ids=["all at once", "option"])
+@pytest.mark.parametrize(("name", "goal", "received"), [case for case in CASES if case[:2] not in WAYS])
+def test_and_so_is_every_other_variable(folder: Path, name: str, goal: str, received: str, text: str) -> None:
+    assert_text(folder, name, goal, received, text)
+
+
+def assert_text(folder: Path, name: str, goal: str, received: str, text: str) -> None:
+    """The goal's command gets the text exactly, given to make or in the environment, and nothing of it is executed."""
     for calls in (calls_of(folder, goal, f"{name}={text}"), calls_of(folder, goal, **{name: text})):
         assert any(received.format(text) in call for call in calls) or not received
     assert not (folder / "touched").exists()

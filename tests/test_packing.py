@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from axolotl.utils.samplers import multipack
 from axolotl.utils.samplers.multipack import MultipackBatchSampler
 from torch.utils.data import RandomSampler
 
@@ -15,7 +16,16 @@ LENGTHS = np.random.default_rng(7).integers(20, 120, size=90)
 
 def sampler_of(seed, batch_size=1):
     order = RandomSampler(LENGTHS, generator=torch.Generator().manual_seed(seed))
-    return MultipackBatchSampler(order, batch_size, 256, LENGTHS, bin_size=200, drop_last=True, num_processes=1)
+    # Counted once: the default packs eight times to count, each time with a full garbage collection.
+    return MultipackBatchSampler(
+        order, batch_size, 256, LENGTHS, bin_size=200, drop_last=True, num_processes=1, num_count_samples=1
+    )
+
+
+@pytest.fixture(autouse=True)
+def no_collection(monkeypatch):
+    """Axolotl collects garbage after each packing: a third of a second, with torch in memory."""
+    monkeypatch.setattr(multipack.gc, "collect", lambda: 0)
 
 
 def epoch_of(sampler, epoch=0):

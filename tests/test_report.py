@@ -17,10 +17,11 @@ from xml.etree import ElementTree
 import pytest
 
 from eval.common.errors import UserError
+from eval.common.number_text import signed_text
 from eval.common.places import ROOT
 from eval.report.calibration import calibration, choice_confidence
 from eval.report.escaped_text import markdown_code, markdown_fence, markdown_text, visible
-from eval.report.number_text import difference_text, paired_counts, signed_text
+from eval.report.number_text import difference_text, paired_counts
 from eval.report.rendering import render_report
 from eval.report.sentences import nothing_changed
 from eval.report.svg import ticks
@@ -378,6 +379,18 @@ def test_every_part_of_metrics_is_in_both_files(full: tuple[Path, str, str]) -> 
             "0.0125", "hint where to look, decides nothing", "Holm", "ECE", "network", "none broken", "tokens/s",
         ):  # fmt: skip
             assert said.lower() in words.lower(), said
+
+
+def test_how_answers_were_drawn_is_in_both_files(full: tuple[Path, str, str]) -> None:
+    markdown, page = full[1], Page(full[2]).text
+    for text in (unescape(markdown.replace("\\", "")), page):
+        words = " ".join(text.split())
+        for said in (
+            "greedy: do_sample=False, top_k=0", "asked for by the base, not used", "temperature=0.6", "2, 7",
+            "enable_thinking=False", "2026-01-01", "forced_words='a|b`c <i>'",
+        ):  # fmt: skip
+            assert said in words, said
+    assert "<i>" not in full[1] and "<i>" not in full[2]
 
 
 def test_every_gate_has_its_row_and_only_intervals_are_drawn(full: tuple[Path, str, str]) -> None:

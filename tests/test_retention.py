@@ -17,6 +17,7 @@ from eval.config.suite_file import SUITES, Suite, load_suite
 from eval.statistics.paired import wilson_interval
 from scripts.data.build_retention import DATA, build, main, trained_requests, word_runs, words
 from tests.conftest import EMBEDDED
+from tests.hf_model import load_hf
 
 TASK = "securecli_retention"
 QUESTIONS = [json.loads(line) for line in (DATA / "questions.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -176,13 +177,13 @@ def test_the_task_scores_the_text_of_four_options() -> None:
 
 @pytest.mark.slow
 def test_both_arms_are_scored_on_every_question(tiny_model: Path, tiny_adapter: Path) -> None:
-    from eval.model import hf, lm_tasks
+    from eval.model import lm_tasks
 
     suite = suite_of(12)
-    model = hf.load_model(suite, str(tiny_model), None, tiny_adapter)
-    tasks = lm_tasks.load_tasks(suite, model.lm)
-    batches = hf.plan_batches(tasks, model.lm, suite.backend.batch_size)
-    answers = [row for arm in ("baseline", "candidate") for batch in batches for row in hf.generate(model, arm, batch)]
+    model = load_hf(suite, tiny_model, tiny_adapter)
+    tasks = lm_tasks.load_tasks(suite, model.template)
+    batches = model.plan(tasks, suite.backend.batch_size)
+    answers = [row for arm in ("baseline", "candidate") for batch in batches for row in model.answer(arm, batch)]
     scores = lm_tasks.score(tasks, answers)
     assert Counter((row.arm, row.metric) for row in scores) == {
         (arm, metric): 12 for arm in ("baseline", "candidate") for metric in ("acc", "acc_norm")
@@ -193,12 +194,12 @@ def test_both_arms_are_scored_on_every_question(tiny_model: Path, tiny_adapter: 
 @pytest.mark.slow
 def test_the_embedded_base_is_above_chance() -> None:
     """Below it there would be nothing to lose, and the gate would hold nothing."""
-    from eval.model import hf, lm_tasks
+    from eval.model import lm_tasks
 
     suite = suite_of(104, batch_size=52, dtype="bfloat16")
-    model = hf.load_model(suite, str(EMBEDDED), None, None)
-    tasks = lm_tasks.load_tasks(suite, model.lm)
-    batches = hf.plan_batches(tasks, model.lm, suite.backend.batch_size)
-    answers = [row for batch in batches for row in hf.generate(model, "baseline", batch)]
+    model = load_hf(suite, EMBEDDED)
+    tasks = lm_tasks.load_tasks(suite, model.template)
+    batches = model.plan(tasks, suite.backend.batch_size)
+    answers = [row for batch in batches for row in model.answer("baseline", batch)]
     right = [row.value for row in lm_tasks.score(tasks, answers) if row.metric == "acc"]
     assert wilson_interval(int(math.fsum(right)), len(right), 0.99).low > 0.25, sum(right)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from eval.risk import Assessment, Finding, analyse, combine
+from eval.risk import Finding, analyse, combine
 from eval.risk.findings import ACTIONS, SEVERITIES, make_finding, rules
 from eval.risk.policy import disagreement
 from eval.run.digests import verify_manifest
@@ -212,7 +212,6 @@ def test_disagreements_name_the_pass_that_saw_something() -> None:
     assert disagreement(analyse("ls"), observed("delete-critical")) == "dynamic only"
     assert disagreement(analyse("rm -rf /"), []) == "static only"
     assert disagreement(analyse("rm -rf /"), observed("delete-critical")) == ""
-    assert isinstance(combine(analyse("ls"), []), Assessment)
 
 
 @pytest.mark.parametrize(

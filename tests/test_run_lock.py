@@ -13,7 +13,7 @@ import pytest
 
 from eval.common.errors import UserError
 from eval.run.folder import locked, new_run
-from scripts import publish, review, track
+from scripts import bless, export, publish, review, track
 from tests.patience import PATIENCE, wait_until
 from tests.run_builder import build_run
 
@@ -54,6 +54,8 @@ def test_the_commands_that_write_into_a_run_ask_first(tmp_path: Path, capsys: py
         lambda: review.main(["--run", str(run), "--decision", "approve", "--reviewer", "Ada"]),
         lambda: publish.main(["--run", str(run), "--repo", "someone/toy", "--dry-run"]),
         lambda: track.main(["--run", str(run), "--to", "tensorboard", "--folder", str(tmp_path / "tracking")]),
+        lambda: export.main(["--run", str(run)]),
+        lambda: bless.bless(run, tmp_path),
     ]
     with held(run, tmp_path / "ready"):
         for call in calls:
@@ -66,6 +68,7 @@ def test_the_commands_that_write_into_a_run_ask_first(tmp_path: Path, capsys: py
             assert done.returncode == 2 and done.stderr.startswith("error: "), (module, done.stderr)
             assert done.stderr.count("\n") == 1
     assert before == {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    assert not (run / "export").exists() and not (tmp_path / "blessed.json").exists()
 
 
 def test_runs_that_begin_in_the_same_second_get_a_folder_each(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Publishing asks the model again: evidence that agrees with itself, and that nobody's adapter gave, is refused.
 
-A real run: a small adapter on the embedded base, a suite of a few items, evaluated by the real suite. Each attack
-forges everything that follows its change, review included; the real command has to find the change itself. All but one
-ask the model in this process, where torch is loaded once.
+A real run: an adapter on a tiny base of random weights and a suite of a few items, evaluated by the real suite. Each
+attack forges everything that follows its change, review included; the real command has to find the change itself. All
+but one ask the model in this process, where torch is loaded once.
 """
 
 import functools
@@ -27,7 +27,7 @@ from eval.run.files import read_json, read_jsonl, read_metrics, write_json, writ
 from eval.run.records import CANDIDATE, Generation, Item, Judgement, Score
 from scripts import publish
 from scripts.loopback_hub.faults import Hub
-from scripts.publishing import spot_answers
+from scripts.publishing import card, spot_answers
 from scripts.publishing.spot_record import Spot
 from tests.conftest import EMBEDDED, make_adapter
 from tests.hub_server import REPO, WEIGHTS, Capture, approve, hub
@@ -48,11 +48,10 @@ SUITE = {
     ],
     "gates": [
         {"rule": "max_rate", "id": "rarely-damages", "task": KNOWN, "metric": "collateral", "limit": 0.5},
-        {"rule": "noninferiority", "id": "form", "task": KNOWN, "metric": "syntax_valid", "margin": 0.6},
+        {"rule": "max_rate", "id": "rarely-alarms", "task": KNOWN, "metric": "flagged", "limit": 0.9},
     ],
 }
 RECIPE = {
-    "base_model": str(EMBEDDED),
     "adapter": "lora",
     "lora_r": 4,
     "lora_alpha": 8,
@@ -64,20 +63,20 @@ DATA = {"path": "data/toy.jsonl", "sha256": "a" * 64, "rows": 9, "source": "auth
 Change = Callable[[Path], Any]
 
 
-def trained_run(folder: Path, adapter: Path) -> Path:
+def trained_run(folder: Path, base: Path, adapter: Path) -> Path:
     """A run as training leaves it, around an adapter made here."""
     folder.mkdir(parents=True)
     shutil.copytree(adapter, folder / "adapter", ignore=shutil.ignore_patterns("README.md"))
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
-        shutil.copy(EMBEDDED / name, folder / "adapter" / name)
+        shutil.copy(base / name, folder / "adapter" / name)
     # As PEFT saves it where the kind of model is said, which make_adapter leaves out.
     as_trained = {"task_type": "CAUSAL_LM", "auto_mapping": None}
     edit_json(folder / "adapter" / "adapter_config.json", lambda config: config.update(as_trained))
     write_manifest(folder / "adapter", folder / "adapter.sha256")
-    (folder / "recipe.yaml").write_text(yaml.safe_dump(RECIPE))
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(RECIPE | {"base_model": str(base)}))
     write_json(folder / "data.json", [DATA | {"licence": "MIT"}])
     write_json(folder / "train.json", {"completed": True, "steps": 1, "curve": [[1, 2.0]]})
-    state = {"run": folder.name, "created": "2026-01-01T00:00:00+00:00", "recipe": "toy", "base_model": str(EMBEDDED)}
+    state = {"run": folder.name, "created": "2026-01-01T00:00:00+00:00", "recipe": "toy", "base_model": str(base)}
     git = {"commit": "0" * 40, "dirty": False}
     write_json(
         folder / "run.json", state | {"schema_version": 1, "seed": 1, "git": git, "stages": {"train": "completed"}}
@@ -86,19 +85,19 @@ def trained_run(folder: Path, adapter: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def adapters(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def adapters(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The adapter of the run, and another that fits the same base."""
     folder = tmp_path_factory.mktemp("adapters")
-    return make_adapter(EMBEDDED, folder / "own", scale=0.02), make_adapter(EMBEDDED, folder / "other", scale=0.3)
+    return make_adapter(tiny_model, folder / "own", scale=1.0), make_adapter(tiny_model, folder / "other", scale=0.3)
 
 
 @pytest.fixture(scope="module")
-def evaluated(adapters: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def evaluated(tiny_model: Path, adapters: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of verdict ship, evaluated by the real command and approved."""
     from eval.suite import main
 
     folder = tmp_path_factory.mktemp("spot")
-    run = trained_run(folder / "results" / "toy", adapters[0])
+    run = trained_run(folder / "results" / "toy", tiny_model, adapters[0])
     (folder / "suite.yaml").write_text(yaml.safe_dump(SUITE))
     with pytest.MonkeyPatch.context() as patch:
         arguments = ["--config", str(folder / "suite.yaml"), "--run", str(run), "--no-cache"]
@@ -111,8 +110,10 @@ def evaluated(adapters: tuple[Path, Path], tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture
-def run(evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def run(evaluated: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of that run. Its base counts as one that the Hub has, which a card needs."""
     monkeypatch.setattr("scripts.publishing.verify_base.ROOT", ROOT)  # the base itself, not that of made-up runs
+    monkeypatch.setitem(card.EMBEDDED, str(tiny_model), card.EMBEDDED[str(EMBEDDED)])
     return shutil.copytree(evaluated, tmp_path / "results" / "toy")
 
 
@@ -129,10 +130,10 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     load = hf.load_base
 
-    def load_once(suite: Any, base: str, revision: str | None) -> Any:
-        kept = loaded_base(suite.backend.dtype)
+    def load_once(settings: Any, base: str, revision: str | None, seed: int) -> Any:
+        kept = loaded_base(settings.dtype)
         if not kept or not taken_off(kept[0]):
-            kept[:] = [load(suite, base, revision)]
+            kept[:] = [load(settings, base, revision, seed)]
         return kept[0]
 
     def ask(given: dict[str, Any]) -> Spot:
@@ -255,7 +256,8 @@ def loud_adapter(run: Path) -> None:
     """The same tensors, 800 times as strong, in the recipe as well."""
     edit_json(run / "adapter" / "adapter_config.json", lambda config: config.update(lora_alpha=6400))
     write_manifest(run / "adapter", run / "adapter.sha256")
-    (run / "recipe.yaml").write_text(yaml.safe_dump(RECIPE | {"lora_alpha": 6400}))
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+    (run / "recipe.yaml").write_text(yaml.safe_dump(recipe | {"lora_alpha": 6400}))
     settle(run)
 
 
@@ -361,9 +363,9 @@ def test_left_out_spot_answers_need_a_reason_which_the_card_shows(run: Path, hub
     assert_one_line(err, "SPOT=0", "REASON=")
     code, _, err = dry_run(run, capsys, "--spot", "0", "--spot-reason", "no base here\n\n# [link](http://x) <b>")
     assert (code, err) == (0, "")
-    card = (run / "publication" / "README.md").read_text()
-    assert "Nothing was answered again" in card and "no base here" in card and not hub.log
-    assert "[link](http" not in card and "<b>" not in card and "http://x" not in card
+    said = (run / "publication" / "README.md").read_text()
+    assert "Nothing was answered again" in said and "no base here" in said and not hub.log
+    assert "[link](http" not in said and "<b>" not in said and "http://x" not in said
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from eval.run.files import read_json, read_jsonl, read_metrics, write_json
 from eval.run.records import Judgement, Observation, Score
 from scripts.publishing.verify_scores import check_decision, check_items
 from tests.conftest import EMBEDDED, make_adapter
+from tests.hf_model import load_hf
 
 pytestmark = pytest.mark.slow
 LIMIT, BATCH = 16, 4
@@ -282,14 +283,12 @@ def test_plain_lm_eval_gives_the_same_numbers(tmp_path: Path, monkeypatch: pytes
         if name.endswith(",none") and "_stderr" not in name
     }
     from eval.config.suite_file import load_suite
-    from eval.model import hf, lm_tasks
+    from eval.model import lm_tasks
 
     suite = load_suite(make_suite(tmp_path / "s.yaml", BATCH))
-    model = hf.load_model(suite, str(EMBEDDED), None, None)
-    tasks = lm_tasks.load_tasks(suite, model.lm)
-    answers = [
-        answer for batch in hf.plan_batches(tasks, model.lm, BATCH) for answer in hf.generate(model, "baseline", batch)
-    ]
+    model = load_hf(suite, EMBEDDED)
+    tasks = lm_tasks.load_tasks(suite, model.template)
+    answers = [answer for batch in model.plan(tasks, BATCH) for answer in model.answer("baseline", batch)]
     scores = lm_tasks.score(tasks, answers)
     ours = {
         name: sum(row.value or 0.0 for row in scores if row.metric == name) / BATCH

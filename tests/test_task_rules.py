@@ -12,6 +12,7 @@ from eval.common.errors import UserError
 from eval.config.suite_file import Suite
 from eval.model.task_rules import check_aggregations, check_lengths, check_requests, tried_metrics
 from eval.run.records import Generation
+from tests.hf_model import load_hf
 
 HOOKS = """
 def sometimes(doc, results):
@@ -125,19 +126,17 @@ def test_an_item_that_is_never_scored_is_invalid_and_ends_nothing(write_task: An
 
 @pytest.mark.slow
 def test_a_stop_string_ends_an_answer_whatever_its_neighbours_do(write_task: Any, tiny_model: Path) -> None:
-    from eval.model import hf
-
     suite = write_task("sometimes")
-    model = hf.load_model(suite, str(tiny_model), None, None)
+    model = load_hf(suite, tiny_model)
     batch = list(loaded(suite).samples)
-    free = hf.generate(model, "baseline", batch)
+    free = model.answer("baseline", batch)
     assert {row.finish for row in free} == {"length"} and {row.tokens for row in free} == {12}
     stop = next(
         word for size in (3, 4, 5, 6) for start in range(1, len(free[0].text) - size)
         if (word := free[0].text[start : start + size]).isascii() and not any(word in row.text for row in free[1:])
     )  # fmt: skip
     suite = write_task("sometimes", generation_kwargs={"until": [stop], "do_sample": False, "max_gen_toks": 12})
-    stopped, *others = hf.generate(model, "baseline", list(loaded(suite).samples))
+    stopped, *others = model.answer("baseline", list(loaded(suite).samples))
     assert stopped.finish == "stop" and stopped.text == free[0].text.split(stop)[0]
     assert stopped.tokens is not None and 0 < stopped.tokens <= 12
     kept = model.lm.tok_encode(free[0].text)
@@ -155,7 +154,7 @@ def test_a_row_ends_at_its_first_end_token_or_with_the_token_that_completes_a_st
         "name": "s", "description": "d", "tasks": [{"name": "t"}],
         "gates": [{"id": "g", "task": "t", "metric": "m", "rule": "superiority", "min_gain": 0.1}],
     })  # fmt: skip
-    lm = hf.load_base(suite, str(tiny_model), None)
+    lm = hf.load_base(suite.backend, str(tiny_model), None, suite.seed)
     row = lm.tok_encode("cut at the second word and go on")
     place = next(n for n in range(len(row)) if " the" in lm.tok_decode(row[:n]))
     end = lm.tokenizer.eos_token_id

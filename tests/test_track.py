@@ -1,16 +1,18 @@
 """The track command: which trackers, and those that are missing, crash, hang or cannot write."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
 from eval.common.errors import UserError
-from eval.config.suite_file import load_suite
+from eval.config.suite_file import TRACKERS, Suite, check_trackers, load_suite
 from scripts.track import main
 from scripts.tracking import trackers
 from scripts.tracking.finished_run import read_finished_run
-from tests.run_builder import assert_one_line, call
+from tests.plugin_package import install
+from tests.run_builder import SUITE, assert_one_line, call
 from tests.tracked_run import finished, installed
 
 
@@ -79,3 +81,56 @@ def test_unknown_and_doubled_trackers_are_one_line(tmp_path: Path, capsys: pytes
         stream.write("tracking: [wandb, wandb]\n")
     with pytest.raises(UserError, match="tracker wandb is listed twice"):
         load_suite(run / "suite.yaml")
+
+
+THEIRS = '''
+"""A tracker of somebody else's: one file a run, and the whole environment of its process."""
+
+import json
+import os
+
+
+class Lines:
+    def log(self, tracked, folder):
+        (folder / f"{tracked.name}.json").write_text(tracked.model_dump_json())
+        (folder / "environment.json").write_text(json.dumps(dict(os.environ)))
+'''
+
+
+def test_a_tracker_of_an_installed_package_runs_in_the_same_confinement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = tmp_path / "site"
+    offers = {"lines": "their_lines:Lines", "../lines": "their_lines:Lines"}
+    module = install(site, "trackers", offers, "their_lines", THEIRS)
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setenv("WANDB_API_KEY", "planted")
+    real = trackers.environment
+    monkeypatch.setattr(trackers, "environment", lambda own: {**real(own), "PYTHONPATH": str(site)})
+    run = finished(tmp_path / "results")
+    with (run / "suite.yaml").open("a") as stream:
+        stream.write("tracking: [lines]\n")
+    check_trackers(load_suite(run / "suite.yaml"))
+    arguments = ["--run", str(run), "--folder", str(tmp_path / "stored")]
+    code, _, err = call(main, arguments, capsys)
+    assert code == 0, err
+    stored = json.loads((tmp_path / "stored/lines/toy.json").read_text())
+    assert stored["name"] == "toy" and stored["evaluation"]["labels"]["verdict"] == "ship"
+    given = json.loads((tmp_path / "stored/lines/environment.json").read_text())
+    assert "planted" not in given.values() and given["HOME"].startswith(str(tmp_path))
+    assert "their_lines" not in sys.modules
+
+    code, _, err = call(main, [*arguments, "--to", "../lines"], capsys)
+    assert code == 2
+    assert_one_line(err, "no tracker ../lines: there are lines, mlflow")
+    for broken, said in (("import nowhere", "No module named 'nowhere'"), ("class Lines: ...", "has no method log")):
+        module.write_text(broken)
+        code, out, _ = call(main, arguments, capsys)
+        assert code == 2 and len(out.splitlines()) == 1 and said in out, out
+
+
+def test_a_tracker_that_nobody_offers_is_told_before_an_evaluation() -> None:
+    assert tuple(trackers.OURS) == TRACKERS
+    check_trackers(Suite.model_validate({**SUITE, "tracking": list(TRACKERS)}))
+    with pytest.raises(UserError, match="suite toy: no tracker comet: there are mlflow, "):
+        check_trackers(Suite.model_validate({**SUITE, "tracking": ["comet"]}))

@@ -21,10 +21,12 @@ import numpy as np
 import pytest
 
 from eval.common.errors import Refused, UserError
+from eval.contracts.plugins import find
 from eval.run.files import read_metrics
 from scripts.track import main, track
 from scripts.tracking import trackers
-from scripts.tracking.finished_run import TrackedRun, flatten, read_finished_run
+from scripts.tracking.finished_run import flatten, read_finished_run
+from scripts.tracking.tracker import TrackedRun
 from tests.run_builder import assert_one_line, build_run, call, edit_json, judge
 from tests.tracked_run import CURVE, finished, installed
 
@@ -63,7 +65,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Logged:
     """A run logged by `python -m scripts.track` with every tracker that is installed."""
     folder = tmp_path_factory.mktemp("tracking")
     run, root = finished(folder), folder / "stored"
-    names = [name for name in trackers.TRACKERS if importlib.util.find_spec(name)]
+    names = [name for name in trackers.OURS if importlib.util.find_spec(name)]
     command = f"{sys.executable} -m scripts.track --run {run} --to {','.join(names)} --folder {root}"
     alone = os.geteuid() == 0 and subprocess.run(["unshare", "-n", "true"], capture_output=True).returncode == 0
     script = f"{COUNT}; {KNOCK}; {COUNT}; {command} >&2 && {COUNT}" if alone else f"{command} >&2"
@@ -288,7 +290,7 @@ def test_logging_again_changes_nothing(logged: Logged) -> None:
     for name in ("wandb", "mlflow", "tensorboard"):
         installed(name)
         before = contents(logged.root / name, name)
-        importlib.import_module(f"scripts.tracking.to_{name}").log(logged.tracked, logged.root / name)
+        find("trackers", name, trackers.OURS)().log(logged.tracked, logged.root / name)
         assert contents(logged.root / name, name) == before, name
 
 
@@ -303,7 +305,7 @@ def test_mlflow_replaces_a_changed_evaluation(logged: Logged, tmp_path: Path) ->
     installed("mlflow")
     from mlflow import MlflowClient
 
-    from scripts.tracking.to_mlflow import log
+    from scripts.tracking.to_mlflow import MLflow
 
     run, folder = tmp_path / "toy", tmp_path / "mlflow"
     shutil.copytree(logged.run, run)
@@ -312,7 +314,7 @@ def test_mlflow_replaces_a_changed_evaluation(logged: Logged, tmp_path: Path) ->
     experiment = client.get_experiment_by_name("securecli-tuner").experiment_id
     first = {found.data.tags["job"]: found.info.run_id for found in client.search_runs([experiment])}
     regate(run)
-    log(read_finished_run(run), folder)
+    MLflow().log(read_finished_run(run), folder)
     second = {found.data.tags["job"]: found for found in client.search_runs([experiment])}
     assert second["train"].info.run_id == first["train"] and second["eval"].info.run_id != first["eval"]
     assert second["eval"].data.metrics["gate/better/threshold"] == 0.25
@@ -323,7 +325,7 @@ def test_mlflow_finds_a_run_again_whatever_its_name(logged: Logged, tmp_path: Pa
     installed("mlflow")
     from mlflow import MlflowClient
 
-    from scripts.tracking.to_mlflow import log
+    from scripts.tracking.to_mlflow import MLflow
 
     folder = tmp_path / "mlflow"
     shutil.copytree(logged.root / "mlflow", folder)
@@ -331,7 +333,7 @@ def test_mlflow_finds_a_run_again_whatever_its_name(logged: Logged, tmp_path: Pa
     experiment = client.get_experiment_by_name("securecli-tuner")
     names = ("it's", 'say "it\'s"', "two words")
     for name in (*names, *names):
-        log(read_finished_run(finished(tmp_path / f"again{len(list(tmp_path.iterdir()))}", name)), folder)
+        MLflow().log(read_finished_run(finished(tmp_path / f"again{len(list(tmp_path.iterdir()))}", name)), folder)
     stored = client.search_runs([experiment.experiment_id])
     assert sorted(run.data.tags["run"] for run in stored if run.data.tags["run"] in names) == sorted(2 * names)
 

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,10 @@ from eval.common.errors import UserError
 from eval.run.digests import verify_manifest
 from eval.run.folder import locked
 from scripts.data.dataset_facts import describe_data
+from scripts.training import train as train_module
 from scripts.training.train import complete, is_trained, launch_worker, matching_runs, start_run, train
 from scripts.training.training_end import checkpoints, how_it_ended, remove_torn_checkpoints
+from tests import preloaded
 from tests.patience import PATIENCE, wait_until
 from tests.test_run_lock import held
 
@@ -63,6 +64,12 @@ def reference(recipe_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return run
 
 
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers are forked from a process that has imported Axolotl; the reference run's alone is started by Python."""
+    monkeypatch.setattr(train_module, "subprocess", preloaded)
+
+
 def test_a_finished_run_has_everything(reference: Path) -> None:
     done = json.loads((reference / "train.json").read_text())
     assert (done["completed"], done["steps"], done["planned_steps"]) == (True, STEPS, STEPS)
@@ -76,13 +83,15 @@ def test_a_finished_run_has_everything(reference: Path) -> None:
 def interrupt(run: Path, after: str, number: signal.Signals, reached: Path) -> int:
     """Train in a process of its own, in which the worker waits after a checkpoint for the signal that is sent then."""
     code = (
-        "import sys, yaml; from pathlib import Path; from scripts.training import train; "
-        "from eval.common.errors import run_command; "
-        "run, *held = Path(sys.argv[1]), '-m', 'tests.held_worker', *sys.argv[2:]; start = train.subprocess.Popen; "
-        "train.subprocess.Popen = lambda command, **more: start([sys.executable, *held, *command[3:]], **more); "
+        "import sys, types, yaml; from pathlib import Path; from scripts.training import train; "
+        "from eval.common.errors import run_command; from tests.preloaded import Child; "
+        "run, *held = Path(sys.argv[1]), '-m', 'tests.held_worker', *sys.argv[2:]; "
+        "start = lambda command, **more: Child([sys.executable, *held, *command[3:]], **more); "
+        "train.subprocess = types.SimpleNamespace(Popen=start); "
         "run_command(lambda: train.launch_worker(run, yaml.safe_load((run / 'recipe.yaml').read_text())))"
     )
-    process = subprocess.Popen([sys.executable, "-c", code, str(run), after, str(reached)], start_new_session=True)
+    command = [sys.executable, "-c", code, str(run), after, str(reached)]
+    process = preloaded.Popen(command, start_new_session=True)
     wait_until(reached.exists, process)
     if number == signal.SIGKILL:
         # As a power cut would: the worker has a session of its own, so both are killed by hand.
@@ -93,7 +102,7 @@ def interrupt(run: Path, after: str, number: signal.Signals, reached: Path) -> i
 
 
 def test_a_run_that_was_killed_and_terminated_ends_with_the_same_bytes(
-    recipe_path: Path, reference: Path, tmp_path: Path
+    recipe_path: Path, reference: Path, tmp_path: Path, forked: None
 ) -> None:
     """Three processes do the work of one: the same recipe and seed give one adapter, interrupted or not."""
     run, recipe = new(recipe_path, tmp_path)
@@ -141,14 +150,14 @@ def test_a_worker_whose_command_was_killed_saves_and_keeps_others_out_until_then
     run, recipe = new(recipe_path, tmp_path)
     reached = tmp_path / "reached"
     code = (
-        "import subprocess, sys; lock, *command = sys.argv[1:]; "
-        "worker = subprocess.Popen(command, pass_fds=[int(lock)], start_new_session=True); "
+        "import sys; from tests.preloaded import Child; lock, *command = sys.argv[1:]; "
+        "worker = Child(command, pass_fds=[int(lock)], start_new_session=True); "
         "print(worker.pid, flush=True); worker.wait()"
     )
     held_at = [sys.executable, "-m", "tests.held_worker", FIRST, str(reached), str(run), str(tmp_path / "prepared")]
     with locked(run) as lock:
         command = [sys.executable, "-c", code, str(lock), *held_at]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, pass_fds=[lock])
+        process = preloaded.Popen(command, stdout=preloaded.PIPE, pass_fds=[lock])
     assert process.stdout is not None
     worker = psutil.Process(int(process.stdout.readline()))
     wait_until(reached.exists, process)
@@ -161,7 +170,7 @@ def test_a_worker_whose_command_was_killed_saves_and_keeps_others_out_until_then
         assert checkpoints(run)[-1].name > FIRST and how_it_ended(run, recipe) is None
 
 
-def test_a_failing_training_says_what_axolotl_said(recipe_path: Path, tmp_path: Path) -> None:
+def test_a_failing_training_says_what_axolotl_said(recipe_path: Path, tmp_path: Path, forked: None) -> None:
     run, recipe = new(recipe_path, tmp_path)
     broken = recipe | {"base_model": str(tmp_path / "nowhere")}
     (run / "recipe.yaml").write_text(yaml.safe_dump(broken))

@@ -1,13 +1,12 @@
 """How trainings end: each finds its result, or says why there is none; rows are counted as they are trained on.
 
-One process imports Axolotl and trains one recipe after the other (tests/several_workers.py); the tests look at what is
-left.
+Each recipe is trained by a worker of its own, forked from a process that has imported Axolotl; the tests look at what
+it left.
 """
 
 import gzip
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from eval.run.files import read_json, write_json
 from scripts.data.dataset_facts import describe_data
 from scripts.training.train import complete, has_ended, is_trained, start_run
 from scripts.training.training_end import ALL_STEPS, Mark, checkpoints, how_it_ended, trainer_state, write_mark
+from tests import preloaded
 from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.slow
@@ -88,19 +88,13 @@ def trained(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
         path = folder / f"{name}.yaml"
         path.write_text(yaml.safe_dump(recipe))
         runs[name] = start_run(path, recipe, describe_data(recipe), folder / "results")
-    environment = os.environ | {"AXOLOTL_DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
-    # All but one prepare the same rows in the same way, which costs a few processes: only the first does.
-    prepared = {name: folder / ("prepared-rows" if name == "rows" else "prepared") for name in runs}
-    pairs = [str(path) for name, run in runs.items() for path in (run, prepared[name])]
-    command = [sys.executable, "-m", "tests.several_workers", *pairs]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=len(runs) * PATIENCE)
-    said = [
-        line.removesuffix(f" {run.name}")
-        for run in runs.values()
-        for line in done.stdout.splitlines()
-        if run.name in line
-    ]
-    assert said == ["0"] * len(runs), done.stdout + done.stderr[-2000:]
+    environment = os.environ | {"AXOLOTL_DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1", "AXOLOTL_DATASET_NUM_PROC": "1"}
+    for name, run in runs.items():
+        # All but one prepare the same rows in the same way, which costs a few processes: only the first does.
+        prepared = folder / ("prepared-rows" if name == "rows" else "prepared")
+        command = [sys.executable, "-m", "scripts.training.train_worker", str(run), str(prepared)]
+        done = preloaded.run(command, env=environment, timeout=PATIENCE)
+        assert done.returncode == 0, f"{name}: {done.stderr}{(run / 'train.log').read_text()[-2000:]}"
     return runs
 
 

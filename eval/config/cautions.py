@@ -4,10 +4,9 @@ for line in cautions(suite): ...        nothing here is an error: errors are ref
 missing_safety(suite)                   why no verdict of this suite may be ship; empty when one may
 """
 
-from eval.config.gate_rules import GateRule
-from eval.config.metric_table import lets_through
 from eval.config.suite_file import Suite
 from eval.contracts.domains import facts_of, find_task
+from eval.contracts.gate import Gate
 from eval.contracts.task import Kind
 
 
@@ -20,7 +19,7 @@ def cautions(suite: Suite) -> list[str]:
         said.append("no quality metric blocks: a ship says nothing about whether answers are right")
     if "safety" not in kinds:
         said.append("no safety metric blocks: a ship says nothing about harm")
-    return said + [f"gate {gate.id} proves little: it {lets_through(gate)}" for gate in blocking if lets_through(gate)]
+    return said + [f"gate {gate.id} proves little: it {found}" for gate in blocking if (found := gate.lets_through())]
 
 
 def missing_safety(suite: Suite) -> str:
@@ -37,12 +36,12 @@ def missing_safety(suite: Suite) -> str:
     )
 
 
-def _means_something(gate: GateRule) -> bool:
+def _means_something(gate: Gate) -> bool:
     """Items that were named one by one say nothing of any other."""
-    return gate.about != "items" and not lets_through(gate)
+    return gate.speaks_for_all and not gate.lets_through()
 
 
-def kinds_of(suite: Suite, gate: GateRule) -> set[Kind]:
+def kinds_of(suite: Suite, gate: Gate) -> set[Kind]:
     """What a gate's metric is about in each task of its pool. One of a task of somebody else counts as quality."""
     known = [facts_of(task, gate.metric) for task in suite.members(gate.task)]
     return {facts.kind if facts else "quality" for facts in known}

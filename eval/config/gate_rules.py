@@ -1,131 +1,64 @@
-"""The rules a gate can follow, as typed entries of a suite file. Every field's description is its documentation.
+"""Which gate kinds a suite may name: ours, and those that installed packages offer. Each is found by its `rule`.
 
-A rule says which interval is held against which threshold, and on which side it has to lie. What must be more
-(`good = above`) and what must be less (`below`) are told apart here and nowhere else.
+    kind_of("max_rate")              the class, as eval/contracts/gate.py describes it; UserError when there is none
+    gates: list[AnyGate]             entries of a suite file, each read by the kind that its `rule` names
+
+A saved GateResult finds its kind again the same way, to be worded. Only the rules that a suite or a result names are
+looked up, so that an installed package has no say in a suite that does not name its kinds.
 """
 
-from abc import ABC, abstractmethod
-from typing import Annotated, ClassVar, Literal
+import inspect
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BeforeValidator, SerializeAsAny
+from pydantic_core import PydanticCustomError
 
-Side = Literal["above", "below"]
-About = Literal["difference", "rate", "level", "items"]
+from eval.common.errors import UserError
+from eval.contracts.gate import Gate
+from eval.contracts.plugins import Table, find, names
 
-
-class Strict(BaseModel):
-    """An entry of a suite file: unknown keys and NaN are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class GateRule(Strict, ABC):
-    """What every gate has."""
-
-    id: str
-    task: str
-    metric: str
-    tier: Literal["blocking", "advisory"] = Field("blocking", description="advisory gates inform and never decide")
-
-    about: ClassVar[About] = "difference"
-    good: ClassVar[Side] = "above"
-
-    @property
-    @abstractmethod
-    def threshold(self) -> float:
-        """What the interval is held against, in the metric's unit."""
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,80}")
+OURS: Table = {
+    "superiority": "eval.gates.kinds.superiority:Superiority",
+    "noninferiority": "eval.gates.kinds.noninferiority:Noninferiority",
+    "max_rate": "eval.gates.kinds.max_rate:MaxRate",
+    "min_rate": "eval.gates.kinds.min_rate:MinRate",
+    "max_value": "eval.gates.kinds.max_value:MaxValue",
+    "no_hard_break": "eval.gates.kinds.no_hard_break:NoHardBreak",
+}
 
 
-class PairedRule(GateRule):
-    """A rule about candidate minus baseline, item by item."""
-
-    slice: Literal["category"] | None = Field(
-        None,
-        description="hold every category of the samples against the threshold, not their mean: passes when each "
-        "passes, fails when one is shown to fail (Holm within this gate)",
-    )
-    expected_discordance: float | None = Field(
-        None,
-        gt=0,
-        le=1,
-        description="share of items that the two arms are expected to score differently, for the power table before "
-        "a run; without it the suite's own",
-    )
-
-
-class Superiority(PairedRule):
-    """Passes when the whole interval of the difference lies above `min_gain`, fails when it lies below."""
-
-    rule: Literal["superiority"]
-    min_gain: float = Field(
-        ge=0,
-        lt=1,
-        description="smallest gain worth publishing, in the metric's unit; a loss has rule noninferiority",
-    )
-
-    @property
-    def threshold(self) -> float:
-        return self.min_gain
+@cache
+def kind_of(rule: str) -> type[Gate]:
+    """The kind of this `rule`. UserError, in one line, when there is none, or what a package offers is not one."""
+    if not NAME.fullmatch(rule):
+        raise UserError(f"a rule of a gate is not a name: {rule[:40]!a}")
+    found = find("gates", rule, OURS)
+    if not (isinstance(found, type) and issubclass(found, Gate)):
+        raise UserError(
+            f"gate {rule} is not a subclass of Gate (eval/contracts/gate.py): mend or uninstall its package"
+        )
+    if inspect.isabstract(found):
+        lacking = ", ".join(sorted(found.__abstractmethods__))
+        raise UserError(f"gate {rule} lacks {lacking} (eval/contracts/gate.py): mend or uninstall its package")
+    return found
 
 
-class Noninferiority(PairedRule):
-    """Passes when the whole interval of the difference lies above `-margin`, fails when it lies below."""
-
-    rule: Literal["noninferiority"]
-    margin: float = Field(gt=0, lt=1, description="largest loss that does no harm, in the metric's unit")
-
-    @property
-    def threshold(self) -> float:
-        return -self.margin
-
-
-class LimitRule(GateRule):
-    """A rule about the candidate's own mean, held against `limit`."""
-
-    limit: float
-
-    @property
-    def threshold(self) -> float:
-        return self.limit
+def _read(value: Any) -> Any:
+    """An entry of `gates:` as its kind reads it; every problem of the entry keeps its key."""
+    if not isinstance(value, Mapping):
+        return value
+    rule = value.get("rule")
+    if not isinstance(rule, str):
+        raise PydanticCustomError("gate_rule", "rule: name one of {known}", {"known": ", ".join(names("gates", OURS))})
+    try:
+        kind = kind_of(rule)
+    except UserError as error:
+        raise PydanticCustomError("gate_rule", "{said}", {"said": str(error)}) from None
+    return kind.model_validate(value)
 
 
-class MaxRate(LimitRule):
-    """For what must be rare. Passes when the upper bound of the candidate's own rate lies below `limit`."""
-
-    about: ClassVar[About] = "rate"
-    good: ClassVar[Side] = "below"
-    rule: Literal["max_rate"]
-    limit: float = Field(gt=0, lt=1, description="highest rate of the candidate that may be published")
-
-
-class MinRate(LimitRule):
-    """For what must be usual. Passes when the lower bound of the candidate's own rate lies above `limit`."""
-
-    about: ClassVar[About] = "rate"
-    rule: Literal["min_rate"]
-    limit: float = Field(gt=0, lt=1, description="lowest rate of the candidate that may be published")
-
-
-class MaxValue(LimitRule):
-    """For a measured quantity (drift, length). Passes when the upper bound of the candidate's mean is below `limit`."""
-
-    about: ClassVar[About] = "level"
-    good: ClassVar[Side] = "below"
-    rule: Literal["max_value"]
-    limit: float = Field(description="highest mean of the candidate that may be published, in the metric's unit")
-
-
-class NoHardBreak(GateRule):
-    """Named items that must never flip. Fails when the candidate scores less than the baseline on one of them."""
-
-    about: ClassVar[About] = "items"
-    good: ClassVar[Side] = "below"
-    rule: Literal["no_hard_break"]
-    samples: list[str] = Field(min_length=1, description="ids of the items")
-
-    @property
-    def threshold(self) -> float:
-        return 1.0  # broken items: one is too many
-
-
-Gate = Annotated[Superiority | Noninferiority | MaxRate | MinRate | MaxValue | NoHardBreak, Field(discriminator="rule")]
+AnyGate = Annotated[SerializeAsAny[Gate], BeforeValidator(_read)]

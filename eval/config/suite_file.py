@@ -5,30 +5,43 @@ Every field's description below is its documentation.
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, JsonValue, ValidationError, model_validator
 
+from eval.common.entries import Strict
 from eval.common.errors import UserError
 from eval.common.places import ROOT
 from eval.common.reading import read_bytes
 from eval.common.strict_yaml import BrokenYaml, parse_yaml
-from eval.config.gate_rules import Gate, PairedRule, Strict
+from eval.config.gate_rules import AnyGate
 from eval.config.metric_table import contradiction
 from eval.contracts.domains import execution_of, facts_of, find_task, modes_giving
+from eval.contracts.gate import Gate, Terms
 from eval.contracts.guests import MODULE, let_in
+from eval.contracts.plugins import names
 from eval.contracts.task import WATCHED_MODE
 
 SUITES = ROOT / "configs" / "eval"
+TRACKERS = ("wandb", "trackio", "mlflow", "tensorboard")  # ours, in scripts/tracking/
 DEFAULT_SUITE = SUITES / "nl2bash.yaml"
 
 
-class Backend(Strict):
-    """Which lm-evaluation-harness model class generates, and how. Both arms share every setting."""
+class BackendSettings(Strict):
+    """What answers, and how. Both arms share every setting."""
 
-    kind: Literal["hf"] = Field("hf", description="transformers + PEFT, one load for both arms")
+    kind: str = Field(
+        "hf",
+        min_length=1,
+        description="name of a backend (`make plugins` lists them). hf: transformers + PEFT, one load for both arms",
+    )
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     batch_size: int = Field(16, ge=1, description="samples a batch; a finished batch survives a kill")
+    options: dict[str, JsonValue] = Field(
+        default_factory=dict,
+        exclude_if=lambda options: not options,
+        description="the backend's own settings, checked by it. Recorded and published: never a credential",
+    )
 
 
 class Task(Strict):
@@ -86,7 +99,7 @@ class Suite(Strict):
     name: str
     description: str
     seed: int = Field(42, ge=0, description="of drawn answers; the order of a sequential run is not the seed's")
-    backend: Backend = Backend()
+    backend: BackendSettings = BackendSettings()
     alpha: float = Field(0.05, gt=0, lt=0.5, description="chance that one gate passes a model exactly at its threshold")
     mode: Literal["fixed", "sequential"] = Field(
         "fixed",
@@ -107,15 +120,23 @@ class Suite(Strict):
         description="share of a task's items that may be invalid before a gate on it is inconclusive",
     )
     review: ReviewPolicy = ReviewPolicy()
-    tracking: list[Literal["wandb", "trackio", "mlflow", "tensorboard"]] = Field(
-        default_factory=list, description="experiment trackers a finished evaluation is logged with, all offline"
+    tracking: list[str] = Field(
+        default_factory=list,
+        description="experiment trackers a finished evaluation is logged with, all offline: "
+        f"{', '.join(TRACKERS)}, or those of installed packages",
+    )
+    plugins: dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] = Field(
+        default_factory=dict,
+        exclude_if=lambda plugins: not plugins,
+        description="packages whose backends and gate kinds may have a say in what is published: `name version` and "
+        "the digest that `make plugins` prints",
     )
     domains: dict[str, GuestDomain] = Field(
         default_factory=dict, exclude_if=lambda domains: not domains, description="tasks of somebody else's, by domain"
     )
     tasks: list[Task] = Field(min_length=1)
     pools: list[Pool] = Field(default_factory=list)
-    gates: list[Gate]
+    gates: list[AnyGate]
 
     @model_validator(mode="after")
     def _names(self) -> "Suite":
@@ -175,14 +196,15 @@ class Suite(Strict):
         """The tasks whose items a gate on `task` is about: those of the pool of this name, else itself."""
         return next((pool.tasks for pool in self.pools if pool.name == task), [task])
 
-    def discordance_of(self, gate: PairedRule) -> float:
-        """Share of items expected to differ between the arms, for planning."""
-        return gate.expected_discordance or self.expected_discordance
-
     @property
     def confidence(self) -> float:
         """Two-sided confidence whose each end is a one-sided test at alpha."""
-        return 1 - 2 * self.alpha
+        return self.terms.confidence
+
+    @property
+    def terms(self) -> Terms:
+        """What every gate of the suite is asked for."""
+        return Terms(self.alpha, self.power, self.mode, self.expected_discordance)
 
 
 def _unknown_mode(task: Task) -> str:
@@ -203,11 +225,15 @@ def _without_sequential_test(gate: Gate, on_pool: bool) -> str:
 
     The items of a pool are asked task by task: they have no order of their own that each look would continue.
     """
-    if on_pool:
-        return "a pool"
-    if gate.about == "level":
-        return "a metric without bounds"
-    return "slice" if isinstance(gate, PairedRule) and gate.slice else ""
+    return "a pool" if on_pool else gate.not_sequential()
+
+
+def check_trackers(suite: Suite) -> None:
+    """UserError for a tracker that nobody offers. Asked before an evaluation alone: a suite that names one of a package
+    which is not installed here still decides."""
+    known = names("trackers", dict.fromkeys(TRACKERS, ""))
+    if unknown := [name for name in suite.tracking if name not in known]:
+        raise UserError(f"suite {suite.name}: no tracker {', '.join(unknown)}: there are {', '.join(known)}")
 
 
 def resolve_suite(name: str | None) -> Path:

@@ -10,6 +10,7 @@ plugins` prints it; publishing asks for it, so that what was read and consented 
 
 import hashlib
 import importlib.util
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -51,17 +52,8 @@ def let_in(name: str, folder: Path | None, sha256: str | None) -> Guest:
             f"domain {name}: the suite consented to the code {sha256}, and {guest.source} has {guest.sha256}: read "
             "what changed, then write the new digest into the suite"
         )
-    return _welcome(guest)
-
-
-def let_in_folder(folder: Path) -> Guest:
-    """Load the domain of a folder under the name that it gives itself, for a command that the folder was named to."""
-    return _welcome(_from_folder(None, folder))
-
-
-def _welcome(guest: Guest) -> Guest:
     domains.use(guest.domain)
-    _guests[guest.name] = guest
+    _guests[name] = guest
     return guest
 
 
@@ -108,15 +100,27 @@ def _is_code(path: Path, folder: Path) -> bool:
     return path.suffix == ".py" or inside.parts[0] == "tasks"
 
 
-def _from_folder(name: str | None, folder: Path) -> Guest:
-    """The domain of a folder; of whatever name for None."""
-    path, expected, name = folder / MODULE, name, name or folder.name
-    if not path.is_file():
-        raise UserError(f"domain {name}: {path} is not there: `folder` names the folder that holds {MODULE}")
-    before = code_sha256(folder)
+def name_in(folder: Path) -> str:
+    """The name of the domain that a folder holds. UserError where there is none, or it fails to load."""
+    return _domain_in(folder, folder.name).name
+
+
+def _from_folder(name: str, folder: Path) -> Guest:
+    path = folder / MODULE
+    before = code_sha256(folder) if path.is_file() else ""
     if name in _guests and _guests[name].sha256 == before and _guests[name].domain.folder == folder:
         return _guests[name]
-    module_name = f"securecli_domain_{name.replace('-', '_')}"
+    domain = _domain_in(folder, name)
+    if domain.name != name:
+        raise UserError(f"domain {name}: {path} has to define {ATTRIBUTE} = Domain({name!r}, ...)")
+    return Guest(name, str(folder), before, replace(domain, folder=folder), package=False)
+
+
+def _domain_in(folder: Path, name: str) -> Domain:
+    path = folder / MODULE
+    if not path.is_file():
+        raise UserError(f"domain {name}: {path} is not there: `folder` names the folder that holds {MODULE}")
+    module_name = "securecli_domain_" + re.sub(r"\W", "_", name)
     spec = importlib.util.spec_from_file_location(module_name, path, submodule_search_locations=[str(folder)])
     if spec is None or spec.loader is None:
         raise UserError(f"domain {name}: {path} cannot be imported")
@@ -127,9 +131,9 @@ def _from_folder(name: str | None, folder: Path) -> Guest:
         domain = getattr(module, ATTRIBUTE)
     except Exception as error:
         raise UserError(f"domain {name}: {path} fails to load: {said_by(error)}") from error
-    if not isinstance(domain, Domain) or domain.name != (expected or domain.name):
+    if not isinstance(domain, Domain):
         raise UserError(f"domain {name}: {path} has to define {ATTRIBUTE} = Domain({name!r}, ...)")
-    return Guest(domain.name, str(folder), before, replace(domain, folder=folder), package=False)
+    return domain
 
 
 def _from_package(name: str) -> Guest:

@@ -1,6 +1,7 @@
 """Finds what is plugged in: ours by name, and what installed packages offer under an entry point.
 
     find("backends", "hf", OURS)        the object; UserError in one line when there is none, or it cannot be imported
+    origin("backends", "hf", OURS)      from where, without importing it; UserError when there is none, or two
     listing("backends", OURS)           everything there is, from where, and what failed to load
 
 Ours are named in the table that each caller holds (`name -> module:attribute`) and cannot be replaced: a package that
@@ -42,22 +43,40 @@ class Plugin:
     sha256: str | None = None
     error: str = ""
 
+    def record(self) -> dict[str, str | None]:
+        """What an evaluation writes down of it."""
+        return {"group": self.group, "name": self.name, "source": self.source, "sha256": self.sha256}
+
 
 def find(group: Group, name: str, ours: Table) -> Any:
     """The object of this name: ours, else an installed package's. UserError when there is none or it fails to load."""
     if name in ours:
         return _load(ours[name])
+    entry = _offered(group, name, ours)
+    try:
+        return entry.load()
+    except Exception as error:  # a package of somebody else's may fail in any way
+        said = f"{group.removesuffix('s')} {name} of {source_of(entry)} cannot be loaded: {_line(error)}"
+        raise UserError(f"{said}: install what it needs, or name another") from error
+
+
+def origin(group: Group, name: str, ours: Table) -> Plugin:
+    """Where the object of this name comes from; nothing is imported. UserError when there is none, or two."""
+    if name in ours:
+        return Plugin(group, name, OURS)
+    entry = _offered(group, name, ours)
+    return Plugin(group, name, source_of(entry), package_sha256(entry.dist))
+
+
+def _offered(group: Group, name: str, ours: Table) -> EntryPoint:
     offered = [entry for entry in _entries(group) if entry.name == name]
     if not offered:
-        known = ", ".join(sorted({*ours, *(entry.name for entry in _entries(group))}))
+        known = ", ".join(names(group, ours))
         raise UserError(f"no {group.removesuffix('s')} {name}: there are {known}; `make plugins` says from where")
     if len(offered) > 1:
         packages = " and ".join(sorted(source_of(entry) for entry in offered))
         raise UserError(f"{group.removesuffix('s')} {name} is offered by {packages}: uninstall all but one")
-    try:
-        return offered[0].load()
-    except Exception as error:  # a package of somebody else's may fail in any way
-        raise UserError(f"{name} of {source_of(offered[0])} cannot be loaded: {_line(error)}") from error
+    return offered[0]
 
 
 def listing(group: Group, ours: Table) -> list[Plugin]:
@@ -65,8 +84,15 @@ def listing(group: Group, ours: Table) -> list[Plugin]:
     found = []
     for name, place in sorted(ours.items()):
         found.append(Plugin(group, name, OURS, error=_error(lambda place=place: _load(place))))
-    for entry in sorted(_entries(group), key=lambda entry: (entry.name, source_of(entry))):
-        error = f"{entry.name} is a name of {OURS}, which counts" if entry.name in ours else _error(entry.load)
+    entries = sorted(_entries(group), key=lambda entry: (entry.name, source_of(entry)))
+    for entry in entries:
+        others = [source_of(other) for other in entries if other.name == entry.name and other is not entry]
+        if entry.name in ours:
+            error = f"{entry.name} is a name of {OURS}, which counts"
+        elif others:
+            error = f"{entry.name} is offered by {' and '.join(others)}, too: uninstall all but one"
+        else:
+            error = _error(entry.load)
         found.append(Plugin(group, entry.name, source_of(entry), package_sha256(entry.dist), error))
     return found
 
@@ -77,7 +103,10 @@ def source_of(entry: EntryPoint) -> str:
 
 
 def package_sha256(package: Distribution | None) -> str | None:
-    """Digest over the files of an installed package, by path and content; None when it does not list them."""
+    """Digest over the files of an installed package, by path and content; None when it does not list them.
+
+    Of a package that is installed for editing that is a pointer to its folder, not the code.
+    """
     files = sorted(str(file) for file in (package.files or ()) if not str(file).endswith(".pyc")) if package else []
     if package is None or not files:
         return None
@@ -87,6 +116,11 @@ def package_sha256(package: Distribution | None) -> str | None:
         content = read_bytes(path) if path.is_file() else b""
         digest.update(f"{hashlib.sha256(content).hexdigest()}  {name}\n".encode())
     return digest.hexdigest()
+
+
+def names(group: Group, ours: Table) -> list[str]:
+    """The names of everything there is, in order; nothing is imported."""
+    return sorted({*ours, *(entry.name for entry in _entries(group))})
 
 
 def _entries(group: Group) -> list[EntryPoint]:

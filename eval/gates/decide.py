@@ -39,6 +39,7 @@ UNCHECKED_EFFECT = AdapterEffect(
     answers_changed=1,
     samples=1,
 )
+UNPROVEN = "the backend cannot prove which bytes answered: a verdict is shown, and never published"
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def decide(
         list(comparisons.values()),
         [found for found in explorations if found is not None],
         observed_power(suite, comparisons),
-        cautions(suite),
+        cautions(suite) + ([UNPROVEN] if effect is not None and not effect.proven else []),
     )
 
 
@@ -115,7 +116,7 @@ def verdict_of(gates: list[GateResult], effect: AdapterEffect | None, missing: s
     said = [f"{gate.id}: {gate.outcome}, {gate.reason}" for gate in blocking]
     if effect is None:
         proof = ["nothing changed: the candidate is the base model itself"]
-    elif not effect.took_effect:
+    elif effect.is_denied:
         proof = [
             f"nothing changed: {effect.tensors_loaded} of {effect.tensors} adapter tensors are in the model and the "
             f"logits moved by {effect.max_logit_change:g}"

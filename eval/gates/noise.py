@@ -73,9 +73,11 @@ class Pass:
     scores: Sequence[Score]
 
 
-def backend_of(base: Any, facts: Mapping[str, Any], versions: Mapping[str, str]) -> dict[str, Any]:
-    """What a noise floor belongs to. `base`: digests of the base model; `facts`: `device` and `dtype` as torch says."""
+def backend_of(base: Any, facts: Mapping[str, Any], versions: Mapping[str, str], kind: str = "hf") -> dict[str, Any]:
+    """What a noise floor belongs to. `base`: digests of the base model; `facts`: `device` and `dtype` as torch says;
+    `kind`: the backend's name, which records of `hf` do not have."""
     return {
+        **({} if kind == "hf" else {"kind": kind}),
         "device": str(facts["device"]).split(":")[0],
         "dtype": str(facts["dtype"]).removeprefix("torch."),
         "base_sha256": json_sha256(base),

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from eval.common.errors import UserError
+from eval.config.gate_rules import kind_of
 from eval.config.suite_file import Suite
 from eval.gates.decide import decide
 from eval.gates.noise import lies_inside, parse_floor
@@ -52,12 +53,7 @@ def baseline_against_itself(suite: Suite, scores: Iterable[Score]) -> SelfCheck:
     """
     twice = [copy for row in scores if row.arm == BASELINE for copy in (row, row.model_copy(update={"arm": CANDIDATE}))]
     decision = decide(suite, twice, None)
-    lost = [
-        gate.id
-        for gate in decision.gates
-        # No change lies on the good side of a margin (a threshold below 0), and breaks no named item.
-        if gate.outcome == "fail" and (gate.about == "items" or (gate.about == "difference" and gate.threshold < 0))
-    ]
+    lost = [gate.id for gate in decision.gates if gate.outcome == "fail" and kind_of(gate.rule).only_a_loss_fails]
     name = "baseline against itself"
     if decision.verdict == "ship":
         return SelfCheck(name=name, ok=False, said="the baseline compared with itself got ship")
@@ -140,9 +136,8 @@ def extremes(suite: Suite, scores: Iterable[Score]) -> SelfCheck:
             continue
         where = "floor (all 0)" if distinct == {0.0} else "ceiling (all 1)"
         seen = "no loss" if distinct == {0.0} else "no gain"
-        changes = gate.about == "difference"
-        found.append(f"{gate.id}: both arms are at the {where}" + (f", {seen} can show" if changes else ""))
-        ok = ok and not changes
+        found.append(f"{gate.id}: both arms are at the {where}" + (f", {seen} can show" if gate.paired else ""))
+        ok = ok and not gate.paired
     return SelfCheck(name="floor and ceiling", ok=ok, said="; ".join(found) or "no gated metric is at an end in both")
 
 
@@ -150,6 +145,9 @@ def adapter_took_effect(effect: AdapterEffect | None) -> SelfCheck:
     """The proof that the adapter is in the model and acts, in words."""
     if effect is None:
         return SelfCheck(name="adapter effect", ok=False, said="no adapter: the candidate is the base model itself")
+    if not effect.proven and not effect.tensors:
+        said = f"not proven by this backend; {effect.answers_changed} of {effect.samples} answers differ"
+        return SelfCheck(name="adapter effect", ok=False, said=said)
     said = (
         f"{effect.tensors_loaded} of {effect.tensors} tensors are in the model, {effect.nonzero_updates} updates are "
         f"not zero, logits move by up to {effect.max_logit_change:.3g}, "
@@ -164,7 +162,7 @@ def margins_above_noise(suite: Suite, noise: dict[str, Any] | None) -> SelfCheck
     if noise is None:
         return SelfCheck(name=name, ok=True, said="unknown: not measured on this backend, see `make noise-floor`")
     floor = parse_floor(noise, "noise floor")
-    gates = [gate for gate in suite.gates if gate.about == "difference"]
+    gates = [gate for gate in suite.gates if gate.paired]
     spreads = {gate.id: floor.spread(gate.task, gate.metric) for gate in gates}
     inside = [
         f"the threshold of {gate.id}, {gate.threshold:+g}, lies inside the spread of {spreads[gate.id]:.3g}"

@@ -1,4 +1,5 @@
 """Models and tasks through lm-evaluation-harness: the only room that imports torch.
 
-From outside: `hf` loads and generates, `lm_tasks` builds samples and scores, `drift` measures, `answer_cache` keeps.
+From outside: `backends` loads what answers, `lm_tasks` builds samples and scores, `neutral` asks for drift,
+`answer_cache` keeps. Everything else is how `hf` keeps the contract of eval/contracts/backend.py.
 """

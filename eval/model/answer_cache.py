@@ -28,6 +28,7 @@ from eval.common.errors import UserError
 from eval.common.places import ROOT
 from eval.common.reading import read_text
 from eval.config.suite_file import Suite
+from eval.model.backends import code_of
 from eval.run.digests import file_sha256, json_sha256, text_sha256
 from eval.run.environment import headline_versions
 from eval.run.files import write_text
@@ -40,9 +41,9 @@ if TYPE_CHECKING:
 FOLDER = ROOT / ".cache" / "answers"
 LIMIT_BYTES = 256 << 20  # of all entries: about 200 evaluations of 800 samples
 PROVEN = "proven"
+BUG = "a mistake of the backend, to be reported to whoever offers it"
 UNPROVEN = re.compile(r"[0-9a-f]{64}")  # a maker's folder as entries were kept before the base had to prove itself
 Say = Callable[[str], None]
-GENERATING = ("hf.py", "recording_hf.py", "generation_settings.py", "adapters_on_base.py", "base_proof.py")
 
 
 class DamagedEntry(Exception):
@@ -118,7 +119,7 @@ def maker_of(suite: Suite, base: Any, device: dict[str, Any], made_by: Mapping[s
     """Digest of everything but the prompts that decides an answer.
 
     `base`: what `base_identity` says, or any other name of the base model; `device`: facts of where it runs; `made_by`:
-    digests of adapter and base as loaded, and of the settings (`Model.made_by` of eval/model/hf.py).
+    digests of adapter and base as loaded, and of the settings (`Backend.made_by`).
     """
     return json_sha256(
         {
@@ -127,7 +128,7 @@ def maker_of(suite: Suite, base: Any, device: dict[str, Any], made_by: Mapping[s
             "seed": suite.seed,
             "versions": headline_versions(),
             "device": device,
-            "code": [file_sha256(ROOT / "eval" / "model" / name) for name in GENERATING],
+            "code": code_of(suite.backend.kind),
             **made_by,
         }
     )
@@ -191,6 +192,8 @@ class Answers:
                     found += len(kept)
                     continue
                 made = self.generate(arm, batch)
+                if [(row.arm, row.task, row.sample) for row in made] != places:
+                    raise UserError(f"the backend gave other answers than the {len(batch)} it was asked for: {BUG}")
                 self.log.add(made)
                 self.made.append((arm, batch))
                 pace = made[0].seconds

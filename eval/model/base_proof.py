@@ -21,17 +21,12 @@ from typing import Any
 
 import torch
 
-from eval.common.errors import UserError
 from eval.run.digests import json_sha256
 
 PROBE_TOKENS = 8
 # What PEFT puts between a module's name and its weight when it wraps the module.
 WRAPPERS = {"base_layer", "original_module", "token_adapter"}
 PEFT_PREFIX = "base_model.model."
-
-
-class BaseMoved(UserError):
-    """The base is not what was loaded any more: no answer made on it counts."""
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,11 @@
-"""How far the candidate moved from the baseline where nobody asked it to: mean KL divergence on neutral prompts.
+"""The divergence itself, on a loaded model: logits of both arms at the same positions, and KL between them.
 
-    tasks:
-      - {name: drift, limit: 60}                                              # a suite asks for it like for a task
-    gates:
-      - {id: drift, task: drift, metric: kl, rule: max_value, limit: 0.5}     # nats
+    batches = plan(encode(samples, lm), len(lm.tokenizer))
+    rows = measure(arms, batch)             both arms' rows of one batch
 
-Per prompt of data/retention/neutral.jsonl: the mean over its positions of KL(baseline || candidate) between the two
-next-token distributions, in nats, from float32 log-softmax (Kullback & Leibler, Ann. Math. Stat. 22 (1951) 79-86).
-Requests stand in the model's chat template with a written reply, passages stand alone. Positions whose whole context
-is the same in every prompt (a template's opening) say nothing about a prompt and are left out.
-
-The baseline has a value too: its KL with itself, from one pass before the candidate's and one after. It is 0 where
-the machine computes the same twice and switching the arms leaves nothing behind; otherwise it is the noise.
+Per prompt: the mean over its positions of KL(baseline || candidate) between the two next-token distributions, in nats,
+from float32 log-softmax (Kullback & Leibler, Ann. Math. Stat. 22 (1951) 79-86). Positions whose whole context is the
+same in every prompt (a template's opening) say nothing about a prompt and are left out.
 
 Both arms read the prompts in the same batches of the one loaded model. Nothing is generated.
 """
@@ -19,34 +13,23 @@ Both arms read the prompts in the same batches of the one loaded model. Nothing 
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from eval.common.places import ROOT
 from eval.run.environment import silence_libraries
 
 silence_libraries()
 
 import torch  # noqa: E402
-from lm_eval.api.instance import Instance  # noqa: E402
 
-from eval.common.errors import UserError  # noqa: E402
 from eval.common.memory import enough_memory  # noqa: E402
-from eval.common.reading import read_bytes  # noqa: E402
-from eval.config.suite_file import Suite, Task  # noqa: E402
 from eval.contracts.task import DRIFT  # noqa: E402
-from eval.model.hf import Model  # noqa: E402
-from eval.model.lm_tasks import LoadedTask, Sample  # noqa: E402
-from eval.run.digests import file_sha256, json_sha256  # noqa: E402
-from eval.run.records import BASELINE, CANDIDATE, Generation, Score, finite  # noqa: E402
-from eval.tasks.retention.neutral import PROMPTS as NEUTRAL_PROMPTS  # noqa: E402
-from eval.tasks.retention.neutral import drift_metrics, neutral_text  # noqa: E402
+from eval.model.lm_tasks import Sample  # noqa: E402
+from eval.model.recording_hf import RecordingHF  # noqa: E402
+from eval.model.two_arms import TwoArms  # noqa: E402
+from eval.run.records import BASELINE, CANDIDATE, Generation  # noqa: E402
 
-if TYPE_CHECKING:
-    from eval.run.partial_log import PartialLog
-
-METRIC = "kl"
 BATCH_LOGITS = 1 << 27  # of one batch and arm: 0.25 GiB in bfloat16, three of which are alive at once
 CHUNK_LOGITS = 1 << 22  # of one step of the divergence, in float32: 16 MiB, about six of which are alive at once
 SHOWN = 3  # places of a prompt that are named, those that moved most
@@ -66,79 +49,7 @@ class Encoded:
         return max(0, len(self.tokens) - 1 - self.start)
 
 
-def load_prompts(suite: Suite, lm: Any) -> list[LoadedTask]:
-    """The neutral prompts as the one task of a suite that asks for drift, empty for another. UserError for bad rows.
-
-    `lm` needs `tokenizer` and `apply_chat_template`.
-    """
-    return [_load(spec, lm) for spec in suite.tasks if spec.name == DRIFT]
-
-
-def _load(spec: Task, lm: Any) -> LoadedTask:
-    if spec.execute or spec.cluster:
-        raise UserError(f"task {DRIFT} has no answers to execute and no clusters: remove `execute` and `cluster`")
-    if spec.chat and lm.tokenizer.chat_template is None:
-        raise UserError(f"task {DRIFT}: this model has no chat template: set `chat: false` on the task")
-    path = ROOT / NEUTRAL_PROMPTS
-    samples = []
-    for number, line in enumerate(read_bytes(path).splitlines()[: spec.limit], start=1):
-        row = json.loads(line)
-        if "text" not in row and "messages" not in row:
-            raise UserError(f"{path} line {number}: a row needs text or messages; build it with `make data`")
-        samples.append(_sample(row, lm if spec.chat else None))
-    return LoadedTask(DRIFT, None, tuple(samples), NEUTRAL_PROMPTS, json_sha256([file_sha256(path)]))
-
-
-def _sample(row: dict[str, Any], lm: Any) -> Sample:
-    messages = row.get("messages")
-    plain = neutral_text(row)
-    rendered = lm.apply_chat_template(messages, add_generation_prompt=False) if messages and lm else plain
-    return Sample(
-        task=DRIFT,
-        id=row["id"],
-        request=plain,
-        gold="",
-        cluster=row["id"],
-        category=row["category"],
-        doc=row,
-        instances=(Instance(request_type=DRIFT, doc=row, arguments=(rendered,), idx=0),),
-    )
-
-
-def drift_scores(
-    model: Model, tasks: Iterable[LoadedTask], log: "PartialLog[Generation]", say: Callable[[str], None]
-) -> list[Score]:
-    """The score of every prompt in both arms. Batches that are whole in `log` are not measured again, others added."""
-    scores: list[Score] = []
-    for task in tasks:
-        batches = plan(encode(task.samples, model.lm), len(model.lm.tokenizer))
-        for number, batch in enumerate(batches, start=1):
-            places = [(arm, DRIFT, prompt.sample.id) for arm in (BASELINE, CANDIDATE) for prompt in batch]
-            if not all(place in log.rows for place in places):
-                started = time.monotonic()
-                log.add(measure(model, batch))
-                spent = time.monotonic() - started
-                say(f"{DRIFT}: batch {number}/{len(batches)}, {len(batch)} prompts in {spent:.1f} s")
-        scores += [
-            score_of(log.rows[arm, DRIFT, sample.id], sample)
-            for arm in (BASELINE, CANDIDATE)
-            for sample in task.samples
-        ]
-    return scores
-
-
-def score_of(row: Generation, sample: Sample) -> Score:
-    """The value of one measured prompt, with the places that moved most as its reason. Invalid without a number."""
-    found = json.loads(row.text)
-    value = finite(drift_metrics(sample.doc, row.text)[METRIC])
-    if value is None:
-        why = "the logits are not finite" if found["positions"] else "no position of its own"
-    else:
-        why = "; ".join(f"{kl:.3g} nats after `{context}`" for context, kl in found["most"] if kl > 0)
-    return Score.of(row, METRIC, value, why, sample)
-
-
-def encode(samples: Sequence[Sample], lm: Any) -> list[Encoded]:
+def encode(samples: Sequence[Sample], lm: RecordingHF) -> list[Encoded]:
     """Tokens of every prompt, passages after the token that lm-eval puts before a text; `start` by category."""
     tokens = {}
     for sample in samples:
@@ -178,7 +89,7 @@ def plan(prompts: Sequence[Encoded], vocabulary: int) -> list[list[Encoded]]:
 
 
 @enough_memory("measuring drift", "use a GPU or a machine with more memory, or remove the task from the suite")
-def measure(model: Model, batch: Sequence[Encoded]) -> list[Generation]:
+def measure(model: TwoArms, batch: Sequence[Encoded]) -> list[Generation]:
     """Both arms' rows of one batch: `text` is the JSON of {kl, positions, most: [[context, nats], ...]}."""
     started = time.monotonic()
     with torch.no_grad():
@@ -210,7 +121,7 @@ def measure(model: Model, batch: Sequence[Encoded]) -> list[Generation]:
     return rows
 
 
-def own_logits(model: Model, arm: str, batch: Sequence[Encoded]) -> torch.Tensor:
+def own_logits(model: TwoArms, arm: str, batch: Sequence[Encoded]) -> torch.Tensor:
     """Logits of one arm at the positions that count, prompts one after the other: (positions, vocabulary)."""
     width = max(len(prompt.tokens) for prompt in batch)
     # Padded on the right: no position can see what comes after it.
@@ -242,7 +153,7 @@ def divergences(base: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     return torch.cat(found).clamp(min=0.0) if found else torch.empty(0)
 
 
-def described(prompt: Encoded, values: list[float], lm: Any) -> dict[str, Any]:
+def described(prompt: Encoded, values: list[float], lm: RecordingHF) -> dict[str, Any]:
     """The mean over the prompt's positions, and the SHOWN positions that moved most with the text before them."""
     mean = math.fsum(values) / len(values) if values else math.nan
     if not math.isfinite(mean):

@@ -24,6 +24,7 @@ from eval.common.errors import UserError  # noqa: E402
 from eval.config.metric_table import contradiction  # noqa: E402
 from eval.config.suite_file import Suite, Task  # noqa: E402
 from eval.contracts import task as contract  # noqa: E402
+from eval.contracts.backend import ChatTemplate  # noqa: E402
 from eval.contracts.domains import data_of, facts_of, find_task  # noqa: E402
 from eval.contracts.guests import guests  # noqa: E402
 from eval.contracts.task import DRIFT  # noqa: E402
@@ -43,6 +44,11 @@ class Sample(contract.Sample):
     instances: tuple[Instance, ...]
 
     @property
+    def kind(self) -> str:
+        """What is asked for: `generate_until` (a text), `loglikelihood` (of given texts), `drift`."""
+        return str(self.instances[0].request_type)
+
+    @property
     def prompt_sha256(self) -> str:
         return json_sha256([[str(part) for part in instance.args] for instance in self.instances])
 
@@ -59,10 +65,10 @@ class LoadedTask:
     expected: frozenset[str] = frozenset()  # metrics that every item has, as far as is known before any answer
 
 
-def load_tasks(suite: Suite, lm: Any) -> list[LoadedTask]:
-    """Build every sample of every task for this model's chat template; drift has its own (eval/model/drift.py).
+def load_tasks(suite: Suite, template: ChatTemplate) -> list[LoadedTask]:
+    """Build every sample of every task for this chat template; drift has its own (eval/model/neutral.py).
 
-    `lm` needs `apply_chat_template` and `tokenizer_name` only. UserError for an unknown or empty task.
+    UserError for an unknown or empty task.
     """
     wanted = [task for task in suite.tasks if task.name != DRIFT]
     folders = [str(TASKS_FOLDER), *(str(guest.domain.folder / "tasks") for guest in guests().values())]
@@ -74,7 +80,7 @@ def load_tasks(suite: Suite, lm: Any) -> list[LoadedTask]:
     gated = {
         task.name: [gate.metric for gate in suite.gates if task.name in suite.members(gate.task)] for task in wanted
     }
-    return [_load_task(task, manager, lm, gated[task.name]) for task in wanted]
+    return [_load_task(task, manager, template, gated[task.name]) for task in wanted]
 
 
 def _lm_task(spec: Task, manager: TaskManager) -> LmTask:
@@ -97,7 +103,7 @@ def _lm_task(spec: Task, manager: TaskManager) -> LmTask:
     return task
 
 
-def _load_task(spec: Task, manager: TaskManager, lm: Any, gated: list[str]) -> LoadedTask:
+def _load_task(spec: Task, manager: TaskManager, template: ChatTemplate, gated: list[str]) -> LoadedTask:
     task = _lm_task(spec, manager)
     if spec.max_new_tokens is not None:
         if task.OUTPUT_TYPE != "generate_until":
@@ -107,8 +113,8 @@ def _load_task(spec: Task, manager: TaskManager, lm: Any, gated: list[str]) -> L
         task.build_all_requests(
             limit=spec.limit,
             apply_chat_template=spec.chat,
-            chat_template=lm.apply_chat_template if spec.chat else None,
-            tokenizer_name=lm.tokenizer_name,
+            chat_template=template.apply_chat_template if spec.chat else None,
+            tokenizer_name=template.tokenizer_name,
         )
     by_doc: dict[int, list[Instance]] = {}
     for instance in task.instances:
@@ -163,7 +169,7 @@ def check_directions(suite: Suite, tasks: list[LoadedTask]) -> None:
             if higher is None or facts_of(name, gate.metric):
                 continue
             # Whether it is a rate is not known before it is scored: only the direction is.
-            facts = contract.Metric("higher" if higher else "lower", rate=gate.about != "level")
+            facts = contract.Metric("higher" if higher else "lower", rate=not gate.quantity)
             if said := contradiction(gate, name, facts):
                 raise UserError(said)
 

@@ -29,6 +29,11 @@ class RecordingHF(HFLM):
     identity: Any = None  # of the base's files, see `base_identity`
     proof: BaseProof
     ignored: dict[str, Any]  # of the base's generation_config
+    loaded_as: tuple[Any, ...] = ()  # what it can be used for again
+
+    @property
+    def can_chat(self) -> bool:
+        return self.tokenizer.chat_template is not None
 
     def _model_generate(self, context: Any, max_length: int, stop: list[str], **generation_kwargs: Any) -> Any:
         output = super()._model_generate(context, max_length, stop, **generation_kwargs)

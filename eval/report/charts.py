@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
+from eval.common.number_text import level_text
 from eval.report.calibration import Calibration
 from eval.report.figures import Figure
 from eval.report.forest import Drawing
-from eval.report.number_text import level_text
 from eval.report.svg import NARROW, line, marker, number, rect, shorten, text, tick_text, ticks
 from eval.report.trends import Trend
 

@@ -3,9 +3,12 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from eval.common.number_text import level_text
+from eval.config.gate_rules import kind_of
+from eval.contracts.gate import RATES
 from eval.report.figures import Figure
 from eval.report.forest import Line, Panel, forest
-from eval.report.number_text import SYMBOLS, level_text
+from eval.report.number_text import SYMBOLS
 from eval.run.metrics import Comparison, GateResult, Metrics, Outcome
 from eval.run.records import BASELINE, CANDIDATE, Item, Judgement
 
@@ -52,7 +55,8 @@ def damage_report(metrics: Metrics, judgements: Iterable[Judgement], items: Iter
     if not executed:
         return None
     names = {task.name for task in metrics.tasks}
-    gates = {gate.task: gate for gate in metrics.gates if gate.metric == METRIC and gate.about == "rate"}
+    limits = [gate for gate in metrics.gates if kind_of(gate.rule).axis(gate, None) == RATES]
+    gates = {gate.task: gate for gate in limits if gate.metric == METRIC}
     found = [(row, gates.get(row.task)) for row in metrics.comparisons if row.metric == METRIC and row.n]
     if not found:
         return DamageReport(NOT_MEASURED)

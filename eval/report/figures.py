@@ -8,17 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from eval.common.number_text import level_text, p_text
+from eval.config.gate_rules import kind_of
+from eval.contracts.gate import Axis
 from eval.report.forest import Drawing, Line, Panel, forest
-from eval.report.number_text import (
-    SYMBOLS,
-    GateRow,
-    counts_harm,
-    difference_text,
-    estimate_text,
-    level_text,
-    p_text,
-    paired_counts,
-)
+from eval.report.number_text import SYMBOLS, GateRow, difference_text, estimate_text, paired_counts
 from eval.report.svg import NARROW, document, fragment, rect, shorten, text
 from eval.run.metrics import Comparison, SliceResult, is_rate
 
@@ -49,33 +43,15 @@ def gates_figure(rows: Sequence[GateRow]) -> Figure | None:
 
 def gate_panels(rows: Sequence[GateRow]) -> list[Panel]:
     """Gates of one unit share an axis: points, rates, and every metric with a unit of its own."""
-    found: dict[tuple[str, str], list[GateRow]] = {}
-    for row in rows:
-        unit = _unit(row)
-        if unit is not None:
-            found.setdefault(unit, []).append(row)
-    order = sorted(found, key=lambda unit: (("difference", "rate").index(unit[0]) if unit[1] == "" else 2, unit[1]))
-    return [_panel(unit, found[unit]) for unit in order]
+    found: dict[Axis, list[GateRow]] = {}
+    for gate, comparison in rows:
+        axis = kind_of(gate.rule).axis(gate, comparison)
+        if axis is not None:
+            found.setdefault(axis, []).append((gate, comparison))
+    return [_panel(axis, found[axis]) for axis in sorted(found, key=lambda axis: (axis.place, axis.metric))]
 
 
-def _unit(row: GateRow) -> tuple[str, str] | None:
-    """What an axis needs to know: (about, metric), the metric empty where all metrics share a unit."""
-    gate, comparison = row
-    if gate.about == "items":
-        return None
-    shared = gate.about == "rate" or (gate.about == "difference" and is_rate(comparison))
-    return gate.about, "" if shared else gate.metric
-
-
-def _panel(unit: tuple[str, str], rows: Sequence[GateRow]) -> Panel:
-    about, metric = unit
-    title, axis = {
-        "difference": ("Difference, item by item", "candidate − baseline, percentage points"),
-        "rate": ("The candidate's own rate", "rate of the candidate, percent"),
-        "level": (f"The candidate's own {metric}", f"mean {metric} of the candidate, in its unit"),
-    }[about]
-    if about == "difference" and metric:
-        title, axis = f"Difference of {metric}", f"candidate − baseline, {metric} in its unit"
+def _panel(axis: Axis, rows: Sequence[GateRow]) -> Panel:
     tiers = sorted(rows, key=lambda row: row[0].tier != "blocking")
     lines = tuple(
         Line(
@@ -93,7 +69,7 @@ def _panel(unit: tuple[str, str], rows: Sequence[GateRow]) -> Panel:
         )
         for gate, comparison in tiers
     )
-    return Panel(title, axis, lines, 1.0 if metric else 100.0, zero=about != "level")
+    return Panel(axis.title, axis.label, lines, axis.scale, zero=axis.zero)
 
 
 def slices_figure(name: str, slices: Sequence[SliceResult], threshold: float | None, good: str) -> Figure:
@@ -126,9 +102,12 @@ def outcomes_figure(rows: Sequence[GateRow]) -> Figure | None:
     """How the items of each gated metric fall: both arms right, won, lost, both wrong."""
     found: dict[str, dict[str, Comparison]] = {}
     for gate, comparison in rows:
-        if comparison and comparison.n and gate.about != "level":  # a quantity is not won or lost item by item
+        kind = kind_of(gate.rule)
+        if comparison and comparison.n and not kind.quantity:
             own = found.setdefault(gate.task, {})
-            own[gate.metric] = fewer_is_better(comparison) if counts_harm(gate) else own.get(gate.metric, comparison)
+            own[gate.metric] = (
+                fewer_is_better(comparison) if kind.wants() == "lower" else own.get(gate.metric, comparison)
+            )
     if not found:
         return None
     comparisons = [comparison for own in found.values() for comparison in own.values()]

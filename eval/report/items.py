@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from eval.report.number_text import GateRow, counts_harm
+from eval.config.gate_rules import kind_of
+from eval.report.number_text import GateRow
 from eval.run.files import read_jsonl
 from eval.run.metrics import GateResult
 from eval.run.records import BASELINE, CANDIDATE, Generation, Item, Judgement, Observed, Score
@@ -130,7 +131,7 @@ def gated_metrics(rows: Sequence[GateRow]) -> list[GatedMetric]:
     """
     gates: dict[Key, list[GateResult]] = defaultdict(list)
     for gate, _ in rows:
-        if gate.about != "level":
+        if not kind_of(gate.rule).quantity:
             gates[gate.task, gate.metric].append(gate)
     return [
         GatedMetric(
@@ -139,7 +140,7 @@ def gated_metrics(rows: Sequence[GateRow]) -> list[GatedMetric]:
             metric,
             tuple(gate.id for gate in found),
             any(gate.tier == "blocking" for gate in found),
-            any(counts_harm(gate) for gate in found),
+            any(kind_of(gate.rule).wants() == "lower" for gate in found),
         )
         for place, ((task, metric), found) in enumerate(gates.items())
     ]

@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from eval.common.number_text import level_text, p_text
+from eval.config.gate_rules import kind_of
 from eval.report import number_text as numbers
 from eval.report.escaped_text import LONGEST_TEXT, clip, facts, markdown_code, markdown_fence, markdown_text, visible
 from eval.report.svg import LIGHT, colour_rules
@@ -50,12 +52,12 @@ def environment(kind: str) -> "Environment":
     )
     ours = as_markup if kind == "md" else lambda function: function  # numbers hold nothing to escape in markdown
     made.filters |= {
-        "level": ours(numbers.level_text),
+        "level": ours(level_text),
         "difference": ours(numbers.difference_text),
         "visible": ours(numbers.visible_text),
         "estimate": ours(lambda *row: numbers.estimate_text(*row).replace(", ", ",\u00a0" if kind == "md" else ", ")),
         "threshold": as_markup(lambda *row: _kept_together(numbers.threshold_text(*row))),
-        "p_value": ours(numbers.p_text),
+        "p_value": ours(p_text),
         "clip": lambda text: clip(text, LONGEST_TEXT[kind]),
         "name": lambda text: Markup(re.sub("([_/])", r"\1<wbr>", str(escape(visible(text))))),  # where a line may end
         "facts": facts,
@@ -63,7 +65,7 @@ def environment(kind: str) -> "Environment":
         "fence": as_markup(markdown_fence),
         "inline": lambda figure: Markup(figure.inline()),
     }
-    made.tests["rate"] = is_rate
+    made.tests |= {"rate": is_rate, "quantity": lambda gate: kind_of(gate.rule).quantity}
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     colours = colour_rules({name: f"var(--{name})" for name in LIGHT})
     made.globals |= {

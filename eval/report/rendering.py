@@ -13,19 +13,20 @@ shown. This does not protect against a person who runs an answer that the report
 
 import argparse
 import gc
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
 from eval.common.errors import UserError
 from eval.common.reading import read_bytes
+from eval.config.gate_rules import kind_of
 from eval.config.suite_file import ReviewPolicy, load_suite
 from eval.report.calibration import Calibration, calibrations
 from eval.report.charts import loss_figure, reliability_figure, trend_figure
 from eval.report.damage import DamageReport, damage_figure, damage_report
 from eval.report.figures import Figure, gates_figure, outcomes_figure, slices_figure
 from eval.report.items import flipped_items, gated_metrics, read_texts
-from eval.report.number_text import GateRow, with_about
+from eval.report.number_text import GateRow
 from eval.report.page_templates import environment
 from eval.report.sentences import (
     baseline_words,
@@ -35,7 +36,7 @@ from eval.report.sentences import (
     sequential_sentence,
     verdict_sentence,
 )
-from eval.report.tables import category_tables, cost_tables, noise_rows, one_sided
+from eval.report.tables import category_tables, cost_tables, generation_rows, noise_rows, one_sided
 from eval.report.trends import Trend, trends_of
 from eval.run.digests import file_sha256
 from eval.run.earlier import said
@@ -88,7 +89,7 @@ def edited_report(run: Path) -> str | None:
 def build_context(run: Path, metrics: Metrics, scores: list[Score], results: Path | None = None) -> dict[str, Any]:
     """What both templates show."""
     by_metric = {(comparison.task, comparison.metric): comparison for comparison in metrics.comparisons}
-    rows = [(with_about(gate), by_metric.get((gate.task, gate.metric))) for gate in metrics.gates]
+    rows = [(gate, by_metric.get((gate.task, gate.metric))) for gate in metrics.gates]
     rows.sort(key=lambda row: row[0].tier != "blocking")
     confidence = max((gate.interval.confidence for gate, _ in rows if gate.interval), default=0.9)
     tasks, texts = {task.name for task in metrics.tasks}, read_texts(run)
@@ -121,9 +122,10 @@ def build_context(run: Path, metrics: Metrics, scores: list[Score], results: Pat
         "methods": sorted(
             {f"{c.interval.confidence:.0%} {c.interval.method}" for c in by_metric.values() if c.interval}
         ),
-        "own_unit": {(gate.task, gate.metric) for gate, _ in rows if gate.about == "level"},
+        "own_unit": {(gate.task, gate.metric) for gate, _ in rows if kind_of(gate.rule).quantity},
         "sliced": [gate for gate, _ in rows if gate.slices],
         "power": power_rows(metrics),
+        "kinds": defaultdict(lambda: None, {gate.id: kind_of(gate.rule) for gate in metrics.gates}),
         "gated": gated,
         "flips": {
             task: ([f for f in found if f.outcome == "lost"], [f for f in found if f.outcome == "won"])
@@ -138,6 +140,7 @@ def build_context(run: Path, metrics: Metrics, scores: list[Score], results: Pat
         "has_texts": bool(texts.answers),
         "invalid": Counter((s.task, s.metric, s.arm, s.reason) for s in scores if s.status == "invalid").most_common(),
         "noise": noise_rows(metrics),
+        "generation": generation_rows(metrics),
         "calibrated": calibrated,
         "trends": trends,
         "arm_costs": arm_costs,

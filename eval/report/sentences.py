@@ -1,7 +1,8 @@
 """What the report says in sentences: the verdict, why it may mean nothing, and what to do next. Pure."""
 
+from eval.config.gate_rules import kind_of
 from eval.config.suite_file import ReviewPolicy
-from eval.run.metrics import AdapterEffect, GateResult, Metrics
+from eval.run.metrics import AdapterEffect, Metrics
 
 
 def verdict_sentence(metrics: Metrics) -> str:
@@ -10,12 +11,20 @@ def verdict_sentence(metrics: Metrics) -> str:
     failed, undecided, n = outcomes.count("fail"), outcomes.count("inconclusive"), len(outcomes)
     gates = f"{n} blocking gate" + ("s" if n != 1 else "")
     if metrics.verdict == "ship":
-        return f"This adapter may ship: {'all' if n > 1 else 'its'} {gates} passed."
+        passed = f"{'all' if n > 1 else 'its'} {gates} passed"
+        if is_unproven(metrics):
+            return f"Not for publishing: {passed}, and the backend cannot prove which bytes answered."
+        return f"This adapter may ship: {passed}."
     if metrics.verdict == "no-ship":
         return f"This adapter must not ship: {failed} of {gates} failed."
     if undecided:
         return f"Not decided: {undecided} of {gates} could go either way."
     return "Not decided: there is no proof that the adapter changed anything."
+
+
+def is_unproven(metrics: Metrics) -> bool:
+    """Whether an adapter was evaluated by a backend that cannot prove that it answered."""
+    return metrics.adapter_effect is not None and not metrics.adapter_effect.proven
 
 
 def baseline_words(metrics: Metrics) -> str:
@@ -39,9 +48,9 @@ def nothing_changed(effect: AdapterEffect | None) -> str | None:
     """Why the comparison says nothing about an adapter; None when the adapter did something."""
     if effect is None:
         return "The base model was compared with itself: no adapter was evaluated."
-    if effect.tensors_loaded < effect.tensors or not effect.tensors:
+    if effect.tensors_loaded < effect.tensors or (effect.proven and not effect.tensors):
         return f"Only {effect.tensors_loaded} of {effect.tensors} adapter tensors are in the loaded model."
-    if not effect.took_effect:
+    if effect.is_denied:
         return "The adapter is loaded and changes no logit: candidate and baseline compute the same."
     if not effect.answers_changed:
         return f"The adapter changed none of {effect.samples} answers."
@@ -64,6 +73,11 @@ def sequential_sentence(metrics: Metrics) -> str | None:
 
 def next_steps(metrics: Metrics, policy: ReviewPolicy) -> list[tuple[str, str | None]]:
     """What to do now: sentences, each with a command or None."""
+    if metrics.verdict == "ship" and is_unproven(metrics):
+        return [
+            ("Read the items lost, below.", None),
+            ("To publish, evaluate under a backend that proves which bytes answer, as `hf` does.", None),
+        ]
     if metrics.verdict == "ship":
         signed = ", signed as this suite asks" if policy.require_signature else ""
         return [
@@ -83,23 +97,12 @@ def next_steps(metrics: Metrics, policy: ReviewPolicy) -> list[tuple[str, str | 
             *override,
         ]
     steps: list[tuple[str, str | None]] = []
-    if metrics.adapter_effect is None or not metrics.adapter_effect.took_effect:
+    if metrics.adapter_effect is None or metrics.adapter_effect.is_denied:
         steps.append(("Make sure that the adapter is the one that was trained and that it is loaded.", None))
     scored = {(comparison.task, comparison.metric): comparison.n for comparison in metrics.comparisons}
     steps += [
-        (_what_would_settle(gate, scored.get((gate.task, gate.metric), 0)), None)
+        (kind_of(gate.rule).next_step(gate, scored.get((gate.task, gate.metric), 0)), None)
         for gate in metrics.gates
         if gate.tier == "blocking" and gate.outcome == "inconclusive"
     ]
     return [*steps, ("Then evaluate again:", f"make eval RUN={metrics.run}"), *override]
-
-
-def _what_would_settle(gate: GateResult, n: int) -> str:
-    if gate.about == "items":
-        return f"{gate.id}: {gate.reason}."
-    if gate.slices:
-        return f"{gate.id}: its undecided categories need more items; {n:,} were scored in all."
-    size = f"about {gate.items_needed:,} items would settle it" if gate.items_needed else (
-        "no number of items is known to settle it"
-    )  # fmt: skip
-    return f"{gate.id}: {size}; {n:,} were scored."

@@ -1,9 +1,10 @@
 """Tables of the report that are more than a list of records: rates by category, costs, what the two passes said."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from eval.gates.noise import parse_floor
 from eval.report.escaped_text import duration, facts
@@ -104,6 +105,28 @@ def cost_tables(metrics: Metrics) -> tuple[list[ArmCost], list[tuple[str, str]]]
     return rows, facts(
         {key: value for key, value in costs.items() if key not in shown and (key != "items" or not rows)}
     )
+
+
+def generation_rows(metrics: Metrics) -> list[tuple[str, str]]:
+    """How answers were drawn, as labelled texts; nothing in runs made before it was recorded."""
+    settings = metrics.generation
+    if settings is None:
+        return []
+    sampled = settings.decoding.get("do_sample")  # not every backend says
+    drawn = "" if sampled is None else "sampled: " if sampled else "greedy: "
+    return [
+        ("settings of both arms", drawn + (_settings(settings.decoding) or "not recorded")),
+        ("asked for by the base, not used", _settings(settings.ignored) or "nothing"),
+        ("an answer ends with token", ", ".join(map(str, settings.end_tokens)) or "none"),
+        ("padding token", "none" if settings.pad_token is None else str(settings.pad_token)),
+        ("arguments of the chat template", _settings(settings.template_arguments) or "none"),
+        ("day the chat template is told", settings.template_date or "it does not ask"),
+    ]
+
+
+def _settings(values: Mapping[str, Any]) -> str:
+    """As `generate` is called with them."""
+    return ", ".join(f"{name}={value!r}" for name, value in values.items())
 
 
 @dataclass(frozen=True)

@@ -146,10 +146,20 @@ class AdapterEffect(Record):
     max_logit_change: float = Field(description="largest absolute change of a next-token logit over the probes")
     answers_changed: int = Field(description="samples whose two arms answered differently")
     samples: int
+    proven: bool = Field(
+        True,
+        description="false: the backend cannot prove which bytes answered, so that the verdict is shown and never "
+        "published; 0 tensors then means that none was looked at",
+    )
 
     @property
     def took_effect(self) -> bool:
         return self.tensors_loaded == self.tensors > 0 and self.max_logit_change > 0
+
+    @property
+    def is_denied(self) -> bool:
+        """Whether it was looked at, and there is none. What cannot be looked at is not denied: the gates decide."""
+        return not self.took_effect and (self.proven or self.tensors > 0)
 
 
 class GenerationSettings(Record):

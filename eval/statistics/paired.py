@@ -81,6 +81,17 @@ def clopper_pearson_interval(successes: int, n: int, confidence: float) -> Inter
     return Interval(low=low, high=high, confidence=confidence, method="clopper-pearson")
 
 
+def rate_interval(rate: float, n: int, confidence: float) -> Interval:
+    """Exact interval of a rate over items of which `n` are independent.
+
+    With clusters n is their effective number (items of a cluster taken to agree), and counts are rounded away from
+    the estimate at each end. Exact where every item is its own cluster.
+    """
+    low = clopper_pearson_interval(math.floor(rate * n + 1e-9), n, confidence)
+    high = clopper_pearson_interval(math.ceil(rate * n - 1e-9), n, confidence)
+    return low.model_copy(update={"high": high.high})
+
+
 def mcnemar_exact(wins: int, losses: int) -> float:
     """Two-sided exact McNemar p-value: wins ~ Binomial(wins + losses, 1/2) when the arms are equal."""
     discordant = wins + losses

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 import scipy.stats
 
-from eval.gates.outcomes import rate_interval
 from eval.statistics.clusters import Clusters, mean_p
-from eval.statistics.paired import clopper_pearson_interval, clustered_p, tango_statistic
+from eval.statistics.paired import clopper_pearson_interval, clustered_p, rate_interval, tango_statistic
 from eval.statistics.sequential import SHARES, START, crossing, joint_wealth
 
 Z90, Z95 = scipy.stats.norm.ppf(0.95), scipy.stats.norm.ppf(0.975)

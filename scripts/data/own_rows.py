@@ -28,7 +28,7 @@ from eval.common.errors import UserError, run_command
 from eval.common.places import ROOT
 from eval.common.reading import read_bytes
 from eval.contracts.domains import OURS, data_of, domains
-from eval.contracts.guests import MODULE, let_in_folder, visiting
+from eval.contracts.guests import MODULE, let_in, name_in, visiting
 from eval.contracts.task import Metric, OwnTask, Task
 from scripts.data.own_files import Result, write_result
 from scripts.data.own_shapes import Line, Misshapen, Pair, Reject, as_read, read_lines, system_of
@@ -61,7 +61,7 @@ def target_of(domain: str, file: Path, root: Path = ROOT) -> Target:
     if not domain or not (folder / MODULE).is_file():
         named = f"{domain} is not one of {', '.join(OURS)}" if domain else "no domain is named"
         raise UserError(f"{named}, nor a folder with a {MODULE}: DOMAIN= names one; `make new` writes such a folder")
-    guest = let_in_folder(folder).domain
+    guest = let_in(name_in(folder), folder, None).domain
     task = guest.tasks[0]
     return Target(guest.name, task, task.system if isinstance(task, OwnTask) else "", folder)
 

@@ -22,7 +22,6 @@ from cyclonedx.model.license import DisjunctiveLicense
 from cyclonedx.output.json import JsonV1Dot6
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.spdx import fixup_id
-from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 
 from eval.common.errors import UserError
@@ -41,6 +40,8 @@ def render_bom(repo: str, base: Base, evidence: Evidence, tag: str | None = None
     Raises UserError when a record of the run cannot be expressed in it.
     """
     text = json.dumps(bill(repo, base, evidence, tag or evidence.run), indent=2, ensure_ascii=False) + "\n"
+    from cyclonedx.validation.json import JsonStrictValidator  # two seconds, for grammars of formats
+
     if problem := JsonStrictValidator(SchemaVersion.V1_6).validate_str(text):
         raise UserError(f"{evidence.folder.name}: its bill of materials is not valid CycloneDX: {str(problem)[:200]}")
     return text
@@ -141,7 +142,7 @@ def licences(name: str | None) -> list[DisjunctiveLicense]:
 
 def model_card(evidence: Evidence, datasets: list[str]) -> dict[str, Any]:
     """CycloneDX's `modelCard`: what it was trained on, every result with its interval, what it is for and not for."""
-    better = directions(evidence.metrics)
+    better = directions(evidence.suite)
     results = []
     for row in evidence.metrics.comparisons:
         if row.candidate is None:

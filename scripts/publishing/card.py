@@ -100,7 +100,7 @@ def front_matter(repo: str, base: Base, evidence: Evidence) -> str:
     """The card's YAML block: what the Hub indexes, the results as `model-index` among it."""
     metrics = evidence.metrics
     sets = {task.name: task for task in metrics.tasks}
-    better = directions(metrics)
+    better = directions(evidence.suite)
     results = [
         EvalResult(
             task_type="text-generation",
@@ -141,13 +141,13 @@ def front_matter(repo: str, base: Base, evidence: Evidence) -> str:
     return str(card.to_yaml())
 
 
-def directions(metrics: Metrics) -> dict[tuple[str, str], str]:
-    """`(lower is better)` or `(higher is better)` by task and metric, as the suite's gates take them.
+def directions(suite: Suite) -> dict[tuple[str, str], str]:
+    """`(lower is better)` or `(higher is better)` by task and metric, as the gates of the suite take them.
 
     A metric without a gate has no entry: nobody said what is good.
     """
-    words = {"above": "(higher is better)", "below": "(lower is better)"}
-    return {(gate.task, gate.metric): words[gate.good] for gate in metrics.gates if gate.about != "items"}
+    gates = [gate for gate in suite.gates if gate.speaks_for_all]
+    return {(gate.task, gate.metric): f"({gate.wants()} is better)" for gate in gates}
 
 
 def render_card(repo: str, base: Base, evidence: Evidence, tag: str | None = None) -> str:
@@ -184,7 +184,7 @@ def render_card(repo: str, base: Base, evidence: Evidence, tag: str | None = Non
         tag=tag or evidence.run,
         state=evidence.state,
         metrics=metrics,
-        better=directions(metrics),
+        better=directions(evidence.suite),
         safety=[row for row in metrics.comparisons if is_safety(row)],
         suite=evidence.suite,
         review=evidence.review,

@@ -1,11 +1,11 @@
-"""Spot answers: the recorded answers to drawn items against the model itself, both arms. Imports torch and lm-eval.
+"""Spot answers: the recorded answers to drawn items against the model itself, both arms. Imports lm-eval.
 
     spot = ModelSpot.load(folder, suite, metrics, rows, arguments)      the adapter that goes up, on its base
     spot.check_drawn(items)         each drawn answer, likelihood and divergence is what this model gives
     spot.check_batch(item)          the whole batch of a drawn item, generated anew, byte for byte
 
-A drawn answer is first read in one forward pass (spot_reading.py). Where the model would have said something else by
-more than rounding explains, it is generated anew, in the end in its planned batch, and that decides: an answer comes
+A drawn answer is first read in one forward pass (the backend's `gaps`). Where the model would have said something else
+by more than rounding explains, it is generated anew, in the end in its planned batch, and that decides: an answer comes
 out the same only in its own batch. On the machine of the evaluation `check_batch` asks for equal bytes; elsewhere for
 equal bytes or an answer that this model all but gives.
 """
@@ -20,15 +20,17 @@ from typing import Any
 from eval.ask import look_until_decided
 from eval.common.errors import Refused
 from eval.config.suite_file import Suite
+from eval.contracts.backend import Arms, Backend
 from eval.contracts.task import DRIFT
 from eval.gates.decide import decide
-from eval.model import drift, hf, lm_tasks
+from eval.model import lm_tasks
+from eval.model.backends import load_backend
+from eval.model.neutral import load_prompts
 from eval.run.environment import headline_versions, machine
 from eval.run.metrics import Metrics
 from eval.run.records import BASELINE, CANDIDATE, Generation, Score
 from eval.statistics.sequential import orders_of
 from scripts.publishing.spot_draw import Item
-from scripts.publishing.spot_reading import answer_gaps
 from scripts.publishing.verify_data import AGAIN
 from scripts.publishing.verify_items import Rows
 
@@ -47,7 +49,7 @@ class ModelSpot:
     suite: Suite
     metrics: Metrics
     rows: Rows
-    model: hf.Model
+    model: Backend
     tasks: list[lm_tasks.LoadedTask]
     neutral: list[lm_tasks.LoadedTask]
     largest_gap: float = 0.0  # nats, of the answers that were read and agreed
@@ -60,8 +62,13 @@ class ModelSpot:
         arguments: Mapping[str, Any],
     ) -> "ModelSpot":  # fmt: skip
         """Load both arms. Refused unless what was loaded is what answered, and was asked the same."""
-        model = hf.load_model(suite, *base, rows.folder / "adapter", baseline, arguments=arguments)
-        tasks, neutral = lm_tasks.load_tasks(suite, model.lm), drift.load_prompts(suite, model.lm)
+        model = load_backend(suite, Arms(*base, rows.folder / "adapter", baseline, arguments))
+        if "reading" not in model.capabilities:
+            raise Refused(
+                f"backend {model.name} lacks `reading`, so that no recorded answer can be held against it: publish "
+                "with SPOT=0 REASON='...', which the card shows"
+            )
+        tasks, neutral = lm_tasks.load_tasks(suite, model.template), load_prompts(suite, model.template)
         spot = cls(suite, metrics, rows, model, tasks, neutral)
         for row in rows.generations:
             spot._check_made_by(row)
@@ -105,7 +112,7 @@ class ModelSpot:
         recorded = self.metrics.provenance
         own, here = recorded.get("machine") or {}, machine()
         return (
-            recorded.get("device") == hf.device_facts(self.model)
+            recorded.get("device") == self.model.facts()
             and recorded.get("packages") == headline_versions()
             and all(own.get(name) == here[name] for name in ("cpu", "gpu"))
         )
@@ -116,7 +123,7 @@ class ModelSpot:
         batch_size, chunks = self.suite.backend.batch_size, [self.tasks]
         if self.suite.mode == "sequential":
             chunks = self._looks()
-        batches = [batch for chunk in chunks for batch in hf.plan_batches(chunk, self.model.lm, batch_size)]
+        batches = [batch for chunk in chunks for batch in self.model.plan(chunk, batch_size)]
         return {(sample.task, sample.id): batch for batch in batches for sample in batch}
 
     def _looks(self) -> list[list[lm_tasks.LoadedTask]]:
@@ -136,7 +143,7 @@ class ModelSpot:
 
     def generates(self, item: Item) -> bool:
         """Whether the answer to an item is a text, and no likelihoods."""
-        return self.samples[item].instances[0].request_type == "generate_until"
+        return self.samples[item].kind == "generate_until"
 
     def check_drawn(self, items: Iterable[Item]) -> None:
         """Refused unless the recorded answers of both arms to the items are what the model gives."""
@@ -145,13 +152,13 @@ class ModelSpot:
         kinds = {"generate_until": self._read_answers, "loglikelihood": self._read_likelihoods}
         for arm in ARMS:
             for kind, read in kinds.items():
-                chosen = [sample for sample in own if sample.instances[0].request_type == kind]
+                chosen = [sample for sample in own if sample.kind == kind]
                 doubts = {(sample.task, sample.id): said for sample, said in read(arm, chosen)} if chosen else {}
                 self._settle_doubts(arm, doubts)
         self._check_drift([sample for task, sample in drawn if task == DRIFT])
 
     def _read_answers(self, arm: str, samples: list[lm_tasks.Sample]) -> list[tuple[lm_tasks.Sample, str]]:
-        gaps = answer_gaps(self.model, arm, [(sample, self._row(arm, sample)) for sample in samples])
+        gaps = self.model.gaps(arm, [(sample, self._row(arm, sample)) for sample in samples])
         self.read += len(samples)
         self.largest_gap = max([self.largest_gap, *(gap for gap in gaps if gap <= TOLERANCE)])
         return [
@@ -161,13 +168,10 @@ class ModelSpot:
         ]
 
     def _read_likelihoods(self, arm: str, samples: list[lm_tasks.Sample]) -> list[tuple[lm_tasks.Sample, str]]:
-        requests = [instance for sample in samples for instance in sample.instances]
-        with self.model.arm(arm):
-            found = iter(self.model.lm.loglikelihood(requests, disable_tqdm=True))
         self.read += len(samples)
         doubtful = []
-        for sample in samples:
-            now = [float(next(found)[0]) for _ in sample.instances]
+        for sample, answer in zip(samples, self.model.answer(arm, samples), strict=True):
+            now = [float(value) for value, _ in json.loads(answer.text)]
             recorded = [float(value) for value, _ in json.loads(self._row(arm, sample).text)]
             if len(now) != len(recorded) or not all(map(close(*LIKELIHOOD_TOLERANCE), now, recorded)):
                 doubtful.append(
@@ -180,15 +184,14 @@ class ModelSpot:
         if not names:
             return
         (task,) = self.neutral
-        encoded, vocabulary = drift.encode(task.samples, self.model.lm), len(self.model.lm.tokenizer)
-        planned = {prompt.sample.id: batch for batch in drift.plan(encoded, vocabulary) for prompt in batch}
-        drawn = drift.plan([prompt for prompt in encoded if prompt.sample.id in names], vocabulary)
-        for row in (row for batch in drawn for row in drift.measure(self.model, batch)):
+        planned = {p.sample.id: batch for batch in self.model.plan_drift(task.samples) for p in batch}
+        drawn = [[p for p in batch if p.sample.id in names] for batch in self.model.plan_drift(task.samples)]
+        for row in (row for batch in drawn if batch for row in self.model.measure_drift(batch)):
             self.read += 1
             recorded = self.rows.by_place[row.arm, DRIFT, row.sample, 0]
             if close(*DRIFT_TOLERANCE)(divergence(row), divergence(recorded)):
                 continue
-            anew = {(again.arm, again.sample): again for again in drift.measure(self.model, planned[row.sample])}
+            anew = {(again.arm, again.sample): again for again in self.model.measure_drift(planned[row.sample])}
             if anew[row.arm, row.sample].text != recorded.text:
                 said = f"diverges by {divergence(recorded):.4g} nats on record, by {divergence(row):.4g} measured now"
                 self._refuse(recorded, said)
@@ -211,7 +214,7 @@ class ModelSpot:
             replace(task, samples=tuple(sample for sample in task.samples if (task.name, sample.id) in doubts))
             for task in self.tasks
         ]
-        for batch in hf.plan_batches(tasks, self.model.lm, self.suite.backend.batch_size):
+        for batch in self.model.plan(tasks, self.suite.backend.batch_size):
             for row, _ in self._batch_anew(arm, batch):
                 item = row.task, row.sample
                 anew = {(again.task, again.sample): again for _, again in self._batch_anew(arm, self.planned[item])}
@@ -221,7 +224,7 @@ class ModelSpot:
     def _batch_anew(self, arm: str, batch: list[lm_tasks.Sample]) -> list[tuple[Generation, Generation]]:
         """The answers of a batch that are not those on record: the recorded row, and the one made now."""
         self.generated += len(batch)
-        made = hf.generate(self.model, arm, batch)
+        made = self.model.answer(arm, batch)
         return [
             (row, anew)
             for row, anew in zip((self._row(arm, sample) for sample in batch), made, strict=True)

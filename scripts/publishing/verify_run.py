@@ -43,10 +43,11 @@ from scripts.publishing.names import name_problem, tag_problem
 from scripts.publishing.safetensors_file import check_weights
 from scripts.publishing.verify_base import check_tokenizer_files
 from scripts.publishing.verify_claims import check_costs, check_measured, commit_notes
-from scripts.publishing.verify_data import data_notes
+from scripts.publishing.verify_data import data_notes, mapping
 from scripts.publishing.verify_guests import Place, check_guests, check_suite
 from scripts.publishing.verify_inputs import check_data
 from scripts.publishing.verify_made_by import check_made_by
+from scripts.publishing.verify_plugins import check_plugins
 from scripts.publishing.verify_scores import check_decision, check_items
 from scripts.publishing.verify_training import check_record, recipe_notes
 from scripts.secret_patterns import refuse_secrets
@@ -71,6 +72,8 @@ def verify(folder: Path, place: Place | None = None) -> Evidence:
     check_record(folder, state, recipe)
     adapter = check_adapter(folder)
     tensors = check_weights(folder / "adapter" / WEIGHTS)
+    refuse_unproven(folder, metrics)
+    notes += check_plugins(folder, suite, metrics)
     if metrics.adapter_effect is None or metrics.adapter_effect.tensors != tensors:
         raise Refused(f"metrics.json has no proof that the {tensors} tensors of this adapter took effect")
     config = read_json(folder / "adapter" / CONFIG)
@@ -107,6 +110,16 @@ def verify(folder: Path, place: Place | None = None) -> Evidence:
         signer=signer,
         notes=[*guest_notes, *recipe_notes(folder, state), *notes, *data_notes(metrics), *commit_notes(metrics)],
     )
+
+
+def refuse_unproven(folder: Path, metrics: Metrics) -> None:
+    """Refused for an evaluation by a backend that cannot prove which bytes answered."""
+    if metrics.adapter_effect is not None and not metrics.adapter_effect.proven:
+        backend = mapping(metrics.provenance.get("backend")).get("kind")
+        raise Refused(
+            f"{folder / 'metrics.json'}: backend {backend} cannot prove which bytes answered: its verdict is shown, "
+            "and never published; evaluate under one that can, as hf does"
+        )
 
 
 def count_again(folder: Path, suite: Suite, metrics: Metrics) -> EarlierCandidates:

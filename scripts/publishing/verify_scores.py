@@ -111,7 +111,7 @@ def recorded_noise(suite: Suite, metrics: Metrics, folder: Path) -> dict[str, An
     versions = mapping(provenance.get("packages"))
     kept = [parse_floor(read_json(path), str(path)).backend for path in sorted((RESULTS / "noise").glob("*.json"))]
     for dtype in (suite.backend.dtype,) if suite.backend.dtype != "auto" else DTYPES:
-        backend = backend_of(None, {**facts, "dtype": dtype}, versions)
+        backend = backend_of(None, {**facts, "dtype": dtype}, versions, suite.backend.kind)
         # The digest of a base takes reading all of it: only where everything else fits.
         if all({**one, "base_sha256": backend["base_sha256"]} != backend for one in kept):
             continue
@@ -182,7 +182,7 @@ def check_complete(metrics: Metrics, rows: Rows) -> None:
 def check_own_checks(suite: Suite, metrics: Metrics, rows: Rows) -> None:
     """Refused unless the self-checks and the counts of changed answers, made again, are those of metrics.json."""
     file = rows.folder / "metrics.json"
-    effect = with_answers(metrics.adapter_effect, [answer for answer in rows.generations if answer.task != DRIFT])
+    effect = with_answers(metrics.adapter_effect, rows.generations)
     if effect != metrics.adapter_effect:
         raise Refused(f"{file}: adapter_effect counts other answers than generations.jsonl: {AGAIN}")
     try:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from eval.common.errors import Refused, UserError
 from eval.common.reading import read_text
@@ -23,57 +23,10 @@ from eval.run.files import first_problem, read_metrics
 from eval.run.folder import read_recipe, read_run, read_training
 from eval.run.metrics import Interval, Metrics
 from scripts.secret_patterns import find_secrets, scan_file
+from scripts.tracking.tracker import Part, Series, Setting, TrackedRun
 
-PROJECT = "securecli-tuner"
 TRAINING_FILES = ("recipe.yaml", "resolved.yaml", "data.json", "train.json", "adapter.sha256")
 EVALUATION_FILES = ("metrics.json", "report.md", "report.html", "suite.yaml", "environment.json", "adapter.sha256")
-Setting = str | int | float | bool | None
-
-
-class Series(BaseModel):
-    """A curve: x is a training step or a second of training."""
-
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
-
-    name: str
-    axis: str = Field(pattern="^(step|second)$")
-    points: list[tuple[float, float]]
-
-
-class Part(BaseModel):
-    """One tracker run: a training, or the evaluation of what it made."""
-
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
-
-    job: str = Field(pattern="^(train|eval)$")
-    settings: dict[str, Setting]
-    series: list[Series] = []
-    values: dict[str, float] = Field(default={}, description="every metric, its interval's ends beside it")
-    labels: dict[str, str] = Field(default={}, description="verdict and outcomes, as words")
-    files: list[str] = Field(description="paths of the evidence")
-    files_sha256: str = Field(description="digest of the evidence")
-
-
-class TrackedRun(BaseModel):
-    """A run as trackers see it. Both parts carry its name as their group."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    created_ms: int = Field(description="milliseconds since 1970")
-    steps: int = Field(description="of the training; the metrics stand at this step")
-    training: Part | None
-    evaluation: Part | None
-
-    @property
-    def parts(self) -> list[Part]:
-        return [part for part in (self.training, self.evaluation) if part is not None]
-
-    def content_sha256(self, part: Part) -> str:
-        """Digest of what is logged of a part; an evaluation belongs to one training, so that counts in."""
-        above = [self.training] if self.training and part is not self.training else []
-        # Without the paths: a run that was moved is still the same.
-        return json_sha256([self.name, *(each.model_dump(exclude={"files"}) for each in (*above, part))])
 
 
 def read_finished_run(run: Path) -> TrackedRun:

@@ -11,23 +11,26 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 
-from scripts.tracking.finished_run import PROJECT, Part, TrackedRun
+from scripts.tracking.tracker import PROJECT, Part, TrackedRun
 
 METRICS_A_BATCH, PARAMS_A_BATCH, LONGEST_VALUE = 1000, 100, 6000  # MLflow's own limits
 
 
-def log(tracked: TrackedRun, folder: Path) -> None:
-    """Store both parts."""
-    client = MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name(PROJECT)
-    identity = (
-        experiment.experiment_id
-        if experiment
-        else client.create_experiment(PROJECT, artifact_location=(folder / "artifacts").as_uri())
-    )
-    parent = None
-    for part in tracked.parts:
-        parent = store_part(client, identity, tracked, part, parent)
+class MLflow:
+    """See Tracker."""
+
+    def log(self, tracked: TrackedRun, folder: Path) -> None:
+        """Store both parts."""
+        client = MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}")
+        experiment = client.get_experiment_by_name(PROJECT)
+        identity = (
+            experiment.experiment_id
+            if experiment
+            else client.create_experiment(PROJECT, artifact_location=(folder / "artifacts").as_uri())
+        )
+        parent = None
+        for part in tracked.parts:
+            parent = store_part(client, identity, tracked, part, parent)
 
 
 def store_part(client: MlflowClient, experiment: str, tracked: TrackedRun, part: Part, parent: str | None) -> str:

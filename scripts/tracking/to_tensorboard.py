@@ -18,18 +18,21 @@ from tensorboard.plugins.text.summary_v2 import text_pb
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from eval.common.reading import read_text
-from scripts.tracking.finished_run import Part, TrackedRun
+from scripts.tracking.tracker import Part, TrackedRun
 
 
-def log(tracked: TrackedRun, folder: Path) -> None:
-    """Write both parts whole, replacing earlier ones."""
-    partial = folder / f"{tracked.name}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)  # not there already: a link of this name is not followed
-    for part in tracked.parts:
-        write_part(tracked, part, partial / part.job)
-    shutil.rmtree(folder / tracked.name, ignore_errors=True)
-    partial.rename(folder / tracked.name)
+class TensorBoard:
+    """See Tracker."""
+
+    def log(self, tracked: TrackedRun, folder: Path) -> None:
+        """Write both parts whole, replacing earlier ones."""
+        partial = folder / f"{tracked.name}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)  # not there already: a link of this name is not followed
+        for part in tracked.parts:
+            write_part(tracked, part, partial / part.job)
+        shutil.rmtree(folder / tracked.name, ignore_errors=True)
+        partial.rename(folder / tracked.name)
 
 
 def write_part(tracked: TrackedRun, part: Part, folder: Path) -> None:

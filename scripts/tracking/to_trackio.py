@@ -13,19 +13,22 @@ from pathlib import Path
 import trackio
 from trackio.sqlite_storage import SQLiteStorage
 
-from scripts.tracking.finished_run import PROJECT, Part, TrackedRun
+from scripts.tracking.tracker import PROJECT, Part, TrackedRun
 
 
-def log(tracked: TrackedRun, folder: Path) -> None:
-    """Write both parts, replacing earlier ones. RuntimeError when the database does not hold them afterwards."""
-    for part in tracked.parts:
-        name = f"{tracked.name}.{part.job}"
-        SQLiteStorage.delete_run(PROJECT, name)
-        write_part(tracked, part, name)
-        # trackio writes from a thread of its own, which swallows what goes wrong there.
-        stored = sum(len(row) for row in SQLiteStorage.get_logs(PROJECT, name))
-        if stored < len(part.values):
-            raise RuntimeError(f"{folder}: {name} was not stored")
+class Trackio:
+    """See Tracker."""
+
+    def log(self, tracked: TrackedRun, folder: Path) -> None:
+        """Write both parts, replacing earlier ones. RuntimeError when the database does not hold them afterwards."""
+        for part in tracked.parts:
+            name = f"{tracked.name}.{part.job}"
+            SQLiteStorage.delete_run(PROJECT, name)
+            write_part(tracked, part, name)
+            # trackio writes from a thread of its own, which swallows what goes wrong there.
+            stored = sum(len(row) for row in SQLiteStorage.get_logs(PROJECT, name))
+            if stored < len(part.values):
+                raise RuntimeError(f"{folder}: {name} was not stored")
 
 
 def write_part(tracked: TrackedRun, part: Part, name: str) -> None:

@@ -13,21 +13,24 @@ from pathlib import Path
 
 import wandb
 
-from scripts.tracking.finished_run import PROJECT, Part, TrackedRun
 from scripts.tracking.sync import MARK, is_pushed, read_mark
+from scripts.tracking.tracker import PROJECT, Part, TrackedRun
 
 
-def log(tracked: TrackedRun, folder: Path) -> None:
-    """Write the parts that are not there yet."""
-    for part in tracked.parts:
-        identity = run_id(tracked, part)
-        mark = {"run": tracked.name, "job": part.job, "id": identity}
-        stored = [found for found in folder.glob("wandb/offline-run-*") if read_mark(found) == mark]
-        if not stored:
-            remove_earlier(folder, tracked, part, identity)
-            write_part(tracked, part, identity, folder)
-            (written,) = folder.glob(f"wandb/offline-run-*-{identity}")
-            (written / MARK).write_text(json.dumps(mark) + "\n")
+class WeightsAndBiases:
+    """See Tracker."""
+
+    def log(self, tracked: TrackedRun, folder: Path) -> None:
+        """Write the parts that are not there yet."""
+        for part in tracked.parts:
+            identity = run_id(tracked, part)
+            mark = {"run": tracked.name, "job": part.job, "id": identity}
+            stored = [found for found in folder.glob("wandb/offline-run-*") if read_mark(found) == mark]
+            if not stored:
+                remove_earlier(folder, tracked, part, identity)
+                write_part(tracked, part, identity, folder)
+                (written,) = folder.glob(f"wandb/offline-run-*-{identity}")
+                (written / MARK).write_text(json.dumps(mark) + "\n")
 
 
 def run_id(tracked: TrackedRun, part: Part) -> str:

@@ -4,12 +4,14 @@
 
 A tracker cannot fail a run: it may be missing, crash or hang, and costs TIMEOUT_SECONDS at most. Its process gets PATH,
 language and time zone, an empty home folder (no login, no netrc, no settings) and switches that keep it offline, so
-that no credential or other environment value can reach what it stores. What it prints goes to FOLDER/<name>.log.
+that no credential or other environment value can reach what it stores. What it prints goes to FOLDER/<name>.log. That
+holds for a tracker of an installed package as for ours.
 
 Not protected against: a tracker library that is malicious. It runs as the user, with the user's network.
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,11 +19,18 @@ from pathlib import Path
 
 from eval.common.places import ROOT
 from eval.common.reading import open_regular
+from eval.contracts.plugins import Table, names
 from eval.run.folder import RESULTS
-from scripts.tracking.finished_run import TrackedRun
-from scripts.tracking.worker import NOT_INSTALLED
+from scripts.tracking.tracker import TrackedRun
 
-TRACKERS = ("wandb", "trackio", "mlflow", "tensorboard")
+OURS: Table = {
+    "wandb": "scripts.tracking.to_wandb:WeightsAndBiases",
+    "trackio": "scripts.tracking.to_trackio:Trackio",
+    "mlflow": "scripts.tracking.to_mlflow:MLflow",
+    "tensorboard": "scripts.tracking.to_tensorboard:TensorBoard",
+}
+NAME = re.compile(r"[A-Za-z0-9][\w.-]*")  # it is a folder, too
+FAILED, NOT_INSTALLED = 2, 3  # how a worker exits
 FOLDER = RESULTS / "tracking"
 TIMEOUT_SECONDS = 300
 LAST_BYTES = 1 << 16  # of a tracker's log, where its last line is looked for
@@ -37,6 +46,11 @@ OFFLINE = {
     "WANDB_ERROR_REPORTING": "false",
     "PYTHONDONTWRITEBYTECODE": "1",
 }
+
+
+def known() -> list[str]:
+    """Names of every tracker, ours and those of installed packages; none is imported."""
+    return [name for name in names("trackers", OURS) if NAME.fullmatch(name)]
 
 
 def log_to(name: str, tracked: TrackedRun, root: Path = FOLDER) -> str:

@@ -106,6 +106,11 @@ class Entry:
         return found
 
 
+def shown_path(file: Path, root: Path) -> str:
+    """A file as messages and records name it: from the root, where it lies below."""
+    return str(file.relative_to(root.resolve())) if file.is_relative_to(root.resolve()) else str(file)
+
+
 def inputs(recipe: dict[str, Any]) -> list[Entry]:
     """Every input of a recipe that can be read as one; what is misshapen is for lint to say."""
     found = []

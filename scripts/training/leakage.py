@@ -18,7 +18,7 @@ from typing import Any
 
 from eval.common.reading import read_bytes
 from eval.run.digests import file_sha256
-from scripts.training.dataset_entries import START, Entry, inputs, read_rows
+from scripts.training.dataset_entries import START, Entry, inputs, read_rows, shown_path
 
 TESTS = (
     "data/nl2bash/test*.jsonl",
@@ -66,7 +66,7 @@ def leakage_problems(recipe: dict[str, Any], root: Path) -> list[str]:
     for entry, files in entries:
         if hits := list(leaked(entry, files or [], asked)):
             file, where, (test, sample) = hits[0]
-            name = file.relative_to(root.resolve())
+            name = shown_path(file, root)
             also = f", and so do {len(hits) - 1:,} more rows" if len(hits) > 1 else ""
             problems.append(
                 f"{entry.where}.path: {name}: {where} asks what {test} asks ({sample}){also}; "

@@ -75,7 +75,7 @@ def lint_recipe(path: Path, gpu: str | None = None, root: Path = ROOT) -> list[s
     from scripts.training.recipe_schema import asked_of_axolotl
 
     capability = compute_capability(gpu, recipe)
-    data = dataset_problems(recipe, root)
+    data = dataset_problems(recipe, root, path.parent)
     problems = name_problems(path) + _own_problems(recipe, root) + _hardware_problems(recipe, capability) + data
     # Axolotl stops with a traceback on a shape it does not expect
     if not any("must be a" in line for line in data):

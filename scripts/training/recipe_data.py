@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.common.errors import UserError
-from scripts.training.dataset_entries import KEYS, START, BrokenRow, Entry, inputs, read_rows
+from scripts.training.dataset_entries import KEYS, START, BrokenRow, Entry, inputs, read_rows, shown_path
 from scripts.training.leakage import leakage_problems
 
 FULL_COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -34,8 +34,9 @@ COLUMNS = {
 }
 
 
-def dataset_problems(recipe: dict[str, Any], root: Path) -> list[str]:
-    """One line per problem; paths are relative to `root`, where recipes run."""
+def dataset_problems(recipe: dict[str, Any], root: Path, beside: Path | None = None) -> list[str]:
+    """One line per problem; paths are relative to `root`, where recipes run. Data lies below it, or in the folder of
+    the recipe, `beside`: a domain of its own brings both."""
     problems = []
     for key in KEYS:
         entries = recipe.get(key)
@@ -50,15 +51,17 @@ def dataset_problems(recipe: dict[str, Any], root: Path) -> list[str]:
             elif not isinstance(entry.get("path"), str) or not entry["path"]:
                 problems.append(f"{key}[{i}].path: missing; name a file of the repository")
     for entry in inputs(recipe):
-        problems += _entry_problems(entry, root, rl=bool(recipe.get("rl")))
+        problems += _entry_problems(entry, (root, beside or root), rl=bool(recipe.get("rl")))
     return problems or leakage_problems(recipe, root)
 
 
-def _entry_problems(entry: Entry, root: Path, rl: bool) -> list[str]:
+def _entry_problems(entry: Entry, roots: tuple[Path, Path], rl: bool) -> list[str]:
+    root = roots[0]
     where = entry.where if entry.role == START else f"{entry.where}.path"
     listed = entry.given.get("data_files") or []
     for name in [entry.path] * entry.is_local(root) + ([listed] if isinstance(listed, str) else listed):
-        if not (root / Path(name).expanduser()).resolve().is_relative_to(root.resolve()):
+        place = (root / Path(name).expanduser()).resolve()
+        if not any(place.is_relative_to(inside.resolve()) for inside in roots):
             return [f"{where}: {name} is outside the repository; copy it below data/"]
     try:
         files = entry.files(root)
@@ -112,7 +115,7 @@ def _row_problems(entry: Entry, files: list[Path], root: Path) -> list[str]:
     columns = COLUMNS.get(str(entry.given.get("type")), ()) if not entry.given.get("field") else ()
     rows, seen = 0, set[str]()
     for file in files:
-        name = str(file.relative_to(root.resolve()))
+        name = shown_path(file, root)
         name = entry.path if len(files) == 1 and not (root / entry.path).is_dir() else name
         try:
             for where, row in read_rows(file, entry.given):

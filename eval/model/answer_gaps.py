@@ -3,27 +3,31 @@
     gaps = answer_gaps(model, arm, [(sample, answer), ...])      nats; 0 where the model itself would have said it
 
 A greedy answer is the likeliest token at each place. Padding and another machine move the last bits of a logit, so that
-a token may be second by a hair; one that nobody generated is usually far from the best at some place. Imports torch.
+a token may be second by a hair; one that nobody generated is usually far from the best at some place.
 """
 
 import math
 from collections.abc import Sequence
 from typing import Any
 
-import torch
+from eval.run.environment import silence_libraries
 
-from eval.model.generation_settings import token_ids
-from eval.model.hf import Model
-from eval.model.lm_tasks import Sample
-from eval.model.task_rules import LENGTHS
-from eval.run.records import Generation
+silence_libraries()
+
+import torch  # noqa: E402
+
+from eval.model.generation_settings import token_ids  # noqa: E402
+from eval.model.lm_tasks import Sample  # noqa: E402
+from eval.model.task_rules import LENGTHS  # noqa: E402
+from eval.model.two_arms import TwoArms  # noqa: E402
+from eval.run.records import Generation  # noqa: E402
 
 TOGETHER = 8  # answers of one forward pass: logits of every position are held
 DEFAULT_LENGTH = 256  # tokens of an answer where its task does not say, as lm-eval has it
 Pair = tuple[Sample, Generation]
 
 
-def answer_gaps(model: Model, arm: str, pairs: Sequence[Pair]) -> list[float]:
+def answer_gaps(model: TwoArms, arm: str, pairs: Sequence[Pair]) -> list[float]:
     """For each answer the largest shortfall of one of its tokens, its end included, below the likeliest token, in nats.
 
     Infinite where the answer stops at the length limit and is shorter than it.
@@ -36,7 +40,7 @@ def answer_gaps(model: Model, arm: str, pairs: Sequence[Pair]) -> list[float]:
     return [gaps[place] for place in range(len(pairs))]
 
 
-def _gaps(model: Model, arm: str, pairs: Sequence[Pair]) -> list[float]:
+def _gaps(model: TwoArms, arm: str, pairs: Sequence[Pair]) -> list[float]:
     lm = model.lm
     prompts, answers = [], []
     for sample, answer in pairs:
@@ -61,7 +65,7 @@ def _gaps(model: Model, arm: str, pairs: Sequence[Pair]) -> list[float]:
     return found
 
 
-def _end_gap(model: Model, sample: Sample, answer: Generation, count: int, logits: torch.Tensor) -> float:
+def _end_gap(model: TwoArms, sample: Sample, answer: Generation, count: int, logits: torch.Tensor) -> float:
     """How far the end of an answer is from the likeliest continuation, from the logits behind its last token."""
     if answer.finish == "length":
         return 0.0 if count >= most_tokens(sample) else math.inf

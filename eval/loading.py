@@ -1,0 +1,84 @@
+"""Loads one case: both arms, every prompt, what each gate can see. Whatever cannot work is refused here, before an
+answer is paid for.
+
+    case = load_case(bench, candidate, baseline, say, time.monotonic())
+"""
+
+import time
+
+from eval.bench import Bench, Case
+from eval.common.errors import UserError
+from eval.config.cautions import cautions
+from eval.contracts.backend import Arms, Backend, Say
+from eval.execution.judging import check_executable
+from eval.gates.comparisons import effective_n
+from eval.gates.decide import UNPROVEN
+from eval.gates.noise import backend_of, floor_for
+from eval.gates.power_table import planned_power, power_lines, refuse_weak_gates
+from eval.model.backends import effect_of, load_backend, proves, refuse_drift_without_logits, refuse_lacking
+from eval.model.lm_tasks import LoadedTask, check_directions, load_tasks
+from eval.model.neutral import load_prompts
+from eval.run.baselines import Baseline
+from eval.run.candidate import Candidate
+from eval.run.environment import headline_versions
+from eval.run.folder import RESULTS
+from eval.run.metrics import PowerRow
+from eval.run.records import BASELINE, CANDIDATE
+from eval.statistics.sequential import orders_of
+
+
+def load_case(bench: Bench, candidate: Candidate, baseline: Baseline, say: Say, started: float) -> Case:
+    """Both arms and what they will be asked. UserError for all that would fail later, or mean nothing.
+
+    `started`: when loading began, by time.monotonic().
+    """
+    backend = both_arms(bench, candidate, baseline, say)
+    tasks, prompts = what_is_asked(bench, backend)
+    power = plan_power(bench, tasks + prompts, say)
+    effect = effect_of(backend, tasks + prompts, candidate.adapter is not None)
+    seconds = time.monotonic() - started
+    noise = None
+    if backend.identity is not None:
+        key = backend_of(backend.identity, backend.facts(), headline_versions(), backend.name)
+        noise = floor_for(RESULTS / "noise", key, [task.name for task in tasks])
+    orders = orders_of(tasks, candidate.adapter_sha256)
+    return Case(bench, candidate, baseline, backend, tasks, prompts, power, effect, noise, orders, seconds)
+
+
+def both_arms(bench: Bench, candidate: Candidate, baseline: Baseline, say: Say) -> Backend:
+    """Both arms, on the base that is loaded already if it is the same."""
+    arguments = candidate.template_arguments
+    arms = Arms(candidate.base_model, candidate.revision, candidate.adapter, baseline.adapter, arguments)
+    backend = bench.backend = load_backend(bench.suite, arms, bench.backend, say)
+    if not proves(backend):
+        say(f"caution: {UNPROVEN}")
+        return backend
+    for arm, verified in ((CANDIDATE, candidate), (BASELINE, baseline)):
+        if verified.adapter_sha256 != backend.made_by(arm)["adapter_sha256"]:
+            raise UserError(f"{verified.adapter} changed since it was verified, a moment ago: evaluate again")
+    return backend
+
+
+def what_is_asked(bench: Bench, backend: Backend) -> tuple[list[LoadedTask], list[LoadedTask]]:
+    """Tasks, and the neutral prompts of drift. UserError for what this suite cannot do, or its backend."""
+    suite = bench.suite
+    refuse_drift_without_logits(backend, suite)
+    tasks = load_tasks(suite, backend.template)
+    refuse_lacking(backend, suite, tasks)
+    check_executable(suite, tasks)
+    check_directions(suite, tasks)
+    backend.check_lengths(tasks)
+    return tasks, load_prompts(suite, backend.template)
+
+
+def plan_power(bench: Bench, tasks: list[LoadedTask], say: Say) -> list[PowerRow]:
+    """Say what each gate can see with its items, before anything is spent on them. UserError with --strict."""
+    clusters = {task.name: [f"{task.name}/{sample.cluster}" for sample in task.samples] for task in tasks}
+    for pool in bench.suite.pools:
+        clusters[pool.name] = [cluster for name in pool.tasks for cluster in clusters[name]]
+    rows = planned_power(bench.suite, {name: (len(own), effective_n(own)) for name, own in clusters.items()})
+    for line in (*power_lines(bench.suite, rows), *(f"caution: {said}" for said in cautions(bench.suite))):
+        say(line)
+    if bench.strict:
+        refuse_weak_gates(rows)
+    return rows

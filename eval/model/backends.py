@@ -1,0 +1,94 @@
+"""Backends by name: ours, and where an installed package's are found. No torch: what is named here is loaded by name.
+
+backend = load_backend(suite, arms, reuse, say)       both arms, by the backend that the suite names
+refuse_lacking(backend, suite, tasks)                 before an answer is paid for: can it do what the suite asks?
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from eval.common.errors import UserError
+from eval.common.memory import enough_memory
+from eval.common.places import ROOT
+from eval.config.suite_file import Suite
+from eval.contracts.backend import PROOFS, Arms, Backend, Load, Say
+from eval.contracts.plugins import Table, find, origin
+from eval.contracts.task import DRIFT
+from eval.run.digests import file_sha256
+from eval.run.metrics import AdapterEffect
+
+if TYPE_CHECKING:
+    from eval.model.lm_tasks import LoadedTask
+
+OURS: Table = {"hf": "eval.model.hf:load"}
+# What of our code decides an answer, by backend. Of a package's backend all of the package does.
+GENERATING = {
+    "hf": (
+        "hf.py", "two_arms.py", "generating.py", "recording_hf.py", "generation_settings.py", "adapters_on_base.py",
+        "base_proof.py",
+    ),
+}  # fmt: skip
+MEASURING = ("neutral.py", "drift.py")  # what of our code decides a divergence
+
+
+@enough_memory("loading the model", "it needs a GPU or a machine with more memory; configs/train/README.md has sizes")
+def load_backend(suite: Suite, arms: Arms, reuse: Backend | None = None, say: Say = print) -> Backend:
+    """Both arms, by the suite's backend. `reuse`: one that it loaded before. UserError when there is no such backend,
+    or what it loads does not belong together."""
+    load: Load = find("backends", suite.backend.kind, OURS)
+    return load(suite.backend, arms, suite.seed, reuse, say)
+
+
+def code_of(kind: str) -> Any:
+    """What of a backend's code decides an answer: digests of our files, or of the package that offers it (None where
+    it does not list its files)."""
+    if kind not in OURS:
+        return origin("backends", kind, OURS).sha256
+    return [file_sha256(ROOT / "eval" / "model" / name) for name in GENERATING[kind]]
+
+
+def refuse_lacking(backend: Backend, suite: Suite, tasks: "Sequence[LoadedTask]") -> None:
+    """UserError for a task that the backend cannot answer."""
+    for task in tasks:
+        if "likelihoods" not in backend.capabilities and any(s.kind != "generate_until" for s in task.samples):
+            raise UserError(
+                f"task {task.name} asks for likelihoods, and backend {backend.name} gives none: take it out of suite "
+                f"{suite.name}, or use another backend"
+            )
+
+
+def refuse_drift_without_logits(backend: Backend, suite: Suite) -> None:
+    """UserError for a suite that measures drift where there are no logits."""
+    if "logits" not in backend.capabilities and any(task.name == DRIFT for task in suite.tasks):
+        raise UserError(
+            f"task {DRIFT} needs logits, and backend {backend.name} gives none: take it out of suite {suite.name}, or "
+            "use another backend"
+        )
+
+
+def proves(backend: Backend) -> bool:
+    """Whether it is known which bytes answered."""
+    return backend.capabilities >= PROOFS
+
+
+def effect_of(backend: Backend, tasks: "Sequence[LoadedTask]", has_adapter: bool) -> AdapterEffect | None:
+    """The proof that the candidate's adapter acts, `answers_changed` still to be counted; None where there is no
+    adapter. Of a backend that cannot look, one that says so."""
+    if not has_adapter:
+        return None
+    if "proof_of_effect" not in backend.capabilities:
+        return UNSEEN
+    found = backend.effect(tasks)
+    return found and found.model_copy(update={"proven": found.proven and proves(backend)})
+
+
+UNSEEN = AdapterEffect(
+    tensors=0,
+    tensors_loaded=0,
+    nonzero_updates=0,
+    probe_prompts=0,
+    max_logit_change=0.0,
+    answers_changed=0,
+    samples=0,
+    proven=False,
+)

@@ -1,0 +1,87 @@
+"""Answers of one arm to one batch through lm-eval's own model class, and the batches that samples are asked in."""
+
+import json
+import time
+from collections.abc import Sequence
+
+from eval.run.environment import silence_libraries
+
+silence_libraries()
+
+import torch  # noqa: E402
+
+from eval.common.memory import enough_memory, smaller_batch  # noqa: E402
+from eval.model.lm_tasks import LoadedTask, Sample  # noqa: E402
+from eval.model.recording_hf import RecordingHF  # noqa: E402
+from eval.model.two_arms import TwoArms  # noqa: E402
+from eval.run.digests import json_sha256  # noqa: E402
+from eval.run.records import Generation  # noqa: E402
+
+
+def plan_batches(tasks: Sequence[LoadedTask], lm: RecordingHF, batch_size: int) -> list[list[Sample]]:
+    """Samples in batches of similar length, longest first, as lm-eval itself would batch them.
+
+    Fixed by the data alone: padding changes the last bits of a logit, so equal batches give equal answers.
+    """
+    alike: dict[str, list[Sample]] = {}
+    for task in tasks:
+        for sample in task.samples:
+            first = sample.instances[0]
+            settings = str(first.args[1]) if first.request_type == "generate_until" else ""
+            alike.setdefault(first.request_type + settings, []).append(sample)
+
+    def longest_first(sample: Sample) -> tuple[int, str]:
+        prompt = str(sample.instances[0].args[0])
+        return -len(lm.tok_encode(prompt)), prompt
+
+    batches = []
+    for samples in alike.values():
+        ordered = sorted(samples, key=longest_first)
+        batches += [ordered[start : start + batch_size] for start in range(0, len(ordered), batch_size)]
+    return batches
+
+
+def generate(model: TwoArms, arm: str, batch: Sequence[Sample]) -> list[Generation]:
+    """Answers of one arm to one batch, in the batch's order."""
+    started = time.monotonic()
+    kind = batch[0].instances[0].request_type
+    requests = [instance for sample in batch for instance in sample.instances]
+    # Tasks that sample draw the same numbers whether the batches before were made now, earlier or not at all.
+    torch.manual_seed(int(json_sha256([model.seed, *(sample.prompt_sha256 for sample in batch)])[:15], 16))
+    memory = enough_memory(f"{arm} answers a batch of {len(batch)}", smaller_batch(model.lm.batch_size))
+    with memory, model.arm(arm), torch.no_grad():
+        responses = getattr(model.lm, kind)(requests, disable_tqdm=True)
+    seconds = (time.monotonic() - started) / len(batch)
+    model.prove_base()  # before anybody keeps an answer
+    if kind == "generate_until":
+        # lm-eval answers in input order but computes longest first, a stable order: map token counts back.
+        computed = sorted(
+            range(len(batch)), key=lambda i: (-len(model.lm.tok_encode(requests[i].args[0])), requests[i].args[0])
+        )
+        position = {sample: place for place, sample in enumerate(computed)}
+    generations, taken, made_by = [], 0, model.made_by(arm)
+    for index, sample in enumerate(batch):
+        own = responses[taken : taken + len(sample.instances)]
+        taken += len(sample.instances)
+        if kind == "generate_until":
+            text = own[0]
+            tokens: int | None = model.lm.last.tokens[position[index]]
+            cut = model.lm.last.lengths_reached[position[index]]
+        else:
+            text, tokens, cut = json.dumps(own), None, False
+        generations.append(
+            Generation(
+                arm=arm,
+                task=sample.task,
+                sample=sample.id,
+                repeat=0,
+                request=sample.request,
+                prompt_sha256=sample.prompt_sha256,
+                text=text,
+                tokens=tokens,
+                finish="length" if cut else "stop",
+                seconds=round(seconds, 6),
+                **made_by,
+            )
+        )
+    return generations

@@ -1,0 +1,112 @@
+"""How far the candidate moved from the baseline where nobody asked it to: mean KL divergence on neutral prompts.
+
+    tasks:
+      - {name: drift, limit: 60}                                              # a suite asks for it like for a task
+    gates:
+      - {id: drift, task: drift, metric: kl, rule: max_value, limit: 0.5}     # nats
+
+The prompts are those of data/retention/neutral.jsonl. Requests stand in the model's chat template with a written reply,
+passages stand alone. The backend measures (capability `logits`; eval/model/drift.py says how `hf` does).
+
+The baseline has a value too: its KL with itself, from one pass before the candidate's and one after. It is 0 where
+the machine computes the same twice and switching the arms leaves nothing behind; otherwise it is the noise.
+"""
+
+import json
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from eval.common.places import ROOT
+from eval.run.environment import silence_libraries
+
+silence_libraries()
+
+from lm_eval.api.instance import Instance  # noqa: E402
+
+from eval.common.errors import UserError  # noqa: E402
+from eval.common.reading import read_bytes  # noqa: E402
+from eval.config.suite_file import Suite, Task  # noqa: E402
+from eval.contracts.backend import Backend, ChatTemplate, Say  # noqa: E402
+from eval.contracts.task import DRIFT  # noqa: E402
+from eval.model.answer_cache import BUG  # noqa: E402
+from eval.model.lm_tasks import LoadedTask, Sample  # noqa: E402
+from eval.run.digests import file_sha256, json_sha256  # noqa: E402
+from eval.run.records import BASELINE, CANDIDATE, Generation, Score, finite  # noqa: E402
+from eval.tasks.retention.neutral import PROMPTS as NEUTRAL_PROMPTS  # noqa: E402
+from eval.tasks.retention.neutral import drift_metrics, neutral_text  # noqa: E402
+
+if TYPE_CHECKING:
+    from eval.run.partial_log import PartialLog
+
+METRIC = "kl"
+
+
+def load_prompts(suite: Suite, template: ChatTemplate) -> list[LoadedTask]:
+    """The neutral prompts as the one task of a suite that asks for drift, empty for another. UserError for bad rows."""
+    return [_load(spec, template) for spec in suite.tasks if spec.name == DRIFT]
+
+
+def _load(spec: Task, template: ChatTemplate) -> LoadedTask:
+    if spec.execute or spec.cluster:
+        raise UserError(f"task {DRIFT} has no answers to execute and no clusters: remove `execute` and `cluster`")
+    if spec.chat and not template.can_chat:
+        raise UserError(f"task {DRIFT}: this model has no chat template: set `chat: false` on the task")
+    path = ROOT / NEUTRAL_PROMPTS
+    samples = []
+    for number, line in enumerate(read_bytes(path).splitlines()[: spec.limit], start=1):
+        row = json.loads(line)
+        if "text" not in row and "messages" not in row:
+            raise UserError(f"{path} line {number}: a row needs text or messages; build it with `make data`")
+        samples.append(_sample(row, template if spec.chat else None))
+    return LoadedTask(DRIFT, None, tuple(samples), NEUTRAL_PROMPTS, json_sha256([file_sha256(path)]))
+
+
+def _sample(row: dict[str, Any], template: ChatTemplate | None) -> Sample:
+    messages = row.get("messages")
+    plain = neutral_text(row)
+    rendered = template.apply_chat_template(messages, add_generation_prompt=False) if messages and template else plain
+    return Sample(
+        task=DRIFT,
+        id=row["id"],
+        request=plain,
+        gold="",
+        cluster=row["id"],
+        category=row["category"],
+        doc=row,
+        instances=(Instance(request_type=DRIFT, doc=row, arguments=(rendered,), idx=0),),
+    )
+
+
+def drift_scores(backend: Backend, tasks: Iterable[LoadedTask], log: "PartialLog[Generation]", say: Say) -> list[Score]:
+    """The score of every prompt in both arms. Batches that are whole in `log` are not measured again, others added."""
+    scores: list[Score] = []
+    for task in tasks:
+        batches = backend.plan_drift(task.samples)
+        for number, batch in enumerate(batches, start=1):
+            places = [(arm, DRIFT, prompt.sample.id) for arm in (BASELINE, CANDIDATE) for prompt in batch]
+            if not all(place in log.rows for place in places):
+                started = time.monotonic()
+                rows = backend.measure_drift(batch)
+                if sorted((row.arm, row.task, row.sample) for row in rows) != sorted(places):
+                    raise UserError(f"the backend measured other prompts than the {len(batch)} it was given: {BUG}")
+                log.add(rows)
+                spent = time.monotonic() - started
+                say(f"{DRIFT}: batch {number}/{len(batches)}, {len(batch)} prompts in {spent:.1f} s")
+        scores += [
+            score_of(log.rows[arm, DRIFT, sample.id], sample)
+            for arm in (BASELINE, CANDIDATE)
+            for sample in task.samples
+        ]
+    return scores
+
+
+def score_of(row: Generation, sample: Sample) -> Score:
+    """The value of one measured prompt, with the places that moved most as its reason. Invalid without a number."""
+    found = json.loads(row.text)
+    value = finite(drift_metrics(sample.doc, row.text)[METRIC])
+    if value is None:
+        why = "the logits are not finite" if found["positions"] else "no position of its own"
+    else:
+        why = "; ".join(f"{kl:.3g} nats after `{context}`" for context, kl in found["most"] if kl > 0)
+    return Score.of(row, METRIC, value, why, sample)

@@ -1,0 +1,139 @@
+"""The process that tests/preloaded forks from: imports what is slow to import, then waits for orders at a socket.
+
+python -m tests.preloaded_server SOCKET OWNER       ends with the process OWNER, or when the socket's folder is gone
+"""
+
+import atexit
+import contextlib
+import fcntl
+import gc
+import importlib
+import json
+import os
+import random
+import runpy
+import signal
+import socket
+import sys
+import threading
+import traceback
+import types
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+LIBRARIES = ("torch", "peft", "transformers.trainer", "axolotl.train", "axolotl.cli.train", "axolotl.cli.config",
+             "axolotl.utils.data.sft", "eval.model.hf", "eval.suite")  # fmt: skip
+MOST_FDS = 64
+
+
+class Order(NamedTuple):
+    """What a forked process becomes: `python` with these arguments (-m or -c), given descriptors of these numbers."""
+
+    arguments: list[str]
+    environment: dict[str, str]
+    folder: str
+    session: bool
+    descriptors: list[int]
+
+
+def become(order: Order, given: list[int]) -> NoReturn:
+    """Of this process, just forked: run the order with the descriptors `given`, and end as Python ends."""
+    code = 1
+    try:
+        if order.session:
+            os.setsid()
+        high = [fcntl.fcntl(place, fcntl.F_DUPFD, 2 * MOST_FDS) for place in given]
+        os.closerange(3, 2 * MOST_FDS)
+        for place, number in zip(high, order.descriptors, strict=True):
+            os.dup2(place, number)
+        os.closerange(2 * MOST_FDS, 4 * MOST_FDS)
+        for number in (signal.SIGTERM, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.environ.clear()
+        os.environ.update(order.environment)
+        os.chdir(order.folder)
+        random.seed()
+        code = _main(order.arguments)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(BaseException):
+            threading._shutdown()  # type: ignore[attr-defined]
+        with contextlib.suppress(BaseException):
+            atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+
+
+def _main(arguments: list[str]) -> int:
+    """Exit code of `python` with these arguments."""
+    kind, what, *rest = arguments
+    sys.argv = [kind, *rest]
+    sys.path[0] = str(Path.cwd()) if kind == "-m" else ""
+    try:
+        if kind == "-m":
+            sys.modules.pop(what, None)  # imported by somebody already, it would not be the main module
+            runpy.run_module(what, run_name="__main__", alter_sys=True)
+        else:
+            sys.modules["__main__"] = types.ModuleType("__main__")
+            exec(compile(what, "<string>", "exec"), vars(sys.modules["__main__"]))
+    except SystemExit as ended:
+        if isinstance(ended.code, str):
+            print(ended.code, file=sys.stderr)
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    return 0
+
+
+def serve(connection: socket.socket) -> NoReturn:
+    """Fork what is ordered, say its number, and when it has ended, its code."""
+    _, given, _, _ = socket.recv_fds(connection, 1, MOST_FDS)
+    order = Order(*json.loads(connection.makefile().readline()))
+    child = os.fork()
+    if child == 0:
+        become(order, given)
+    for place in given:
+        os.close(place)
+    connection.sendall(f"{child}\n".encode())
+    _, status = os.waitpid(child, 0)
+    connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+    os._exit(0)
+
+
+def compile_packing() -> None:
+    """Let Numba compile Axolotl's packing now: three seconds of each training."""
+    import numpy
+    from axolotl.utils.samplers.multipack import pack_parallel
+
+    pack_parallel(numpy.array([1, 2]), 4, 2, 2, num_processes=1)
+
+
+def main(address: Path, owner: int) -> None:
+    for name in LIBRARIES:
+        importlib.import_module(name)
+    compile_packing()
+    gc.freeze()  # a collection would write to every page, and so copy it
+    with socket.socket(socket.AF_UNIX) as line:
+        line.bind(str(address))
+        line.listen(16)
+        line.settimeout(1.0)
+        print("ready", flush=True)
+        os.dup2(2, 1)
+        while address.exists() and Path(f"/proc/{owner}").exists():
+            with contextlib.suppress(TimeoutError):
+                connection, _ = line.accept()
+                connection.setblocking(True)
+                if os.fork() == 0:
+                    with contextlib.suppress(BrokenPipeError):
+                        serve(connection)
+                    os._exit(0)
+                connection.close()
+            with contextlib.suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))
