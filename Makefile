@@ -23,7 +23,7 @@ RUNS     = set -f; set --; for run in $$RUN; do set -- "$$@" --run="$$run"; done
 
 # Exit codes 1 (no-ship) and 3 (inconclusive) are answers; make calls them errors and says so after the verdict.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-packages setup model sandbox-root sandbox-check data lint preflight train eval \
+.PHONY: help demo test test-fast test-packages setup model sandbox-root sandbox-check data new lint preflight train eval \
     self-check noise-floor damage-check plugins report gate export track sync tracking-setup clean-cache review bless publish \
     demo-publish runs compare check check-golds hooks docs bench bench-sandbox bench-collateral bench-judge bench-risk \
     bench-verdict bench-publish fuzz-risk fuzz-inputs
@@ -71,10 +71,13 @@ sandbox-root: setup ## build the small Debian that commands run in (once, 2 minu
 sandbox-check: sandbox-root ## run every probe of every sandbox backend and show its result
 	@$(PY) -m eval.sandbox --check
 
-data: setup ## rebuild the datasets of data/ byte for byte
-	@$(PY) -m scripts.data.build_data
-	@$(PY) -m scripts.data.build_safety
-	@$(PY) -m scripts.data.build_retention
+data: setup ## rebuild the datasets of data/ byte for byte; or check and split rows of your own: FILE=mine.jsonl DOMAIN= OUT= TEST=0.2 LICENCE=
+	@$(if $(value FILE),$(PY) -m scripts.data.own_rows $(call option,FILE,--file) $(call option,DOMAIN,--domain) \
+	    $(call option,OUT,--out) $(call option,TEST,--test) $(call option,LICENCE,--licence),\
+	    $(PY) -m scripts.data.build_data && $(PY) -m scripts.data.build_safety && $(PY) -m scripts.data.build_retention)
+
+new: setup ## a working folder for a domain of your own: DOMAIN=text2sql, AT= (default: domains/<name>)
+	@$(PY) -m scripts.new_domain $(call option,AT,--at) -- "$$DOMAIN"
 
 lint: setup ## check RECIPE= (default: all) against Axolotl's own schema; GPU= names the card it is meant for
 	@$(PY) -m scripts.training.lint_recipe $(call option,GPU,--gpu) -- $(if $(filter file,$(origin RECIPE)),,$(call argument,RECIPE))

@@ -61,7 +61,17 @@ USES = {
     "DRY_RUN": [("publish", "")],
     "SPOT": [("publish", "--spot={}")],
     "REASON": [("publish", "--spot-reason={}")],
-    "DOMAIN": [("publish", "--domain={}"), ("plugins", "--domain={}")],
+    "DOMAIN": [
+        ("publish", "--domain={}"),
+        ("plugins", "--domain={}"),
+        ("data FILE=rows.jsonl", "--domain={}"),
+        ("new", "{}"),
+    ],
+    "FILE": [("data", "--file={}")],
+    "OUT": [("data FILE=rows.jsonl", "--out={}")],
+    "TEST": [("data FILE=rows.jsonl", "--test={}")],
+    "LICENCE": [("data FILE=rows.jsonl", "--licence={}")],
+    "AT": [("new", "--at={}")],
     "A": [("compare", "{}")],
     "B": [("compare", "{}")],
     "CMD": [("check", "{}")],
@@ -103,8 +113,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def calls_of(folder: Path, goal: str, *given: str, **environment: str) -> list[list[str]]:
-    """What the goal's commands were called with."""
-    command = ["make", "--no-print-directory", goal, f"PY={folder / 'python'}", *given]
+    """What the goal's commands were called with; a goal may bring a variable that it needs."""
+    command = ["make", "--no-print-directory", *goal.split(), f"PY={folder / 'python'}", *given]
     clean = {name: value for name, value in os.environ.items() if name not in USES and name != "MAKEFLAGS"}
     done = subprocess.run(command, cwd=folder, env=clean | environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -145,6 +155,8 @@ def test_every_word_of_run_is_a_run(folder: Path, goal: str) -> None:
 
 def test_without_variables_the_commands_get_their_defaults(folder: Path) -> None:
     expected = {
+        "data": ["-m", "scripts.data.build_retention"],
+        "new": ["-m", "scripts.new_domain", "--", ""],
         "lint": ["-m", "scripts.training.lint_recipe", "--"],
         "train": ["-m", "scripts.training.train", "--", "smollm2-135m-cpu"],
         "gate": ["-m", "eval.gates", "--run="],

@@ -153,7 +153,7 @@ def read_rows(file: Path, given: dict[str, Any] | None = None) -> Iterator[tuple
     if kind in ("parquet", "arrow"):
         yield from _columns(file, kind)
         return
-    content = _unpacked(file)
+    content = unpacked(file)
     if kind == "text":
         for number, line in enumerate(content.split(b"\n"), start=1):
             if line:
@@ -167,7 +167,8 @@ def read_rows(file: Path, given: dict[str, Any] | None = None) -> Iterator[tuple
         raise BrokenRow(f"is of ds_type {kind}, which is none of {', '.join(sorted(BUILDERS))}")
 
 
-def _unpacked(file: Path) -> bytes:
+def unpacked(file: Path) -> bytes:
+    """The bytes of a file, without the gzip, bzip2 or xz around them. BrokenRow for another packing."""
     content = read_bytes(file)
     unpack = next((unpack for magic, unpack in UNPACKED.items() if content.startswith(magic)), None)
     if unpack is None:

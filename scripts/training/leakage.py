@@ -81,9 +81,13 @@ def leaked(
     """Each row that asks what a test asks: file, line or row, and the test's file and row."""
     for file in files:
         for where, row in read_rows(file, entry.given):
-            found = next((asked[normal(text)] for text in texts(row) if normal(text) in asked), None)
-            if found:
+            if found := asked_by_test(row, asked):
                 yield file, where, found
+
+
+def asked_by_test(row: Any, asked: dict[str, tuple[str, str]]) -> tuple[str, str] | None:
+    """File and id of a test's row that asks what this row holds; None when no test does."""
+    return next((asked[normal(text)] for text in texts(row) if normal(text) in asked), None)
 
 
 def texts(row: Any) -> Iterator[str]:

@@ -1,0 +1,110 @@
+"""Write a working folder for a domain of your own: `make new DOMAIN=text2sql AT=~/text2sql`.
+
+    python -m scripts.new_domain [--at FOLDER] NAME
+
+domain.py, suite.yaml, NAME-cpu.yaml (the recipe of the demo with other data), README.md with the commands in order, and
+rows.jsonl with examples, all of which load as they are. By default in domains/, which git ignores: a domain is a
+repository of its own. Templates are in scripts/templates/domain.
+"""
+
+import argparse
+import json
+import keyword
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from eval.common.errors import UserError, run_command
+from eval.common.places import ROOT
+from eval.common.reading import read_text
+from eval.contracts.domains import OURS, find_task
+from eval.run.files import write_text
+from scripts.data.own_files import shown
+from scripts.data.own_rows import OWN
+from scripts.training.lint_recipe import resolve_recipe
+
+TEMPLATES = ROOT / "scripts" / "templates" / "domain"
+FILES = {name: f"{name}.j2" for name in ("domain.py", "suite.yaml", "README.md", "rows.jsonl")}
+FILES[".gitignore"] = "gitignore.j2"
+RECIPE = "smollm2-135m-cpu"
+NAME = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
+LONGEST = 40
+PLAIN = re.compile(r"[\w./-]+")  # a path that YAML reads as it is
+# Of the recipe that is copied: the comment at its head, and what it says of its data.
+HEAD, DATA = re.compile(r"\A(?:#.*\n)+"), re.compile(r"^# Data\..*?^val_set_size: 0\n", re.MULTILINE | re.DOTALL)
+
+
+def new_domain(name: str, at: Path | None = None, root: Path = ROOT) -> Path:
+    """Write the folder and give its path. UserError for a name that cannot be one, or a folder that is taken."""
+    check_name(name)
+    folder = (at or root / "domains" / name).expanduser().absolute()
+    inside = folder.resolve().is_relative_to(root.resolve())
+    if folder.resolve().is_relative_to((root / "eval").resolve()):
+        raise UserError(f"{folder} is in eval/, where only domains of this repository are: AT= names another folder")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder} is there and not an empty folder: AT= names another one, or move it away")
+    named = shlex.quote(shown(folder, root))  # its commands are copied into a shell
+    words = {"name": name, "task": name.replace("-", "_"), "folder": named, "recipe": f"{name}-cpu.yaml"}
+    train = f"{shown(folder, root)}/train.jsonl" if inside else f"{OWN}/{name}/train.jsonl"
+    texts = {file: rendered(template, words) for file, template in FILES.items()}
+    texts[words["recipe"]] = recipe(read_text(resolve_recipe(RECIPE)), name, train)
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, text in texts.items():
+        write_text(folder / file, text)
+    return folder
+
+
+def check_name(name: str) -> None:
+    """UserError for what cannot name a domain, its task and its folder."""
+    if not NAME.fullmatch(name) or len(name) > LONGEST or keyword.iskeyword(name):
+        raise UserError(
+            f"DOMAIN={name} cannot name a domain: at most {LONGEST} small letters, digits and single `-` or `_`, a "
+            "letter first, such as text2sql"
+        )
+    if name in OURS or find_task(name.replace("-", "_")):
+        raise UserError(f"DOMAIN={name}: one of this repository has that name: choose another")
+
+
+def rendered(template: str, words: dict[str, str]) -> str:
+    """A template's text with the words in their places."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False
+    )
+    return environment.get_template(template).render(words)
+
+
+def recipe(text: str, name: str, train: str) -> str:
+    """The demo's recipe for a domain: its own data and folders, and a comment that is true of it."""
+    head = f"# A LoRA adapter for {name} on SmolLM2-135M-Instruct, on a CPU: settings of configs/train/{RECIPE}.yaml.\n"
+    path = train if PLAIN.fullmatch(train) else json.dumps(train)
+    data = (
+        "# Data, written by `make data`. No validation split: the suite judges on test.jsonl\n"
+        f"datasets:\n  - path: {path}\n    type: chat_template\n    field_messages: messages\n"
+        "    roles_to_train: [assistant]\n    train_on_eos: turn\nval_set_size: 0\n"
+    )
+    for pattern, new in ((HEAD, head), (DATA, data)):
+        pieces = pattern.split(text, maxsplit=1)
+        text = new.join(pieces)
+        if len(pieces) < 2:
+            raise UserError(f"configs/train/{RECIPE}.yaml is not as scripts/new_domain.py knows it: adapt its patterns")
+    return text.replace(f"prepared/{RECIPE}", f"prepared/{name}").replace(f"outputs/{RECIPE}", f"outputs/{name}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m scripts.new_domain", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--at", help="the folder to write; default: domains/NAME")
+    parser.add_argument("name", help="small letters, digits, - and _")
+    given = parser.parse_args(argv)
+    folder = new_domain(given.name, Path(given.at) if given.at else None)
+    print(f"new: {shown(folder, ROOT)} has a domain that works; next, as its README.md says:", file=sys.stderr)
+    commands = [line.strip() for line in read_text(folder / "README.md").splitlines() if line.startswith("    make")]
+    print("\n".join(commands))
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)
