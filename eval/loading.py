@@ -39,7 +39,7 @@ def load_case(bench: Bench, candidate: Candidate, baseline: Baseline, say: Say, 
     seconds = time.monotonic() - started
     noise = None
     if backend.identity is not None:
-        key = backend_of(backend.identity, backend.facts(), headline_versions(), backend.name)
+        key = backend_of(backend.identity, backend.facts(), headline_versions(), bench.suite.backend.kind)
         noise = floor_for(RESULTS / "noise", key, [task.name for task in tasks])
     orders = orders_of(tasks, candidate.adapter_sha256)
     return Case(bench, candidate, baseline, backend, tasks, prompts, power, effect, noise, orders, seconds)

@@ -48,7 +48,7 @@ def measure_backend(
     tasks = lm_tasks.load_tasks(suite, model.template)
     refuse_lacking(model, suite, tasks)
     items = sum(len(task.samples) for task in tasks)
-    backend = backend_of(base, model.facts(), headline_versions(), model.name)
+    backend = backend_of(base, model.facts(), headline_versions(), suite.backend.kind)
     maker = maker_of(suite, base, model.facts(), model.made_by(BASELINE))
     passes = []
     for size in batch_sizes(min(suite.backend.batch_size, items)):

@@ -11,6 +11,7 @@ import safetensors.torch
 
 from eval.common.errors import UserError
 from eval.config.suite_file import load_suite
+from eval.contracts.backend import Arms
 from eval.model.answer_cache import AnswerCache
 from eval.run.digests import file_sha256, write_manifest
 from eval.run.files import read_json, read_jsonl, write_json
@@ -254,6 +255,22 @@ def test_an_adapter_that_fails_to_load_halfway_leaves_nothing_in_the_next_compar
     assert evaluate(monkeypatch, "--config", suite, "--run", torn, "--run", after) == 2
     evaluate(monkeypatch, "--config", suite, "--run", alone)
     assert (after / "scores.jsonl").read_bytes() == (alone / "scores.jsonl").read_bytes()
+
+
+def test_the_same_base_is_taken_over_and_another_lets_the_first_one_go(
+    tiny_model: Path, untied_model: Path, tiny_adapter: Path, tmp_path: Path
+) -> None:
+    """Two bases may not fit into the memory together: the first is free before the second is loaded."""
+    from eval.model import hf
+
+    settings = load_suite(make_suite(tmp_path / "suite.yaml")).backend
+    first = hf.load(settings, Arms(str(tiny_model), candidate=tiny_adapter), 42)
+    lm = first.lm
+    again = hf.load(settings, Arms(str(tiny_model)), 42, reuse=first)
+    assert again.lm is lm and not again.adapters
+    other = hf.load(settings, Arms(str(untied_model)), 42, reuse=again)
+    assert again.is_let_go and other.lm is not lm
+    assert hf.load(settings, Arms(str(tiny_model)), 42, reuse=again).lm is not lm, "what was let go is loaded again"
 
 
 def test_every_answer_says_which_bytes_made_it(

@@ -84,8 +84,9 @@ class Positioned(Protocol):
 class Backend(ABC):
     """Both arms, loaded. Every method is called from one thread; UserError for what a machine or server cannot do.
 
-    `name`: as suites call it. `capabilities`: what it can do beyond answering. `identity`: what the base's files are,
-    any JSON value; None where that is not known, and then no answer is kept for later runs. `template`: makes prompts.
+    `name`: as suites call it (`backend.kind`). `capabilities`: what it can do beyond answering. `identity`: what the
+    base's files are, any JSON value; None where that is not known, and then no answer is kept for later runs.
+    `template`: makes prompts.
     """
 
     name: str
@@ -105,6 +106,8 @@ class Backend(ABC):
     def answer(self, arm: str, batch: "Sequence[Sample]") -> "list[Generation]":
         """Always. One arm's answers to a batch, in its order; each with the fields of `made_by`.
 
+        What is asked are a sample's `instances`, lm-eval's requests: `args` is (prompt, {until, max_gen_toks, ...}) of
+        a text, (prompt, continuation) of a likelihood. eval/model/task_rules.py has the settings a task may ask for.
         `text` of a likelihood item is the JSON of lm-eval's pairs [[log-likelihood in nats, is greedy], ...], one for
         each of its requests. BaseMoved where the arms are not the same base any more.
         """
