@@ -26,6 +26,7 @@ LONGEST_FIRST = (
     "test_growth", "test_fuzz_inputs", "test_programs", "test_retention", "test_recipes", "test_tracking",
     "test_generation_settings", "test_answer_cache", "test_hub_faults", "test_base_proof", "test_hub_bounds",
     "test_canary", "test_drift", "test_judge", "test_makefile", "test_publish_chain", "test_noise", "test_memory",
+    "test_architecture", "test_publish", "test_review",
 )  # fmt: skip
 # Their tests wait for sandboxes, other processes, browsers or very many inputs: `make test-fast` leaves them out.
 WAITING = (
