@@ -22,6 +22,7 @@ from eval.run.digests import file_sha256, write_manifest
 from eval.run.files import read_json, read_jsonl, read_metrics, write_json
 from eval.run.records import Judgement, Observation, Score
 from scripts.publishing.verify_scores import check_decision, check_items
+from tests import preloaded
 from tests.conftest import EMBEDDED, make_adapter
 from tests.hf_model import load_hf
 
@@ -181,7 +182,7 @@ def test_a_killed_evaluation_keeps_its_answers_and_ends_the_same(
 ) -> None:
     run = make_run(tmp_path / "run", tiny_model, tiny_adapter)
     command = evaluation(run, make_executing_suite(tmp_path / "suite.yaml"))
-    killed = subprocess.run([sys.executable, "-c", KILLED, *command[2:]], capture_output=True, text=True)
+    killed = preloaded.run([sys.executable, "-c", KILLED, *command[2:]])
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     partial = run / "generations.partial.jsonl"
     kept = [json.loads(line) for line in partial.read_text().splitlines()[1 : 1 + BATCH]]
