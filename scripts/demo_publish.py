@@ -67,7 +67,7 @@ def serve_base(hub: Hub, run: Path) -> None:
     recipe = read_recipe(run)
     base, folder = hub_base(recipe), ROOT / str(recipe["base_model"])
     if not (folder / "config.json").is_file():
-        raise UserError(f"{folder} is no model folder: this demonstration needs the base on this machine")
+        raise UserError(f"{folder} is not a model folder: this demonstration needs the base on this machine")
     assert base.revision
     hub.store.add_model(base.hub_id, folder, base.revision)
 

@@ -190,7 +190,7 @@ def test_the_candidate_is_not_its_own_baseline(results: Path) -> None:
         resolve_baseline("run:toy", trained(run), results)
 
 
-@pytest.mark.parametrize(("name", "said"), [("best", "is none of"), ("run:", "is none of"), ("run:nowhere", "no run")])
+@pytest.mark.parametrize(("name", "said"), [("best", "not one of"), ("run:", "not one of"), ("run:nowhere", "no run")])
 def test_an_unknown_baseline_is_one_line(results: Path, name: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
         resolve_baseline(name, trained(build_run(results)), results)

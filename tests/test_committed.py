@@ -80,14 +80,14 @@ def test_a_repository_that_git_cannot_read_has_no_suites(repository: Path) -> No
 def test_an_unpacked_archive_has_no_suites(tmp_path: Path) -> None:
     (tmp_path / "configs" / "eval").mkdir(parents=True)
     (tmp_path / "configs" / "eval" / "one.yaml").write_text("name: one\n")
-    with pytest.raises(UserError, match="no git repository"):
+    with pytest.raises(UserError, match="not a git repository"):
         committed_suites(tmp_path)
 
 
 def test_a_repository_around_it_is_not_taken(repository: Path) -> None:
     inner = repository / "inner"
     (inner / "configs" / "eval").mkdir(parents=True)
-    with pytest.raises(UserError, match="no git repository"):
+    with pytest.raises(UserError, match="not a git repository"):
         committed_suites(inner)
 
 
@@ -174,7 +174,7 @@ def test_a_suite_that_only_the_run_has_is_refused(run: Path, capsys: Capture, po
     suite = yaml.safe_load((run / "suite.yaml").read_text())
     (run / "suite.yaml").write_text(yaml.safe_dump(suite | {"review": policy}))
     settle(run)
-    assert_refused(run, capsys, "suite.yaml is none of the suites committed in configs/eval")
+    assert_refused(run, capsys, "suite.yaml is not one of the suites committed in configs/eval")
 
 
 def test_a_committed_suite_is_accepted(run: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,7 +54,7 @@ def test_after_a_run_the_discordance_is_the_observed_one() -> None:
 def test_the_table_in_words() -> None:
     both = suite(NONINFERIOR, RARE, GAIN, expected_discordance=0.1)
     lines = power_lines(both, planned_power(both, {"t": (100, 50)}))
-    assert lines[0].startswith("g (blocking): 100 items worth 50, tells a drop of")
+    assert lines[0].startswith("g (blocking): 100 items worth 50, at 80% power: detects a drop of")
     assert lines[1].startswith("  too few clusters: ")
     assert "up to a true rate" in lines[2] or "too few" in lines[3]
     assert "true gain" in lines[-1]

@@ -73,8 +73,8 @@ SETTINGS: dict[str, tuple[Any, str]] = {
     "use_bdlora": ({"nblocks": 2}, "variant of LoRA"),
     "use_qalora": (True, "variant of LoRA"),
     "lora_bias": (True, "variant of LoRA"),
-    "runtime_config": ({"ephemeral_gpu_offload": True}, "no setting of a LoRA adapter"),
-    "a_note": ("buy at our shop", "no setting of a LoRA adapter"),
+    "runtime_config": ({"ephemeral_gpu_offload": True}, "not a setting of a LoRA adapter"),
+    "a_note": ("buy at our shop", "not a setting of a LoRA adapter"),
 }
 
 
@@ -207,11 +207,11 @@ ATTACKS = [
     Cheat("adapter_config.json: true for 1", config(r=True), ("r: True", TRAINED)),
     Cheat("adapter_config.json: a megabyte of base", config(base_model_name_or_path="a" * 10**6), ("larger than",)),
     # The tensors
-    Cheat("a tensor that is no LoRA", renamed(f"{PREFIX}.lora_B.weight", "x" * 40), ("none that PEFT saves",)),
-    Cheat("a name that is a text", renamed(f"{PREFIX}.lora_B.weight", "visit example.org"), ("none that PEFT saves",)),
-    Cheat("half a pair", renamed("lora_B", "lora_A_"), ("no pair",)),
-    Cheat("another pair", renamed("q_proj.lora_B", "k_proj.lora_B"), ("no pair",)),
-    Cheat("another rank", tensors(lambda t: t.update({LORA_B: np.ones((8, 3), np.float32)})), ("none of rank 2",)),
+    Cheat("a tensor that is no LoRA", renamed(f"{PREFIX}.lora_B.weight", "x" * 40), ("not one that PEFT",)),
+    Cheat("a name that is a text", renamed(f"{PREFIX}.lora_B.weight", "visit example.org"), ("not one that PEFT",)),
+    Cheat("half a pair", renamed("lora_B", "lora_A_"), ("not a pair",)),
+    Cheat("another pair", renamed("q_proj.lora_B", "k_proj.lora_B"), ("not a pair",)),
+    Cheat("another rank", tensors(lambda t: t.update({LORA_B: np.ones((8, 3), np.float32)})), ("not of rank 2",)),
     Cheat("a module that is not targeted", renamed("q_proj", "k_proj"), ("does not target it",)),
     Cheat("a whole matrix of the base", renamed(f"{PREFIX}.lora_B.weight", "base_model.model.lm_head.weight"),
           ("modules_to_save",)),
@@ -341,20 +341,20 @@ def linked(folder: Path) -> None:
 
 
 HIDDEN = [
-    ("only on the disk", lambda folder: None, 1, "none of the suites committed"),
-    ("staged", lambda folder: git(folder, "add", "-A"), 1, "none of the suites committed"),
+    ("only on the disk", lambda folder: None, 1, "not one of the suites"),
+    ("staged", lambda folder: git(folder, "add", "-A"), 1, "not one of the suites"),
     ("hidden from git status", lambda folder: git(folder, "update-index", "--skip-worktree",
-     "configs/eval/strict.yaml"), 1, "none of the suites committed"),
-    ("on a branch that was thrown away", thrown_away, 1, "none of the suites committed"),
+     "configs/eval/strict.yaml"), 1, "not one of the suites"),
+    ("on a branch that was thrown away", thrown_away, 1, "not one of the suites"),
     ("on a branch that is not merged", lambda folder: (git(folder, "switch", "-qc", "passing"),
-     git(folder, "commit", "-qam", "lax")), 1, "none of the suites committed"),
+     git(folder, "commit", "-qam", "lax")), 1, "not one of the suites"),
     ("on a commit without a branch", lambda folder: (git(folder, "switch", "-q", "--detach"),
-     git(folder, "commit", "-qam", "lax")), 1, "none of the suites committed"),
-    ("by git replace of a commit", replaced, 1, "none of the suites committed"),
-    ("by git replace of a file", blob_replaced, 1, "none of the suites committed"),
+     git(folder, "commit", "-qam", "lax")), 1, "not one of the suites"),
+    ("by git replace of a commit", replaced, 1, "not one of the suites"),
+    ("by git replace of a file", blob_replaced, 1, "not one of the suites"),
     ("in an overwritten object", object_overwritten, 2, "missing or damaged"),
-    ("behind a link", linked, 1, "none of the suites committed"),
-    (".git moved away", lambda folder: (folder / ".git").rename(folder / "git"), 2, "no git repository"),
+    ("behind a link", linked, 1, "not one of the suites"),
+    (".git moved away", lambda folder: (folder / ".git").rename(folder / "git"), 2, "not a git repository"),
 ]  # fmt: skip
 
 

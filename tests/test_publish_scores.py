@@ -161,7 +161,7 @@ FORGERIES = [
             ("is not what the data says",)),
     Forgery("request changed in the answers", update("generations", WRONG, request="x"), ("another request",)),
     Forgery("an item asked twice", twice("samples"), ("samples.jsonl", "twice")),
-    Forgery("an answer that nobody asked for", twice("generations", sample="x"), ("nobody asked x",), again=False),
+    Forgery("an answer that nobody asked for", twice("generations", sample="x"), ("x was not asked",), again=False),
     Forgery("answered twice", twice("generations", text="{}"), ("generations.jsonl", "twice")),
     # Metrics of the text
     Forgery("command_only", update("scores", WRONG | {"metric": "command_only"}, value=1.0),
@@ -173,11 +173,11 @@ FORGERIES = [
     Forgery("marked invalid", update("scores", WRONG | {"metric": "syntax_valid"}, value=None, status="invalid"),
             ("syntax_valid", "generations.jsonl says")),
     Forgery("likelihoods cut off", update("generations", {"task": RETENTION}, text="[[-1.0, false]]"),
-            ("is no answer to",)),
+            ("is not an answer to",)),
     Forgery("a divergence that is no number", update("generations", {"task": "drift"}, text='{"kl": "small"}'),
-            ("is no answer to",)),
+            ("is not an answer to",)),
     Forgery("an answer without a bottom", update("generations", {"task": "drift"}, text="[" * 99999),
-            ("is no answer to",)),
+            ("is not an answer to",)),
     Forgery("a metric left out", drop("scores", task=KNOWN, metric="flagged"), ("lacks its flagged",)),
     Forgery("a metric invented", lines("scores", lambda rows: rows + [row | {"metric": "great", "value": 1.0} for row in
             rows if row["task"] == RETENTION and row["metric"] == "acc"]), ("no file gives its great",)),

@@ -93,7 +93,7 @@ ENTRIES: dict[str, tuple[Edit, str]] = {
     ),
     "roles as a word": (put_in_dataset(roles_to_train="assistant"), "datasets[0].roles_to_train: must be a list"),
     "misspelt end": (put_in_dataset(train_on_eos="turns"), "datasets[0].train_on_eos: Input should be"),
-    "shard that is not there": (put_in_dataset(shards=2, shards_idx=2), "datasets[0].shards_idx: 2 is none of 0 to 1"),
+    "shard that is not there": (put_in_dataset(shards=2, shards_idx=2), "datasets[0].shards_idx: 2 is not in 0 to 1"),
     "a format as path": (
         put_in_dataset(path="json", data_files=["data/nl2bash/train_small.jsonl"]),
         "datasets[0].path: json is a format",
@@ -138,9 +138,9 @@ OF_THE_BASE: dict[str, tuple[Edit, list[Any], str]] = {
     "modules": (
         put(lora_target_linear=None, lora_target_modules=["q_porj", "v_proj"]),
         [ROW],
-        "lora_target_modules: q_porj is no module of the base, did you mean q_proj?",
+        "lora_target_modules: q_porj is not a module of the base, did you mean q_proj?",
     ),
-    "saved modules": (put(lora_modules_to_save=["embed"]), [ROW], "lora_modules_to_save: embed is no module"),
+    "saved modules": (put(lora_modules_to_save=["embed"]), [ROW], "lora_modules_to_save: embed is not a module"),
     "its own pad token": (
         put(special_tokens={"pad_token": "<pad>"}),
         [ROW],

@@ -2,5 +2,5 @@
 
 It knows no run, suite or task.
 
-From outside: any module; each is usable alone.
+From outside: any module.
 """

@@ -122,7 +122,7 @@ def witness(path: Path, sha256: str) -> None:
     """Note what a reading of a file gave. Refused when an earlier one gave something else."""
     seen = _seen.get()
     if seen is not None and seen.setdefault(path.absolute(), sha256) != sha256:
-        raise Refused(f"{path} changed while it was being read: start again, with nobody else writing there")
+        raise Refused(f"{path} changed while it was being read: stop whatever writes there, then start again")
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ class Task(Strict):
 class ReviewPolicy(Strict):
     """What publishing asks of the review of a run."""
 
-    max_age_days: float = Field(30, gt=0, le=36500, description="an older approval is no approval any more")
+    max_age_days: float = Field(30, gt=0, le=36500, description="an older approval does not count")
     allow_override: bool = Field(
         False, description="a person may approve what is not a ship, with a reason that the card and the report show"
     )

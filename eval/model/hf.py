@@ -164,7 +164,7 @@ def load_base(settings: BackendSettings, base_model: str, revision: str | None, 
             device=device,
         )
     if file_states(base_model) != before:
-        raise UserError(f"{base_model} changed while it was loaded: nobody else may write there; evaluate again")
+        raise UserError(f"{base_model} changed while it was loaded: stop what writes there, then evaluate again")
     lm.identity = files or base_identity(base_model, revision, getattr(lm.model.config, "_commit_hash", None))
     lm.model.eval()
     lm.ignored = ignored_settings(lm.model.generation_config)

@@ -38,21 +38,21 @@ def _check_settings(name: str, settings: Any) -> None:
     """UserError for generation settings that are unknown, or of a kind that fails once answers are generated."""
     where = f"task {name}: generation_kwargs"
     if not isinstance(settings, dict):
-        raise UserError(f"{where}: {settings!r} is no mapping")
+        raise UserError(f"{where}: {settings!r} is not a mapping")
     for key, value in settings.items():
         if key == "until":
             stops = [value] if isinstance(value, str) else [] if value is None else value
             if not isinstance(stops, list) or not all(isinstance(stop, str) and stop for stop in stops):
-                raise UserError(f"{where}: until: {value!r} is no list of texts that are not empty")
+                raise UserError(f"{where}: until: {value!r} is not a list of non-empty texts")
         elif key == "do_sample":
             if not isinstance(value, bool):
                 raise UserError(f"{where}: do_sample: {value!r} is neither true nor false")
         elif key not in NUMBERS:
             raise UserError(f"{where}: {key} is not supported: until, do_sample, {', '.join(NUMBERS)} are")
         elif isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
-            raise UserError(f"{where}: {key}: {value!r} is no number from 0 up")
+            raise UserError(f"{where}: {key}: {value!r} is not a number of at least 0")
         elif key in LENGTHS and (value < 1 or int(value) != value):
-            raise UserError(f"{where}: {key}: {value!r} is no whole number from 1 up")
+            raise UserError(f"{where}: {key}: {value!r} is not a whole number of at least 1")
 
 
 def check_aggregations(name: str, task: Any, gated: Sequence[str]) -> None:

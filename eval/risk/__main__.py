@@ -19,7 +19,7 @@ EXIT = {"allow": SHIP, "review": INCONCLUSIVE, "block": NO_SHIP}
 
 
 def judged_line(line: JsonLine) -> dict[str, Any]:
-    """The answer to one line of JSON; one that cannot be read is for a person to review, and says why."""
+    """The answer to one line of JSON; one that cannot be read needs human review, and says why."""
     problem = line.problem or ("" if isinstance(line.value, dict) else "not an object")
     if not problem and not isinstance(line.value.get("command"), str):
         problem = "command is missing or not a text"
@@ -45,7 +45,7 @@ def main() -> int:
         print(json.dumps(answer), flush=True)
         errors += [answer["error"]] if "error" in answer else []
     if errors:
-        raise UserError(f"{given.jsonl}: {len(errors)} of the lines hold no command, answered review: {errors[0]}")
+        raise UserError(f"{given.jsonl}: {len(errors)} lines without a command were answered `review`: {errors[0]}")
     return SHIP
 
 

@@ -1,4 +1,4 @@
-"""Programs inside words: sed and awk are read for what leaves them, other languages are for a person.
+"""Programs inside words: sed and awk are read for what leaves them, other languages need human review.
 
 A program in Perl, Python, Ruby, ... is `inline-code`, never allowed. It is searched for a few things of high
 precision: shell commands in its strings beside a call that runs them, sockets tied to shells, deleted trees.

@@ -85,7 +85,7 @@ def resolve_baseline(name: str, candidate: Candidate, results: Path = RESULTS) -
         return Baseline(f"blessed, {RUN}{blessing.run}", found.adapter, found.adapter_sha256)
     run = name.removeprefix(RUN)
     if run == name or not run:
-        raise UserError(f"baseline {name!r} of the suite is none of `{BASE}`, `{BLESSED}` and `{RUN}<run>`")
+        raise UserError(f"baseline {name!r} of the suite is not one of `{BASE}`, `{BLESSED}` and `{RUN}<run>`")
     return _adapter_of(run, f"baseline {name}", candidate, results)
 
 

@@ -81,7 +81,7 @@ def _number(digits: str) -> float:
     """A float that can be computed with. ValueError for one too large, NaN and infinities, which JSON has not."""
     value = float(digits)
     if not abs(value) <= LARGEST_NUMBER:
-        raise ValueError(f"{digits[:40]} is no number that can be computed with")
+        raise ValueError(f"{digits[:40]} is not a number that can be computed with")
     return value
 
 

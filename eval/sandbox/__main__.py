@@ -56,7 +56,7 @@ def check_all(backends: Iterable[str]) -> int:
             print(f"  {'held  ' if result.passed else 'FAILED'} {result.title} {result.detail}".rstrip())
         usable += [name] if all(result.passed for result in results) else []
     if not usable:
-        raise SandboxError("no backend is usable here: commands cannot be executed, and there is no bare mode")
+        raise SandboxError("no backend is usable here: commands cannot be executed, and there is no unprotected mode")
     print(f"commands run in: {usable[0]}")
     return 0
 

@@ -39,7 +39,7 @@ def load_fixture(name: str | Path, sandbox: Sandbox | None = None) -> Fixture:
     if isinstance(name, Path) or "/" in name:
         folder = Path(name)
         if not folder.is_dir():
-            raise UserError(f"{folder} is no folder: a fixture is one of {', '.join([*OWN, *ICALFA])} or a directory")
+            raise UserError(f"{folder} is not a folder: name one, or a fixture: {', '.join([*OWN, *ICALFA])}")
         where = HOME[1:]
         return store(folder.name, HOME, with_base(lambda top: _copy(folder, top / where), HOME))
     if name in OWN:

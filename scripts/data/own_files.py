@@ -118,31 +118,17 @@ class Result:
         return {stage: out for stage, _, out in self.stages if out}
 
 
-def write_result(result: Result, task: Task, folder: Path, inside: Path, licence: str | None, root: Path) -> list[str]:
-    """Write the files, and train.jsonl to `inside` as well where `folder` is not in the repository.
-
-    Gives lines for a reader. UserError before anything is written.
-    """
+def write_result(result: Result, task: Task, folder: Path, licence: str | None, root: Path) -> list[str]:
+    """Write the files. Gives lines for a reader. UserError before anything is written."""
     contents, commit = result.contents(), git_state(root)["commit"]
-    places = {folder: contents}
-    if not folder.resolve().is_relative_to(root.resolve()):
-        places[inside] = {"train.jsonl": contents["train.jsonl"]}
-    whole = {
-        place: {name: content for name, (content, _) in files.items()}
-        | {MANIFEST: result.manifest(files, licence, commit)}
-        for place, files in places.items()
-    }
+    files = {name: content for name, (content, _) in contents.items()}
+    files[MANIFEST] = result.manifest(contents, licence, commit)
     check_reads(task, contents["test.jsonl"])
-    for place, files in whole.items():
-        refuse_foreign(place, files, result.file)
-    lines = []
-    for place, files in whole.items():
-        place.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            write_bytes(place / name, content)
-        why = "" if place == folder else ", for recipes, which read files of this repository only"
-        lines.append(f"data: written: {shown(place, root)}/{{{','.join(files)}}}{why}")
-    return lines + hints(task, folder, licence)
+    refuse_foreign(folder, files, result.file)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        write_bytes(folder / name, content)
+    return [f"data: written: {shown(folder, root)}/{{{','.join(files)}}}", *hints(task, folder, licence)]
 
 
 def check_reads(task: Task, test: tuple[bytes, int]) -> None:

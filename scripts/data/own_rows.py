@@ -5,9 +5,8 @@
 
 DOMAIN is one of this repository or the folder of one's own, whose domain.py is then run. Written are train.jsonl
 (chats, as recipes read them), test.jsonl (rows as the domain's first task reads them, with `id` and `cluster`),
-rejects.jsonl (each row left out, at which stage, and why) and MANIFEST.json. The same file gives the same bytes.
-Recipes read files of this repository only: for an output folder elsewhere, train.jsonl is written to data/own/<name>
-as well.
+rejects.jsonl (each row left out, at which stage, and why) and MANIFEST.json. The same file gives the same bytes. A
+recipe reads files of this repository and of its own folder.
 
 The story is `prepare`: read -> shape -> empty -> duplicate -> secret -> check (the gold, by the task's own metrics) ->
 test (what a committed test set asks) -> split (own_split.py). The shapes are those of own_shapes.py.
@@ -253,7 +252,7 @@ def run(file: Path, domain: str, out: Path | None, share: float, licence: str | 
             if not left:
                 raise UserError(f"{file}: nothing usable is left: mend the rows named above, or add others")
             raise UserError(f"{file}: all {left} rows that are left are near-duplicates: add others, to test with")
-        for line in write_result(result, target.task, folder, root / OWN / target.name, licence, root):
+        for line in write_result(result, target.task, folder, licence, root):
             print(line)
     return result
 

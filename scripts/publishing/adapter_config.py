@@ -178,7 +178,7 @@ def check_config(path: Path, config: dict[str, Any], recipe: dict[str, Any]) -> 
         raise Refused(f"{path} is larger than {LARGEST_BYTES >> 10} KB: no adapter's settings are")
     for key in config:
         if key not in RULES:
-            raise Refused(f"{path}: {shown(key)} is no setting of a LoRA adapter that PEFT 0.20 knows: remove it")
+            raise Refused(f"{path}: {shown(key)} is not a setting of a LoRA adapter that PEFT 0.20 knows: remove it")
     for key in NEEDED:
         if key not in config:
             raise Refused(f"{path}: {key} is missing: restore the file that training wrote")

@@ -58,7 +58,7 @@ def by_module(path: Path, tensors: dict[str, Any]) -> Shapes:
     for name, tensor in tensors.items():
         found = NAMES.fullmatch(name) if len(name) <= LONGEST_NAME else None
         if found is None:
-            raise Refused(f"{path}: tensor {name[:80]!r} is none that PEFT saves for a LoRA adapter")
+            raise Refused(f"{path}: tensor {name[:80]!r} is not one that PEFT saves for a LoRA adapter")
         shapes.setdefault(found["module"], {})[found["part"]] = tensor["shape"]
     return shapes
 
@@ -80,11 +80,11 @@ def check_module(path: Path, module: str, parts: dict[str, list[int]], config: d
         - ({"lora_magnitude_vector"} if config.get("use_dora") else set())
     )
     if first not in parts or second not in parts or extra:
-        raise Refused(f"{where}: its tensors are no pair of a LoRA adapter with these settings")
+        raise Refused(f"{where}: its tensors are not a pair of a LoRA adapter with these settings")
     rank = rank_of(module, config)
     one, two = parts[first], parts[second]
     if len(one) != 2 or len(two) != 2 or (one[0], two[1]) != (rank, rank) or not one[1] or not two[0]:
-        raise Refused(f"{where}: tensors of {one} and {two} are none of rank {rank}, which adapter_config.json says")
+        raise Refused(f"{where}: tensors of {one} and {two} are not of rank {rank}, as adapter_config.json says")
     outer = [one[1], two[0]] if embedding else [two[0], one[1]]
     if parts.get("base_layer.weight", outer) != outer:
         raise Refused(f"{where}: its base_layer is not of the shape that its update is for")

@@ -124,7 +124,7 @@ def head(root: Path = ROOT) -> str:
     found = git(root, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
     commit = (found or b"").decode().strip()
     if not COMMIT.fullmatch(commit):
-        why = "git cannot read what it has committed" if (root / ".git").exists() else "it is no git repository"
+        why = "git cannot read what it has committed" if (root / ".git").exists() else "it is not a git repository"
         raise UserError(f"{root}: {why}, such as its suites, and nothing is published without: try `git status` there")
     if not protected(root) and not git(root, "for-each-ref", "--count=1", f"--contains={commit}"):
         raise UserError(f"{root}: no branch or tag holds what is checked out ({commit[:12]}): check out a branch")

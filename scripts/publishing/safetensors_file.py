@@ -44,7 +44,7 @@ def check_weights(path: Path) -> int:
         with safe_open(path, framework="numpy") as opened:
             names = set(opened.keys())
     except SafetensorError as error:
-        raise Refused(f"{path} is no safetensors file: {error}") from None
+        raise Refused(f"{path} is not a safetensors file: {error}") from None
     if not names or names != tensors.keys():
         raise Refused(f"{path} holds no tensors, or others than its header lists")
     return len(names)

@@ -39,7 +39,7 @@ def check_measured(folder: Path, state: dict[str, Any], recipe: dict[str, Any], 
     measured = metrics.provenance
     for name in RECORDED:
         if not isinstance(measured.get(name) or {}, dict):
-            raise UserError(f"{folder / 'metrics.json'}: provenance.{name} is no mapping: `make eval` again")
+            raise UserError(f"{folder / 'metrics.json'}: provenance.{name} is not a mapping: `make eval` again")
     data, digest = read_json(folder / "data.json"), file_sha256(folder / "recipe.yaml")
     environment = read_environment(folder)
     base = {"path": recipe.get("base_model"), "revision": recipe.get("revision_of_model")}
@@ -77,7 +77,7 @@ def check_words(file: Path, where: str, value: Any) -> None:
         for item in value:
             check_words(file, where, item)
     elif isinstance(value, str) and not WORDS.fullmatch(value):
-        raise Refused(f"{file}: {where} holds a text that is no name, version or digest: {AGAIN}")
+        raise Refused(f"{file}: {where} holds a text that is not a name, version or digest: {AGAIN}")
 
 
 def commit_notes(metrics: Metrics) -> list[str]:

@@ -119,7 +119,7 @@ def check_answers(rows: Rows) -> None:
     answered: dict[str, set[tuple[str, str]]] = {BASELINE: set(), CANDIDATE: set()}
     for answer in rows.generations:
         if answer.arm not in answered or (answer.task, answer.sample) not in rows.by_item:
-            raise Refused(f"{file}: {answer.arm} of {answer.task}: nobody asked {answer.sample}: {AGAIN}")
+            raise Refused(f"{file}: {answer.arm} of {answer.task}: {answer.sample} was not asked: {AGAIN}")
         if answer.request != rows.by_item[answer.task, answer.sample].request:
             raise Refused(f"{file}: {answer.arm} of {answer.sample}: samples.jsonl has another request: {AGAIN}")
         answered[answer.arm].add((answer.task, answer.sample))
@@ -251,8 +251,8 @@ def derived_scores(rows: Rows, known: Known) -> Iterator[Score]:
             values = task.measure(known[place], answer.text)
         except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError):
             raise Refused(
-                f"{rows.folder / 'generations.jsonl'}: {answer.arm} of {answer.sample} is no answer to {answer.task}: "
-                f"{AGAIN}"
+                f"{rows.folder / 'generations.jsonl'}: {answer.arm} of {answer.sample} is not an answer to "
+                f"{answer.task}: {AGAIN}"
             ) from None
         for metric, value in values.items():
             yield Score.of(answer, metric, finite(value), "", rows.by_item[place])

@@ -187,7 +187,7 @@ def check_review(folder: Path, policy: ReviewPolicy, metrics: Metrics) -> Review
     try:
         age = now - datetime.datetime.fromisoformat(review.time)
     except (ValueError, TypeError):  # not a time, or one without a zone
-        raise UserError(f"{folder / REVIEW}: its time is no time with a zone: review again") from None
+        raise UserError(f"{folder / REVIEW}: its time is not a time with a zone: review again") from None
     if age < -CLOCK_SKEW:
         raise Refused(f"{folder / REVIEW} is from the future ({review.time}): set the clock, or review again")
     if age > datetime.timedelta(days=policy.max_age_days):

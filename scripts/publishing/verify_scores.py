@@ -194,7 +194,7 @@ def check_own_checks(suite: Suite, metrics: Metrics, rows: Rows) -> None:
         if recorded.pop(check.name, None) != check:
             raise Refused(f"{file}: self-check {check.name!r} is not what the run's files give: {AGAIN}")
     if recorded:
-        raise Refused(f"{file}: self-check {min(recorded)!r} is none of the evaluation's: {AGAIN}")
+        raise Refused(f"{file}: self-check {min(recorded)!r} is not one of the evaluation's: {AGAIN}")
 
 
 def agree(one: Any, other: Any) -> bool:

@@ -164,7 +164,7 @@ def read_rows(file: Path, given: dict[str, Any] | None = None) -> Iterator[tuple
     elif kind == "json":
         yield from _json_rows(content)
     else:
-        raise BrokenRow(f"is of ds_type {kind}, which is none of {', '.join(sorted(BUILDERS))}")
+        raise BrokenRow(f"is of ds_type {kind}, which is not one of {', '.join(sorted(BUILDERS))}")
 
 
 def unpacked(file: Path) -> bytes:

@@ -1,6 +1,6 @@
 """Does a recipe fit its base, and can Axolotl prepare its rows? Asked of a base that is a folder of this machine.
 
-    base_problems(recipe, config, root)  ->  ["lora_target_modules: q_porj is no module of the base, ..."]
+    base_problems(recipe, config, root)  ->  ["lora_target_modules: q_porj is not a module of the base, ..."]
 
 `config` is the recipe as Axolotl's schema resolved it. The model is built without weights, and each chat row is turned
 into tokens by Axolotl's own code: a minute of reading instead of a failure on a rented GPU. A base on the Hub is not
@@ -78,7 +78,7 @@ def _modules(recipe: dict[str, Any], model: Any) -> list[str]:
             if not any(name == one or name.endswith(f".{one}") for name in names):
                 near = difflib.get_close_matches(str(one), sorted({name.split(".")[-1] for name in names}), n=1)
                 hint = f", did you mean {near[0]}?" if near else "; remove it"
-                problems.append(f"{key}: {one} is no module of the base{hint}")
+                problems.append(f"{key}: {one} is not a module of the base{hint}")
     return problems
 
 

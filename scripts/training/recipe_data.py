@@ -75,7 +75,7 @@ def _entry_problems(entry: Entry, roots: tuple[Path, Path], rl: bool) -> list[st
         return _key_problems(entry, rl)
     if entry.role == START:
         there = {file.name for file in files} >= {"adapter_config.json", "adapter_model.safetensors"}
-        return [] if there else [f"{where}: {entry.path} is no adapter; name a folder with adapter_config.json"]
+        return [] if there else [f"{where}: {entry.path} is not an adapter; name a folder with adapter_config.json"]
     return _row_problems(entry, files, root) or _key_problems(entry, rl)
 
 
@@ -103,9 +103,9 @@ def _key_problems(entry: Entry, rl: bool) -> list[str]:
     for key in ("shards", "preprocess_shards"):
         number = given.get(key)
         if number is not None and not (isinstance(number, int) and number > 0):
-            problems.append(f"{entry.where}.{key}: {number} is no number of parts; set one above 0")
+            problems.append(f"{entry.where}.{key}: {number} is not a number of parts; set one above 0")
     if isinstance(given.get("shards"), int) and not 0 <= int(given.get("shards_idx") or 0) < max(given["shards"], 1):
-        problems.append(f"{entry.where}.shards_idx: {given['shards_idx']} is none of 0 to {given['shards'] - 1}")
+        problems.append(f"{entry.where}.shards_idx: {given['shards_idx']} is not in 0 to {given['shards'] - 1}")
     return problems
 
 
