@@ -26,7 +26,7 @@ from eval.run.records import BASELINE, CANDIDATE, Score
 from scripts import review
 from scripts.publishing.card import EMBEDDED, render_card
 from tests.gate_rows import EFFECT, gate_by, generations, scores, suite
-from tests.plugin_package import install
+from tests.packages import install
 from tests.run_builder import SUITE, build_run, call, judge
 from tests.test_card import evidence_of
 
@@ -98,7 +98,7 @@ SPREAD = gate_by("max_share_of_category", "spread-out", metric="wrong", category
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The package of somebody else's, in a folder on the path."""
     folder = tmp_path / "site"
-    install(folder, "gates", OFFERS, "their_gates", THEIRS)
+    install(folder, "their-gates", {"their_gates.py": THEIRS}, {"gates": OFFERS})
     monkeypatch.syspath_prepend(str(folder))
     kind_of.cache_clear()
     yield folder

@@ -11,7 +11,7 @@ from eval.config.suite_file import TRACKERS, Suite, check_trackers, load_suite
 from scripts.track import main
 from scripts.tracking import trackers
 from scripts.tracking.finished_run import read_finished_run
-from tests.plugin_package import install
+from tests.packages import install
 from tests.run_builder import SUITE, assert_one_line, call
 from tests.tracked_run import finished, installed
 
@@ -102,7 +102,7 @@ def test_a_tracker_of_an_installed_package_runs_in_the_same_confinement(
 ) -> None:
     site = tmp_path / "site"
     offers = {"lines": "their_lines:Lines", "../lines": "their_lines:Lines"}
-    module = install(site, "trackers", offers, "their_lines", THEIRS)
+    install(site, "their-lines", {"their_lines.py": THEIRS}, {"trackers": offers})
     monkeypatch.syspath_prepend(str(site))
     monkeypatch.setenv("WANDB_API_KEY", "planted")
     real = trackers.environment
@@ -124,7 +124,7 @@ def test_a_tracker_of_an_installed_package_runs_in_the_same_confinement(
     assert code == 2
     assert_one_line(err, "no tracker ../lines: there are lines, mlflow")
     for broken, said in (("import nowhere", "No module named 'nowhere'"), ("class Lines: ...", "has no method log")):
-        module.write_text(broken)
+        (site / "their_lines.py").write_text(broken)
         code, out, _ = call(main, arguments, capsys)
         assert code == 2 and len(out.splitlines()) == 1 and said in out, out
 
