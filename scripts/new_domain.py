@@ -24,7 +24,6 @@ from eval.common.reading import read_text
 from eval.contracts.domains import OURS, find_task
 from eval.run.files import write_text
 from scripts.data.own_files import shown
-from scripts.data.own_rows import OWN
 from scripts.training.lint_recipe import resolve_recipe
 
 TEMPLATES = ROOT / "scripts" / "templates" / "domain"
@@ -42,16 +41,14 @@ def new_domain(name: str, at: Path | None = None, root: Path = ROOT) -> Path:
     """Write the folder and give its path. UserError for a name that cannot be one, or a folder that is taken."""
     check_name(name)
     folder = (at or root / "domains" / name).expanduser().absolute()
-    inside = folder.resolve().is_relative_to(root.resolve())
     if folder.resolve().is_relative_to((root / "eval").resolve()):
         raise UserError(f"{folder} is in eval/, where only domains of this repository are: AT= names another folder")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} is there and not an empty folder: AT= names another one, or move it away")
     named = shlex.quote(shown(folder, root))  # its commands are copied into a shell
     words = {"name": name, "task": name.replace("-", "_"), "folder": named, "recipe": f"{name}-cpu.yaml"}
-    train = f"{shown(folder, root)}/train.jsonl" if inside else f"{OWN}/{name}/train.jsonl"
     texts = {file: rendered(template, words) for file, template in FILES.items()}
-    texts[words["recipe"]] = recipe(read_text(resolve_recipe(RECIPE)), name, train)
+    texts[words["recipe"]] = recipe(read_text(resolve_recipe(RECIPE)), name, f"{shown(folder, root)}/train.jsonl")
     folder.mkdir(parents=True, exist_ok=True)
     for file, text in texts.items():
         write_text(folder / file, text)

@@ -118,31 +118,17 @@ class Result:
         return {stage: out for stage, _, out in self.stages if out}
 
 
-def write_result(result: Result, task: Task, folder: Path, inside: Path, licence: str | None, root: Path) -> list[str]:
-    """Write the files, and train.jsonl to `inside` as well where `folder` is not in the repository.
-
-    Gives lines for a reader. UserError before anything is written.
-    """
-    contents, commit = result.contents(), git_state(root)["commit"]
-    places = {folder: contents}
-    if not folder.resolve().is_relative_to(root.resolve()):
-        places[inside] = {"train.jsonl": contents["train.jsonl"]}
-    whole = {
-        place: {name: content for name, (content, _) in files.items()}
-        | {MANIFEST: result.manifest(files, licence, commit)}
-        for place, files in places.items()
-    }
+def write_result(result: Result, task: Task, folder: Path, licence: str | None, root: Path) -> list[str]:
+    """Write the files. Gives lines for a reader. UserError before anything is written."""
+    contents = result.contents()
+    files = {name: content for name, (content, _) in contents.items()}
+    files[MANIFEST] = result.manifest(contents, licence, git_state(root)["commit"])
     check_reads(task, contents["test.jsonl"])
-    for place, files in whole.items():
-        refuse_foreign(place, files, result.file)
-    lines = []
-    for place, files in whole.items():
-        place.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            write_bytes(place / name, content)
-        why = "" if place == folder else ", for recipes, which read files of this repository only"
-        lines.append(f"data: written: {shown(place, root)}/{{{','.join(files)}}}{why}")
-    return lines + hints(task, folder, licence)
+    refuse_foreign(folder, files, result.file)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        write_bytes(folder / name, content)
+    return [f"data: written: {shown(folder, root)}/{{{','.join(files)}}}", *hints(task, folder, licence)]
 
 
 def check_reads(task: Task, test: tuple[bytes, int]) -> None:
@@ -185,7 +171,7 @@ def hints(task: Task, folder: Path, licence: str | None) -> list[str]:
     lines = []
     if own and (own.folder / str(task.data)).resolve() != folder.resolve() / "test.jsonl":
         lines.append(
-            f"data: task {task.name} reads {task.data}: set data={'test.jsonl'!r} in domain.py to test with these"
+            f"data: task {task.name} reads {task.data} in {own.folder}, and not this test.jsonl: copy it there"
         )
     if licence is None:
         lines.append("data: no licence is stated, and publishing asks for one: LICENCE=MIT, or what holds for the rows")
