@@ -47,9 +47,8 @@ def new_domain(name: str, at: Path | None = None, root: Path = ROOT) -> Path:
         raise UserError(f"{folder} is there and not an empty folder: AT= names another one, or move it away")
     named = shlex.quote(shown(folder, root))  # its commands are copied into a shell
     words = {"name": name, "task": name.replace("-", "_"), "folder": named, "recipe": f"{name}-cpu.yaml"}
-    train = f"{shown(folder, root)}/train.jsonl"
     texts = {file: rendered(template, words) for file, template in FILES.items()}
-    texts[words["recipe"]] = recipe(read_text(resolve_recipe(RECIPE)), name, train)
+    texts[words["recipe"]] = recipe(read_text(resolve_recipe(RECIPE)), name, f"{shown(folder, root)}/train.jsonl")
     folder.mkdir(parents=True, exist_ok=True)
     for file, text in texts.items():
         write_text(folder / file, text)

@@ -19,7 +19,6 @@ from scripts.data.dataset_facts import describe_data
 from scripts.data.own_files import Result
 from scripts.data.own_shapes import CHATS, Line, read_lines, system_of
 from scripts.data.own_split import alike, drawn_for_test, letters, near_duplicates
-from scripts.training.recipe_data import dataset_problems
 from tests.own_tasks import own_task
 
 SYSTEM = "Answer with one Bash command and nothing else."
@@ -354,18 +353,14 @@ def test_the_manifest_says_what_was_made_of_what_and_training_reads_it(tmp_path:
     assert (row["rows"], row["licence"], row["cleaning"]) == (3, "MIT", {"read": 1})
 
 
-def test_rows_for_a_folder_elsewhere_can_be_trained_on_by_a_recipe_beside_them(
+def test_rows_for_a_domain_of_ones_own_go_to_its_folder(
     tmp_path: Path, sql: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    root = tmp_path / "root"
-    root.mkdir()
     file = jsonl(tmp_path / "mine.jsonl", [{"question": q, "sql": a, "database": "shop"} for q, a in SQL])
-    own_rows.run(file, str(sql), None, 0.4, None, root=root)
-    assert list(root.iterdir()) == []
-    assert (sql / "test.jsonl").is_file() and "no licence is stated" in capsys.readouterr().out
-    recipe = {"datasets": [{"path": str(sql / "train.jsonl"), "type": "chat_template", "field_messages": "messages"}]}
-    assert dataset_problems(recipe, root, sql) == []
-    assert "is outside the repository" in dataset_problems(recipe, root)[0]
+    own_rows.run(file, str(sql), None, 0.4, None, root=tmp_path / "root")
+    written = {"MANIFEST.json", "rejects.jsonl", "test.jsonl", "train.jsonl"}
+    assert {path.name for path in sql.iterdir()} >= written and not (tmp_path / "root").exists()
+    assert "no licence is stated" in capsys.readouterr().out
 
 
 def test_a_file_that_was_not_written_here_stays(tmp_path: Path) -> None:

@@ -120,9 +120,9 @@ class Result:
 
 def write_result(result: Result, task: Task, folder: Path, licence: str | None, root: Path) -> list[str]:
     """Write the files. Gives lines for a reader. UserError before anything is written."""
-    contents, commit = result.contents(), git_state(root)["commit"]
+    contents = result.contents()
     files = {name: content for name, (content, _) in contents.items()}
-    files[MANIFEST] = result.manifest(contents, licence, commit)
+    files[MANIFEST] = result.manifest(contents, licence, git_state(root)["commit"])
     check_reads(task, contents["test.jsonl"])
     refuse_foreign(folder, files, result.file)
     folder.mkdir(parents=True, exist_ok=True)
@@ -171,7 +171,7 @@ def hints(task: Task, folder: Path, licence: str | None) -> list[str]:
     lines = []
     if own and (own.folder / str(task.data)).resolve() != folder.resolve() / "test.jsonl":
         lines.append(
-            f"data: task {task.name} reads {task.data}: set data={'test.jsonl'!r} in domain.py to test with these"
+            f"data: task {task.name} reads {task.data} in {own.folder}, and not this test.jsonl: copy it there"
         )
     if licence is None:
         lines.append("data: no licence is stated, and publishing asks for one: LICENCE=MIT, or what holds for the rows")

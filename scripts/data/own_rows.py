@@ -5,8 +5,8 @@
 
 DOMAIN is one of this repository or the folder of one's own, whose domain.py is then run. Written are train.jsonl
 (chats, as recipes read them), test.jsonl (rows as the domain's first task reads them, with `id` and `cluster`),
-rejects.jsonl (each row left out, at which stage, and why) and MANIFEST.json. The same file gives the same bytes. A
-recipe reads files of this repository and of its own folder.
+rejects.jsonl (each row left out, at which stage, and why) and MANIFEST.json: into the folder of one's own domain, or
+data/own/<name of the file>. The same file gives the same bytes.
 
 The story is `prepare`: read -> shape -> empty -> duplicate -> secret -> check (the gold, by the task's own metrics) ->
 test (what a committed test set asks) -> split (own_split.py). The shapes are those of own_shapes.py.
@@ -55,7 +55,7 @@ def target_of(domain: str, file: Path, root: Path = ROOT) -> Target:
     """A domain of this repository by its name, or one's own by its folder. UserError when it is neither."""
     if domain in OURS:
         task = next(own for own in domains() if own.name == domain).tasks[0]
-        return Target(file.stem, task, _system_of(task), root / OWN / file.stem)
+        return Target(domain, task, _system_of(task), root / OWN / file.stem)
     folder = Path(domain).expanduser().resolve()
     if not domain or not (folder / MODULE).is_file():
         named = f"{domain} is not one of {', '.join(OURS)}" if domain else "no domain is named"
@@ -244,9 +244,9 @@ def run(file: Path, domain: str, out: Path | None, share: float, licence: str | 
         folder = (out or target.folder).expanduser().absolute()
         print(f"data: checking the rows of {file.name} with {target.task.name}", flush=True)
         result = prepare(file, target, share, root)
-        if not NAME.fullmatch(target.name):
-            raise UserError(f"{target.name!r} cannot name a folder below {OWN}: choose another name")
         print("\n".join(report(result)), flush=True)
+        if out is None and domain in OURS and not NAME.fullmatch(folder.name):
+            raise UserError(f"{file.name} cannot name a folder below {OWN}: OUT= says where the rows go")
         if not result.train or not result.test:
             left = len(result.train) + len(result.test)
             if not left:
