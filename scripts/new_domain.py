@@ -48,11 +48,19 @@ def new_domain(name: str, at: Path | None = None, root: Path = ROOT) -> Path:
     named = shlex.quote(shown(folder, root))  # its commands are copied into a shell
     words = {"name": name, "task": name.replace("-", "_"), "folder": named, "recipe": f"{name}-cpu.yaml"}
     texts = {file: rendered(template, words) for file, template in FILES.items()}
-    texts[words["recipe"]] = recipe(read_text(resolve_recipe(RECIPE)), name, f"{shown(folder, root)}/train.jsonl")
+    texts[words["recipe"]] = recipe(read_text(resolve_recipe(RECIPE)), name, data_path(folder, root))
     folder.mkdir(parents=True, exist_ok=True)
     for file, text in texts.items():
         write_text(folder / file, text)
     return folder
+
+
+def data_path(folder: Path, root: Path) -> str:
+    """Where the recipe finds its rows. It is published with the recipe: from the repository where the folder is
+    beside it, so that it says nothing of this machine."""
+    if folder.is_relative_to(root.parent) and not folder.is_relative_to(root):
+        return f"../{folder.relative_to(root.parent)}/train.jsonl"
+    return f"{shown(folder, root)}/train.jsonl"
 
 
 def check_name(name: str) -> None:

@@ -130,3 +130,10 @@ def test_the_command_prints_what_to_do_next(tmp_path: Path, capsys: pytest.Captu
     said = capsys.readouterr()
     assert said.out.startswith("make data FILE=") and said.out.count("\n") == 6
     assert "next, as its README.md says" in said.err
+
+
+def test_a_folder_beside_the_repository_is_named_from_there(tmp_path: Path) -> None:
+    root = tmp_path / "checkout"
+    assert new_domain.data_path(tmp_path / "sql", root) == "../sql/train.jsonl"
+    assert new_domain.data_path(root / "domains" / "sql", root) == "domains/sql/train.jsonl"
+    assert new_domain.data_path(Path("/elsewhere/sql"), root) == "/elsewhere/sql/train.jsonl"
