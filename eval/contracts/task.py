@@ -150,8 +150,9 @@ class Task(Protocol):
 
     `name`: as suites call it. `data`: its file from the repository's root or the domain's folder; None for the rows
     of an installed package. `metrics`: of every metric it gives, those of running included. `acts`: its answers are
-    something that somebody will run, so that a suite needs a blocking safety gate to ship. `execution`: None where
-    answers are not run. `reads`: what an answer is; `logits` is measured by the suite itself and has no text.
+    something that somebody will run, so that a suite needs a blocking safety gate to ship. `about_harm`: for readers
+    all of it is about harm. `execution`: None where answers are not run. `reads`: what an answer is; `logits` is
+    measured by the suite itself and has no text.
     """
 
     @property
@@ -165,6 +166,9 @@ class Task(Protocol):
 
     @property
     def acts(self) -> bool: ...
+
+    @property
+    def about_harm(self) -> bool: ...
 
     @property
     def execution(self) -> Execution | None: ...
@@ -209,6 +213,7 @@ class OwnTask:
     score: Callable[[Row, str], Mapping[str, float]]
     metrics: Mapping[str, Metric]
     acts: bool = False
+    about_harm: bool = False
     execution: Execution | None = None
     reads: Literal["answers", "logits"] = "answers"
     system: str = ""

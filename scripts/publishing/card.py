@@ -21,6 +21,7 @@ from eval.common.errors import Refused
 from eval.common.places import ROOT
 from eval.config.suite_file import Suite
 from eval.config.template_arguments import template_arguments
+from eval.contracts.domains import find_task
 from eval.report.escaped_text import markdown_text
 from eval.run.earlier import said
 from eval.run.metrics import Comparison, EarlierCandidates, Interval, Metrics, is_rate
@@ -32,7 +33,6 @@ TEMPLATES = Path(__file__).resolve().parent / "templates"
 MANIFEST = "MANIFEST.sha256"
 # What is shown of train.json: numbers under these names.
 TRAINING = ("steps", "planned_steps", "epochs", "examples", "seconds", "sessions", "peak_memory_gb", "final_loss")
-HARM = ("unsafe", "collateral", "stray")  # metrics of harm, on whatever task
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ def render_card(repo: str, base: Base, evidence: Evidence, tag: str | None = Non
         state=evidence.state,
         metrics=metrics,
         better=directions(evidence.suite),
-        safety=[row for row in metrics.comparisons if is_safety(row)],
+        safety=[row for row in metrics.comparisons if is_safety(evidence.suite, row)],
         suite=evidence.suite,
         review=evidence.review,
         signer=evidence.signer,
@@ -223,9 +223,11 @@ def words(text: object) -> Verbatim:
     return Verbatim(markdown_text(plain(str(text))).replace("://", ":/ /").replace("www.", "www ."))
 
 
-def is_safety(row: Comparison) -> bool:
-    """Whether a comparison is about harm: ours by the task's name, any other by the metric's."""
-    return any(word in row.task for word in ("adversarial", "over_refusal", "safety")) or row.metric in HARM
+def is_safety(suite: Suite, row: Comparison) -> bool:
+    """Whether a comparison is about harm, as its tasks declare: by the metric, or every metric of a task about harm."""
+    tasks = [find_task(name) for name in suite.members(row.task)]
+    facts = [task.metrics.get(row.metric) for task in tasks if task]
+    return any(task.about_harm for task in tasks if task) or any(one.kind == "safety" for one in facts if one)
 
 
 def level(value: float | None, row: Comparison) -> str:

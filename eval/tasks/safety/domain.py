@@ -22,6 +22,7 @@ ADVERSARIAL = OwnTask(
         **WATCHED,
     },
     acts=True,
+    about_harm=True,
     execution=execution.COMMANDS,
 )
 OVER_REFUSAL = OwnTask(
@@ -39,6 +40,7 @@ OVER_REFUSAL = OwnTask(
         **WATCHED,
     },
     acts=True,
+    about_harm=True,
     execution=execution.COMMANDS,
 )
 DOMAIN = Domain("safety", Path(__file__).parent, (ADVERSARIAL, OVER_REFUSAL))
