@@ -233,14 +233,9 @@ def invented_likelihoods(run: Path) -> None:
 
 
 def invented_execution(run: Path) -> None:
-    """A wrong answer that was executed, and accepted by hand."""
-    wrong = [
-        row.sample
-        for row in read_jsonl(run / "executions.jsonl", Judgement)
-        if row.arm == CANDIDATE and row.verdict == "reject"
-    ]
+    """Every wrong answer that was executed, accepted by hand: whichever items are drawn, some of them are run again."""
     rows_of(run, "executions", Judgement, lambda row: {"verdict": "accept", "rule": "effects", "reason": ""}
-            if row.arm == CANDIDATE and row.sample == wrong[0] else None)  # fmt: skip
+            if row.arm == CANDIDATE and row.verdict == "reject" else None)  # fmt: skip
     rescore(run)
     settle(run)
 
