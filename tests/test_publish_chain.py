@@ -286,7 +286,7 @@ CHEATS = [
     Cheat("review too old", review_time(days=-31), ("31 days old", "30")),
     Cheat("review from the future", review_time(hours=2), ("from the future",)),
     Cheat("review without a zone", lambda f: edit_json(f / "review.json", lambda v: v.update(time="2026-01-01")),
-          ("no time with a zone",), 2),
+          ("not a time with a zone",), 2),
     Cheat("no-ship approved by hand", no_ship(override=False), ("no-ship", "override")),
     Cheat("no-ship overridden where the suite forbids it", no_ship(override=True), ("no-ship", "override")),
     Cheat("not signed, where the suite asks for it", signature_asked(None), ("not signed", "SIGN=1")),
@@ -330,7 +330,7 @@ CHEATS = [
     Cheat("token as who reviewed other bytes", lambda f: (edit_json(f / "review.json", lambda v: v.update(
           reviewer=TOKEN)), (f / "report.md").write_text("x")), ("is not what [Hugging Face token removed]",)),
     Cheat("token as the time of the review", lambda f: edit_json(f / "review.json", lambda v: v.update(time=TOKEN)),
-          ("no time with a zone",), 2),
+          ("not a time with a zone",), 2),
     Cheat("token as a key of the review", lambda f: edit_json(f / "review.json", lambda v: v.update({TOKEN: 1})),
           ("review.json: [Hugging Face token removed]: Extra inputs",), 2),
     Cheat("token in the weights' header", weights(lambda p: save_file({"w": np.ones(2, np.float32)}, p,

@@ -226,7 +226,7 @@ def test_what_no_type_is_right_for_is_no_run() -> None:
 @pytest.mark.parametrize("number", ["1e308", "-1e308", "1e999", "NaN", "Infinity", "1e101"])
 def test_a_number_that_nothing_can_be_computed_of_is_refused(number: str, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(f'{{"a": [{number}]}}')
-    with pytest.raises(UserError, match="no number that can be computed with"):
+    with pytest.raises(UserError, match="not a number that can be computed with"):
         read_json(tmp_path / "x.json")
     line = (
         '{"arm":"baseline","task":"t","sample":"s","repeat":0,"metric":"m","value":%s,"status":"scored","cluster":"c"}'

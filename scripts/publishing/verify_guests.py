@@ -60,8 +60,8 @@ def check_suite(folder: Path, place: Place | None) -> None:
         return
     where = f"configs/eval or in {place.folder}" if place else "configs/eval"
     raise Refused(
-        f"{folder / 'suite.yaml'} is none of the suites committed in {where}: commit it there, or evaluate again under "
-        "one that is"
+        f"{folder / 'suite.yaml'} is not one of the suites committed in {where}: commit it there, or evaluate again "
+        "under one that is"
     )
 
 

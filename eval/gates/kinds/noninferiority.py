@@ -93,4 +93,4 @@ class Noninferiority(PairedGate):
         return seen
 
     def sees_text(self, row: PowerRow, power: float) -> str:
-        return f"tells a drop of {100 * (row.detectable or 0.0):.1f} points from none in {power:.0%} of runs"
+        return f"at {power:.0%} power: detects a drop of at least {100 * (row.detectable or 0.0):.1f} points"
