@@ -40,7 +40,7 @@ test: test-packages .venv/.dev model sandbox-root ## every test that needs no GP
 	    --durations=25 --record-durations=.cache/test-durations.txt --cov=eval --cov-report=term --cov-fail-under=85
 
 # What waits for a model, a sandbox, a browser or another process is marked slow (tests/conftest.py) and left out.
-test-fast: .venv/.dev model ## the quick tests alone, under a minute, for between two edits; ONLY= chooses by name, as pytest -k
+test-fast: .venv/.dev model ## the quick tests alone, a minute and a half, for between two edits; ONLY= chooses by name, as pytest -k
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -m "not gpu and not slow" --numprocesses=2 --dist=loadfile --no-loadscope-reorder \
 	    $(call option,ONLY,-k)
 
