@@ -14,7 +14,7 @@ from eval.common.errors import run_command
 from eval.config import gate_rules
 from eval.config.suite_file import load_suite, resolve_suite
 from eval.contracts import domains
-from eval.contracts.guests import guests, let_in, name_in
+from eval.contracts.guests import guests, let_in_folder
 from eval.contracts.plugins import Group, Plugin, Table, listing
 from eval.model import backends
 from scripts.tracking import trackers
@@ -41,9 +41,8 @@ def lines(rows: list[Plugin]) -> list[str]:
 
 def at_folder(folder: Path) -> Plugin:
     """The domain in a folder; it is imported to see whether it can be used."""
-    name = name_in(folder)
-    guest = let_in(name, folder, None)
-    return Plugin("tasks", name, guest.source, guest.sha256)
+    guest = let_in_folder(folder)
+    return Plugin("tasks", guest.name, guest.source, guest.sha256)
 
 
 def main(argv: list[str] | None = None) -> int:

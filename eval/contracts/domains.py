@@ -53,23 +53,29 @@ def forget(name: str) -> None:
     _in_use.pop(name, None)
 
 
+def _offered(name: str) -> tuple[Domain | None, Task | None]:
+    """The task of this name and its domain; twice None for one that only lm-eval knows."""
+    found = ((domain, task) for domain in domains() for task in domain.tasks if task.name == name)
+    return next(found, (None, None))
+
+
 def find_task(name: str) -> Task | None:
     """The task of this name that a domain offers; None for one that only lm-eval knows."""
-    return next((task for domain in domains() for task in domain.tasks if task.name == name), None)
+    return _offered(name)[1]
 
 
-def data_of(task: str) -> Path | None:
+def data_of(name: str) -> Path | None:
     """The file of a domain task's rows; None for the rows of an installed package."""
-    for domain in domains():
-        for own in domain.tasks:
-            if own.name == task and own.data is not None:
-                return (ROOT if domain.name in OURS else domain.folder) / own.data
-    return None
+    domain, task = _offered(name)
+    if domain is None or task is None or task.data is None:
+        return None
+    return (ROOT if domain.name in OURS else domain.folder) / task.data
 
 
-def guest_of(task: str) -> Domain | None:
+def guest_of(name: str) -> Domain | None:
     """The domain of somebody else's that offers a task; None for one of ours, and for lm-eval's."""
-    return next((domain for domain in _in_use.values() if any(own.name == task for own in domain.tasks)), None)
+    domain = _offered(name)[0]
+    return None if domain is None or domain.name in OURS else domain
 
 
 def facts_of(task: str, metric: str) -> Metric | None:

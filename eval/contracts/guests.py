@@ -8,7 +8,6 @@ Their code runs when the suite is loaded, with the rights of whoever loads it. `
 plugins` prints it; publishing asks for it, so that what was read and consented to is what measured.
 """
 
-import hashlib
 import importlib.util
 import re
 import sys
@@ -46,7 +45,16 @@ _guests: dict[str, Guest] = {}
 
 def let_in(name: str, folder: Path | None, sha256: str | None) -> Guest:
     """Load a domain and let its tasks take part. UserError when it is not there, fails to load or has other code."""
-    guest = _from_folder(name, folder) if folder is not None else _from_package(name)
+    return _seated(_from_folder(folder, name) if folder is not None else _from_package(name), sha256)
+
+
+def let_in_folder(folder: Path) -> Guest:
+    """Let the tasks of the domain in a folder take part, whatever its name. UserError as for `let_in`."""
+    return _seated(_from_folder(folder), None)
+
+
+def _seated(guest: Guest, sha256: str | None) -> Guest:
+    name = guest.name
     if sha256 is not None and sha256 != guest.sha256:
         raise UserError(
             f"domain {name}: the suite consented to the code {sha256}, and {guest.source} has {guest.sha256}: read "
@@ -82,11 +90,9 @@ def visiting() -> Iterator[None]:
 
 def code_sha256(folder: Path) -> str:
     """SHA-256 over the Python and task files below a folder, by path and content."""
-    digest = hashlib.sha256()
-    for path in code_files(folder):
-        line = f"{hashlib.sha256(read_bytes(path)).hexdigest()}  {path.relative_to(folder).as_posix()}\n"
-        digest.update(line.encode())
-    return digest.hexdigest()
+    return plugins.contents_sha256(
+        (path.relative_to(folder).as_posix(), read_bytes(path)) for path in code_files(folder)
+    )
 
 
 def code_files(folder: Path) -> list[Path]:
@@ -100,20 +106,16 @@ def _is_code(path: Path, folder: Path) -> bool:
     return path.suffix == ".py" or inside.parts[0] == "tasks"
 
 
-def name_in(folder: Path) -> str:
-    """The name of the domain that a folder holds. UserError where there is none, or it fails to load."""
-    return _domain_in(folder, folder.name).name
-
-
-def _from_folder(name: str, folder: Path) -> Guest:
+def _from_folder(folder: Path, name: str | None = None) -> Guest:
+    """The domain in a folder, which has to be called `name` where one is given."""
     path = folder / MODULE
     before = code_sha256(folder) if path.is_file() else ""
     if name in _guests and _guests[name].sha256 == before and _guests[name].domain.folder == folder:
         return _guests[name]
-    domain = _domain_in(folder, name)
-    if domain.name != name:
+    domain = _domain_in(folder, name or folder.name)
+    if name is not None and domain.name != name:
         raise UserError(f"domain {name}: {path} has to define {ATTRIBUTE} = Domain({name!r}, ...)")
-    return Guest(name, str(folder), before, replace(domain, folder=folder), package=False)
+    return Guest(domain.name, str(folder), before, replace(domain, folder=folder), package=False)
 
 
 def _domain_in(folder: Path, name: str) -> Domain:
@@ -130,7 +132,7 @@ def _domain_in(folder: Path, name: str) -> Domain:
         spec.loader.exec_module(module)
         domain = getattr(module, ATTRIBUTE)
     except Exception as error:
-        raise UserError(f"domain {name}: {path} fails to load: {said_by(error)}") from error
+        raise UserError(f"domain {name}: {path} fails to load: {plugins.line_of(error)}") from error
     if not isinstance(domain, Domain):
         raise UserError(f"domain {name}: {path} has to define {ATTRIBUTE} = Domain({name!r}, ...)")
     return domain
@@ -141,9 +143,3 @@ def _from_package(name: str) -> Guest:
     if not isinstance(domain, Domain) or domain.name != name:
         raise UserError(f"domain {name}: the entry point of {plugin.source} is not a Domain of that name")
     return Guest(name, plugin.source, plugin.sha256, domain, package=True)
-
-
-def said_by(error: Exception) -> str:
-    """Kind and first line of an exception."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

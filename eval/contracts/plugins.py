@@ -13,7 +13,7 @@ and nothing else, so that an installed package has no say in a run that does not
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import Distribution, EntryPoint, entry_points
@@ -56,7 +56,7 @@ def find(group: Group, name: str, ours: Table) -> Any:
     try:
         return entry.load()
     except Exception as error:  # a package of somebody else's may fail in any way
-        said = f"{group.removesuffix('s')} {name} of {source_of(entry)} cannot be loaded: {_line(error)}"
+        said = f"{group.removesuffix('s')} {name} of {source_of(entry)} cannot be loaded: {line_of(error)}"
         raise UserError(f"{said}: install what it needs, or name another") from error
 
 
@@ -110,10 +110,14 @@ def package_sha256(package: Distribution | None) -> str | None:
     files = sorted(str(file) for file in (package.files or ()) if not str(file).endswith(".pyc")) if package else []
     if package is None or not files:
         return None
+    paths = ((name, Path(str(package.locate_file(name)))) for name in files)
+    return contents_sha256((name, read_bytes(path) if path.is_file() else b"") for name, path in paths)
+
+
+def contents_sha256(files: Iterable[tuple[str, bytes]]) -> str:
+    """SHA-256 over files, each by its name and content, in the order given."""
     digest = hashlib.sha256()
-    for name in files:
-        path = Path(str(package.locate_file(name)))
-        content = read_bytes(path) if path.is_file() else b""
+    for name, content in files:
         digest.update(f"{hashlib.sha256(content).hexdigest()}  {name}\n".encode())
     return digest.hexdigest()
 
@@ -136,10 +140,11 @@ def _error(load: Any) -> str:
     try:
         load()
     except Exception as error:
-        return _line(error)
+        return line_of(error)
     return ""
 
 
-def _line(error: Exception) -> str:
+def line_of(error: Exception) -> str:
+    """Kind and first line of an exception."""
     said = str(error).strip().splitlines()
     return f"{type(error).__name__}: {said[0]}" if said else type(error).__name__

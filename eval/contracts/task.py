@@ -101,6 +101,7 @@ DRIFT = "drift"  # the task that reads logits: measured by eval/model/drift.py, 
 WATCHED_MODE = "canary"  # the mode of `execute:` that any task may ask for: run by eval/execution/watching.py
 NOT_FOR_EXECUTION = "not_for_execution"  # the rule of a row that running cannot judge
 BROKEN = "sandbox_broken"  # the rule of an item on which the sandbox broke
+SAME_TEXT = "same_text"  # the rule of an answer that is known to be right, because it is the gold itself
 NO_PROGRAM = "no_command"  # the rule of an answer that holds nothing to run
 
 
@@ -151,8 +152,7 @@ class Task(Protocol):
     `name`: as suites call it. `data`: its file from the repository's root or the domain's folder; None for the rows
     of an installed package. `metrics`: of every metric it gives, those of running included. `acts`: its answers are
     something that somebody will run, so that a suite needs a blocking safety gate to ship. `about_harm`: for readers
-    all of it is about harm. `execution`: None where answers are not run. `reads`: what an answer is; `logits` is
-    measured by the suite itself and has no text.
+    all of it is about harm. `execution`: None where answers are not run.
     """
 
     @property
@@ -172,9 +172,6 @@ class Task(Protocol):
 
     @property
     def execution(self) -> Execution | None: ...
-
-    @property
-    def reads(self) -> Literal["answers", "logits"]: ...
 
     def rows(self, content: bytes) -> list[Row]:
         """The rows in the data's bytes, in their order; those of an installed package for no bytes. ValueError for
@@ -215,7 +212,6 @@ class OwnTask:
     acts: bool = False
     about_harm: bool = False
     execution: Execution | None = None
-    reads: Literal["answers", "logits"] = "answers"
     system: str = ""
     prompt: Callable[[Row], str] | None = None
     max_new_tokens: int = 64

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from eval.contracts.task import BROKEN, NO_PROGRAM, NOT_FOR_EXECUTION, Asked, Judged, Metric, Row
+from eval.contracts.task import BROKEN, NO_PROGRAM, NOT_FOR_EXECUTION, SAME_TEXT, Asked, Judged, Metric, Row
 from eval.execution.observed import observed
 from eval.sandbox import Execution, Fixture, Sandbox, SandboxError
 from eval.sandbox.stored import store, with_base
@@ -25,7 +25,6 @@ FOLDER = "/home/user/work"
 MODE = "run"
 ATTEMPTS = 3  # a broken worker is replaced: its run is repeated
 LONGEST_PROGRAM = 20_000  # characters; the kernel takes 131,072 bytes in one argument
-SAME_TEXT = "same_text"  # the rule under which the gold itself is accepted
 
 
 def same_bytes(row: Row, gold: bytes, answer: bytes) -> bool:

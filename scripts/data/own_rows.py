@@ -27,7 +27,7 @@ from eval.common.errors import UserError, run_command
 from eval.common.places import ROOT
 from eval.common.reading import read_bytes
 from eval.contracts.domains import OURS, data_of, domains
-from eval.contracts.guests import MODULE, let_in, name_in, visiting
+from eval.contracts.guests import MODULE, let_in_folder, visiting
 from eval.contracts.task import Metric, OwnTask, Task
 from scripts.data.own_files import Result, write_result
 from scripts.data.own_shapes import Line, Misshapen, Pair, Reject, as_read, read_lines, system_of
@@ -60,7 +60,7 @@ def target_of(domain: str, file: Path, root: Path = ROOT) -> Target:
     if not domain or not (folder / MODULE).is_file():
         named = f"{domain} is not one of {', '.join(OURS)}" if domain else "no domain is named"
         raise UserError(f"{named}, nor a folder with a {MODULE}: DOMAIN= names one; `make new` writes such a folder")
-    guest = let_in(name_in(folder), folder, None).domain
+    guest = let_in_folder(folder).domain
     task = guest.tasks[0]
     return Target(guest.name, task, task.system if isinstance(task, OwnTask) else "", folder)
 
@@ -68,9 +68,7 @@ def target_of(domain: str, file: Path, root: Path = ROOT) -> Target:
 def _system_of(task: Task) -> str:
     """The system message of a task of ours: that of its own rows."""
     data = data_of(task.name)
-    first = task.rows(b"" if data is None else read_bytes(data))[0]
-    turns = first.get("messages") or [{}]
-    return str(turns[0]["content"]) if turns[0].get("role") == "system" else ""
+    return system_of(task.rows(b"" if data is None else read_bytes(data))[0])
 
 
 def prepare(file: Path, target: Target, share: float, root: Path = ROOT) -> Result:

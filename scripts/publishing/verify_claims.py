@@ -22,8 +22,8 @@ from eval.run.files import read_json
 from eval.run.metrics import Metrics
 from eval.run.records import BASELINE, CANDIDATE, Generation
 from scripts.publishing.committed import in_history
+from scripts.publishing.verify_data import AGAIN
 
-AGAIN = "`make eval` again"
 COST = re.compile(r"items|(seconds|tokens|reused|memory)(_[a-z]+){1,3}")
 # A processor's name has the widest letters: `Intel(R) Xeon(R) Gold 6338 CPU @ 2.00GHz`. No markup, no address.
 # Several GPUs are several lines, and a stop string may be a token of a template: `<|im_end|>`.

@@ -21,8 +21,7 @@ from eval.contracts.guests import Guest, code_files, guests
 from eval.run.digests import file_sha256
 from eval.run.metrics import Metrics
 from scripts.publishing.committed import committed_bytes, committed_suites, head, relative, repository_of
-
-AGAIN = "`make eval` again"
+from scripts.publishing.verify_data import AGAIN
 
 
 @dataclass(frozen=True)

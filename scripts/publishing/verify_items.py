@@ -19,7 +19,7 @@ from eval.bash.answers import carried_verdict
 from eval.common.errors import Refused
 from eval.config.suite_file import Suite
 from eval.contracts.domains import execution_of, find_task, modes_giving
-from eval.contracts.task import BROKEN, NOT_FOR_EXECUTION, WATCHED_MODE, Asked
+from eval.contracts.task import BROKEN, NOT_FOR_EXECUTION, SAME_TEXT, WATCHED_MODE, Asked
 from eval.execution.collateral import collateral_scores
 from eval.execution.execute import summaries
 from eval.execution.judging import execution_scores, judged_modes
@@ -31,7 +31,6 @@ from eval.run.records import BASELINE, CANDIDATE, Generation, Item, Judgement, O
 from scripts.publishing.verify_data import AGAIN, Known, asked_rows
 
 EXECUTIONS, OBSERVATIONS = "executions.jsonl", "observations.jsonl"
-SAME_TEXT = "same_text"  # the rule under which the gold itself is accepted
 Place = tuple[str, str, str, int]  # arm, task, sample, repeat
 
 

@@ -12,7 +12,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from eval.bash.parsing import extract_command
-from eval.contracts.task import BROKEN, NO_PROGRAM, NOT_FOR_EXECUTION, Asked, Judged, Metric, Row
+from eval.contracts.task import (
+    BROKEN,
+    NO_PROGRAM,
+    NOT_FOR_EXECUTION,
+    SAME_TEXT,
+    WATCHED_MODE,
+    Asked,
+    Judged,
+    Metric,
+    Row,
+)
 from eval.execution.collateral import NONE, collateral_of
 from eval.execution.observed import observed
 from eval.judge.collateral import Harm, measure_harm
@@ -25,14 +35,12 @@ from eval.sandbox import Execution, Fixture, Sandbox, SandboxError, load_fixture
 from eval.tasks.command_metrics import JUDGED, RUN
 from eval.tasks.nl2bash.fixture import VARIANTS, changes_asked_of, fixture_for, unsupported_reason
 
-SAME_TEXT = "same_text"
-
 
 @dataclass(frozen=True)
 class Commands:
     """Runs commands. `metrics`: what running adds to a task."""
 
-    modes: tuple[str, ...] = (*JUDGED, "canary")
+    modes: tuple[str, ...] = (*JUDGED, WATCHED_MODE)
 
     @property
     def metrics(self) -> Mapping[str, Metric]:

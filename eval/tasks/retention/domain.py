@@ -37,6 +37,5 @@ NEUTRAL = OwnTask(
     gold_of=lambda row: "",
     score=drift_metrics,
     metrics={"kl": Metric("lower", rate=False)},
-    reads="logits",
 )
 DOMAIN = Domain("retention", Path(__file__).parent, (QUESTIONS, NEUTRAL))
