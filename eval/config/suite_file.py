@@ -18,7 +18,8 @@ from eval.config.gate_rules import AnyGate
 from eval.config.metric_table import contradiction
 from eval.contracts.domains import execution_of, facts_of, find_task, modes_giving
 from eval.contracts.gate import Gate, Terms
-from eval.contracts.guests import MODULE, let_in
+from eval.contracts.guest_folder import MODULE
+from eval.contracts.guests import let_in
 from eval.contracts.plugins import names
 from eval.contracts.task import WATCHED_MODE
 

@@ -4,35 +4,45 @@
       text2sql: {folder: ., sha256: 5f7c...}          # a folder beside the suite file
       my-package: {}                                  # what an installed package offers as a domain
 
-Their code runs when the suite is loaded, with the rights of whoever loads it. `sha256` is over the code, as `make
-plugins` prints it; publishing asks for it, so that what was read and consented to is what measured.
+Their code runs when the suite is loaded, with the rights of whoever loads it. `sha256` is over the code and whatever
+lies beside it (guest_folder.py), as `make plugins` prints it; publishing asks for it, so that what was read and
+consented to is what measured.
 """
 
-import importlib.util
-import re
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from eval.common.errors import UserError
-from eval.common.reading import read_bytes
 from eval.contracts import domains, plugins
+from eval.contracts.guest_folder import ATTRIBUTE, MODULE, GuestFolder, domain_in, read_folder
 from eval.contracts.task import Domain
-
-MODULE, ATTRIBUTE = "domain.py", "DOMAIN"
 
 
 @dataclass(frozen=True)
 class Guest:
-    """A domain that a suite lets in. `source`: its folder, or package and version. `sha256`: of its code."""
+    """A domain that a suite lets in.
+
+    `source`: its folder, or package and version. `sha256`: of its code. `read`: the folder as it was when its code was
+    loaded, None for a package. `code`: where that code is.
+    """
 
     name: str
     source: str
     sha256: str | None
     domain: Domain
-    package: bool
+    read: GuestFolder | None = None
+    code: Path | None = None
+
+    @property
+    def package(self) -> bool:
+        return self.read is None
+
+    @property
+    def task_files(self) -> Path:
+        """The folder of lm-eval's task files, which need not be there."""
+        return (self.code or self.domain.folder) / "tasks"
 
     def record(self) -> dict[str, str | None]:
         """What an evaluation writes down of it; no path of this machine, since that is published."""
@@ -44,25 +54,30 @@ _guests: dict[str, Guest] = {}
 
 
 def let_in(name: str, folder: Path | None, sha256: str | None) -> Guest:
-    """Load a domain and let its tasks take part. UserError when it is not there, fails to load or has other code."""
-    return _seated(_from_folder(folder, name) if folder is not None else _from_package(name), sha256)
+    """Load a domain and let its tasks take part.
+
+    UserError when it is not there, fails to load, or is not what `sha256` consents to: then nothing of it has run.
+    """
+    return _seated(_from_folder(folder, name, sha256) if folder is not None else _from_package(name, sha256))
 
 
 def let_in_folder(folder: Path) -> Guest:
     """Let the tasks of the domain in a folder take part, whatever its name. UserError as for `let_in`."""
-    return _seated(_from_folder(folder), None)
+    return _seated(_from_folder(folder, None, None))
 
 
-def _seated(guest: Guest, sha256: str | None) -> Guest:
-    name = guest.name
-    if sha256 is not None and sha256 != guest.sha256:
+def _seated(guest: Guest) -> Guest:
+    domains.use(guest.domain)
+    _guests[guest.name] = guest
+    return guest
+
+
+def _check_consent(name: str, source: str, found: str | None, consented: str | None) -> None:
+    if consented not in (None, found):
         raise UserError(
-            f"domain {name}: the suite consented to the code {sha256}, and {guest.source} has {guest.sha256}: read "
+            f"domain {name}: the suite consented to the code {consented}, and {source} has {found}: read "
             "what changed, then write the new digest into the suite"
         )
-    domains.use(guest.domain)
-    _guests[name] = guest
-    return guest
 
 
 def guests() -> Mapping[str, Guest]:
@@ -88,58 +103,23 @@ def visiting() -> Iterator[None]:
             del _guests[name]
 
 
-def code_sha256(folder: Path) -> str:
-    """SHA-256 over the Python and task files below a folder, by path and content."""
-    return plugins.contents_sha256(
-        (path.relative_to(folder).as_posix(), read_bytes(path)) for path in code_files(folder)
-    )
-
-
-def code_files(folder: Path) -> list[Path]:
-    """The files that `code_sha256` is over."""
-    return sorted(path for kind in ("*.py", "*.yaml") for path in folder.rglob(kind) if _is_code(path, folder))
-
-
-def _is_code(path: Path, folder: Path) -> bool:
-    """Python, and lm-eval's task files in `tasks/`; a suite or a recipe beside them is none."""
-    inside = path.relative_to(folder)
-    return path.suffix == ".py" or inside.parts[0] == "tasks"
-
-
-def _from_folder(folder: Path, name: str | None = None) -> Guest:
+def _from_folder(folder: Path, name: str | None, consented: str | None) -> Guest:
     """The domain in a folder, which has to be called `name` where one is given."""
-    path = folder / MODULE
-    before = code_sha256(folder) if path.is_file() else ""
-    if name in _guests and _guests[name].sha256 == before and _guests[name].domain.folder == folder:
+    read = read_folder(folder) if folder.is_dir() else GuestFolder(folder, {})
+    if MODULE in read.files:
+        _check_consent(name or folder.name, str(folder), read.sha256, consented)
+    if name in _guests and _guests[name].read == read:
         return _guests[name]
-    domain = _domain_in(folder, name or folder.name)
+    domain, code = domain_in(read, name or folder.name)
     if name is not None and domain.name != name:
-        raise UserError(f"domain {name}: {path} has to define {ATTRIBUTE} = Domain({name!r}, ...)")
-    return Guest(domain.name, str(folder), before, replace(domain, folder=folder), package=False)
+        raise UserError(f"domain {name}: {folder / MODULE} has to define {ATTRIBUTE} = Domain({name!r}, ...)")
+    return Guest(domain.name, str(folder), read.sha256, domain, read, code)
 
 
-def _domain_in(folder: Path, name: str) -> Domain:
-    path = folder / MODULE
-    if not path.is_file():
-        raise UserError(f"domain {name}: {path} is not there: `folder` names the folder that holds {MODULE}")
-    module_name = "securecli_domain_" + re.sub(r"\W", "_", name)
-    spec = importlib.util.spec_from_file_location(module_name, path, submodule_search_locations=[str(folder)])
-    if spec is None or spec.loader is None:
-        raise UserError(f"domain {name}: {path} cannot be imported")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module
-    try:
-        spec.loader.exec_module(module)
-        domain = getattr(module, ATTRIBUTE)
-    except Exception as error:
-        raise UserError(f"domain {name}: {path} fails to load: {plugins.line_of(error)}") from error
-    if not isinstance(domain, Domain):
-        raise UserError(f"domain {name}: {path} has to define {ATTRIBUTE} = Domain({name!r}, ...)")
-    return domain
-
-
-def _from_package(name: str) -> Guest:
-    domain, plugin = plugins.find("tasks", name, domains.OURS), plugins.origin("tasks", name, domains.OURS)
+def _from_package(name: str, consented: str | None) -> Guest:
+    plugin = plugins.origin("tasks", name, domains.OURS)
+    _check_consent(name, plugin.source, plugin.sha256, consented)
+    domain = plugins.find("tasks", name, domains.OURS)
     if not isinstance(domain, Domain) or domain.name != name:
         raise UserError(f"domain {name}: the entry point of {plugin.source} is not a Domain of that name")
-    return Guest(name, plugin.source, plugin.sha256, domain, package=True)
+    return Guest(name, plugin.source, plugin.sha256, domain)

@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 from eval.common.errors import UserError
 from eval.common.reading import read_bytes
+from eval.contracts.from_source import from_source
 
 Group = Literal["tasks", "backends", "trackers", "gates"]
 PREFIX = "securecli_tuner"
@@ -53,6 +54,7 @@ def find(group: Group, name: str, ours: Table) -> Any:
     if name in ours:
         return _load(ours[name])
     entry = _offered(group, name, ours)
+    from_source(entry.dist)
     try:
         return entry.load()
     except Exception as error:  # a package of somebody else's may fail in any way
@@ -92,6 +94,7 @@ def listing(group: Group, ours: Table) -> list[Plugin]:
         elif others:
             error = f"{entry.name} is offered by {' and '.join(others)}, too: uninstall all but one"
         else:
+            from_source(entry.dist)
             error = _error(entry.load)
         found.append(Plugin(group, entry.name, source_of(entry), package_sha256(entry.dist), error))
     return found
@@ -105,6 +108,7 @@ def source_of(entry: EntryPoint) -> str:
 def package_sha256(package: Distribution | None) -> str | None:
     """Digest over the files of an installed package, by path and content; None when it does not list them.
 
+    Bytecode is left out, since every machine writes its own, and is not run either (`from_source`).
     Of a package that is installed for editing that is a pointer to its folder, not the code.
     """
     files = sorted(str(file) for file in (package.files or ()) if not str(file).endswith(".pyc")) if package else []

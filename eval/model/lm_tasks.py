@@ -71,7 +71,7 @@ def load_tasks(suite: Suite, template: ChatTemplate) -> list[LoadedTask]:
     UserError for an unknown or empty task.
     """
     wanted = [task for task in suite.tasks if task.name != DRIFT]
-    folders = [str(TASKS_FOLDER), *(str(guest.domain.folder / "tasks") for guest in guests().values())]
+    folders = [str(TASKS_FOLDER), *(str(guest.task_files) for guest in guests().values())]
     folders = [folder for folder in folders if Path(folder).is_dir()]
     # Indexing everything lm-eval ships takes 12 s: only when a suite asks for something that no domain has.
     manager = TaskManager(include_path=folders, include_defaults=False)

@@ -27,7 +27,8 @@ from eval.common.errors import UserError, run_command
 from eval.common.places import ROOT
 from eval.common.reading import read_bytes
 from eval.contracts.domains import OURS, data_of, domains
-from eval.contracts.guests import MODULE, let_in_folder, visiting
+from eval.contracts.guest_folder import MODULE
+from eval.contracts.guests import let_in_folder, visiting
 from eval.contracts.task import Metric, OwnTask, Task
 from scripts.data.own_files import Result, write_result
 from scripts.data.own_shapes import Line, Misshapen, Pair, Reject, as_read, read_lines, system_of

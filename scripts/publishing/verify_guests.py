@@ -17,7 +17,7 @@ from pathlib import Path
 from eval.common.errors import Refused, UserError
 from eval.common.reading import read_bytes
 from eval.config.suite_file import Suite
-from eval.contracts.guests import Guest, code_files, guests
+from eval.contracts.guests import Guest, guests
 from eval.run.digests import file_sha256
 from eval.run.metrics import Metrics
 from scripts.publishing.committed import committed_bytes, committed_suites, head, relative, repository_of
@@ -85,15 +85,17 @@ def check_guests(suite: Suite, metrics: Metrics, place: Place | None) -> list[st
 
 def _origin(guest: Guest, place: Place | None) -> str:
     code = f"code `{str(guest.sha256)[:12]}`"
-    if guest.package:
+    if guest.read is None:
         return f"{guest.source}, {code}"
     if place is None or guest.domain.folder.resolve() != place.folder:
         raise Refused(
             f"domain {guest.name} is a folder outside this repository: `make publish DOMAIN={guest.source}` says that "
             "what it has committed may be believed"
         )
-    for path in code_files(place.folder):
-        if not place.holds(path):
-            raise Refused(f"{path} is not as {place.root.name} has committed and merged it: commit it, {AGAIN}")
+    for file, content in guest.read.files.items():
+        if committed_bytes(None, place.folder / file, place.root) != content:
+            raise Refused(
+                f"{place.folder / file} is not as {place.root.name} has committed and merged it: commit it, {AGAIN}"
+            )
     name = relative(place.folder, place.root) or place.root.name
     return f"folder {name}, {code}, commit {head(place.root)[:12]}"
