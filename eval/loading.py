@@ -47,8 +47,14 @@ def load_case(bench: Bench, candidate: Candidate, baseline: Baseline, say: Say, 
 
 def both_arms(bench: Bench, candidate: Candidate, baseline: Baseline, say: Say) -> Backend:
     """Both arms, on the base that is loaded already if it is the same."""
-    arguments = candidate.template_arguments
-    arms = Arms(candidate.base_model, candidate.revision, candidate.adapter, baseline.adapter, arguments)
+    arms = Arms(
+        candidate.base_model,
+        candidate.revision,
+        candidate.adapter,
+        baseline.adapter,
+        candidate.template_arguments,
+        candidate.trained,
+    )
     backend = bench.backend = load_backend(bench.suite, arms, bench.backend, say)
     if not proves(backend):
         say(f"caution: {UNPROVEN}")

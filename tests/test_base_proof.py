@@ -12,6 +12,7 @@ import safetensors.torch
 from eval.common.errors import UserError
 from eval.config.suite_file import load_suite
 from eval.contracts.backend import Arms
+from eval.contracts.numerics import Numerics
 from eval.model.answer_cache import AnswerCache
 from eval.run.digests import file_sha256, write_manifest
 from eval.run.files import read_json, read_jsonl, write_json
@@ -350,7 +351,7 @@ def test_a_base_that_changes_while_it_is_loaded_is_told(
 
     monkeypatch.setattr(hf.RecordingHF, "__init__", and_write)
     with pytest.raises(UserError, match="changed while it was loaded"):
-        hf.load_base(load_suite(make_suite(tmp_path / "suite.yaml")).backend, str(base), None, 42)
+        hf.load_base(load_suite(make_suite(tmp_path / "suite.yaml")).backend, str(base), None, 42, Numerics())
 
 
 def test_entries_kept_before_bases_were_proven_are_never_read_and_go(tmp_path: Path) -> None:

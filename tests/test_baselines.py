@@ -34,9 +34,9 @@ def count_loads(patch: pytest.MonkeyPatch) -> list[str]:
     loads: list[str] = []
     load = hf.load_base
 
-    def counted(settings: Any, base_model: str, revision: str | None, seed: int) -> Any:
+    def counted(settings: Any, base_model: str, *rest: Any) -> Any:
         loads.append(base_model)
-        return load(settings, base_model, revision, seed)
+        return load(settings, base_model, *rest)
 
     patch.setattr(hf, "load_base", counted)
     return loads

@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from eval.common.errors import UserError
-from eval.common.memory import enough_memory, is_out_of_memory, says_out_of_memory, smaller_batch, smaller_step
+from eval.common.memory import enough_memory, is_out_of_memory, says_out_of_memory, smaller_step
 from eval.model.hf import RecordingHF
+from eval.run.files import read_jsonl
+from eval.run.records import Generation
 from scripts.training import train
 from tests.run_builder import assert_one_line
 from tests.test_suite import evaluate, make_run, make_suite
@@ -75,25 +77,31 @@ def test_other_failures_stay_what_they_are(error: Exception) -> None:
 
 
 @pytest.mark.slow
-def test_generating_without_enough_memory_is_one_line_and_exit_code_2(
+def test_a_batch_that_does_not_fit_is_halved_until_it_does_and_one_item_is_one_line_with_exit_code_2(
     tiny_model: Path,
     tiny_adapter: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    generate = RecordingHF._model_generate
+    generate, asked = RecordingHF._model_generate, []
 
     def hungry(self: RecordingHF, context: Any, *rest: Any, **settings: Any) -> Any:
-        torch.empty(TOO_MUCH if context.shape[0] > 2 else 1, dtype=torch.uint8)
+        torch.empty(TOO_MUCH if context.shape[0] > most else 1, dtype=torch.uint8)
+        asked.append(context.shape[0])
         return generate(self, context, *rest, **settings)
 
     monkeypatch.setattr(RecordingHF, "_model_generate", hungry)
     run = make_run(tmp_path / "run", tiny_model, tiny_adapter)
-    assert evaluate(monkeypatch, "--config", make_suite(tmp_path / "four.yaml"), "--run", run) == 2
-    assert_one_line(capfd.readouterr().err, "out of memory", "batch of 4", "batch_size", "to 2 (it is 4)")
-    assert not (run / "metrics.json").exists()
-    assert evaluate(monkeypatch, "--config", make_suite(tmp_path / "two.yaml", batch_size=2), "--run", run) != 2
+    suite, most = make_suite(tmp_path / "four.yaml"), 0
+    assert evaluate(monkeypatch, "--config", suite, "--run", run, "--no-cache") == 2
+    assert_one_line(capfd.readouterr().err, "out of memory", "answers 1 items at once", "load: 4bit")
+    assert not (run / "metrics.json").exists() and not asked
+    most = 2
+    assert evaluate(monkeypatch, "--config", suite, "--run", run, "--no-cache") in (0, 1, 3)
+    assert capfd.readouterr().out.count("memory does not suffice for 4 items at once: 2 from now on") == 1
+    answers = read_jsonl(run / "generations.jsonl", Generation)
+    assert max(asked) == 2 and len({(row.arm, row.task, row.sample) for row in answers}) == len(answers)
 
 
 @pytest.mark.slow
@@ -108,11 +116,6 @@ def test_a_model_that_does_not_fit_is_one_line_and_exit_code_2(
     run = make_run(tmp_path / "run", tiny_model, tiny_adapter)
     assert evaluate(monkeypatch, "--config", make_suite(tmp_path / "suite.yaml"), "--run", run) == 2
     assert_one_line(capfd.readouterr().err, "out of memory while loading the model", "configs/train/README.md")
-
-
-def test_a_batch_of_one_cannot_be_halved() -> None:
-    assert "to 16 (it is 32)" in smaller_batch(32)
-    assert "more memory" in smaller_batch(1)
 
 
 def test_training_names_the_keys_of_the_recipe_with_their_values() -> None:

@@ -10,6 +10,7 @@ import yaml
 
 from eval.common.errors import UserError
 from eval.config.suite_file import Suite
+from eval.contracts.numerics import AS_IT_IS
 from eval.model.task_rules import check_aggregations, check_lengths, check_requests, tried_metrics
 from eval.run.records import Generation
 from tests.hf_model import load_hf
@@ -154,7 +155,7 @@ def test_a_row_ends_at_its_first_end_token_or_with_the_token_that_completes_a_st
         "name": "s", "description": "d", "tasks": [{"name": "t"}],
         "gates": [{"id": "g", "task": "t", "metric": "m", "rule": "superiority", "min_gain": 0.1}],
     })  # fmt: skip
-    lm = hf.load_base(suite.backend, str(tiny_model), None, suite.seed)
+    lm = hf.load_base(suite.backend, str(tiny_model), None, suite.seed, AS_IT_IS)
     row = lm.tok_encode("cut at the second word and go on")
     place = next(n for n in range(len(row)) if " the" in lm.tok_decode(row[:n]))
     end = lm.tokenizer.eos_token_id

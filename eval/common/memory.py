@@ -1,6 +1,6 @@
 """Out of memory is one line that says which number to lower, wherever it happens: on a GPU or in the machine.
 
-    with enough_memory("answering a batch of 32", "set batch_size to 16"):
+    with enough_memory("loading the model", "it needs a GPU with more memory"):
         ...
 
 Libraries say it in many ways: torch has an exception of its own for a GPU, a RuntimeError for the machine's memory and
@@ -40,13 +40,6 @@ def enough_memory(doing: str, advice: str) -> Iterator[None]:
             raise
         first = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
         raise UserError(f"out of memory while {doing}: {advice} ({first[:200]})") from error
-
-
-def smaller_batch(size: int) -> str:
-    """What to do when a batch of the suite's `backend.batch_size` was too large."""
-    if size > 1:
-        return f"set batch_size of the suite's backend to {size // 2} (it is {size}) and evaluate again"
-    return "batch_size is 1 already: it takes a GPU or a machine with more memory"
 
 
 def smaller_step(recipe: dict[str, object]) -> str:

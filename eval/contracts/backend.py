@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from eval.common.errors import UserError
+from eval.contracts.numerics import AS_IT_IS, Numerics
 
 if TYPE_CHECKING:
     from eval.config.suite_file import BackendSettings
@@ -38,13 +39,15 @@ class BaseMoved(UserError):
 @dataclass(frozen=True)
 class Arms:
     """What is compared. `revision`: the base's commit, None where it has none or it is not known. `candidate`,
-    `baseline`: adapter folders, None for the base itself. `template_arguments`: what the recipe tells its template."""
+    `baseline`: adapter folders, None for the base itself. `template_arguments`: what the recipe tells its template.
+    `trained`: how training loaded the base."""
 
     base_model: str
     revision: str | None = None
     candidate: Path | None = None
     baseline: Path | None = None
     template_arguments: Mapping[str, Any] = field(default_factory=dict)
+    trained: Numerics = AS_IT_IS
 
 
 class ChatTemplate(Protocol):

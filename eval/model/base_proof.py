@@ -73,6 +73,23 @@ def base_tensors(model: Any) -> Iterator[tuple[str, torch.Tensor]]:
     for tensors in (model.named_parameters(remove_duplicate=False), model.named_buffers(remove_duplicate=False)):
         for name, tensor in tensors:
             yield base_name(name), tensor
+    for name, module in model.named_modules():
+        for part, tensor in scales(module):
+            yield base_name(f"{name}.{part}"), tensor
+
+
+def scales(module: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    """What bitsandbytes multiplies a module's quantised weight with: neither parameters nor buffers."""
+    four_bit = getattr(getattr(module, "weight", None), "quant_state", None)
+    if four_bit is not None:
+        yield from (
+            (f"weight.{part}", tensor)
+            for part, tensor in four_bit.as_dict(packed=True).items()
+            if isinstance(tensor, torch.Tensor)
+        )
+    eight_bit = getattr(getattr(module, "state", None), "SCB", None)
+    if isinstance(eight_bit, torch.Tensor):
+        yield "weight.SCB", eight_bit
 
 
 def base_name(name: str) -> str:

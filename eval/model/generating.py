@@ -10,12 +10,15 @@ silence_libraries()
 
 import torch  # noqa: E402
 
-from eval.common.memory import enough_memory, smaller_batch  # noqa: E402
+from eval.common.errors import UserError  # noqa: E402
+from eval.common.memory import enough_memory, is_out_of_memory  # noqa: E402
 from eval.model.lm_tasks import LoadedTask, Sample  # noqa: E402
 from eval.model.recording_hf import RecordingHF  # noqa: E402
 from eval.model.two_arms import TwoArms  # noqa: E402
 from eval.run.digests import json_sha256  # noqa: E402
 from eval.run.records import Generation  # noqa: E402
+
+NO_SMALLER = "it takes a GPU or a machine with more memory, or the base in fewer bits (`load: 4bit` of the backend)"
 
 
 def plan_batches(tasks: Sequence[LoadedTask], lm: RecordingHF, batch_size: int) -> list[list[Sample]]:
@@ -42,13 +45,33 @@ def plan_batches(tasks: Sequence[LoadedTask], lm: RecordingHF, batch_size: int) 
 
 
 def generate(model: TwoArms, arm: str, batch: Sequence[Sample]) -> list[Generation]:
-    """Answers of one arm to one batch, in the batch's order."""
+    """Answers of one arm to one batch, in the batch's order; in parts from when memory did not suffice for more.
+
+    Parts are padded less, so that an answer may differ in its last bits from that of a whole batch, as it may between
+    two machines. UserError when memory does not suffice for one item.
+    """
+    if len(batch) > model.lm.fits:
+        parts = range(0, len(batch), model.lm.fits)
+        return [made for start in parts for made in generate(model, arm, batch[start : start + model.lm.fits])]
+    try:
+        return _at_once(model, arm, batch)
+    except UserError as error:
+        if len(batch) == 1 or not is_out_of_memory(error):
+            raise
+    model.lm.fits = (len(batch) + 1) // 2
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    print(f"eval: memory does not suffice for {len(batch)} items at once: {model.lm.fits} from now on", flush=True)
+    return generate(model, arm, batch)
+
+
+def _at_once(model: TwoArms, arm: str, batch: Sequence[Sample]) -> list[Generation]:
     started = time.monotonic()
     kind = batch[0].instances[0].request_type
     requests = [instance for sample in batch for instance in sample.instances]
     # Tasks that sample draw the same numbers whether the batches before were made now, earlier or not at all.
     torch.manual_seed(int(json_sha256([model.seed, *(sample.prompt_sha256 for sample in batch)])[:15], 16))
-    memory = enough_memory(f"{arm} answers a batch of {len(batch)}", smaller_batch(model.lm.batch_size))
+    memory = enough_memory(f"{arm} answers {len(batch)} items at once", NO_SMALLER)
     with memory, model.arm(arm), torch.no_grad():
         responses = getattr(model.lm, kind)(requests, disable_tqdm=True)
     seconds = (time.monotonic() - started) / len(batch)

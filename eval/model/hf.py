@@ -25,6 +25,7 @@ from eval.common.hub_client import use_bounded_client  # noqa: E402
 from eval.config.suite_file import BackendSettings  # noqa: E402
 from eval.config.template_arguments import for_templates  # noqa: E402
 from eval.contracts.backend import Arms, Backend, Capability, Positioned, Say  # noqa: E402
+from eval.contracts.numerics import Numerics, chosen  # noqa: E402
 from eval.model import drift  # noqa: E402
 from eval.model.adapters_on_base import check_copies, exact_copy, put_on, readable, taken_off  # noqa: E402
 from eval.model.answer_cache import base_identity, file_states  # noqa: E402
@@ -60,7 +61,7 @@ class Model(TwoArms, Backend):
         return self.lm.identity
 
     def facts(self) -> dict[str, Any]:
-        return device_facts(self.lm)
+        return device_facts(self.lm) | self.lm.numerics.record()
 
     def settings(self) -> GenerationSettings:
         return settings_of(self.lm)
@@ -92,13 +93,15 @@ def load(settings: BackendSettings, arms: Arms, seed: int, reuse: Backend | None
     use_bounded_client()
     if settings.options:
         raise UserError(f"backend hf has no options: remove {', '.join(sorted(settings.options))}")
-    lm = taken_over(reuse, key_of(settings, arms), say)
+    numerics = chosen(settings.load, arms.trained)
+    key = arms.base_model, arms.revision, settings.dtype, settings.batch_size, numerics
+    lm = taken_over(reuse, key, say)
     shown = {arm: folder for arm, folder in ((CANDIDATE, arms.candidate), (BASELINE, arms.baseline)) if folder}
     with tempfile.TemporaryDirectory() as private:
         copies = {arm: exact_copy(folder, Path(private) / arm) for arm, folder in shown.items()}
         check_copies(copies.values(), arms.base_model, arms.revision)  # before the base, which may take minutes
-        lm = lm or load_base(settings, arms.base_model, arms.revision, seed)
-        lm.loaded_as = key_of(settings, arms)
+        lm = lm or load_base(settings, arms.base_model, arms.revision, seed, numerics)
+        lm.loaded_as = key
         lm.chat_template_args = for_templates(dict(arms.template_arguments))
         model = Model(lm, seed=seed)
         for arm, copy in copies.items():
@@ -108,7 +111,8 @@ def load(settings: BackendSettings, arms: Arms, seed: int, reuse: Backend | None
         return model
     # PEFT freezes the base. torch then multiplies the last position's (non-contiguous) state with the output matrix
     # row by row, copying the matrix for each: 10 s more to start a batch of 64. Nothing is trained here.
-    lm.model.requires_grad_(True)
+    for parameter in lm.model.parameters():
+        parameter.requires_grad_(parameter.is_floating_point())  # quantised weights are no numbers
     model.adapted = lm.model
     model.prove_base(thoroughly=True)
     other = model.adapters.get(BASELINE)
@@ -116,11 +120,6 @@ def load(settings: BackendSettings, arms: Arms, seed: int, reuse: Backend | None
         few = f"only {other.tensors_loaded} of {other.tensors}"
         raise UserError(f"{arms.baseline}: {few} tensors of the baseline's adapter are in the model")
     return model
-
-
-def key_of(settings: BackendSettings, arms: Arms) -> tuple[Any, ...]:
-    """What a loaded base can be used for again."""
-    return arms.base_model, arms.revision, settings.dtype, settings.batch_size
 
 
 def taken_over(reuse: Backend | None, key: tuple[Any, ...], say: Say) -> RecordingHF | None:
@@ -145,7 +144,9 @@ def which_device() -> str:
     return "cuda:0"
 
 
-def load_base(settings: BackendSettings, base_model: str, revision: str | None, seed: int) -> RecordingHF:
+def load_base(
+    settings: BackendSettings, base_model: str, revision: str | None, seed: int, numerics: Numerics
+) -> RecordingHF:
     """The base model and its tokenizer, with its proof. UserError when it is not there or cannot be loaded."""
     device = which_device()
     if not torch.cuda.is_available() and not (Path(base_model) / "config.json").is_file():
@@ -159,10 +160,12 @@ def load_base(settings: BackendSettings, base_model: str, revision: str | None, 
         lm = RecordingHF(
             pretrained=base_model,
             revision=revision or "main",
-            dtype=settings.dtype,
+            dtype=settings.dtype if settings.dtype != "auto" else numerics.dtype or "auto",
             batch_size=settings.batch_size,
             device=device,
+            quantised=numerics.settings,
         )
+    lm.numerics = numerics
     if file_states(base_model) != before:
         raise UserError(f"{base_model} changed while it was loaded: stop what writes there, then evaluate again")
     lm.identity = files or base_identity(base_model, revision, getattr(lm.model.config, "_commit_hash", None))

@@ -1,6 +1,8 @@
 """lm-eval's transformers model, with what a record of an answer needs: how many tokens it has and how it ended."""
 
 import bisect
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +11,9 @@ from eval.run.environment import silence_libraries
 silence_libraries()
 
 from lm_eval.models.huggingface import HFLM  # noqa: E402
+from transformers import BitsAndBytesConfig  # noqa: E402
 
+from eval.contracts.numerics import Numerics  # noqa: E402
 from eval.model.base_proof import BaseProof  # noqa: E402
 from eval.model.generation_settings import token_ids  # noqa: E402
 
@@ -30,6 +34,19 @@ class RecordingHF(HFLM):
     proof: BaseProof
     ignored: dict[str, Any]  # of the base's generation_config
     loaded_as: tuple[Any, ...] = ()  # what it can be used for again
+    numerics: Numerics = Numerics()
+    fits: int = sys.maxsize  # items at once, as far as memory is known to suffice
+
+    def _create_model(self, *args: Any, quantised: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        """lm-eval hands a base's own quantisation on, and has no way to ask for one."""
+        if quantised:
+            kwargs["quantization_config"] = BitsAndBytesConfig(**quantised)
+        super()._create_model(*args, **kwargs)
+        for module in self.model.modules():
+            # On some CPUs bitsandbytes packs a weight anew at the first answer and unpacks it when it is saved: no
+            # digest of it would hold, and others that cannot would give other answers.
+            if hasattr(module, "support_avx512bf16_for_cpu"):
+                module.support_avx512bf16_for_cpu = False
 
     @property
     def can_chat(self) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from eval.contracts.numerics import Numerics
 from eval.gates.noise import parse_floor
 from eval.report.escaped_text import duration, facts
 from eval.report.items import GatedMetric, optional
@@ -115,6 +116,7 @@ def generation_rows(metrics: Metrics) -> list[tuple[str, str]]:
     sampled = settings.decoding.get("do_sample")  # not every backend says
     drawn = "" if sampled is None else "sampled: " if sampled else "greedy: "
     return [
+        *base_rows(metrics.provenance),
         ("settings of both arms", drawn + (_settings(settings.decoding) or "not recorded")),
         ("asked for by the base, not used", _settings(settings.ignored) or "nothing"),
         ("an answer ends with token", ", ".join(map(str, settings.end_tokens)) or "none"),
@@ -122,6 +124,15 @@ def generation_rows(metrics: Metrics) -> list[tuple[str, str]]:
         ("arguments of the chat template", _settings(settings.template_arguments) or "none"),
         ("day the chat template is told", settings.template_date or "it does not ask"),
     ]
+
+
+def base_rows(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """In which numbers the base was loaded, where that is more than its own number type."""
+    numerics, load = Numerics.recorded(provenance.get("device") or {}), (provenance.get("backend") or {}).get("load")
+    if numerics.form == "full" and load is None:
+        return []
+    trained = "as training saw it" if load is None else f"as the suite asks for (load: {load})"
+    return [("the base of both arms", f"{numerics.words if numerics.form != 'full' else 'not quantised'}, {trained}")]
 
 
 def _settings(values: Mapping[str, Any]) -> str:

@@ -114,6 +114,11 @@ def _adapter_of(run: str, what: str, candidate: Candidate, results: Path) -> Bas
             f"{what} was trained with chat_template_kwargs {other.template_arguments}, the candidate with "
             f"{candidate.template_arguments}: no prompt is right for both; use `baseline: {BASE}`"
         )
+    if other.trained != candidate.trained:
+        raise UserError(
+            f"{what} was trained on the base in {other.trained.words}, the candidate in {candidate.trained.words}: one "
+            f"base is loaded for both; use `baseline: {BASE}`"
+        )
     if other.adapter_sha256 == candidate.adapter_sha256:
         raise UserError(f"{what} is the candidate itself: name an earlier run, or use `baseline: {BASE}`")
     return Baseline(f"{RUN}{folder.name}", other.adapter, other.adapter_sha256)

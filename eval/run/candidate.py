@@ -6,9 +6,10 @@ from typing import Any
 
 from eval.common.errors import UserError
 from eval.config.template_arguments import template_arguments
+from eval.contracts.numerics import AS_IT_IS, Numerics, trained_in
 from eval.run.digests import file_sha256, read_manifest, verify_manifest
 from eval.run.environment import git_state
-from eval.run.folder import new_run, read_recipe, read_run, read_training
+from eval.run.folder import new_run, read_recipe, read_resolved, read_run, read_training
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Candidate:
     adapter: Path | None
     adapter_sha256: str | None = None  # of its manifest, when it was verified
     template_arguments: dict[str, Any] = field(default_factory=dict)  # what training gave the chat template
+    trained: Numerics = AS_IT_IS  # how training loaded the base
 
 
 def candidate_of(run: Path) -> Candidate:
@@ -36,7 +38,14 @@ def candidate_of(run: Path) -> Candidate:
         raise UserError(f"{run.name}/adapter is not what was trained: {problems[0]}")
     arguments = template_arguments(recipe, f"{run.name}/recipe.yaml")
     revision = recipe.get("revision_of_model")
-    return Candidate(run, recipe["base_model"], revision, adapter, file_sha256(manifest), arguments)
+    trained = numerics_of(run, recipe)
+    return Candidate(run, recipe["base_model"], revision, adapter, file_sha256(manifest), arguments, trained)
+
+
+def numerics_of(run: Path, recipe: dict[str, Any]) -> Numerics:
+    """How a run's training loaded the base. UserError for a way that cannot be loaded again."""
+    resolved = {"torch_dtype": read_resolved(run).get("torch_dtype")}
+    return trained_in({**recipe, **resolved}, f"{run.name}/recipe.yaml")
 
 
 def check_base(folder: Path, digests: dict[str, str]) -> None:

@@ -106,6 +106,20 @@ def read_recipe(folder: Path) -> dict[str, Any]:
     return recipe
 
 
+def read_resolved(folder: Path) -> dict[str, Any]:
+    """resolved.yaml, what Axolotl made of the recipe; empty where there is none. UserError when it is broken."""
+    path = folder / "resolved.yaml"
+    try:
+        resolved = parse_yaml(read_bytes(path).decode("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (BrokenYaml, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: broken YAML: {error}") from None
+    if not isinstance(resolved, dict):
+        raise UserError(f"{path} is no mapping: train again")
+    return resolved
+
+
 def update_run(folder: Path, **fields: Any) -> None:
     """Merge fields into run.json; `stages` is merged a level deeper."""
     state = read_run(folder)

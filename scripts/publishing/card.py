@@ -22,6 +22,7 @@ from eval.common.places import ROOT
 from eval.config.suite_file import Suite
 from eval.config.template_arguments import template_arguments
 from eval.contracts.domains import find_task
+from eval.contracts.numerics import Numerics
 from eval.report.escaped_text import markdown_text
 from eval.run.earlier import said
 from eval.run.metrics import Comparison, EarlierCandidates, Interval, Metrics, is_rate
@@ -175,6 +176,7 @@ def render_card(repo: str, base: Base, evidence: Evidence, tag: str | None = Non
         if isinstance(value := (metrics.training or {}).get(name), int | float) and not isinstance(value, bool)
     }
     arguments = template_arguments(evidence.recipe, str(evidence.folder / "recipe.yaml"))
+    numerics = Numerics.recorded(metrics.provenance.get("device") or {})
     ticks = max((len(found) for found in re.findall(r"`+", evidence.recipe_text)), default=0)
     return environment.get_template("card.md.j2").render(
         front_matter=Verbatim(front_matter(repo, base, evidence)),
@@ -198,6 +200,9 @@ def render_card(repo: str, base: Base, evidence: Evidence, tag: str | None = Non
         packages=metrics.provenance.get("packages") or {},
         decoding=metrics.provenance.get("backend") or {},
         data=evidence.data,
+        quantised=Verbatim(", ".join(f"{key}={value!r}" for key, value in numerics.settings.items())),
+        numerics=Verbatim(numerics.words),
+        as_trained=evidence.suite.backend.load == "as-trained",
         template_arguments=Verbatim(repr(arguments)) if arguments else None,
         fence=Verbatim("`" * max(3, ticks + 1)),
         recipe_text=Verbatim(evidence.recipe_text.rstrip("\n")),

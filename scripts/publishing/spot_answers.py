@@ -26,7 +26,9 @@ from eval.common.places import ROOT
 from eval.common.reading import unchanging
 from eval.config.suite_file import Suite
 from eval.config.template_arguments import template_arguments
+from eval.contracts.backend import Arms
 from eval.run.baselines import BASE, BLESSED, RUN
+from eval.run.candidate import numerics_of
 from eval.run.digests import file_sha256
 from eval.run.files import read_jsonl
 from eval.run.folder import RESULTS, read_recipe
@@ -172,9 +174,15 @@ def ask_model(suite: Suite, metrics: Metrics, rows: Rows, baseline: Path | None)
     from scripts.publishing.spot_model import ModelSpot  # torch and lm-eval, 10 s
 
     recipe = read_recipe(rows.folder)
-    base = recipe["base_model"], recipe.get("revision_of_model")
-    arguments = template_arguments(recipe, f"{rows.folder.name}/recipe.yaml")
-    return ModelSpot.load(suite, metrics, rows, base, baseline, arguments)
+    arms = Arms(
+        recipe["base_model"],
+        recipe.get("revision_of_model"),
+        rows.folder / "adapter",
+        baseline,
+        template_arguments(recipe, f"{rows.folder.name}/recipe.yaml"),
+        numerics_of(rows.folder, recipe),
+    )
+    return ModelSpot.load(suite, metrics, rows, arms)
 
 
 def main() -> int:

@@ -11,11 +11,9 @@ equal bytes or an answer that this model all but gives.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from pathlib import Path
-from typing import Any
 
 from eval.ask import look_until_decided
 from eval.common.errors import Refused
@@ -57,12 +55,9 @@ class ModelSpot:
     generated: int = 0
 
     @classmethod
-    def load(
-        cls, suite: Suite, metrics: Metrics, rows: Rows, base: tuple[str, str | None], baseline: Path | None,
-        arguments: Mapping[str, Any],
-    ) -> "ModelSpot":  # fmt: skip
+    def load(cls, suite: Suite, metrics: Metrics, rows: Rows, arms: Arms) -> "ModelSpot":
         """Load both arms. Refused unless what was loaded is what answered, and was asked the same."""
-        model = load_backend(suite, Arms(*base, rows.folder / "adapter", baseline, arguments))
+        model = load_backend(suite, arms)
         if "reading" not in model.capabilities:
             raise Refused(
                 f"backend {model.name} lacks `reading`, so that no recorded answer can be held against it: publish "

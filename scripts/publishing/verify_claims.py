@@ -17,17 +17,20 @@ from typing import Any
 from eval.common.errors import Refused, UserError
 from eval.common.places import ROOT
 from eval.config.suite_file import Suite
+from eval.contracts.numerics import chosen
+from eval.run.candidate import numerics_of
 from eval.run.digests import file_sha256
 from eval.run.files import read_json
 from eval.run.metrics import Metrics
 from eval.run.records import BASELINE, CANDIDATE, Generation
 from scripts.publishing.committed import in_history
-from scripts.publishing.verify_data import AGAIN
+from scripts.publishing.verify_data import AGAIN, mapping
 
 COST = re.compile(r"items|(seconds|tokens|reused|memory)(_[a-z]+){1,3}")
 # A processor's name has the widest letters: `Intel(R) Xeon(R) Gold 6338 CPU @ 2.00GHz`. No markup, no address.
 # Several GPUs are several lines, and a stop string may be a token of a template: `<|im_end|>`.
 WORDS = re.compile(r"(?!.*(?:://|www\.|--))(?:[\w .,:;+/@()=~#%*'\n-]|<\|\w{1,40}\|>){0,300}", re.ASCII | re.DOTALL)
+QUANTISED = ("load", "quantisation")  # facts of the device that say so
 RECORDED = ("git_training", "machine", "packages", "backend")  # parts of the provenance that the card prints
 
 
@@ -43,6 +46,8 @@ def check_measured(folder: Path, state: dict[str, Any], recipe: dict[str, Any], 
     data, digest = read_json(folder / "data.json"), file_sha256(folder / "recipe.yaml")
     environment = read_environment(folder)
     base = {"path": recipe.get("base_model"), "revision": recipe.get("revision_of_model")}
+    device = mapping(measured.get("device"))
+    numerics = chosen(suite.backend.load, numerics_of(folder, recipe)).record()
     for what, recorded, found in (
         ("run", metrics.run, state["run"]),
         ("suite", metrics.suite, suite.name),
@@ -50,6 +55,7 @@ def check_measured(folder: Path, state: dict[str, Any], recipe: dict[str, Any], 
         ("data manifest", measured.get("data"), data),
         ("adapter", measured.get("adapter_sha256"), file_sha256(folder / "adapter.sha256")),
         ("base model", measured.get("base_model"), base),
+        ("form of the base", {name: device[name] for name in QUANTISED if name in device}, numerics),
         ("training", metrics.training, read_json(folder / "train.json")),
         ("commit of the training", measured.get("git_training"), state.get("git")),
         ("machine", measured.get("machine"), environment.get("machine")),

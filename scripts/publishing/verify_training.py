@@ -10,12 +10,11 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from eval.common.errors import Refused, UserError
+from eval.common.errors import Refused
 from eval.common.places import ROOT
-from eval.common.reading import read_bytes
-from eval.common.strict_yaml import BrokenYaml, parse_yaml
 from eval.run.digests import file_sha256
 from eval.run.files import read_json
+from eval.run.folder import read_resolved
 from scripts.publishing.committed import RECIPES, committed_bytes, committed_files, differs_from_head
 
 # What decides a training, as recipe and resolved.yaml both have it.
@@ -65,15 +64,7 @@ def check_learning_rate(file: Path, record: dict[str, Any], recipe: dict[str, An
 
 def check_resolved(folder: Path, recipe: dict[str, Any]) -> None:
     """Refused when resolved.yaml, what Axolotl made of the recipe, says another thing of what decides a training."""
-    file = folder / "resolved.yaml"
-    if not file.is_file():
-        return
-    try:
-        resolved = parse_yaml(read_bytes(file).decode("utf-8"))
-    except (BrokenYaml, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: broken YAML: {error}") from None
-    if not isinstance(resolved, dict):
-        raise UserError(f"{file} is no mapping: train again")
+    file, resolved = folder / "resolved.yaml", read_resolved(folder)
     for key in DECIDING:
         if recipe.get(key) is not None and key in resolved and number(resolved[key]) != number(recipe[key]):
             raise Refused(f"{file}: {key} is {resolved[key]!r}, and recipe.yaml says {recipe[key]!r}: train again")
