@@ -130,10 +130,10 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     load = hf.load_base
 
-    def load_once(settings: Any, base: str, revision: str | None, seed: int) -> Any:
+    def load_once(settings: Any, base: str, *rest: Any) -> Any:
         kept = loaded_base(settings.dtype)
         if not kept or not taken_off(kept[0]):
-            kept[:] = [load(settings, base, revision, seed)]
+            kept[:] = [load(settings, base, *rest)]
         return kept[0]
 
     def ask(given: dict[str, Any]) -> Spot:
