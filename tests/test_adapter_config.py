@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from scripts.publishing.adapter_config import RULES, check_config
-from scripts.publishing.adapter_tensors import check_tensors
-from scripts.publishing.name_patterns import bounded_pattern
-from scripts.publishing.safetensors_file import check_weights
+from eval.adapters.adapter_config import RULES, check_config
+from eval.adapters.adapter_tensors import check_tensors
+from eval.adapters.name_patterns import bounded_pattern
+from eval.adapters.safetensors_file import check_weights
 
 ATTENTION = r"model.layers.[\d]+.self_attn.(q|v)_proj"
 # What PEFT is asked for, and the recipe that asks Axolotl for the same.

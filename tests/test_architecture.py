@@ -15,8 +15,8 @@ from tests.patience import slowness
 EVAL = Path("eval")
 # Each room, a package or a module of the top floor, may import only from those before it.
 ORDER = [
-    "common", "contracts", "risk", "sandbox", "config", "bash", "run", "statistics", "judge", "execution", "tasks",
-    "gates", "report", "model", "consent", "bench", "loading", "ask", "record", "summary", "suite",
+    "common", "contracts", "risk", "sandbox", "config", "bash", "run", "adapters", "statistics", "judge", "execution",
+    "tasks", "gates", "report", "model", "consent", "bench", "loading", "ask", "record", "summary", "suite",
     "run_eval_suite",
 ]  # fmt: skip
 ROOMS = sorted(path.name for path in EVAL.iterdir() if (path / "__init__.py").is_file())

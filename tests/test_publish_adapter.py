@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from eval.adapters import safetensors_file
 from eval.common.errors import Refused
-from scripts.publishing import safetensors_file
 from tests.hub_server import TOKEN, WEIGHTS, Capture, assert_refused, dry_run, replace_weights, run, settle
 from tests.run_builder import edit_json
 

@@ -29,7 +29,7 @@ import json, resource, sys, time
 from pathlib import Path
 from eval.run.digests import folder_digests
 from scripts.publishing.hub_upload import Target, connect, look, upload
-from scripts.publishing.safetensors_file import check_weights
+from eval.adapters.safetensors_file import check_weights
 from scripts.secret_patterns import scan_file
 from scripts.benchmarks.publish import peak_mb
 step, folder = sys.argv[1], Path(sys.argv[2])

@@ -16,6 +16,9 @@ import stat
 from pathlib import Path
 from typing import Any
 
+from eval.adapters.adapter_config import check_config
+from eval.adapters.adapter_tensors import check_tensors
+from eval.adapters.safetensors_file import check_weights
 from eval.common.errors import Refused, UserError
 from eval.config.suite_file import ReviewPolicy, Suite, load_suite
 from eval.run.digests import file_sha256
@@ -24,9 +27,7 @@ from eval.run.files import read_json, read_jsonl, read_metrics
 from eval.run.folder import read_recipe, read_run
 from eval.run.metrics import EarlierCandidates, Metrics
 from eval.run.records import Generation, Score
-from scripts.publishing.adapter_config import check_config
 from scripts.publishing.adapter_files import CONFIG, WEIGHTS, check_adapter, read_text
-from scripts.publishing.adapter_tensors import check_tensors
 from scripts.publishing.approval import (
     REVIEW,
     REVIEWED,
@@ -40,7 +41,6 @@ from scripts.publishing.card import Evidence, hub_base
 from scripts.publishing.committed import COMMIT
 from scripts.publishing.licences import check_licences
 from scripts.publishing.names import name_problem, tag_problem
-from scripts.publishing.safetensors_file import check_weights
 from scripts.publishing.verify_base import check_tokenizer_files
 from scripts.publishing.verify_claims import check_costs, check_measured, commit_notes
 from scripts.publishing.verify_data import data_notes, mapping

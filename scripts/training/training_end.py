@@ -15,13 +15,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from eval.adapters.safetensors_file import check_weights
 from eval.common.errors import Refused, UserError
 from eval.common.reading import read_bytes, read_text
 from eval.run.digests import write_manifest
 from eval.run.files import write_json
 from eval.run.folder import read_data, update_run
 from scripts.data.dataset_facts import with_rows_taken
-from scripts.publishing.safetensors_file import check_weights
 from scripts.training.system_metrics import read_samples, summarise
 
 ADAPTER_FILES = (

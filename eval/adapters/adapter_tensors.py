@@ -21,9 +21,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from eval.adapters.safetensors_file import METADATA, WIDTHS, read_header
 from eval.common.errors import Refused
 from eval.common.reading import open_regular
-from scripts.publishing.safetensors_file import METADATA, WIDTHS, read_header
 
 PREFIX = "base_model.model."
 LONGEST_NAME = 300

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from eval.adapters.name_patterns import bounded_pattern
 from eval.common.errors import Refused
-from scripts.publishing.name_patterns import bounded_pattern
 
 LARGEST_BYTES = 256 << 10  # of the file; PEFT writes 1 to 2 KB, a rank for every matrix some 50
 MOST_NAMES, LONGEST_NAME = 2000, 200
