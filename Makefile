@@ -24,7 +24,7 @@ RUNS     = set -f; set --; for run in $$RUN; do set -- "$$@" --run="$$run"; done
 # Exit codes 1 (no-ship) and 3 (inconclusive) are answers; make calls them errors and says so after the verdict.
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-packages setup model sandbox-root sandbox-check data new lint preflight train eval \
-    self-check noise-floor damage-check plugins report gate export track sync tracking-setup clean-cache review bless publish \
+    adopt self-check noise-floor damage-check plugins report gate export track sync tracking-setup clean-cache review bless publish \
     demo-publish runs compare check check-golds hooks docs bench bench-sandbox bench-collateral bench-judge bench-risk \
     bench-verdict bench-publish fuzz-risk fuzz-inputs
 
@@ -87,6 +87,10 @@ preflight: setup ## check that this machine can train RECIPE=
 
 train: setup ## train RECIPE=; the same command continues an interrupted run
 	@$(PY) -m scripts.training.train -- "$$RECIPE"
+
+adopt: setup ## make a run of an adapter trained elsewhere: ADAPTER=folder or org/name@revision; BASE= RECIPE= LICENCE=
+	@$(PY) -m eval.adapters.adopt $(call option,BASE,--base) $(if $(filter file,$(origin RECIPE)),,$(call option,RECIPE,--recipe)) \
+	    $(call option,LICENCE,--licence) -- "$$ADAPTER"
 
 eval: sandbox-root ## generate, score, compare, gate and report RUN= (several names: several runs; SUITE= STRICT=1)
 	@$(RUNS); $(PY) eval/run_eval_suite.py "$$@" $(call option,SUITE,--config) $(call switch,STRICT,--strict) \

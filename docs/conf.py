@@ -27,8 +27,8 @@ html_copy_source = False
 html_show_sphinx = False
 
 CONTENTS = {
-    "Use": ["docs/commands", "configs/train/README", "docs/pods", "docs/gates", "docs/review", "docs/publishing",
-            "docs/tracking"],
+    "Use": ["docs/commands", "configs/train/README", "docs/pods", "docs/adapters", "docs/gates", "docs/review",
+            "docs/publishing", "docs/tracking"],
     "How answers are judged": ["docs/judge", "docs/collateral", "docs/risk", "docs/risk_rules", "docs/sandbox",
                                "docs/retention"],
     "Data": ["data/nl2bash/README", "data/safety/README", "data/retention/README"],

@@ -16,6 +16,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eval.adapters.adopt import run_named
 from eval.bench import LOOKS, Bench, Case, Outcome
 from eval.common.errors import CANNOT_EVALUATE, INCONCLUSIVE, NO_SHIP, SHIP, UserError, run_command
 from eval.common.places import ROOT
@@ -32,7 +33,7 @@ from eval.run.baselines import Baseline, resolve_baseline
 from eval.run.candidate import Candidate, candidate_of, self_check
 from eval.run.environment import capture_environment
 from eval.run.files import write_bytes, write_json, write_jsonl
-from eval.run.folder import RESULTS, locked, resolve_run, update_run
+from eval.run.folder import locked, point_latest_at, update_run
 from eval.run.metrics import Metrics
 from eval.sandbox import open_sandbox
 from eval.summary import say_table, say_verdict
@@ -142,16 +143,6 @@ def evaluate_one(bench: Bench, candidate: Candidate, baseline: Baseline, alone: 
     return metrics
 
 
-def point_latest_at(run: Path) -> None:
-    """results/latest -> the run just written (replaced in one step)."""
-    if run.parent != RESULTS:
-        return
-    link = RESULTS / ".latest.partial"
-    link.unlink(missing_ok=True)
-    link.symlink_to(run.name)
-    link.replace(RESULTS / "latest")
-
-
 def say(message: str) -> None:
     print(f"eval: {message}", flush=True)
 
@@ -160,7 +151,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="eval/run_eval_suite.py", description=(__doc__ or "").split("\n")[0])
     suite = "suite name or file (default: configs/eval/nl2bash.yaml)"
     parser.add_argument("--config", "--suite", help=suite)
-    parser.add_argument("--run", action="append", help="run name or folder (default: the newest); may be repeated")
+    parser.add_argument("--run", action="append", help="run or adapter's folder (default: the newest run); repeatable")
     parser.add_argument("--baseline", help="base, blessed or run:RUN instead of the suite's: shown, never published")
     parser.add_argument("--self-check", action="store_true", help="compare the base with itself")
     parser.add_argument("--base-model", default="models/SmolLM2-135M-Instruct", help="with --self-check")
@@ -174,7 +165,7 @@ def candidates_of(arguments: argparse.Namespace) -> list[Candidate]:
     """What is evaluated: the adapters of the runs named, or the base against itself."""
     if arguments.self_check:
         return [self_check(arguments.base_model)]
-    return [candidate_of(run) for run in dict.fromkeys(resolve_run(name) for name in arguments.run or [None])]
+    return [candidate_of(run) for run in dict.fromkeys(run_named(name) for name in arguments.run or [None])]
 
 
 def main() -> int:

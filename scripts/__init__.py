@@ -4,8 +4,8 @@ from eval.common.error_log import REDACTORS
 
 
 def redact_credentials(text: str) -> str:
-    """What scripts/secret_patterns.py knows as a credential, removed. Imported when needed: it takes numpy."""
-    from scripts.secret_patterns import redact
+    """What eval/run/secret_patterns.py knows as a credential, removed. Imported when needed: it takes numpy."""
+    from eval.run.secret_patterns import redact
 
     return redact(text)
 

@@ -20,7 +20,7 @@ from eval.common.errors import NO_SHIP, UserError, run_command
 from eval.common.places import ROOT
 from eval.common.programs import how_to_install
 from eval.common.reading import read_bytes
-from scripts.secret_patterns import scan_file
+from eval.run.secret_patterns import scan_file
 from scripts.training.lint_recipe import lint_recipe
 
 LARGEST_BYTES = 5_000_000

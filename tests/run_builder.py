@@ -230,6 +230,7 @@ def judge(run: Path) -> None:
             "machine": environment["machine"],
             "packages": {name: environment["packages"][name] for name in PACKAGES if name in environment["packages"]},
             "backend": BackendSettings().model_dump(),
+            **({"adopted": state["adopted"]} if "adopted" in state else {}),
         },
     )
     write_json(run / "metrics.json", metrics.model_dump())

@@ -33,7 +33,7 @@ HOSTILE = {
 }
 # Variable -> a goal that uses it, and what the command receives for the text; "" where it is only a switch.
 USES = {
-    "RECIPE": [("lint", "{}"), ("preflight", "{}"), ("train", "{}")],
+    "RECIPE": [("lint", "{}"), ("preflight", "{}"), ("train", "{}"), ("adopt ADAPTER=theirs", "--recipe={}")],
     "GPU": [("lint", "--gpu={}")],
     "RUN": [
         *((goal, "--run={}") for goal in ("damage-check", "report", "gate", "export", "review", "bless")),
@@ -70,7 +70,9 @@ USES = {
     "FILE": [("data", "--file={}")],
     "OUT": [("data FILE=rows.jsonl", "--out={}")],
     "TEST": [("data FILE=rows.jsonl", "--test={}")],
-    "LICENCE": [("data FILE=rows.jsonl", "--licence={}")],
+    "LICENCE": [("data FILE=rows.jsonl", "--licence={}"), ("adopt ADAPTER=theirs", "--licence={}")],
+    "ADAPTER": [("adopt", "{}")],
+    "BASE": [("adopt ADAPTER=theirs", "--base={}")],
     "AT": [("new", "--at={}")],
     "A": [("compare", "{}")],
     "B": [("compare", "{}")],

@@ -18,7 +18,7 @@ from eval.run.facts import RunState, Training, first_wrong
 from eval.run.files import read_json, read_jsonl, write_json
 from eval.run.folder import read_data, read_run, read_training
 from eval.run.records import Score
-from scripts.secret_patterns import scan_file
+from eval.run.secret_patterns import scan_file
 
 READERS: dict[str, Callable[[Path], object]] = {
     "bytes": reading.read_bytes,

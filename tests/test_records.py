@@ -12,7 +12,7 @@ from eval.run.digests import verify_manifest, write_manifest
 from eval.run.files import SCHEMAS, read_json, read_jsonl, write_json, write_jsonl
 from eval.run.partial_log import PartialLog
 from eval.run.records import Generation, Score
-from scripts.secret_patterns import redact_file
+from eval.run.secret_patterns import redact_file
 
 ROW = Score(arm="baseline", task="t", sample="1", repeat=0, metric="m", value=1.0, status="scored", cluster="1")
 

@@ -1,4 +1,4 @@
-"""scripts.secret_patterns: every kind is found wherever it hides, ordinary text is not, and no run keeps one."""
+"""eval.run.secret_patterns: every kind is found wherever it hides, ordinary text is not, and no run keeps one."""
 
 import json
 import os
@@ -18,10 +18,10 @@ from eval.report.rendering import render_report
 from eval.run.environment import capture_environment
 from eval.run.files import write_json
 from eval.run.folder import update_run
+from eval.run.secret_patterns import CHUNK_BYTES, KINDS, find_secrets, redact, redact_file, refuse_secrets, scan_file
 from scripts import publish, review
 from scripts.data.dataset_facts import describe_data
 from scripts.hooks import MADE_UP
-from scripts.secret_patterns import CHUNK_BYTES, KINDS, find_secrets, redact, redact_file, refuse_secrets, scan_file
 from scripts.training import train
 from tests.run_builder import build_run, call, judge
 
@@ -125,7 +125,7 @@ def test_a_wandb_login_in_a_netrc_file_goes_over_lines() -> None:
         "mysql --password=changeme",
         "risk-free-and-other-long-words-here and disk-usage-by-folder-2024-edition",
         "api_key: YOUR_API_KEY_GOES_HERE",
-        "secret_patterns: scripts/secret_patterns.py",
+        "secret_patterns: eval/run/secret_patterns.py",
         "https://user:password@example.org and https://$USER:$PASS1234@example.org",
         "curl -H 'Authorization: Bearer $TOKEN'",
         "wandb: commit c484ccec38d587dc235473e00c74eed2cc891a3",
@@ -279,6 +279,6 @@ def test_training_refuses_a_credential_before_there_is_a_run(tmp_path: Path, whe
 def test_the_command_says_where_and_not_what(tmp_path: Path) -> None:
     path = tmp_path / "notes.md"
     path.write_text(f"fine\n{ALL[0]}\n")
-    command = [sys.executable, "-m", "scripts.secret_patterns", str(path)]
+    command = [sys.executable, "-m", "eval.run.secret_patterns", str(path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (1, f"{path}:2: Hugging Face token\n", "")

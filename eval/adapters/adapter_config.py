@@ -22,6 +22,7 @@ LARGEST_BYTES = 256 << 10  # of the file; PEFT writes 1 to 2 KB, a rank for ever
 MOST_NAMES, LONGEST_NAME = 2000, 200
 VERSION = re.compile(r"[0-9][0-9A-Za-z.+@-]{0,63}")
 MODULE = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
+TRANSFORMERS = re.compile(r"transformers\.models(\.[a-z0-9_]+){1,3}")
 HARMLESS_INIT = ("gaussian", "orthogonal")  # others rewrite the base's weights, or ask for data
 Rule = Callable[[Any, dict[str, Any]], bool]
 
@@ -107,6 +108,15 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1_000_000
 
 
+def mapping(value: Any, recipe: dict[str, Any]) -> bool:
+    """Nothing, or a class of transformers' own, which Unsloth writes down and nobody who states a task type reads."""
+    if absent(value):
+        return True
+    known = isinstance(value, dict) and value.keys() <= {"base_model_class", "parent_library", "unsloth_fixed"}
+    library = str(value.get("parent_library")) if known else ""
+    return bool(TRANSFORMERS.fullmatch(library)) and is_name(value.get("base_model_class"))
+
+
 def rank(value: Any, recipe: dict[str, Any]) -> bool:
     return type(value) is int and 0 < value <= 65_536 and bool(value == recipe.get("lora_r"))
 
@@ -129,8 +139,8 @@ def initialised(value: Any, recipe: dict[str, Any]) -> bool:
 AS_TRAINED = "is not what recipe.yaml trained with"
 RULES: dict[str, tuple[Rule, str]] = {
     "peft_type": (lambda value, _: value == "LORA", "is another method than LORA, the only one that is published"),
-    "task_type": (lambda value, _: value == "CAUSAL_LM", "is not CAUSAL_LM, as which the adapter was measured"),
-    "auto_mapping": (unset, "names code to run on loading"),
+    "task_type": (lambda value, _: value in (None, "CAUSAL_LM"), "is not CAUSAL_LM, as which the adapter was measured"),
+    "auto_mapping": (mapping, "names code to run on loading"),
     "base_model_name_or_path": (lambda value, _: isinstance(value, str) and len(value) <= 4096, "is no name"),
     "revision": (lambda value, recipe: value in (None, recipe.get("revision_of_model")), AS_TRAINED),
     "peft_version": (lambda value, _: isinstance(value, str) and bool(VERSION.fullmatch(value)), "is no version"),
@@ -167,7 +177,7 @@ RULES: dict[str, tuple[Rule, str]] = {
         ("use_qalora", "use_bdlora", "lora_bias"), (unset, "is a variant of LoRA that is not published here")
     ),
 }
-NEEDED = ("peft_type", "task_type", "base_model_name_or_path", "r", "lora_alpha", "target_modules")
+NEEDED = ("peft_type", "base_model_name_or_path", "r", "lora_alpha", "target_modules")
 # Left out, a key has PEFT's default, which need not be what was trained.
 DEFAULTS: dict[str, Any] = {"lora_dropout": 0.0, "init_lora_weights": True}
 
@@ -176,6 +186,9 @@ def check_config(path: Path, config: dict[str, Any], recipe: dict[str, Any]) -> 
     """Refused at the first key that PEFT 0.20 does not know, that is missing, or whose value is not allowed."""
     if path.stat().st_size > LARGEST_BYTES:
         raise Refused(f"{path} is larger than {LARGEST_BYTES >> 10} KB: no adapter's settings are")
+    method, of_another = RULES["peft_type"]
+    if not method(config.get("peft_type"), recipe):  # whose other settings are its own
+        raise Refused(f"{path}: peft_type: {shown(config.get('peft_type'))} {of_another}")
     for key in config:
         if key not in RULES:
             raise Refused(f"{path}: {shown(key)} is not a setting of a LoRA adapter that PEFT 0.20 knows: remove it")

@@ -1,6 +1,6 @@
-"""What stands beside an adapter that somebody else trained: which file is the adapter, and what is known of its training.
+"""What stands beside an adapter that somebody else trained: which files are the adapter, what is known of its training.
 
-    folder = the_adapter(Path("outputs/mine"))      the folder with the settings and weights; UserError that says why not
+    folder = the_adapter(Path("outputs/mine"))      the folder with settings and weights; UserError that says why not
     recipe = recipe_of(folder, base=None)           the recipe as found, or what the adapter's settings say of it
     training_of(folder)                             train.json, from the trainer's own state
 
@@ -122,7 +122,8 @@ def with_values(text: str, values: Mapping[str, Any]) -> str:
         found = parse_yaml(text)
         if isinstance(found, dict) and found.get(key) == value:
             continue
-        text = present.sub(lambda _, line=line: line, text, count=1) if present.search(text) else text + line
+        place = present.search(text)
+        text = text[: place.start()] + line + text[place.end() :] if place else text + line
     return text
 
 

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 
 from eval.common.errors import Refused
 from eval.common.reading import open_regular
-from scripts.secret_patterns import find_secrets
+from eval.run.secret_patterns import find_secrets
 
 # The format allows 100 MB. A tensor takes about 150 bytes, so that this is some 100 thousand of them.
 MAX_HEADER_BYTES = 16_000_000

@@ -37,6 +37,18 @@ def baseline_words(metrics: Metrics) -> str:
     return f"the base model {path}" if path else "the base model"
 
 
+def adopted_words(metrics: Metrics) -> str:
+    """Where an adapter comes from that was not trained here, and what is known of that; empty for one that was."""
+    adopted = metrics.provenance.get("adopted")
+    if not isinstance(adopted, dict):
+        return ""
+    if adopted.get("training") == "as found":
+        known = "its recipe and data are as found beside it, and nobody here saw it trained"
+    else:
+        known = "how it was trained, and on what, is unknown"
+    return f"The adapter comes from {adopted.get('source')}; {known}."
+
+
 def other_reasons(metrics: Metrics) -> tuple[list[str], list[str]]:
     """The verdict's reasons: those that speak against shipping, and those of gates that passed."""
     passed = {f"{gate.id}: pass, {gate.reason}" for gate in metrics.gates}

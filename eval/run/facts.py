@@ -7,7 +7,7 @@ stage takes for granted, so that a file that was edited or damaged is named with
 """
 
 import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -30,6 +30,14 @@ class Git(Facts):
     dirty: bool | None = None
 
 
+class Adopted(Facts):
+    """Of a run whose adapter was trained elsewhere: its source, what is known of its training, its data's licence."""
+
+    source: str
+    training: Literal["as found", "unknown"]
+    licence: str | None = None
+
+
 class RunState(Facts):
     """run.json."""
 
@@ -43,6 +51,7 @@ class RunState(Facts):
     suite: str | None = None
     verdict: str | None = None
     git: Git | None = None
+    adopted: Adopted | None = None
     tracking: dict[str, str] = Field(default_factory=dict)
     domains: dict[str, str] = Field(default_factory=dict)  # name -> folder, of those that are not ours
 

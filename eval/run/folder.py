@@ -120,6 +120,16 @@ def read_resolved(folder: Path) -> dict[str, Any]:
     return resolved
 
 
+def point_latest_at(run: Path) -> None:
+    """results/latest -> the run just written (replaced in one step)."""
+    if run.parent != RESULTS:
+        return
+    link = RESULTS / ".latest.partial"
+    link.unlink(missing_ok=True)
+    link.symlink_to(run.name)
+    link.replace(RESULTS / "latest")
+
+
 def update_run(folder: Path, **fields: Any) -> None:
     """Merge fields into run.json; `stages` is merged a level deeper."""
     state = read_run(folder)

@@ -96,7 +96,7 @@ COMMANDS = {
     "risk": Command("eval.risk.__main__", ("--jsonl", "{case}/commands.jsonl"), ("../commands.jsonl",)),
     "judge": Command("eval.judge.__main__", ("--jsonl", "{case}/cases.jsonl"), ("../cases.jsonl",)),
     "sandbox": Command("eval.sandbox.__main__", ("--fixture", "{case}", "--", "ls"), ()),
-    "secrets": Command("scripts.secret_patterns", ("{run}/recipe.yaml",), ("recipe.yaml",)),
+    "secrets": Command("eval.run.secret_patterns", ("{run}/recipe.yaml",), ("recipe.yaml",)),
     "build-data": Command("scripts.data.build_retention", ("--data", "{case}/retention"),
                           ("../retention/questions.yaml", "../retention/neutral.yaml"), heavy=True),
     "fuzz-risk": Command("scripts.benchmarks.fuzz_risk", ("--inputs", "5", "--nl2bash", "{case}/nl2bash"),

@@ -30,7 +30,7 @@ from pathlib import Path
 from eval.run.digests import folder_digests
 from scripts.publishing.hub_upload import Target, connect, look, upload
 from eval.adapters.safetensors_file import check_weights
-from scripts.secret_patterns import scan_file
+from eval.run.secret_patterns import scan_file
 from scripts.benchmarks.publish import peak_mb
 step, folder = sys.argv[1], Path(sys.argv[2])
 weights = folder / "adapter_model.safetensors"

@@ -30,10 +30,10 @@ from eval.contracts.domains import OURS, data_of, domains
 from eval.contracts.guest_folder import MODULE
 from eval.contracts.guests import let_in_folder, visiting
 from eval.contracts.task import Metric, OwnTask, Task
+from eval.run.secret_patterns import find_secrets, redact
 from scripts.data.own_files import Result, write_result
 from scripts.data.own_shapes import Line, Misshapen, Pair, Reject, as_read, read_lines, system_of
 from scripts.data.own_split import drawn_for_test, near_duplicates
-from scripts.secret_patterns import find_secrets, redact
 from scripts.training.leakage import asked_by_test, requests, texts
 
 OWN = Path("data/own")  # git-ignored

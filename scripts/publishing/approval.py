@@ -27,9 +27,9 @@ from eval.run.files import first_problem, read_json, read_metrics, write_json
 from eval.run.folder import locked
 from eval.run.metrics import Verdict
 from eval.run.records import Record
+from eval.run.secret_patterns import find_secrets, redact
 from scripts.publishing.names import name_problem
 from scripts.publishing.signing import git_setting, sign, verify
-from scripts.secret_patterns import find_secrets, redact
 
 REVIEW = "review.json"
 REVIEWED = (

@@ -40,9 +40,9 @@ from eval.common.errors import Refused, UserError
 from eval.common.hub_client import answers_within, use_bounded_client
 from eval.common.reading import open_regular, read_bytes
 from eval.run.digests import CHUNK_BYTES, folder_digests, read_manifest
+from eval.run.secret_patterns import redact
 from scripts.publishing.card import MANIFEST
 from scripts.publishing.load_back import Loaded
-from scripts.secret_patterns import redact
 
 HUB_OWN_FILES = (".gitattributes",)  # written by the Hub itself
 SMALL_BYTES = 16 << 20

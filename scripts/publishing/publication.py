@@ -20,6 +20,7 @@ from eval.run.digests import file_sha256, manifest_text, text_sha256
 from eval.run.files import first_problem, json_text, read_json, write_text
 from eval.run.metrics import Verdict
 from eval.run.records import Record
+from eval.run.secret_patterns import refuse_secrets
 from scripts.publishing.adapter_files import CONFIG
 from scripts.publishing.bom import NAME as BOM
 from scripts.publishing.bom import render_bom
@@ -27,7 +28,6 @@ from scripts.publishing.card import MANIFEST, Evidence, hub_base, render_card
 from scripts.publishing.load_back import Loaded
 from scripts.publishing.spot_record import Spot
 from scripts.publishing.verify_run import FROM_RUN, RECORD
-from scripts.secret_patterns import refuse_secrets
 
 
 class Publication(Record):

@@ -19,8 +19,8 @@ from eval.common.errors import Refused, UserError
 from eval.common.places import ROOT
 from eval.common.programs import SSH_KEYGEN, how_to_install
 from eval.common.reading import read_bytes, read_text
+from eval.run.secret_patterns import find_secrets
 from scripts.publishing.committed import committed_bytes
-from scripts.secret_patterns import find_secrets
 
 NAMESPACE = "review@securecli-tuner"
 ALLOWED_SIGNERS = Path("configs/allowed_signers")

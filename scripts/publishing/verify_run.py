@@ -27,6 +27,7 @@ from eval.run.files import read_json, read_jsonl, read_metrics
 from eval.run.folder import read_recipe, read_run
 from eval.run.metrics import EarlierCandidates, Metrics
 from eval.run.records import Generation, Score
+from eval.run.secret_patterns import refuse_secrets
 from scripts.publishing.adapter_files import CONFIG, WEIGHTS, check_adapter, read_text
 from scripts.publishing.approval import (
     REVIEW,
@@ -41,6 +42,7 @@ from scripts.publishing.card import Evidence, hub_base
 from scripts.publishing.committed import COMMIT
 from scripts.publishing.licences import check_licences
 from scripts.publishing.names import name_problem, tag_problem
+from scripts.publishing.verify_adopted import adopted_data
 from scripts.publishing.verify_base import check_tokenizer_files
 from scripts.publishing.verify_claims import check_costs, check_measured, commit_notes
 from scripts.publishing.verify_data import data_notes, mapping
@@ -50,7 +52,6 @@ from scripts.publishing.verify_made_by import check_made_by
 from scripts.publishing.verify_plugins import check_plugins
 from scripts.publishing.verify_scores import check_decision, check_items
 from scripts.publishing.verify_training import check_record, recipe_notes
-from scripts.secret_patterns import refuse_secrets
 
 FROM_RUN = ("metrics.json", "report.md")  # go up as they are
 RECORD = "publication.json"
@@ -68,8 +69,11 @@ def verify(folder: Path, place: Place | None = None) -> Evidence:
     guest_notes = check_guests(suite, metrics, place)
     recipe = read_recipe(folder)
     check_measured(folder, state, recipe, suite, metrics)
-    data, notes = check_data(folder, state, recipe)
-    check_record(folder, state, recipe)
+    if state.get("adopted"):
+        data, notes = adopted_data(folder, state)
+    else:
+        data, notes = check_data(folder, state, recipe)
+        check_record(folder, state, recipe)
     adapter = check_adapter(folder)
     tensors = check_weights(folder / "adapter" / WEIGHTS)
     refuse_unproven(folder, metrics)

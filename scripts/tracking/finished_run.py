@@ -5,7 +5,7 @@
 Nothing is measured or read from the machine here: names and numbers come from run.json, train.json, metrics.json and
 the recipe alone, no environment variable is read, and what looks like a credential in them is refused.
 
-Not protected against: a credential of a shape that scripts/secret_patterns.py does not know.
+Not protected against: a credential of a shape that eval/run/secret_patterns.py does not know.
 """
 
 import datetime
@@ -22,7 +22,7 @@ from eval.run.digests import json_sha256
 from eval.run.files import first_problem, read_metrics
 from eval.run.folder import read_recipe, read_run, read_training
 from eval.run.metrics import Interval, Metrics
-from scripts.secret_patterns import find_secrets, scan_file
+from eval.run.secret_patterns import find_secrets, scan_file
 from scripts.tracking.tracker import Part, Series, Setting, TrackedRun
 
 TRAINING_FILES = ("recipe.yaml", "resolved.yaml", "data.json", "train.json", "adapter.sha256")

@@ -3,7 +3,7 @@
     findings = find_secrets("recipe.yaml", text)      -> where and which kind; never the secret itself
     findings = scan_file(path, "recipe.yaml")         -> the same for a file of any size, text or binary, in pieces
     refuse_secrets(files, folder)                     -> Refused at the first one
-    python -m scripts.secret_patterns FILE...         one line a finding, exit 1 when there is one
+    python -m eval.run.secret_patterns FILE...         one line a finding, exit 1 when there is one
 
 Named formats are matched as their issuers write them. The last kind, `password = value`, wants a value of at least 16
 characters with a letter and a digit, so that prose, options and tokenizer files pass. A digest alone is never one.
@@ -235,7 +235,7 @@ def redact_file(path: Path) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m scripts.secret_patterns", description=(__doc__ or "").split("\n")[0]
+        prog="python -m eval.run.secret_patterns", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("files", nargs="+", type=Path)
     found = [finding for path in parser.parse_args(argv).files for finding in scan_file(path)]
