@@ -92,9 +92,9 @@ adopt: setup ## make a run of an adapter trained elsewhere: ADAPTER=folder or or
 	@$(PY) -m eval.adapters.adopt $(call option,BASE,--base) $(if $(filter file,$(origin RECIPE)),,$(call option,RECIPE,--recipe)) \
 	    $(call option,LICENCE,--licence) -- "$$ADAPTER"
 
-eval: sandbox-root ## generate, score, compare, gate and report RUN= (several names: several runs; SUITE= STRICT=1)
+eval: sandbox-root ## generate, score, compare, gate and report RUN= (several names: several runs; SUITE= STRICT=1), or MODEL= against BASE=
 	@$(RUNS); $(PY) eval/run_eval_suite.py "$$@" $(call option,SUITE,--config) $(call switch,STRICT,--strict) \
-	    $(call option,BASELINE,--baseline); code=$$?; \
+	    $(call option,BASELINE,--baseline) $(call option,MODEL,--model) $(call option,BASE,--base-model); code=$$?; \
 	    case $$code in 0|1|3) $(PY) -m scripts.track --quiet "$$@" || true ;; esac; exit $$code
 
 self-check: model sandbox-root ## evaluate the base against itself: must never ship

@@ -35,7 +35,7 @@ def load_case(bench: Bench, candidate: Candidate, baseline: Baseline, say: Say, 
     backend = both_arms(bench, candidate, baseline, say)
     tasks, prompts = what_is_asked(bench, backend)
     power = plan_power(bench, tasks + prompts, say)
-    effect = effect_of(backend, tasks + prompts, candidate.adapter is not None)
+    effect = effect_of(backend, tasks + prompts, not candidate.is_base)
     seconds = time.monotonic() - started
     noise = None
     if backend.identity is not None:
@@ -54,6 +54,7 @@ def both_arms(bench: Bench, candidate: Candidate, baseline: Baseline, say: Say) 
         baseline.adapter,
         candidate.template_arguments,
         candidate.trained,
+        candidate.model,
     )
     backend = bench.backend = load_backend(bench.suite, arms, bench.backend, say)
     if not proves(backend):
@@ -61,7 +62,8 @@ def both_arms(bench: Bench, candidate: Candidate, baseline: Baseline, say: Say) 
         return backend
     for arm, verified in ((CANDIDATE, candidate), (BASELINE, baseline)):
         if verified.adapter_sha256 != backend.made_by(arm)["adapter_sha256"]:
-            raise UserError(f"{verified.adapter} changed since it was verified, a moment ago: evaluate again")
+            what = candidate.model if arm == CANDIDATE and candidate.model else verified.adapter
+            raise UserError(f"{what} changed since it was verified, a moment ago: evaluate again")
     return backend
 
 

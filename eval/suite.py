@@ -30,7 +30,7 @@ from eval.model.answer_cache import FOLDER, AnswerCache
 from eval.record import metrics_of, with_answers, write_samples
 from eval.report.rendering import render_report
 from eval.run.baselines import Baseline, resolve_baseline
-from eval.run.candidate import Candidate, candidate_of, self_check
+from eval.run.candidate import Candidate, candidate_of, self_check, whole_model
 from eval.run.environment import capture_environment
 from eval.run.files import write_bytes, write_json, write_jsonl
 from eval.run.folder import locked, point_latest_at, update_run
@@ -63,8 +63,8 @@ def prepare(bench: Bench, candidate: Candidate, baseline: Baseline) -> None:
     write_bytes(run / "suite.yaml", read_bytes(bench.suite_path))
     write_json(run / "environment.json", capture_environment())
     update_run(run, suite=bench.suite.name, stages={"eval": "running"}, **folders_of(bench.suite.domains))
-    adapter = "its adapter" if candidate.adapter else "no adapter"
-    say(f"loading {candidate.base_model} and {adapter}; baseline: {baseline.name}")
+    other = candidate.model or ("its adapter" if candidate.adapter else "no adapter")
+    say(f"loading {candidate.base_model} and {other}; baseline: {baseline.name}")
 
 
 def load(bench: Bench, candidate: Candidate, baseline: Baseline) -> Case:
@@ -154,7 +154,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--run", action="append", help="run or adapter's folder (default: the newest run); repeatable")
     parser.add_argument("--baseline", help="base, blessed or run:RUN instead of the suite's: shown, never published")
     parser.add_argument("--self-check", action="store_true", help="compare the base with itself")
-    parser.add_argument("--base-model", default="models/SmolLM2-135M-Instruct", help="with --self-check")
+    parser.add_argument("--model", help="compare a whole model with --base-model: folder, or org/name@commit")
+    parser.add_argument("--base-model", default="models/SmolLM2-135M-Instruct", help="with --self-check and --model")
     parser.add_argument("--strict", action="store_true", help="refuse a blocking gate that has too few items")
     parser.add_argument("--cache", type=Path, default=FOLDER, help="folder of kept answers (default: .cache/answers)")
     parser.add_argument("--no-cache", action="store_true", help="generate every answer, keep none for later")
@@ -165,6 +166,8 @@ def candidates_of(arguments: argparse.Namespace) -> list[Candidate]:
     """What is evaluated: the adapters of the runs named, or the base against itself."""
     if arguments.self_check:
         return [self_check(arguments.base_model)]
+    if arguments.model:
+        return [whole_model(arguments.model, arguments.base_model)]
     return [candidate_of(run) for run in dict.fromkeys(run_named(name) for name in arguments.run or [None])]
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from eval.model.answer_cache import AnswerCache, Answers, DamagedEntry, base_identity, costs
+from eval.model.answer_cache import AnswerCache, Answers, DamagedEntry, costs
+from eval.run.base_files import base_identity
 from eval.run.digests import text_sha256
 from eval.run.files import read_json, read_jsonl
 from eval.run.partial_log import PartialLog

@@ -40,7 +40,7 @@ class BaseMoved(UserError):
 class Arms:
     """What is compared. `revision`: the base's commit, None where it has none or it is not known. `candidate`,
     `baseline`: adapter folders, None for the base itself. `template_arguments`: what the recipe tells its template.
-    `trained`: how training loaded the base."""
+    `trained`: how training loaded the base. `model`: a whole model as the candidate, in place of an adapter."""
 
     base_model: str
     revision: str | None = None
@@ -48,6 +48,7 @@ class Arms:
     baseline: Path | None = None
     template_arguments: Mapping[str, Any] = field(default_factory=dict)
     trained: Numerics = AS_IT_IS
+    model: str | None = None
 
 
 class ChatTemplate(Protocol):

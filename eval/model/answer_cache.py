@@ -29,7 +29,7 @@ from eval.common.places import ROOT
 from eval.common.reading import read_text
 from eval.config.suite_file import Suite
 from eval.model.backends import code_of
-from eval.run.digests import file_sha256, json_sha256, text_sha256
+from eval.run.digests import json_sha256, text_sha256
 from eval.run.environment import headline_versions
 from eval.run.files import write_text
 from eval.run.partial_log import PartialLog, Place
@@ -132,29 +132,6 @@ def maker_of(suite: Suite, base: Any, device: dict[str, Any], made_by: Mapping[s
             **made_by,
         }
     )
-
-
-def base_identity(base_model: str, revision: str | None, commit: str | None) -> Any:
-    """What a base model is: the digests of a local folder's files, or a Hub commit. None when it is not pinned.
-
-    `commit` is the one that was loaded, as far as the library knows.
-    """
-    folder = Path(base_model)
-    if folder.is_dir():
-        # A manifest beside the files may be older than they are: the bytes themselves are read.
-        files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-        return {path.name: file_sha256(path) for path in files}
-    pinned = commit or (revision if revision and len(revision) == 40 else None)
-    return [base_model, pinned] if pinned else None
-
-
-def file_states(base_model: str) -> dict[str, tuple[int, ...]] | None:
-    """What changes when a file of a local base does: its number, size and times of change. None for a Hub model."""
-    folder = Path(base_model)
-    if not folder.is_dir():
-        return None
-    states = {path.name: path.stat() for path in sorted(folder.iterdir()) if path.is_file()}
-    return {name: (s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in states.items()}
 
 
 @dataclass

@@ -53,7 +53,7 @@ def _gaps(model: TwoArms, arm: str, pairs: Sequence[Pair]) -> list[float]:
     tokens = torch.tensor([row + [lm.eot_token_id] * (width - len(row)) for row in whole])
     mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in whole])
     with model.arm(arm), torch.no_grad():
-        logits = lm.model(input_ids=tokens.to(lm.device), attention_mask=mask.to(lm.device)).logits
+        logits = model.lm.model(input_ids=tokens.to(lm.device), attention_mask=mask.to(lm.device)).logits
     found = []
     for number, (sample, answer) in enumerate(pairs):
         first, count = len(prompts[number]) - 1, len(answers[number])

@@ -24,8 +24,8 @@ OURS: Table = {"hf": "eval.model.hf:load"}
 # What of our code decides an answer, by backend. Of a package's backend all of the package does.
 GENERATING = {
     "hf": (
-        "hf.py", "two_arms.py", "generating.py", "recording_hf.py", "generation_settings.py", "adapters_on_base.py",
-        "base_proof.py",
+        "hf.py", "two_arms.py", "two_models.py", "generating.py", "recording_hf.py", "generation_settings.py",
+        "adapters_on_base.py", "base_proof.py",
     ),
 }  # fmt: skip
 MEASURING = ("neutral.py", "drift.py")  # what of our code decides a divergence

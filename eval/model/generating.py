@@ -73,13 +73,14 @@ def _at_once(model: TwoArms, arm: str, batch: Sequence[Sample]) -> list[Generati
     torch.manual_seed(int(json_sha256([model.seed, *(sample.prompt_sha256 for sample in batch)])[:15], 16))
     memory = enough_memory(f"{arm} answers {len(batch)} items at once", NO_SMALLER)
     with memory, model.arm(arm), torch.no_grad():
-        responses = getattr(model.lm, kind)(requests, disable_tqdm=True)
+        lm = model.lm
+        responses = getattr(lm, kind)(requests, disable_tqdm=True)
     seconds = (time.monotonic() - started) / len(batch)
     model.prove_base()  # before anybody keeps an answer
     if kind == "generate_until":
         # lm-eval answers in input order but computes longest first, a stable order: map token counts back.
         computed = sorted(
-            range(len(batch)), key=lambda i: (-len(model.lm.tok_encode(requests[i].args[0])), requests[i].args[0])
+            range(len(batch)), key=lambda i: (-len(lm.tok_encode(requests[i].args[0])), requests[i].args[0])
         )
         position = {sample: place for place, sample in enumerate(computed)}
     generations, taken, made_by = [], 0, model.made_by(arm)
@@ -88,8 +89,8 @@ def _at_once(model: TwoArms, arm: str, batch: Sequence[Sample]) -> list[Generati
         taken += len(sample.instances)
         if kind == "generate_until":
             text = own[0]
-            tokens: int | None = model.lm.last.tokens[position[index]]
-            cut = model.lm.last.lengths_reached[position[index]]
+            tokens: int | None = lm.last.tokens[position[index]]
+            cut = lm.last.lengths_reached[position[index]]
         else:
             text, tokens, cut = json.dumps(own), None, False
         generations.append(

@@ -10,6 +10,7 @@ same answers; every answer is kept with its token count and how it ended.
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -25,10 +26,9 @@ from eval.common.hub_client import use_bounded_client  # noqa: E402
 from eval.config.suite_file import BackendSettings  # noqa: E402
 from eval.config.template_arguments import for_templates  # noqa: E402
 from eval.contracts.backend import Arms, Backend, Capability, Positioned, Say  # noqa: E402
-from eval.contracts.numerics import Numerics, chosen  # noqa: E402
+from eval.contracts.numerics import AS_IT_IS, Numerics, chosen  # noqa: E402
 from eval.model import drift  # noqa: E402
 from eval.model.adapters_on_base import check_copies, exact_copy, put_on, readable, taken_off  # noqa: E402
-from eval.model.answer_cache import base_identity, file_states  # noqa: E402
 from eval.model.answer_gaps import answer_gaps  # noqa: E402
 from eval.model.base_proof import BaseProof  # noqa: E402
 from eval.model.effect import adapter_effect  # noqa: E402
@@ -38,7 +38,10 @@ from eval.model.lm_tasks import LoadedTask, Sample  # noqa: E402
 from eval.model.recording_hf import RecordingHF  # noqa: E402
 from eval.model.task_rules import check_lengths  # noqa: E402
 from eval.model.two_arms import TwoArms  # noqa: E402
+from eval.model.two_models import Both, TwoModels, compared  # noqa: E402
+from eval.run.base_files import base_identity, file_states  # noqa: E402
 from eval.run.candidate import check_base  # noqa: E402
+from eval.run.digests import json_sha256  # noqa: E402
 from eval.run.metrics import AdapterEffect, GenerationSettings  # noqa: E402
 from eval.run.records import BASELINE, CANDIDATE, Generation  # noqa: E402
 
@@ -88,12 +91,18 @@ class Model(TwoArms, Backend):
         return answer_gaps(self, arm, pairs)
 
 
+class WholeModels(TwoModels, Model):
+    """The same with two models in place of one base."""
+
+
 def load(settings: BackendSettings, arms: Arms, seed: int, reuse: Backend | None = None, say: Say = print) -> Model:
     """Load the base once and the adapters on top of it, as eval/contracts/backend.py has it."""
     use_bounded_client()
     if settings.options:
         raise UserError(f"backend hf has no options: remove {', '.join(sorted(settings.options))}")
     numerics = chosen(settings.load, arms.trained)
+    if arms.model is not None:
+        return load_whole(settings, arms, seed, reuse)
     key = arms.base_model, arms.revision, settings.dtype, settings.batch_size, numerics
     lm = taken_over(reuse, key, say)
     shown = {arm: folder for arm, folder in ((CANDIDATE, arms.candidate), (BASELINE, arms.baseline)) if folder}
@@ -120,6 +129,28 @@ def load(settings: BackendSettings, arms: Arms, seed: int, reuse: Backend | None
         few = f"only {other.tensors_loaded} of {other.tensors}"
         raise UserError(f"{arms.baseline}: {few} tensors of the baseline's adapter are in the model")
     return model
+
+
+def load_whole(settings: BackendSettings, arms: Arms, seed: int, reuse: Backend | None) -> WholeModels:
+    """The base and a whole model, each loaded by itself, the base first."""
+    if arms.baseline is not None:
+        raise UserError("a whole model is compared with a base, not with another run's adapter: use `baseline: base`")
+    if isinstance(reuse, Model) and not reuse.is_let_go:
+        reuse.let_go()
+    model, _, revision = (str(arms.model), "", "") if Path(str(arms.model)).is_dir() else str(arms.model).partition("@")
+    numerics = {BASELINE: chosen(settings.load, arms.trained), CANDIDATE: chosen(settings.load, AS_IT_IS)}
+    names: dict[str, str] = {BASELINE: arms.base_model, CANDIDATE: model}
+    revisions = {BASELINE: arms.revision, CANDIDATE: revision}
+
+    def loaded(arm: str) -> RecordingHF:
+        lm = load_base(settings, names[arm], revisions[arm] or None, seed, numerics[arm])
+        lm.chat_template_args = for_templates(dict(arms.template_arguments))
+        return lm
+
+    both = Both({arm: partial(loaded, arm) for arm in names})
+    both.of(BASELINE)
+    digest = json_sha256(both.of(CANDIDATE).identity)
+    return WholeModels(both, compared(both, str(arms.model), digest), seed)
 
 
 def taken_over(reuse: Backend | None, key: tuple[Any, ...], say: Say) -> RecordingHF | None:

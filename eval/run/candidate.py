@@ -1,5 +1,6 @@
 """What is compared: a base model and the adapter that a run trained on top of it."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,10 @@ from typing import Any
 from eval.common.errors import UserError
 from eval.config.template_arguments import template_arguments
 from eval.contracts.numerics import AS_IT_IS, Numerics, trained_in
-from eval.run.digests import file_sha256, read_manifest, verify_manifest
+from eval.run.base_files import base_identity
+from eval.run.digests import file_sha256, json_sha256, read_manifest, verify_manifest
 from eval.run.environment import git_state
-from eval.run.folder import new_run, read_recipe, read_resolved, read_run, read_training
+from eval.run.folder import list_runs, new_run, read_recipe, read_resolved, read_run, read_training
 
 
 @dataclass(frozen=True)
@@ -20,14 +22,22 @@ class Candidate:
     base_model: str
     revision: str | None
     adapter: Path | None
-    adapter_sha256: str | None = None  # of its manifest, when it was verified
+    adapter_sha256: str | None = None  # of its manifest, when it was verified; of a whole model, its files or commit
     template_arguments: dict[str, Any] = field(default_factory=dict)  # what training gave the chat template
     trained: Numerics = AS_IT_IS  # how training loaded the base
+    model: str | None = None  # a whole model in place of an adapter
+
+    @property
+    def is_base(self) -> bool:
+        """Whether there is nothing but the base."""
+        return self.adapter is None and self.model is None
 
 
 def candidate_of(run: Path) -> Candidate:
     """The finished adapter of a run. UserError when training is incomplete or the adapter was changed."""
     state = read_run(run)
+    if model := state.get("model"):
+        return Candidate(run, state["base_model"], state.get("base_revision"), None, digest_of(model), model=model)
     recipe = read_recipe(run)
     if not read_training(run)["completed"]:
         raise UserError(
@@ -59,6 +69,30 @@ def check_base(folder: Path, digests: dict[str, str]) -> None:
         raise UserError(f"{folder}: {error}: remove the folder and run `make model`") from None
     if changed := [name for name, digest in listed.items() if digests.get(name) != digest]:
         raise UserError(f"{folder / changed[0]} is not what {manifest.name} lists: remove the folder, run `make model`")
+
+
+def digest_of(model: str) -> str:
+    """What a whole model is. UserError for one of the Hub without a commit, and for a folder that holds none."""
+    name, _, revision = ("", "", "") if Path(model).is_dir() else model.partition("@")
+    identity = base_identity(name or model, revision or None, None)
+    if Path(model).is_dir() and not (Path(model) / "config.json").is_file():
+        raise UserError(f"{model} holds no config.json, so no model: an adapter's folder is RUN={model}")
+    if identity is None:
+        raise UserError(f"{model} is no folder, and names no commit of the Hub: MODEL=org/name@<40 digits>")
+    return json_sha256(identity)
+
+
+def whole_model(model: str, base: str) -> Candidate:
+    """A run for a whole model against a base: a new one, or that which was begun for them and has no verdict."""
+    name = re.sub(r"[^\w-]+", "-", Path(model).name, flags=re.ASCII).strip("-")[:60] or "model"
+    base, _, revision = base.partition("@") if not Path(base).is_dir() else (base, "", "")
+    state = {"base_model": base, "base_revision": revision or None, "model": model}
+    for known in list_runs():
+        found = read_run(known)
+        if found.get("verdict") is None and {key: found.get(key) for key in state} == state:
+            return candidate_of(known)
+    fields = {"recipe": f"model-{name}", **state, "stages": {"train": "completed"}}
+    return candidate_of(new_run(f"model-{name}", git_state(), fields))
 
 
 def self_check(base_model: str) -> Candidate:

@@ -52,6 +52,7 @@ class RunState(Facts):
     verdict: str | None = None
     git: Git | None = None
     adopted: Adopted | None = None
+    model: str | None = None  # a whole model as the candidate
     tracking: dict[str, str] = Field(default_factory=dict)
     domains: dict[str, str] = Field(default_factory=dict)  # name -> folder, of those that are not ours
 

@@ -157,6 +157,8 @@ def check_complete(folder: Path) -> dict[str, Any]:
     state = read_run(folder)
     if problem := tag_problem(str(state["run"])):
         raise UserError(f"{folder / 'run.json'}: run {str(state['run'])[:80]!r} cannot be a tag: it {problem}")
+    if state.get("model"):
+        raise Refused(f"{folder.name} judged a whole model, {state['model']}: only adapters are published here")
     unfinished = [stage for stage in ("train", "eval") if state["stages"].get(stage) != "completed"]
     if unfinished:
         raise Refused(f"{folder.name}: {' and '.join(unfinished)} did not complete: run `make {unfinished[0]}`")

@@ -20,8 +20,8 @@ from eval.execution.judging import METRIC as EXECUTES_EQUAL
 from eval.gates.decide import decide
 from eval.gates.noise import backend_of, floor_for, parse_floor
 from eval.gates.self_checks import self_checks
-from eval.model.answer_cache import base_identity
 from eval.record import baseline_of_suite, with_answers
+from eval.run.base_files import base_identity
 from eval.run.baselines import BASE, BLESSED, RUN, read_blessings
 from eval.run.digests import file_sha256, json_sha256
 from eval.run.files import read_json
