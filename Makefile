@@ -24,7 +24,7 @@ RUNS     = set -f; set --; for run in $$RUN; do set -- "$$@" --run="$$run"; done
 # Exit codes 1 (no-ship) and 3 (inconclusive) are answers; make calls them errors and says so after the verdict.
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-packages setup model sandbox-root sandbox-check data new lint preflight train eval \
-    adopt self-check noise-floor damage-check plugins report gate export track sync tracking-setup clean-cache review bless publish \
+    adopt evaluate-file self-check noise-floor damage-check plugins report gate export track sync tracking-setup clean-cache review bless publish \
     demo-publish runs compare check check-golds hooks docs bench bench-sandbox bench-collateral bench-judge bench-risk \
     bench-verdict bench-publish fuzz-risk fuzz-inputs
 
@@ -96,6 +96,10 @@ eval: sandbox-root ## generate, score, compare, gate and report RUN= (several na
 	@$(RUNS); $(PY) eval/run_eval_suite.py "$$@" $(call option,SUITE,--config) $(call switch,STRICT,--strict) \
 	    $(call option,BASELINE,--baseline) $(call option,MODEL,--model) $(call option,BASE,--base-model); code=$$?; \
 	    case $$code in 0|1|3) $(PY) -m scripts.track --quiet "$$@" || true ;; esac; exit $$code
+
+evaluate-file: setup ## answers of MODEL= (or an adapter, BASE=) to the rows of FILE=, and how many are right, into OUT=
+	@$(PY) -m scripts.evaluate_file $(call option,MODEL,--model-path) $(call option,FILE,--test-file) $(call option,OUT,--output) \
+	    $(call option,BASE,--base)
 
 self-check: model sandbox-root ## evaluate the base against itself: must never ship
 	@$(PY) eval/run_eval_suite.py --self-check $(call option,SUITE,--config)
