@@ -132,7 +132,7 @@ def provenance_of(case: Case) -> dict[str, Any]:
         "adapter_sha256": candidate.adapter_sha256,
         "baseline": {"name": baseline.name, "asked": suite.baseline, "adapter_sha256": baseline.adapter_sha256},
         "data": read_data(run),
-        **({"adopted": adopted} if (adopted := state.get("adopted")) else {}),
+        **{name: state[name] for name in ("adopted", "model", "served") if state.get(name)},
         "git": environment["git"],
         "git_training": state.get("git"),
         "not_committed": uncommitted_inputs(),

@@ -73,6 +73,7 @@ USES = {
     "LICENCE": [("data FILE=rows.jsonl", "--licence={}"), ("adopt ADAPTER=theirs", "--licence={}")],
     "ADAPTER": [("adopt", "{}")],
     "BASE": [("adopt ADAPTER=theirs", "--base={}"), ("eval", "--base-model={}")],
+    "FORM": [("serve-check", "--form={}")],
     "MODEL": [("eval", "--model={}"), ("evaluate-file", "--model-path={}")],
     "AT": [("new", "--at={}")],
     "A": [("compare", "{}")],

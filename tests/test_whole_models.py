@@ -62,6 +62,7 @@ def test_a_merged_model_answers_as_its_adapter_does(
     assert texts(whole, "baseline") == texts(run, "baseline") and len(texts(whole, "candidate")) == LIMIT
     same = sum(a == b for a, b in zip(texts(whole, "candidate"), texts(run, "candidate"), strict=True))
     assert same > LIMIT / 2, "merging changes last bits, not the model"
+    assert "4 of its " in (whole / "report.md").read_text()
     metrics = read_metrics(whole / "metrics.json")
     effect = metrics.adapter_effect
     assert (

@@ -28,7 +28,7 @@ from eval.config.template_arguments import for_templates  # noqa: E402
 from eval.contracts.backend import Arms, Backend, Capability, Positioned, Say  # noqa: E402
 from eval.contracts.numerics import AS_IT_IS, Numerics, chosen  # noqa: E402
 from eval.model import drift  # noqa: E402
-from eval.model.adapters_on_base import check_copies, exact_copy, put_on, readable, taken_off  # noqa: E402
+from eval.model.adapters_on_base import Loaded, check_copies, exact_copy, put_on, readable, taken_off  # noqa: E402
 from eval.model.answer_gaps import answer_gaps  # noqa: E402
 from eval.model.base_proof import BaseProof  # noqa: E402
 from eval.model.effect import adapter_effect  # noqa: E402
@@ -132,9 +132,7 @@ def load(settings: BackendSettings, arms: Arms, seed: int, reuse: Backend | None
 
 
 def load_whole(settings: BackendSettings, arms: Arms, seed: int, reuse: Backend | None) -> WholeModels:
-    """The base and a whole model, each loaded by itself, the base first."""
-    if arms.baseline is not None:
-        raise UserError("a whole model is compared with a base, not with another run's adapter: use `baseline: base`")
+    """The base, with the baseline's adapter on it where it has one, and a whole model, each loaded by itself."""
     if isinstance(reuse, Model) and not reuse.is_let_go:
         reuse.let_go()
     model, _, revision = (str(arms.model), "", "") if Path(str(arms.model)).is_dir() else str(arms.model).partition("@")
@@ -145,12 +143,19 @@ def load_whole(settings: BackendSettings, arms: Arms, seed: int, reuse: Backend 
     def loaded(arm: str) -> RecordingHF:
         lm = load_base(settings, names[arm], revisions[arm] or None, seed, numerics[arm])
         lm.chat_template_args = for_templates(dict(arms.template_arguments))
+        if arm == BASELINE and arms.baseline is not None:
+            with tempfile.TemporaryDirectory() as private:
+                copy = exact_copy(arms.baseline, Path(private) / arm)
+                check_copies([copy], arms.base_model, arms.revision)
+                adapters[:] = [put_on(lm, arm, copy)]
+            lm.model.eval()
         return lm
 
+    adapters: list[Loaded] = []
     both = Both({arm: partial(loaded, arm) for arm in names})
     both.of(BASELINE)
     digest = json_sha256(both.of(CANDIDATE).identity)
-    return WholeModels(both, compared(both, str(arms.model), digest), seed)
+    return WholeModels(both, compared(both, str(arms.model), digest), next(iter(adapters), None), seed)
 
 
 def taken_over(reuse: Backend | None, key: tuple[Any, ...], say: Say) -> RecordingHF | None:

@@ -1,7 +1,7 @@
 """Both arms as whole models, each loaded by itself: a merged or fully fine-tuned model, a quantised one, another base.
 
     both = Both({BASELINE: load_the_base, CANDIDATE: load_the_other})
-    arms = TwoModels(both, compared(both, "models/mine", digest), seed=42)
+    arms = TwoModels(both, compared(both, "models/mine", digest), None, seed=42)
 
 Everything that asks two arms on one base asks these: inside `arm(name)` the model is that arm's. Each proves itself,
 and the candidate's tensors are compared with the base's by name. Both stay in memory when they fit; else one is freed
@@ -21,6 +21,7 @@ from eval.run.environment import silence_libraries
 silence_libraries()
 
 import torch  # noqa: E402
+from peft import PeftModel  # noqa: E402
 
 from eval.common.errors import UserError  # noqa: E402
 from eval.contracts.backend import BaseMoved  # noqa: E402
@@ -73,9 +74,10 @@ def fits_beside(lm: RecordingHF) -> bool:
 class TwoModels(TwoArms):
     """The two arms, by which of both models is asked now. Outside of `arm` that is the baseline's."""
 
-    def __init__(self, both: Both, candidate: Loaded, seed: int) -> None:
+    def __init__(self, both: Both, candidate: Loaded, baseline: Loaded | None, seed: int) -> None:
+        """`baseline`: the adapter on the baseline's model, where it has one."""
         self.both, self.now, self.seed = both, BASELINE, seed
-        self.adapted, self.adapters = None, {CANDIDATE: candidate}
+        self.adapted, self.adapters = None, {CANDIDATE: candidate} | ({BASELINE: baseline} if baseline else {})
         self.makers: dict[str, dict[str, str | None]] = {}
 
     @property
@@ -93,8 +95,10 @@ class TwoModels(TwoArms):
     def prove_base(self, thoroughly: bool = False) -> None:
         """BaseMoved unless each model that is loaded is what was loaded."""
         for arm, lm in self.both.loaded.items():
-            said = lm.proof.tensors_moved(lm.model) if thoroughly else ""
-            if said := said or lm.proof.logits_moved(lm.model):
+            with lm.model.disable_adapter() if isinstance(lm.model, PeftModel) else contextlib.nullcontext():
+                said = lm.proof.tensors_moved(lm.model) if thoroughly else ""
+                said = said or lm.proof.logits_moved(lm.model)
+            if said:
                 raise BaseMoved(f"the {arm}'s model was changed, so that no answer counts: {said}")
 
     def made_by(self, arm: str) -> dict[str, str | None]:

@@ -29,10 +29,10 @@ from eval.report.items import flipped_items, gated_metrics, read_texts
 from eval.report.number_text import GateRow
 from eval.report.page_templates import environment
 from eval.report.sentences import (
-    adopted_words,
     baseline_words,
     next_steps,
     nothing_changed,
+    origin_words,
     other_reasons,
     sequential_sentence,
     verdict_sentence,
@@ -110,7 +110,7 @@ def build_context(run: Path, metrics: Metrics, scores: list[Score], results: Pat
         "not_committed": texts_of(metrics.provenance.get("not_committed")),
         "sentence": verdict_sentence(metrics),
         "baseline": baseline_words(metrics),
-        "adopted": adopted_words(metrics),
+        "origin": origin_words(metrics),
         "against": against,
         "for_it": for_it,
         "damage": damage,

@@ -37,16 +37,26 @@ def baseline_words(metrics: Metrics) -> str:
     return f"the base model {path}" if path else "the base model"
 
 
-def adopted_words(metrics: Metrics) -> str:
-    """Where an adapter comes from that was not trained here, and what is known of that; empty for one that was."""
-    adopted = metrics.provenance.get("adopted")
+def origin_words(metrics: Metrics) -> tuple[str, str] | None:
+    """What the candidate is where it is no adapter of `make train`, as a heading and a sentence; None where it is."""
+    adopted, served, model = (metrics.provenance.get(name) for name in ("adopted", "served", "model"))
+    if isinstance(served, dict):
+        found = served.get("bytes")
+        sizes = found if isinstance(found, dict) else {}
+        weights = [f"{sizes[name] / 1e6:,.0f} MB" for name in ("form", "base") if isinstance(sizes.get(name), int)]
+        size = f": {weights[0]} of weights, the base has {weights[1]}" if len(weights) == 2 else ""
+        return "A served form.", f"The candidate is {served.get('form')} of run {served.get('run')}{size}."
+    if model:
+        effect = metrics.adapter_effect
+        differ = f"; {effect.nonzero_updates} of its {effect.tensors} tensors are not the base's" if effect else ""
+        return "A whole model.", f"The candidate is {model}, loaded by itself{differ}."
     if not isinstance(adopted, dict):
-        return ""
+        return None
     if adopted.get("training") == "as found":
         known = "its recipe and data are as found beside it, and nobody here saw it trained"
     else:
         known = "how it was trained, and on what, is unknown"
-    return f"The adapter comes from {adopted.get('source')}; {known}."
+    return "Not trained here.", f"The adapter comes from {adopted.get('source')}; {known}."
 
 
 def other_reasons(metrics: Metrics) -> tuple[list[str], list[str]]:
