@@ -201,6 +201,10 @@ def test_sizes_and_numbers_of_files_have_limits(
     logs.mkdir()
     for name in "ab":
         write_rows(logs / f"{name}.jsonl", rows_of(3))
+    monkeypatch.setattr(documents, "MOST_ROWS", 2)
+    (tmp_path / "log.csv").write_text("id,metric,value\n" + "".join(f"{i},acc,1\n" for i in range(3)))
+    for path in (logs / "a.jsonl", tmp_path / "log.csv", LOGS / "promptfoo/base.jsonl", LOGS / "lm_eval/base"):
+        refused([f"--a={path}", f"--b={LOGS}"], capsys, "more than 2 rows")
     monkeypatch.setattr(documents, "LARGEST_DOCUMENT", 100)
     refused([f"--a={only(LOGS / 'inspect/base-json')}", f"--b={LOGS}"], capsys, "larger than 100 bytes")
     monkeypatch.setattr(opening, "LARGEST_ARM", 100)

@@ -2,15 +2,17 @@
 
 import codecs
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from eval.common.reading import LONGEST_LINE, open_regular, read_bytes
+from eval.common.reading import LONGEST_LINE, JsonLine, json_lines, open_regular, read_bytes
 from eval.logs.rows import refuse
 
 LARGEST_DOCUMENT = 256 << 20  # bytes of one JSON text; parsed it takes up to ten times as much
+MOST_ROWS = 2_000_000  # of one file
 ZIP = b"PK\x03\x04"
 
 
@@ -58,6 +60,19 @@ class Opened:
     def task(self, default: str) -> str:
         """The name of a task that the file itself does not name: of several files of an arm, that of the file."""
         return default if self.alone else self.path.stem
+
+
+def lines(opened: Opened) -> Iterator[JsonLine]:
+    """The lines of a file of JSON values. UserError for more of them than any evaluation has."""
+    for count, line in enumerate(json_lines(str(opened.path)), start=1):
+        refuse_many(opened, count)
+        yield line
+
+
+def refuse_many(opened: Opened, count: int) -> None:
+    """UserError at one row too many: small ones take twenty times their size as items."""
+    if count > MOST_ROWS:
+        raise refuse(opened.path, f"more than {MOST_ROWS:,} rows", "split it by task")
 
 
 def text_in(content: bytes) -> str:

@@ -10,8 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from eval.common.reading import json_lines
-from eval.logs.documents import Opened
+from eval.logs.documents import Opened, lines
 from eval.logs.rows import Logged, NotANumber, Part, Value, digest_of, fields_of, name_of, number_of, refuse, text_of
 
 NAME = "lm-evaluation-harness"
@@ -66,7 +65,7 @@ def read_samples(opened: Opened) -> Part:
     task = name_of(named[1]) if named else opened.task(UNNAMED)
     found: dict[str, Logged] = {}
     filters: dict[str, set[str]] = {}
-    for line in json_lines(str(opened.path)):
+    for line in lines(opened):
         where = f"{opened.path}:{line.number}"
         row = line.value
         if line.problem or not isinstance(row, dict) or "doc_id" not in row:

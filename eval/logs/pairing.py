@@ -150,7 +150,9 @@ def shared_metrics(
     for log, place in zip(logs, (0, 1), strict=True):
         there = metrics_in(both[place] for both in items)
         if lacking := sorted(gated - set(there)):
-            raise UserError(f"{log.said} has no metric {few(lacking)} of task {task}: it has {', '.join(there[:20])}")
+            raise UserError(
+                f"{log.said} has no metric {few(lacking)} of task {task}: it has {', '.join(there[:20]) or 'none'}"
+            )
     found = []
     for metric in metrics_in(item for both in items for item in both):
         problem = next((said for both in items if (said := _problem(metric, both, logs))), "")

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from eval.common.reading import json_lines, read_bytes
-from eval.logs.documents import LARGEST_DOCUMENT, Opened, text_in
+from eval.common.reading import read_bytes
+from eval.logs.documents import LARGEST_DOCUMENT, Opened, lines, refuse_many, text_in
 from eval.logs.rows import Logged, NotANumber, Part, Value, digest_of, fields_of, name_of, number_of, refuse, text_of
 
 TASK = "log"
@@ -100,7 +100,7 @@ def value_of(value: Any) -> Value:
 
 
 def _json_rows(opened: Opened) -> Iterator[tuple[int, dict[str, Any]]]:
-    for line in json_lines(str(opened.path)):
+    for line in lines(opened):
         if line.problem or not isinstance(line.value, dict):
             problem = line.problem or f"{type(line.value).__name__} where a row is needed"
             raise refuse(f"{opened.path}:{line.number}", problem, "every line is one JSON object")
@@ -118,7 +118,8 @@ def _csv_rows(opened: Opened) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         text = text_in(read_bytes(opened.path, LARGEST_DOCUMENT))
         reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-        for row in reader:
+        for count, row in enumerate(reader, start=1):
+            refuse_many(opened, count)
             if None in row or None in row.values():
                 raise refuse(f"{opened.path}:{reader.line_num}", "not as many cells as columns", "mend the row")
             yield reader.line_num, row

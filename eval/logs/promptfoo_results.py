@@ -10,8 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from eval.common.reading import json_lines
-from eval.logs.documents import Opened
+from eval.logs.documents import Opened, lines
 from eval.logs.rows import Logged, Part, Value, digest_of, few, fields_of, name_of, number_of, refuse, text_of
 
 TASK = "promptfoo"
@@ -33,7 +32,7 @@ class PromptfooResults:
         if not _is_row(opened.first):
             return part_of(opened, task, _rows_in(opened.document) or [])
         rows = []
-        for line in json_lines(str(opened.path)):
+        for line in lines(opened):
             if line.problem:
                 raise refuse(f"{opened.path}:{line.number}", line.problem, "export the results again")
             rows.append(line.value)
