@@ -117,8 +117,9 @@ plugins: setup ## list tasks, backends, trackers and gate kinds: what there is, 
 report: setup ## render the report of RUN= again from its saved scores: no model, no GPU
 	@$(PY) -m eval.report $(call option,RUN,--run)
 
-gate: setup ## decide RUN= again from its saved scores, under its own suite or SUITE=
-	@$(PY) -m eval.gates --run="$$RUN" $(call option,SUITE,--suite)
+gate: setup ## decide RUN= again from its saved scores; or two logs of somebody else's: A=baseline B=candidate SUITE= OUT= STARTER=
+	@$(PY) -m eval.gates $(if $(value A)$(value B),$(call option,A,--a) $(call option,B,--b) $(call option,OUT,--out) \
+	    $(call option,STARTER,--starter),--run="$$RUN") $(call option,SUITE,--suite)
 
 export: setup ## write every number of RUN= as CSV and NDJSON
 	@$(PY) -m scripts.export $(call option,RUN,--run)

@@ -11,7 +11,8 @@ import pytest
 from eval.common.errors import UserError
 from eval.contracts.backend import Arms, Backend, MessagesAsJson
 from eval.model.answer_cache import Answers
-from eval.model.backends import GENERATING, MEASURING, OURS, UNSEEN, code_of, effect_of, proves
+from eval.model.backends import GENERATING, MEASURING, OURS, code_of, effect_of, proves
+from eval.run.metrics import UNSEEN
 from eval.run.partial_log import PartialLog
 from eval.run.records import BASELINE, Generation
 from tests.dictionary_backend import Claiming, Dictionary

@@ -1,7 +1,7 @@
-"""`python -m eval.gates --run RUN`: decide again from saved scores; no model, no GPU."""
+"""`python -m eval.gates`: decide a run again, or decide over two logs of somebody else's; no model, no GPU."""
 
 from eval.common.errors import run_command
-from eval.gates.decide import main
+from eval.logs.verb import main
 
 if __name__ == "__main__":
     run_command(main)

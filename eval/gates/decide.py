@@ -39,7 +39,7 @@ UNCHECKED_EFFECT = AdapterEffect(
     answers_changed=1,
     samples=1,
 )
-UNPROVEN = "the backend cannot prove which bytes answered: a verdict is shown, and never published"
+UNPROVEN = "it is not proven which bytes answered: a verdict is shown, and never published"
 
 
 @dataclass(frozen=True)
@@ -131,14 +131,23 @@ def verdict_of(gates: list[GateResult], effect: AdapterEffect | None, missing: s
     return "ship", said
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m eval.gates", description=(__doc__ or "").split("\n")[0])
+def add_arguments(parser: argparse.ArgumentParser) -> "argparse._MutuallyExclusiveGroup":
+    """What says which saved scores to decide by; returns the group of sources, of which one is needed."""
     parser.add_argument("--suite", help="suite name or file; with --run, default is the suite the run was judged by")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--scores", type=Path, help="a scores.jsonl")
     source.add_argument("--run", nargs="?", const="", help="run name or folder (without a value: the newest)")
-    arguments = parser.parse_args()
+    return source
 
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m eval.gates", description=(__doc__ or "").split("\n")[0])
+    add_arguments(parser)
+    return decide_again(parser.parse_args())
+
+
+def decide_again(arguments: argparse.Namespace) -> int:
+    """Decide by the saved scores that the arguments name, and print it; returns the exit code."""
     if arguments.scores:
         # Scores alone carry no proof of the adapter's effect; the answer is about the gates only.
         suite = load_suite(resolve_suite(arguments.suite))

@@ -146,7 +146,7 @@ def adapter_took_effect(effect: AdapterEffect | None) -> SelfCheck:
     if effect is None:
         return SelfCheck(name="adapter effect", ok=False, said="no adapter: the candidate is the base model itself")
     if not effect.proven and not effect.tensors:
-        said = f"not proven by this backend; {effect.answers_changed} of {effect.samples} answers differ"
+        said = f"it is not proven which bytes answered; {effect.answers_changed} of {effect.samples} answers differ"
         return SelfCheck(name="adapter effect", ok=False, said=said)
     said = (
         f"{effect.tensors_loaded} of {effect.tensors} tensors are in the model, {effect.nonzero_updates} updates are "

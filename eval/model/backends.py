@@ -15,7 +15,7 @@ from eval.contracts.backend import PROOFS, Arms, Backend, Load, Say
 from eval.contracts.plugins import Table, find, origin
 from eval.contracts.task import DRIFT
 from eval.run.digests import file_sha256
-from eval.run.metrics import AdapterEffect
+from eval.run.metrics import UNSEEN, AdapterEffect
 
 if TYPE_CHECKING:
     from eval.model.lm_tasks import LoadedTask
@@ -80,15 +80,3 @@ def effect_of(backend: Backend, tasks: "Sequence[LoadedTask]", has_adapter: bool
         return UNSEEN
     found = backend.effect(tasks)
     return found and found.model_copy(update={"proven": found.proven and proves(backend)})
-
-
-UNSEEN = AdapterEffect(
-    tensors=0,
-    tensors_loaded=0,
-    nonzero_updates=0,
-    probe_prompts=0,
-    max_logit_change=0.0,
-    answers_changed=0,
-    samples=0,
-    proven=False,
-)

@@ -21,11 +21,11 @@ from lm_eval.api.task import Task as LmTask  # noqa: E402
 from lm_eval.tasks import TaskManager, get_task_dict  # noqa: E402
 
 from eval.common.errors import UserError  # noqa: E402
-from eval.config.metric_table import contradiction  # noqa: E402
+from eval.config.directions import refuse_wrong_directions  # noqa: E402
 from eval.config.suite_file import Suite, Task  # noqa: E402
 from eval.contracts import task as contract  # noqa: E402
 from eval.contracts.backend import ChatTemplate  # noqa: E402
-from eval.contracts.domains import data_of, facts_of, find_task  # noqa: E402
+from eval.contracts.domains import data_of, find_task  # noqa: E402
 from eval.contracts.guests import guests  # noqa: E402
 from eval.contracts.task import DRIFT  # noqa: E402
 from eval.model.plain_tasks import PlainTask, plain_task  # noqa: E402
@@ -163,15 +163,7 @@ def check_directions(suite: Suite, tasks: list[LoadedTask]) -> None:
         for metric, higher in task.task.higher_is_better().items()
         if isinstance(higher, bool)
     }
-    for gate in suite.gates:
-        for name in suite.members(gate.task):
-            higher = better.get((name, gate.metric.partition(",")[0]))
-            if higher is None or facts_of(name, gate.metric):
-                continue
-            # Whether it is a rate is not known before it is scored: only the direction is.
-            facts = contract.Metric("higher" if higher else "lower", rate=not gate.quantity)
-            if said := contradiction(gate, name, facts):
-                raise UserError(said)
+    refuse_wrong_directions(suite, better)
 
 
 def _gold(task: LmTask, doc: dict[str, Any]) -> str:

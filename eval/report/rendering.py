@@ -30,10 +30,12 @@ from eval.report.number_text import GateRow
 from eval.report.page_templates import environment
 from eval.report.sentences import (
     baseline_words,
+    headings,
     next_steps,
     nothing_changed,
     origin_words,
     other_reasons,
+    same_logs,
     sequential_sentence,
     verdict_sentence,
 )
@@ -111,11 +113,12 @@ def build_context(run: Path, metrics: Metrics, scores: list[Score], results: Pat
         "sentence": verdict_sentence(metrics),
         "baseline": baseline_words(metrics),
         "origin": origin_words(metrics),
+        "arms": headings(metrics),
         "against": against,
         "for_it": for_it,
         "damage": damage,
         "steps": next_steps(metrics, suite.review if suite else ReviewPolicy()),
-        "nothing_changed": nothing_changed(metrics.adapter_effect),
+        "nothing_changed": (same_logs if metrics.logs else nothing_changed)(metrics.adapter_effect),
         "sequential": sequential_sentence(metrics),
         "earlier": said(metrics.earlier) if metrics.earlier else None,
         "confidence": f"{100 * confidence:g} %",

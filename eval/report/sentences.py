@@ -1,8 +1,13 @@
 """What the report says in sentences: the verdict, why it may mean nothing, and what to do next. Pure."""
 
+from dataclasses import dataclass
+
 from eval.config.gate_rules import kind_of
 from eval.config.suite_file import ReviewPolicy
 from eval.run.metrics import AdapterEffect, Metrics
+from eval.run.records import BASELINE, CANDIDATE
+
+LONGEST_HEADING = 32  # characters of a log's name over a column
 
 
 def verdict_sentence(metrics: Metrics) -> str:
@@ -12,13 +17,18 @@ def verdict_sentence(metrics: Metrics) -> str:
     gates = f"{n} blocking gate" + ("s" if n != 1 else "")
     if metrics.verdict == "ship":
         passed = f"{'all' if n > 1 else 'its'} {gates} passed"
+        if metrics.logs:
+            return f"Not for publishing: {passed}, and logs cannot prove which bytes answered."
         if is_unproven(metrics):
             return f"Not for publishing: {passed}, and the backend cannot prove which bytes answered."
         return f"This adapter may ship: {passed}."
     if metrics.verdict == "no-ship":
-        return f"This adapter must not ship: {failed} of {gates} failed."
+        subject = "The candidate" if metrics.logs else "This adapter"
+        return f"{subject} must not ship: {failed} of {gates} failed."
     if undecided:
         return f"Not decided: {undecided} of {gates} could go either way."
+    if metrics.logs:
+        return "Not decided: the suite does not hold what a ship needs."
     return "Not decided: there is no proof that the adapter changed anything."
 
 
@@ -29,6 +39,8 @@ def is_unproven(metrics: Metrics) -> bool:
 
 def baseline_words(metrics: Metrics) -> str:
     """What the candidate was compared with: `base` names the model itself, `run:` the adapter of a run."""
+    if metrics.logs:
+        return f"log A, {metrics.logs.baseline.name}"
     if metrics.baseline != "base":
         named = metrics.baseline.replace("blessed, run:", "the blessed adapter of run ")
         return named.replace("run:", "the adapter of run ")
@@ -59,11 +71,44 @@ def origin_words(metrics: Metrics) -> tuple[str, str] | None:
     return "Not trained here.", f"The adapter comes from {adopted.get('source')}; {known}."
 
 
+@dataclass(frozen=True)
+class Heading:
+    """What stands over an arm's column. `name`: of the log, where logs were compared; else empty."""
+
+    title: str
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.title}: {self.name}" if self.name else self.title
+
+
+def headings(metrics: Metrics) -> dict[str, Heading]:
+    """The headings of both arms; of logs with their names, so that nobody takes one for the other."""
+    if metrics.logs is None:
+        return {arm: Heading(arm) for arm in (BASELINE, CANDIDATE)}
+    return {
+        BASELINE: Heading(f"A, {BASELINE}", _end(metrics.logs.baseline.name)),
+        CANDIDATE: Heading(f"B, {CANDIDATE}", _end(metrics.logs.candidate.name)),
+    }
+
+
+def _end(name: str) -> str:
+    """The end of a name, where paths differ last."""
+    return name if len(name) <= LONGEST_HEADING else f"…{name[1 - LONGEST_HEADING :]}"
+
+
 def other_reasons(metrics: Metrics) -> tuple[list[str], list[str]]:
     """The verdict's reasons: those that speak against shipping, and those of gates that passed."""
     passed = {f"{gate.id}: pass, {gate.reason}" for gate in metrics.gates}
     against = [reason for reason in metrics.reasons if reason not in passed]
     return against, [reason for reason in metrics.reasons if reason in passed]
+
+
+def same_logs(effect: AdapterEffect | None) -> str | None:
+    """Why a comparison of logs says nothing of a candidate; None when the arms differ anywhere."""
+    if effect is None or effect.answers_changed:
+        return None
+    return f"Both logs hold the same answers and scores for all {effect.samples} items."
 
 
 def nothing_changed(effect: AdapterEffect | None) -> str | None:
@@ -95,6 +140,8 @@ def sequential_sentence(metrics: Metrics) -> str | None:
 
 def next_steps(metrics: Metrics, policy: ReviewPolicy) -> list[tuple[str, str | None]]:
     """What to do now: sentences, each with a command or None."""
+    if metrics.logs:
+        return steps_after_logs(metrics)
     if metrics.verdict == "ship" and is_unproven(metrics):
         return [
             ("Read the items lost, below.", None),
@@ -121,10 +168,26 @@ def next_steps(metrics: Metrics, policy: ReviewPolicy) -> list[tuple[str, str | 
     steps: list[tuple[str, str | None]] = []
     if metrics.adapter_effect is None or metrics.adapter_effect.is_denied:
         steps.append(("Make sure that the adapter is the one that was trained and that it is loaded.", None))
+    steps += undecided_steps(metrics)
+    return [*steps, ("Then evaluate again:", f"make eval RUN={metrics.run}"), *override]
+
+
+def undecided_steps(metrics: Metrics) -> list[tuple[str, str | None]]:
+    """What would settle each blocking gate that is undecided."""
     scored = {(comparison.task, comparison.metric): comparison.n for comparison in metrics.comparisons}
-    steps += [
+    return [
         (kind_of(gate.rule).next_step(gate, scored.get((gate.task, gate.metric), 0)), None)
         for gate in metrics.gates
         if gate.tier == "blocking" and gate.outcome == "inconclusive"
     ]
-    return [*steps, ("Then evaluate again:", f"make eval RUN={metrics.run}"), *override]
+
+
+def steps_after_logs(metrics: Metrics) -> list[tuple[str, str | None]]:
+    """What to do after a verdict over logs, which nothing here can publish."""
+    if metrics.verdict == "inconclusive":
+        again = "Then evaluate both on more items with the tool that made the logs, and compare the new ones."
+        return [*undecided_steps(metrics), (again, None)]
+    steps: list[tuple[str, str | None]] = [("Read the items lost, below.", None)]
+    if metrics.verdict == "ship":
+        steps.append(("To publish an adapter, evaluate it here: publishing asks which bytes answered.", None))
+    return steps

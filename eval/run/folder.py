@@ -24,6 +24,7 @@ from eval.run.facts import Dataset, RunState, Training, first_wrong
 from eval.run.files import read_facts, read_json, write_json
 
 RESULTS = ROOT / "results"
+LOGS = "logs"  # the stage of a verdict over logs (eval/logs), which has no other
 NOT_RUNS = ("demo", "latest")  # committed evidence, and the link to the newest evaluated run
 
 

@@ -162,6 +162,33 @@ class AdapterEffect(Record):
         return not self.took_effect and (self.proven or self.tensors > 0)
 
 
+UNSEEN = AdapterEffect(  # where nobody can look: a backend without proofs, or logs of somebody else's
+    tensors=0,
+    tensors_loaded=0,
+    nonzero_updates=0,
+    probe_prompts=0,
+    max_logit_change=0.0,
+    answers_changed=0,
+    samples=0,
+    proven=False,
+)
+
+
+class LogFacts(Record):
+    """Whose scores one arm's are, where logs were compared."""
+
+    name: str = Field(description="the last parts of the log's path")
+    files: dict[str, str] = Field(description="sha256 of each file, by name")
+
+
+class ComparedLogs(Record):
+    """Two logs that somebody else's tool wrote, and that no bytes of a model are known of (eval/logs)."""
+
+    format: str
+    baseline: LogFacts
+    candidate: LogFacts
+
+
 class GenerationSettings(Record):
     """What decides an answer beside weights and prompts, the same for both arms (eval/model/generation_settings.py)."""
 
@@ -225,6 +252,9 @@ class Metrics(Record):
     noise: dict[str, Any] | None = Field(None, description="noise floor of this backend, where it was measured")
     baseline: str = Field("base", description="what the candidate is compared with: base, or a run and its adapter")
     adapter_effect: AdapterEffect | None = Field(description="null when the candidate is the base model itself")
+    logs: ComparedLogs | None = Field(
+        None, exclude_if=lambda logs: logs is None, description="of a verdict over logs; absent in evaluations of ours"
+    )
     generation: GenerationSettings | None = Field(None, description="null in runs made before it was recorded")
     costs: dict[str, float] = Field(description="seconds, tokens and items by stage")
     training: dict[str, Any] | None = Field(description="summary of train.json: steps, losses, seconds, curve")

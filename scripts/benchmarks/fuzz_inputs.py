@@ -33,7 +33,7 @@ from typing import Any, NoReturn
 from eval.common.errors import UserError, run_command
 from eval.common.places import ROOT
 from scripts.benchmarks.bad_inputs import WORDS, damage, replace_file
-from scripts.benchmarks.small_run import build_small_run, copy_run
+from scripts.benchmarks.small_run import build_small_logs, build_small_run, copy_run
 
 SECONDS = 20.0
 MEMORY_MB = 1500  # beyond what the process had before
@@ -66,6 +66,12 @@ COMMANDS = {
                     ("metrics.json", "scores.jsonl", "suite.yaml", "run.json")),
     "gates": Command("eval.gates.decide", ("--suite", "{run}/suite.yaml", "--scores", "{run}/scores.jsonl"),
                      ("scores.jsonl", "suite.yaml")),
+    "logs": Command("eval.logs.verb", (
+        "--a", "{case}/logs/a", "--b", "{case}/logs/b", "--suite", "{case}/logs/s.yaml", "--out={case}/out"),
+        ("../logs/a/x.eval", "../logs/b/x.eval", "../logs/s.yaml")),
+    "logs-starter": Command("eval.logs.verb", (
+        "--a", "{case}/logs/a.jsonl", "--b", "{case}/logs/b.jsonl", "--starter={case}/s.yaml"),
+        ("../logs/a.jsonl", "../logs/b.jsonl")),
     "report": Command("eval.report.rendering", ("--run", "{run}"), (*RUN_FILES, "generations.jsonl", "samples.jsonl")),
     "export": Command("scripts.export", ("--run", "{run}"), ("metrics.json", "scores.jsonl", "train.json")),
     "track": Command("scripts.track", ("--run", "{run}", "--to", "mlflow"),
@@ -149,6 +155,7 @@ class Bench:
         (more / "wandb" / "offline-run-1" / "securecli.json").write_text('{"run": "run", "part": "train"}\n')
         (more / "run" / "key").write_text("no key\n")
         shutil.copytree(ROOT / "data" / "retention", more / "retention")
+        build_small_logs(more / "logs")
         for command in COMMANDS.values():
             self.modules[command.module] = importlib.import_module(command.module)
         self.modules["scripts.training.lint_recipe"].lint_recipe(more / "run" / "recipe.yaml")  # imports Axolotl

@@ -5,6 +5,7 @@ run = build_small_run(folder)        every file of a run, each agreeing with the
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -142,3 +143,21 @@ def _metrics(run: Path, training: dict[str, Any]) -> Metrics:
 def copy_run(run: Path, target: Path) -> Path:
     """A copy to damage."""
     return shutil.copytree(run, target)
+
+
+def build_small_logs(folder: Path) -> None:
+    """Two logs of five items, as plain rows and as Inspect's, with a suite for the second."""
+    gate = {"id": "x", "task": "t", "metric": "right", "rule": "noninferiority", "margin": 0.5}
+    suite = {"name": "s", "description": "d", "tasks": [{"name": "t"}], "gates": [gate]}
+    folder.mkdir()
+    (folder / "s.yaml").write_text(json.dumps(suite))
+    for arm, right in (("a", 3), ("b", 4)):
+        (folder / arm).mkdir()
+        rows = [{"id": f"q{i}", "metric": "right", "value": int(i < right)} for i in range(5)]
+        (folder / f"{arm}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        with zipfile.ZipFile(folder / arm / "x.eval", "w", zipfile.ZIP_DEFLATED) as log:
+            log.writestr("header.json", json.dumps({"status": "success", "eval": {"task": "t", "task_version": 1}}))
+            for row in rows:
+                scores = {"right": {"value": "C" if row["value"] else "I"}}
+                sample = {"id": row["id"], "epoch": 1, "input": "x", "target": "y", "scores": scores}
+                log.writestr(f"samples/{row['id']}.json", json.dumps(sample))

@@ -149,7 +149,12 @@ def make_review(
     digests = present_digests(folder)
     verdict: Verdict | None = None
     if decision == "approve":
-        verdict = read_metrics(folder / "metrics.json").verdict
+        metrics = read_metrics(folder / "metrics.json")
+        if metrics.logs is not None:
+            raise UserError(
+                f"{folder.name} is a verdict over logs, which is never published: there is nothing to approve"
+            )
+        verdict = metrics.verdict
         check_override(folder, verdict, override)
         missing = [name for name in REVIEWED if name not in digests]
         if missing:

@@ -24,7 +24,7 @@ from eval.config.suite_file import ReviewPolicy, Suite, load_suite
 from eval.run.digests import file_sha256
 from eval.run.earlier import chance_of_one, earlier_candidates
 from eval.run.files import read_json, read_jsonl, read_metrics
-from eval.run.folder import read_recipe, read_run
+from eval.run.folder import LOGS, read_recipe, read_run
 from eval.run.metrics import EarlierCandidates, Metrics
 from eval.run.records import Generation, Score
 from eval.run.secret_patterns import refuse_secrets
@@ -159,6 +159,11 @@ def check_complete(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder / 'run.json'}: run {str(state['run'])[:80]!r} cannot be a tag: it {problem}")
     if state.get("model"):
         raise Refused(f"{folder.name} judged a whole model, {state['model']}: only adapters are published here")
+    if LOGS in state["stages"]:
+        raise Refused(
+            f"{folder.name} is a verdict over logs, which prove no bytes: it is shown, and never published; evaluate "
+            "the adapter here with `make eval`"
+        )
     unfinished = [stage for stage in ("train", "eval") if state["stages"].get(stage) != "completed"]
     if unfinished:
         raise Refused(f"{folder.name}: {' and '.join(unfinished)} did not complete: run `make {unfinished[0]}`")
