@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from eval.adapters.found import CONFIG
 from eval.common.errors import UserError, run_command
-from eval.config.suite_file import BackendSettings, Suite
-from eval.contracts.backend import Arms, Backend
+from eval.config.suite_file import BackendSettings
+from eval.contracts.backend import Arms, Backend, Load
+from eval.contracts.plugins import find
 from eval.contracts.task import Metric, OwnTask
-from eval.model.backends import load_backend
+from eval.model.backends import OURS
 from eval.run.candidate import digest_of
 from eval.run.digests import file_sha256, json_sha256
 from eval.run.environment import headline_versions
@@ -81,19 +82,20 @@ def requests_of(file: Path) -> list[Request]:
     return found
 
 
-def loaded(model: str, base: str | None, suite: Suite) -> tuple[Backend, str, str]:
+def loaded(model: str, base: str | None, settings: BackendSettings, seed: int) -> tuple[Backend, str, str]:
     """The model, the arm that is it, and the digest of its files. UserError when it cannot be loaded."""
+    load: Load = find("backends", settings.kind, OURS)
     adapter = Path(model)
     if (adapter / CONFIG).is_file():
         named = base or read_json(adapter / CONFIG).get("base_model_name_or_path")
         if not named:
             raise UserError(f"{adapter / CONFIG} names no base model: --base names it")
         name, _, revision = (str(named), "", "") if Path(named).is_dir() else str(named).partition("@")
-        backend = load_backend(suite, Arms(name, revision or None, candidate=adapter))
+        backend = load(settings, Arms(name, revision or None, candidate=adapter), seed)
         return backend, CANDIDATE, str(backend.made_by(CANDIDATE)["adapter_sha256"])
     digest = digest_of(model)
     name, _, revision = (model, "", "") if adapter.is_dir() else model.partition("@")
-    return load_backend(suite, Arms(name, revision or None)), BASELINE, digest
+    return load(settings, Arms(name, revision or None), seed), BASELINE, digest
 
 
 def asked(requests: list[Request], backend: Backend, max_tokens: int, temperature: float) -> "LoadedTask":
@@ -171,9 +173,7 @@ def main(argv: list[str] | None = None) -> int:
     given = parse_arguments(argv)
     requests = requests_of(given.test_file)
     settings = BackendSettings(load=given.load, batch_size=given.batch_size)
-    about_it = {"name": NAME, "description": "one file of prompts and answers", "tasks": [{"name": NAME}], "gates": []}
-    suite = Suite.model_validate({**about_it, "backend": settings, "seed": given.seed})
-    backend, arm, digest = loaded(given.model_path, given.base, suite)
+    backend, arm, digest = loaded(given.model_path, given.base, settings, given.seed)
     task = asked(requests, backend, given.max_tokens, given.temperature)
     decides = [digest, file_sha256(given.test_file), settings.model_dump(), given.max_tokens, given.temperature]
     key = json_sha256([*decides, given.seed, backend.facts(), headline_versions()])
