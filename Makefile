@@ -96,6 +96,7 @@ adopt: setup ## make a run of an adapter trained elsewhere: ADAPTER=folder or or
 eval: sandbox-root ## generate, score, compare, gate and report RUN= (several names: several runs; SUITE= STRICT=1), or MODEL= against BASE=
 	@$(RUNS); $(PY) eval/run_eval_suite.py "$$@" $(call option,SUITE,--config) $(call switch,STRICT,--strict) \
 	    $(call option,BASELINE,--baseline) $(call option,MODEL,--model) $(call option,BASE,--base-model); code=$$?; \
+	    [ $$# -gt 0 ] || set -- --run=results/latest; \
 	    case $$code in 0|1|3) $(PY) -m scripts.track --quiet "$$@" || true ;; esac; exit $$code
 
 evaluate-file: setup ## answers of MODEL= (or an adapter, BASE=) to the rows of FILE=, and how many are right, into OUT=

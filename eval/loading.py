@@ -15,7 +15,14 @@ from eval.gates.comparisons import effective_n
 from eval.gates.decide import UNPROVEN
 from eval.gates.noise import backend_of, floor_for
 from eval.gates.power_table import planned_power, power_lines, refuse_weak_gates
-from eval.model.backends import effect_of, load_backend, proves, refuse_drift_without_logits, refuse_lacking
+from eval.model.backends import (
+    base_brought,
+    effect_of,
+    load_backend,
+    proves,
+    refuse_drift_without_logits,
+    refuse_lacking,
+)
 from eval.model.lm_tasks import LoadedTask, check_directions, load_tasks
 from eval.model.neutral import load_prompts
 from eval.run.baselines import Baseline
@@ -47,6 +54,11 @@ def load_case(bench: Bench, candidate: Candidate, baseline: Baseline, say: Say, 
 
 def both_arms(bench: Bench, candidate: Candidate, baseline: Baseline, say: Say) -> Backend:
     """Both arms, on the base that is loaded already if it is the same."""
+    if candidate.brought and base_brought(bench.suite) is None:
+        raise UserError(
+            f"{candidate.run.name} trained nothing: it is about models of a server, and backend "
+            f"{bench.suite.backend.kind} has none: evaluate it under its own suite.yaml"
+        )
     arms = Arms(
         candidate.base_model,
         candidate.revision,
@@ -55,13 +67,16 @@ def both_arms(bench: Bench, candidate: Candidate, baseline: Baseline, say: Say) 
         candidate.template_arguments,
         candidate.trained,
         candidate.model,
+        candidate.brought,
     )
     backend = bench.backend = load_backend(bench.suite, arms, bench.backend, say)
-    if not proves(backend):
+    if not (proven := proves(backend)):
         say(f"caution: {UNPROVEN}")
-        return backend
+        if (candidate.run / "generations.partial.jsonl").is_file():
+            say(f"goes on from answers of before; are the models others now, move {candidate.run.name} away first")
     for arm, verified in ((CANDIDATE, candidate), (BASELINE, baseline)):
-        if verified.adapter_sha256 != backend.made_by(arm)["adapter_sha256"]:
+        given = backend.made_by(arm)["adapter_sha256"]
+        if verified.adapter_sha256 != given and (proven or given is not None):
             what = candidate.model if arm == CANDIDATE and candidate.model else verified.adapter
             raise UserError(f"{what} changed since it was verified, a moment ago: evaluate again")
     return backend

@@ -21,16 +21,17 @@ from eval.bench import LOOKS, Bench, Case, Outcome
 from eval.common.errors import CANNOT_EVALUATE, INCONCLUSIVE, NO_SHIP, SHIP, UserError, run_command
 from eval.common.places import ROOT
 from eval.common.reading import read_bytes
-from eval.config.suite_file import check_trackers, load_suite, resolve_suite
+from eval.config.suite_file import Suite, check_trackers, load_suite, resolve_suite
 from eval.consent import refuse_other_code
 from eval.contracts.guests import folders_of
 from eval.gates.decide import EXIT_CODES
 from eval.gates.self_checks import self_checks
 from eval.model.answer_cache import FOLDER, AnswerCache
+from eval.model.backends import base_brought
 from eval.record import metrics_of, with_answers, write_samples
 from eval.report.rendering import render_report
 from eval.run.baselines import Baseline, resolve_baseline
-from eval.run.candidate import Candidate, candidate_of, self_check, whole_model
+from eval.run.candidate import Candidate, brought, candidate_of, self_check, whole_model
 from eval.run.environment import capture_environment
 from eval.run.files import write_bytes, write_json, write_jsonl
 from eval.run.folder import locked, point_latest_at, update_run
@@ -63,8 +64,7 @@ def prepare(bench: Bench, candidate: Candidate, baseline: Baseline) -> None:
     write_bytes(run / "suite.yaml", read_bytes(bench.suite_path))
     write_json(run / "environment.json", capture_environment())
     update_run(run, suite=bench.suite.name, stages={"eval": "running"}, **folders_of(bench.suite.domains))
-    other = candidate.model or ("its adapter" if candidate.adapter else "no adapter")
-    say(f"loading {candidate.base_model} and {other}; baseline: {baseline.name}")
+    say(f"loading {candidate.base_model} and {candidate.said}; baseline: {baseline.name}")
 
 
 def load(bench: Bench, candidate: Candidate, baseline: Baseline) -> Case:
@@ -162,12 +162,16 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def candidates_of(arguments: argparse.Namespace) -> list[Candidate]:
-    """What is evaluated: the adapters of the runs named, or the base against itself."""
+def candidates_of(arguments: argparse.Namespace, suite: Suite) -> list[Candidate]:
+    """What is evaluated: the adapters of the runs named, what the backend brings, or the base against itself."""
+    refuse_other_code(suite)
+    base = None if arguments.run else base_brought(suite)
     if arguments.self_check:
-        return [self_check(arguments.base_model)]
+        return [self_check(base or arguments.base_model)]
     if arguments.model:
         return [whole_model(arguments.model, arguments.base_model)]
+    if base is not None:
+        return [brought(base, suite.backend.model_dump(), suite.name)]
     return [candidate_of(run) for run in dict.fromkeys(run_named(name) for name in arguments.run or [None])]
 
 
@@ -176,8 +180,9 @@ def main() -> int:
     cache = None if arguments.no_cache else AnswerCache(arguments.cache.resolve())
     os.chdir(ROOT)  # task files name their data from the repository root
     path = resolve_suite(arguments.config)
-    asked = arguments.baseline or load_suite(path).baseline
-    candidates = candidates_of(arguments)
+    suite = load_suite(path)
+    candidates = candidates_of(arguments, suite)
+    asked = arguments.baseline or suite.baseline
     baselines = [resolve_baseline(asked, candidate) for candidate in candidates]
     results = evaluate_all(path, list(zip(candidates, baselines, strict=True)), cache, arguments.strict)
     for candidate, result in zip(candidates, results, strict=True):

@@ -22,7 +22,7 @@ from eval.config.suite_file import Suite, load_suite, resolve_suite
 from eval.contracts.backend import Arms
 from eval.gates.noise import Pass, TaskNoise, backend_of, lies_inside, measure, write_floor
 from eval.model.answer_cache import FOLDER, AnswerCache, DamagedEntry, maker_of
-from eval.model.backends import load_backend, refuse_lacking
+from eval.model.backends import SERVERS, load_backend, refuse_lacking
 from eval.run.environment import headline_versions
 from eval.run.folder import RESULTS
 from eval.run.records import BASELINE, Generation
@@ -44,6 +44,8 @@ def measure_backend(
     if base is None:
         raise UserError(
             f"the revision of {base_model} is not known: give --revision, a commit, so that a record can fit"
+            if model.name not in SERVERS
+            else f"backend {model.name} cannot say which base it is, so that no record could fit: measure under hf"
         )
     tasks = lm_tasks.load_tasks(suite, model.template)
     refuse_lacking(model, suite, tasks)

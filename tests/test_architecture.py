@@ -22,7 +22,7 @@ ORDER = [
 ROOMS = sorted(path.name for path in EVAL.iterdir() if (path / "__init__.py").is_file())
 WITH_MODELS = {
     "lm_tasks", "plain_tasks", "base_proof", "adapters_on_base", "generation_settings", "recording_hf", "generating",
-    "effect", "answer_gaps", "neutral", "drift", "two_models", "hf",
+    "effect", "answer_gaps", "neutral", "drift", "two_models", "hf", "endpoint.templates", "endpoint.vllm_backend",
 }  # fmt: skip
 HEAVY = {"torch", "lm_eval", "transformers", "peft", "safetensors"}
 FILES = sorted(EVAL.rglob("*.py"))

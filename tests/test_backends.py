@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from eval.common.errors import UserError
-from eval.contracts.backend import Arms, Backend, MessagesAsJson
+from eval.contracts.backend import Arms, Backend, BringsArms, MessagesAsJson
+from eval.contracts.plugins import find
 from eval.model.answer_cache import Answers
-from eval.model.backends import GENERATING, MEASURING, OURS, code_of, effect_of, proves
+from eval.model.backends import GENERATING, MEASURING, NEED_RUNS, OURS, SERVERS, code_of, effect_of, proves
 from eval.run.metrics import UNSEEN
 from eval.run.partial_log import PartialLog
 from eval.run.records import BASELINE, Generation
@@ -93,11 +94,16 @@ def test_answers_to_something_else_are_not_taken(wrong: str, tmp_path: Path) -> 
 def test_what_decides_an_answer_of_ours_is_named_file_by_file() -> None:
     """A new file of eval/model is either named as deciding an answer or a divergence, or known to decide none."""
     deciding_none = {
-        "__init__.py", "adapter_check.py", "answer_cache.py", "answer_gaps.py", "backends.py", "effect.py",
-        "lm_tasks.py", "plain_tasks.py", "task_rules.py",
+        "__init__.py", "endpoint/__init__.py", "adapter_check.py", "answer_cache.py", "answer_gaps.py", "backends.py",
+        "effect.py", "lm_tasks.py", "plain_tasks.py", "task_rules.py",
     }  # fmt: skip
-    named = {*GENERATING["hf"], *MEASURING}
-    assert OURS.keys() == GENERATING.keys() == {"hf"} and not named & deciding_none
-    found = {path.name for path in Path("eval/model").glob("*.py")}
+    named = {*MEASURING, *(name for own in GENERATING.values() for name in own)}
+    assert OURS.keys() == GENERATING.keys() == {"hf", *SERVERS} and not named & deciding_none
+    found = {str(path.relative_to("eval/model")) for path in Path("eval/model").rglob("*.py")}
     assert named <= found <= named | deciding_none
     assert len(code_of("hf")) == len(GENERATING["hf"])
+
+
+@pytest.mark.parametrize("kind", OURS)
+def test_which_of_ours_bring_their_arms_is_known_without_importing_them(kind: str) -> None:
+    assert isinstance(find("backends", kind, OURS), BringsArms) == (kind not in NEED_RUNS)

@@ -175,7 +175,11 @@ def test_a_suite_that_asks_for_what_a_backend_lacks_is_refused_before_an_answer_
 @pytest.mark.parametrize(
     ("kind", "backend", "said"),
     [
-        ("ollama", {}, r"no backend ollama: there are .*dictionary.*hf; `make plugins` says from where"),
+        (
+            "ollama",
+            {},
+            r"no backend ollama: there are .*dictionary, endpoint, hf, vllm; `make plugins` says from where",
+        ),
         ("dictionary", {"options": {}}, "options: answers is missing: name a JSON file"),
         ("hf", {}, "backend hf has no options: remove answers"),
     ],

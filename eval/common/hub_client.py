@@ -11,23 +11,20 @@ one may unpack to gigabytes, and a wait that a rate limit asks for is the client
 Not protected against: a server that answers many requests, each just in time.
 """
 
-import ssl
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import httpcore
 import httpx
 from huggingface_hub import set_client_factory
 from huggingface_hub.utils._http import default_client_factory
 
+from eval.common.deadlines import end_in_time, set_deadline
 from eval.common.errors import UserError
 
 IDLE_SECONDS = 120.0  # without a byte
-PIECE_BYTES = 1 << 20  # of what is sent: between two, the deadline is looked at
 
 
 @dataclass
@@ -41,7 +38,6 @@ class Bounds:
 
 
 BOUNDS = Bounds()
-_current = threading.local()  # `until`: when the request that this thread reads or writes has to be over
 
 
 class TooMuch(UserError):
@@ -76,12 +72,11 @@ class _Bounded(httpx.BaseTransport):
 
     def __init__(self, inner: httpx.BaseTransport) -> None:
         self.inner = inner
-        pool: Any = getattr(inner, "_pool")  # noqa: B009  httpx has no public way to the sockets of its transport
-        pool._network_backend = _Sockets(pool._network_backend)
+        end_in_time(inner)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         sent = int(request.headers.get("Content-Length") or 0)
-        _current.until = time.monotonic() + BOUNDS.seconds + sent / BOUNDS.slowest_rate
+        set_deadline(time.monotonic() + BOUNDS.seconds + sent / BOUNDS.slowest_rate, _late)
         request.headers["Accept-Encoding"] = "identity"
         response = self.inner.handle_request(request)
         if response.headers.get("Content-Encoding", "identity").lower() != "identity":
@@ -110,12 +105,8 @@ def _too_large(most: int) -> str:
     return f"the Hub's answer is larger than {most:,} bytes, which is the most that was expected: is HF_ENDPOINT right?"
 
 
-def _left() -> float:
-    """Seconds until the current request has to be over. TooMuch when none are left."""
-    left: float = getattr(_current, "until", time.monotonic() + BOUNDS.seconds) - time.monotonic()
-    if left <= 0:
-        raise TooMuch("the Hub's answer did not end in time: is the network very slow? the same command continues")
-    return left
+def _late() -> TooMuch:
+    return TooMuch("the Hub's answer did not end in time: is the network very slow? the same command continues")
 
 
 class _Limited(httpx.SyncByteStream):
@@ -127,7 +118,7 @@ class _Limited(httpx.SyncByteStream):
     def __iter__(self) -> Iterator[bytes]:
         pieces, received = iter(self.inner), 0
         while True:
-            _current.until = self.until
+            set_deadline(self.until, _late)
             piece = next(pieces, None)
             if piece is None:
                 return
@@ -138,69 +129,3 @@ class _Limited(httpx.SyncByteStream):
 
     def close(self) -> None:
         self.inner.close()
-
-
-class _Sockets(httpcore.NetworkBackend):
-    """Connections whose reads and writes end when the current request has to."""
-
-    def __init__(self, inner: httpcore.NetworkBackend) -> None:
-        self.inner = inner
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Any = None,
-    ) -> httpcore.NetworkStream:
-        return _Socket(self.inner.connect_tcp(host, port, _sooner(timeout), local_address, socket_options))
-
-    def connect_unix_socket(
-        self, path: str, timeout: float | None = None, socket_options: Any = None
-    ) -> httpcore.NetworkStream:
-        return _Socket(self.inner.connect_unix_socket(path, _sooner(timeout), socket_options))
-
-    def sleep(self, seconds: float) -> None:
-        self.inner.sleep(seconds)
-
-
-class _Socket(httpcore.NetworkStream):
-    def __init__(self, inner: httpcore.NetworkStream) -> None:
-        self.inner = inner
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        try:
-            return self.inner.read(max_bytes, _sooner(timeout))
-        except httpcore.ReadTimeout:
-            _left()  # of the two limits, that of the whole request is the one to name
-            raise
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        sock = self.inner.get_extra_info("socket")
-        view = memoryview(buffer)
-        while view:  # as httpcore does it, with a look at the clock between two pieces
-            sock.settimeout(_sooner(timeout))
-            try:
-                view = view[sock.send(view[:PIECE_BYTES]) :]
-            except TimeoutError as error:
-                _left()
-                raise httpcore.WriteTimeout(error) from error
-            except OSError as error:
-                raise httpcore.WriteError(error) from error
-
-    def close(self) -> None:
-        self.inner.close()
-
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
-        return _Socket(self.inner.start_tls(ssl_context, server_hostname, _sooner(timeout)))
-
-    def get_extra_info(self, info: str) -> Any:
-        return self.inner.get_extra_info(info)
-
-
-def _sooner(timeout: float | None) -> float:
-    """The shorter of a time-out and what the current request has left."""
-    return _left() if timeout is None else min(timeout, _left())

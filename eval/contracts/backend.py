@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from eval.common.errors import UserError
 from eval.contracts.numerics import AS_IT_IS, Numerics
@@ -40,7 +40,8 @@ class BaseMoved(UserError):
 class Arms:
     """What is compared. `revision`: the base's commit, None where it has none or it is not known. `candidate`,
     `baseline`: adapter folders, None for the base itself. `template_arguments`: what the recipe tells its template.
-    `trained`: how training loaded the base. `model`: a whole model as the candidate, in place of an adapter."""
+    `trained`: how training loaded the base. `model`: a whole model as the candidate, in place of an adapter.
+    `brought`: the backend brings both arms (BringsArms). None of the three candidates: the base against itself."""
 
     base_model: str
     revision: str | None = None
@@ -49,6 +50,7 @@ class Arms:
     template_arguments: Mapping[str, Any] = field(default_factory=dict)
     trained: Numerics = AS_IT_IS
     model: str | None = None
+    brought: bool = False
 
 
 class ChatTemplate(Protocol):
@@ -172,4 +174,13 @@ class Load(Protocol):
 
         UserError when the parts do not belong together, or an option is wrong.
         """
+        ...
+
+
+@runtime_checkable
+class BringsArms(Protocol):
+    """A `Load` with this method brings both arms, as what talks to a server does: its suite needs no run of ours."""
+
+    def base_of(self, settings: "BackendSettings") -> str:
+        """What the base is called there, for the report. UserError for wrong options. Imports nothing large."""
         ...

@@ -8,7 +8,6 @@ a token may be second by a hair; one that nobody generated is usually far from t
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from eval.run.environment import silence_libraries
 
@@ -18,12 +17,11 @@ import torch  # noqa: E402
 
 from eval.model.generation_settings import token_ids  # noqa: E402
 from eval.model.lm_tasks import Sample  # noqa: E402
-from eval.model.task_rules import LENGTHS  # noqa: E402
+from eval.model.task_rules import most_tokens, stop_strings  # noqa: E402
 from eval.model.two_arms import TwoArms  # noqa: E402
 from eval.run.records import Generation  # noqa: E402
 
 TOGETHER = 8  # answers of one forward pass: logits of every position are held
-DEFAULT_LENGTH = 256  # tokens of an answer where its task does not say, as lm-eval has it
 Pair = tuple[Sample, Generation]
 
 
@@ -74,20 +72,3 @@ def _end_gap(model: TwoArms, sample: Sample, answer: Generation, count: int, log
         return 0.0
     ends = token_ids(model.lm.model.generation_config.eos_token_id)
     return float(logits.max() - logits[ends].max()) if ends else math.inf
-
-
-def most_tokens(sample: Sample) -> int:
-    """How many tokens an answer to this sample may have."""
-    settings = settings_of(sample)
-    return next((int(settings[name]) for name in LENGTHS if name in settings), DEFAULT_LENGTH)
-
-
-def stop_strings(sample: Sample) -> list[str]:
-    """Texts that end an answer to this sample."""
-    found = settings_of(sample).get("until") or []
-    return [found] if isinstance(found, str) else list(found)
-
-
-def settings_of(sample: Sample) -> dict[str, Any]:
-    """The task's generation settings, as eval/model/task_rules.py lets them pass."""
-    return dict(sample.instances[0].args[1])

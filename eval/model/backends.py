@@ -11,7 +11,7 @@ from eval.common.errors import UserError
 from eval.common.memory import enough_memory
 from eval.common.places import ROOT
 from eval.config.suite_file import Suite
-from eval.contracts.backend import PROOFS, Arms, Backend, Load, Say
+from eval.contracts.backend import PROOFS, Arms, Backend, BringsArms, Load, Say
 from eval.contracts.plugins import Table, find, origin
 from eval.contracts.task import DRIFT
 from eval.run.digests import file_sha256
@@ -20,13 +20,25 @@ from eval.run.metrics import UNSEEN, AdapterEffect
 if TYPE_CHECKING:
     from eval.model.lm_tasks import LoadedTask
 
-OURS: Table = {"hf": "eval.model.hf:load"}
+OURS: Table = {
+    "hf": "eval.model.hf:load",
+    "endpoint": "eval.model.endpoint.serving:load",
+    "vllm": "eval.model.endpoint.vllm_backend:load",
+}
+SERVERS = ("endpoint", "vllm")  # of ours: what answers there, nobody can prove
+NEED_RUNS = ("hf", "vllm")  # of ours: nothing is imported to see that they bring no arms
+SERVED = (
+    "endpoint/serving.py", "endpoint/answers.py", "endpoint/likelihoods.py", "endpoint/templates.py",
+    "endpoint/options.py", "endpoint/meeting.py", "endpoint/connection.py", "generation_settings.py",
+)  # fmt: skip
 # What of our code decides an answer, by backend. Of a package's backend all of the package does.
 GENERATING = {
     "hf": (
         "hf.py", "two_arms.py", "two_models.py", "generating.py", "recording_hf.py", "generation_settings.py",
         "adapters_on_base.py", "base_proof.py",
     ),
+    "endpoint": SERVED,
+    "vllm": (*SERVED, "endpoint/vllm_backend.py", "endpoint/vllm_command.py", "endpoint/vllm_server.py"),
 }  # fmt: skip
 MEASURING = ("neutral.py", "drift.py")  # what of our code decides a divergence
 
@@ -37,6 +49,17 @@ def load_backend(suite: Suite, arms: Arms, reuse: Backend | None = None, say: Sa
     or what it loads does not belong together."""
     load: Load = find("backends", suite.backend.kind, OURS)
     return load(suite.backend, arms, suite.seed, reuse, say)
+
+
+def base_brought(suite: Suite) -> str | None:
+    """The name of the base where the suite's backend brings both arms; None where it needs the adapter of a run.
+
+    UserError when there is no such backend, or its options are wrong.
+    """
+    if suite.backend.kind in NEED_RUNS:
+        return None
+    load = find("backends", suite.backend.kind, OURS)
+    return load.base_of(suite.backend) if isinstance(load, BringsArms) else None
 
 
 def code_of(kind: str) -> Any:
@@ -71,10 +94,10 @@ def proves(backend: Backend) -> bool:
     return backend.capabilities >= PROOFS
 
 
-def effect_of(backend: Backend, tasks: "Sequence[LoadedTask]", has_adapter: bool) -> AdapterEffect | None:
-    """The proof that the candidate's adapter acts, `answers_changed` still to be counted; None where there is no
-    adapter. Of a backend that cannot look, one that says so."""
-    if not has_adapter:
+def effect_of(backend: Backend, tasks: "Sequence[LoadedTask]", has_candidate: bool) -> AdapterEffect | None:
+    """The proof that the candidate's adapter acts, `answers_changed` still to be counted; None for the base against
+    itself. Of a backend that cannot look, one that says so."""
+    if not has_candidate:
         return None
     if "proof_of_effect" not in backend.capabilities:
         return UNSEEN

@@ -14,6 +14,7 @@ REQUESTS = ("generate_until", "loglikelihood")
 LENGTHS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 NUMBERS = (*LENGTHS, "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "no_repeat_ngram_size")
 MEANS = ("mean", "nanmean")
+DEFAULT_LENGTH = 256  # tokens of an answer where its task does not say, as lm-eval has it
 PROBED = 8  # items whose scorer is tried before anything is generated
 
 
@@ -111,3 +112,20 @@ def tried_metrics(name: str, golds: Sequence[str], tried: Callable[[int, str], M
             "ones cannot be compared paired"
         )
     return {metric for metric, numeric in found.items() if numeric}
+
+
+def most_tokens(sample: Any) -> int:
+    """How many tokens an answer to this sample (of eval/model/lm_tasks.py) may have."""
+    settings = settings_of(sample)
+    return next((int(settings[name]) for name in LENGTHS if name in settings), DEFAULT_LENGTH)
+
+
+def stop_strings(sample: Any) -> list[str]:
+    """Texts that end an answer to this sample."""
+    found = settings_of(sample).get("until") or []
+    return [found] if isinstance(found, str) else list(found)
+
+
+def settings_of(sample: Any) -> dict[str, Any]:
+    """The task's generation settings."""
+    return dict(sample.instances[0].args[1])

@@ -75,6 +75,8 @@ def resolve_baseline(name: str, candidate: Candidate, results: Path = RESULTS) -
     UserError (one line) when there is none, when its files are not what was trained or blessed, when it was trained on
     another base, or when it is the candidate itself. Without an adapter (a self-check) it is always the base.
     """
+    if candidate.brought and name != BASE:
+        raise UserError(f"baseline {name}: the suite's backend brings its own: use `baseline: {BASE}`")
     if name == BASE or candidate.adapter is None:
         return Baseline(BASE, None, None)
     if name == BLESSED:
@@ -104,6 +106,8 @@ def _adapter_of(run: str, what: str, candidate: Candidate, results: Path) -> Bas
         other = candidate_of(folder)
     except UserError as error:
         raise UserError(f"{what} cannot be used: {error}") from None
+    if other.adapter is None:
+        raise UserError(f"{what} has no adapter: name a run that was trained, or use `baseline: {BASE}`")
     if (_base(other), other.revision) != (_base(candidate), candidate.revision):
         raise UserError(
             f"{what} is an adapter of {_said(other)}, the candidate is one of {_said(candidate)}: "

@@ -11,7 +11,9 @@ from eval.contracts.numerics import AS_IT_IS, Numerics, trained_in
 from eval.run.base_files import base_identity
 from eval.run.digests import file_sha256, json_sha256, read_manifest, verify_manifest
 from eval.run.environment import git_state
-from eval.run.folder import list_runs, new_run, read_recipe, read_resolved, read_run, read_training
+from eval.run.folder import RESULTS, list_runs, new_run, read_recipe, read_resolved, read_run, read_training
+
+BROUGHT = "brought"  # key of run.json: digest of backend and suite of a run that trained nothing
 
 
 @dataclass(frozen=True)
@@ -26,16 +28,26 @@ class Candidate:
     template_arguments: dict[str, Any] = field(default_factory=dict)  # what training gave the chat template
     trained: Numerics = AS_IT_IS  # how training loaded the base
     model: str | None = None  # a whole model in place of an adapter
+    brought: bool = False  # by the backend, which alone knows what it is
 
     @property
     def is_base(self) -> bool:
         """Whether there is nothing but the base."""
-        return self.adapter is None and self.model is None
+        return self.adapter is None and self.model is None and not self.brought
+
+    @property
+    def said(self) -> str:
+        """What stands on the base, in words."""
+        if self.brought:
+            return "what is served as its adapter"
+        return self.model or ("its adapter" if self.adapter else "no adapter")
 
 
 def candidate_of(run: Path) -> Candidate:
-    """The finished adapter of a run. UserError when training is incomplete or the adapter was changed."""
+    """A run's finished adapter, or what a backend brought. UserError when training is incomplete or it was changed."""
     state = read_run(run)
+    if BROUGHT in state:
+        return Candidate(run, state["base_model"], None, None, brought=True)
     if model := state.get("model"):
         return Candidate(run, state["base_model"], state.get("base_revision"), None, digest_of(model), model=model)
     recipe = read_recipe(run)
@@ -95,7 +107,20 @@ def whole_model(model: str, base: str) -> Candidate:
     return candidate_of(new_run(f"model-{name}", git_state(), fields))
 
 
-def self_check(base_model: str) -> Candidate:
+def self_check(base_model: str, results: Path = RESULTS) -> Candidate:
     """A new run that compares a base with itself, through the same code."""
-    run = new_run("self-check", git_state(), {"recipe": None, "base_model": base_model, "stages": {}})
+    run = new_run("self-check", git_state(), {"recipe": None, "base_model": base_model, "stages": {}}, results)
     return Candidate(run, base_model, None, None)
+
+
+def brought(base_model: str, backend: dict[str, Any], suite: str, results: Path = RESULTS) -> Candidate:
+    """What the suite's backend brings, in a new run; in one that was begun with the same and did not end, so that the
+    same command continues it. `backend`: its kind and settings."""
+    key = json_sha256([backend, suite])
+    for run in list_runs(results):
+        state = read_run(run)
+        if state.get(BROUGHT) == key and state["stages"].get("eval") != "completed":
+            return Candidate(run, base_model, None, None, brought=True)
+    label = str(backend["kind"])
+    run = new_run(label, git_state(), {"recipe": None, "base_model": base_model, "stages": {}, BROUGHT: key}, results)
+    return Candidate(run, base_model, None, None, brought=True)

@@ -21,6 +21,8 @@ from eval.adapters.adapter_tensors import check_tensors
 from eval.adapters.safetensors_file import check_weights
 from eval.common.errors import Refused, UserError
 from eval.config.suite_file import ReviewPolicy, Suite, load_suite
+from eval.model.backends import SERVERS
+from eval.run.candidate import BROUGHT
 from eval.run.digests import file_sha256
 from eval.run.earlier import chance_of_one, earlier_candidates
 from eval.run.files import read_json, read_jsonl, read_metrics
@@ -45,7 +47,7 @@ from scripts.publishing.names import name_problem, tag_problem
 from scripts.publishing.verify_adopted import adopted_data
 from scripts.publishing.verify_base import check_tokenizer_files
 from scripts.publishing.verify_claims import check_costs, check_measured, commit_notes
-from scripts.publishing.verify_data import data_notes, mapping
+from scripts.publishing.verify_data import data_notes
 from scripts.publishing.verify_guests import Place, check_guests, check_suite
 from scripts.publishing.verify_inputs import check_data
 from scripts.publishing.verify_made_by import check_made_by
@@ -63,8 +65,10 @@ def verify(folder: Path, place: Place | None = None) -> Evidence:
 
     `place`: the repository of a domain that is not ours, where the publisher names one.
     """
+    refuse_brought(folder)
     state = check_complete(folder)
     suite, metrics = read_suite(folder)
+    refuse_unproven(folder, suite, metrics)
     check_suite(folder, place)
     guest_notes = check_guests(suite, metrics, place)
     recipe = read_recipe(folder)
@@ -76,7 +80,6 @@ def verify(folder: Path, place: Place | None = None) -> Evidence:
         check_record(folder, state, recipe)
     adapter = check_adapter(folder)
     tensors = check_weights(folder / "adapter" / WEIGHTS)
-    refuse_unproven(folder, metrics)
     notes += check_plugins(folder, suite, metrics)
     if metrics.adapter_effect is None or metrics.adapter_effect.tensors != tensors:
         raise Refused(f"metrics.json has no proof that the {tensors} tensors of this adapter took effect")
@@ -116,10 +119,19 @@ def verify(folder: Path, place: Place | None = None) -> Evidence:
     )
 
 
-def refuse_unproven(folder: Path, metrics: Metrics) -> None:
-    """Refused for an evaluation by a backend that cannot prove which bytes answered."""
-    if metrics.adapter_effect is not None and not metrics.adapter_effect.proven:
-        backend = mapping(metrics.provenance.get("backend")).get("kind")
+def refuse_brought(folder: Path) -> None:
+    """Refused for a run that trained nothing: what a backend brought has no bytes here that could go up."""
+    if (folder / "run.json").is_file() and BROUGHT in read_run(folder):
+        raise Refused(
+            f"{folder.name} shows a verdict about models of a server: which bytes answered cannot be proven, and none "
+            "are here to publish; evaluate a run's adapter under hf"
+        )
+
+
+def refuse_unproven(folder: Path, suite: Suite, metrics: Metrics) -> None:
+    """Refused for an evaluation by a backend that cannot prove which bytes answered, whatever metrics.json says."""
+    effect, backend = metrics.adapter_effect, suite.backend.kind
+    if backend in SERVERS or (effect is not None and not effect.proven):
         raise Refused(
             f"{folder / 'metrics.json'}: backend {backend} cannot prove which bytes answered: its verdict is shown, "
             "and never published; evaluate under one that can, as hf does"
