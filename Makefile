@@ -43,7 +43,7 @@ test: test-packages .venv/.dev model sandbox-root ## every test that needs no GP
 	@$(TESTS) -m "not gpu" --no-skips --durations=25 --record-durations=.cache/test-durations.txt
 
 # What waits for a model, a sandbox, a browser or another process is marked slow (tests/conftest.py) and left out.
-test-fast: .venv/.dev model ## the quick tests alone, a minute, for between two edits; ONLY= chooses by name, as pytest -k
+test-fast: .venv/.dev model ## the quick tests alone, for between two edits; ONLY= chooses by name, as pytest -k
 	@$(TESTS) -m "not gpu and not slow" $(call option,ONLY,-k)
 
 # By itself, since watching every line makes pure Python half as slow again.
