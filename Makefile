@@ -9,6 +9,9 @@ RECIPE  ?= smollm2-135m-cpu
 export RECIPE
 export PYTHONUNBUFFERED := 1
 
+# Two processes; the files that take longest come first (tests/conftest.py).
+TESTS    = OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+
 # What a user sets (RUN=... REPO=...) is text, whatever stands in it. The loop makes make take every value of its
 # command line as it is, where it would run a `$(shell ...)` inside; a recipe uses it as "$$NAME" of the shell, never
 # as $(NAME). The loop's own name has a dot, because make passes on no variable of such a name.
@@ -23,7 +26,7 @@ RUNS     = set -f; set --; for run in $$RUN; do set -- "$$@" --run="$$run"; done
 
 # Exit codes 1 (no-ship) and 3 (inconclusive) are answers; make calls them errors and says so after the verdict.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-packages setup model sandbox-root sandbox-check data new lint preflight train eval \
+.PHONY: help demo test test-fast coverage test-packages setup model sandbox-root sandbox-check data new lint preflight train eval \
     adopt evaluate-file serve-check self-check noise-floor damage-check plugins report gate export track sync \
     tracking-setup clean-cache review bless publish \
     demo-publish runs compare check check-golds hooks docs bench bench-sandbox bench-collateral bench-judge bench-risk \
@@ -37,13 +40,15 @@ demo: model sandbox-root ## the whole loop on the embedded model on this machine
 
 test: test-packages .venv/.dev model sandbox-root ## every test that needs no GPU and no network; a skipped test is a failure
 	@$(PY) -m ruff check --quiet . && $(PY) -m mypy --no-error-summary
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -m "not gpu" --no-skips --numprocesses=2 --dist=loadfile --no-loadscope-reorder \
-	    --durations=25 --record-durations=.cache/test-durations.txt --cov=eval --cov-report=term --cov-fail-under=85
+	@$(TESTS) -m "not gpu" --no-skips --durations=25 --record-durations=.cache/test-durations.txt
 
 # What waits for a model, a sandbox, a browser or another process is marked slow (tests/conftest.py) and left out.
-test-fast: .venv/.dev model ## the quick tests alone, a minute and a half, for between two edits; ONLY= chooses by name, as pytest -k
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -m "not gpu and not slow" --numprocesses=2 --dist=loadfile --no-loadscope-reorder \
-	    $(call option,ONLY,-k)
+test-fast: .venv/.dev model ## the quick tests alone, for between two edits; ONLY= chooses by name, as pytest -k
+	@$(TESTS) -m "not gpu and not slow" $(call option,ONLY,-k)
+
+# By itself, since watching every line makes pure Python half as slow again.
+coverage: test-packages .venv/.dev model sandbox-root ## the same tests, and which lines of eval/ they reach: under 85 % is a failure
+	@$(TESTS) -m "not gpu" --no-skips --cov=eval --cov-report=term --cov-fail-under=85
 
 # What only tests need of the operating system (a browser, keys, an ordinary user's sandbox); at once when it is there.
 test-packages:

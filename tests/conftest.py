@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import settings
@@ -14,6 +14,7 @@ from hypothesis import settings
 from scripts.publishing.spot_record import Spot
 from tests import durations, no_network, preloaded
 from tests.run_builder import write_tokenizer
+from tests.small_tokenizer import small_tokenizer
 
 # How long an example takes says something about the machine, not about the code.
 settings.register_profile("patient", deadline=None)
@@ -141,12 +142,16 @@ EMBEDDED = Path("models/SmolLM2-135M-Instruct")
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A two-layer Llama with random weights and the embedded model's own tokenizer and chat template."""
-    import torch
-    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
-
+    """A tiny model with the embedded model's chat template and the commoner words it knows."""
     folder = tmp_path_factory.mktemp("models") / "tiny"
-    tokenizer = AutoTokenizer.from_pretrained(EMBEDDED)
+    return make_model(folder, small_tokenizer(folder))
+
+
+def make_model(folder: Path, tokenizer: Any) -> Path:
+    """A two-layer Llama with random weights for this tokenizer."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -160,7 +165,6 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tie_word_embeddings=True,
     )
     LlamaForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
     return folder
 
 

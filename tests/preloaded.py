@@ -3,6 +3,7 @@
     process = preloaded.Popen([sys.executable, "-m", "scripts.training.train_worker", ...])   as subprocess.Popen
     done = preloaded.run([sys.executable, "-c", code])          as subprocess.run, with the output captured as text
     monkeypatch.setattr(train, "subprocess", preloaded)         what this module starts is forked as well
+    subprocess.run([preloaded.python(), "-m", ...])             a program that does the same for anybody, as make's PY
 
 A server, one for all workers of a session and started by the first who asks, forks each process. It is what `python`
 would have started, but for the libraries: its own arguments, environment, folder, descriptors, session and signals,
@@ -14,6 +15,7 @@ import fcntl
 import json
 import os
 import select
+import shlex
 import signal
 import socket
 import subprocess
@@ -31,9 +33,10 @@ SESSION = "PRELOADED_TESTS"  # variable: a folder for the socket, and the proces
 HASHES = {"PYTHONHASHSEED": "0"}  # as scripts.training.train gives its worker
 # Read by libraries where they are imported. Arrow's other allocator has a thread, which no fork survives.
 SURROUNDINGS = {
-    "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1", "AXOLOTL_DO_NOT_TRACK": "1",
-    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1",
+    "AXOLOTL_DO_NOT_TRACK": "1", "ARROW_DEFAULT_MEMORY_POOL": "system",
 }  # fmt: skip
+CLIENT = Path(__file__).with_name("preloaded_client.py")
 TimeoutExpired, PIPE = subprocess.TimeoutExpired, subprocess.PIPE
 Command = Sequence[str | os.PathLike[str]]
 
@@ -169,7 +172,7 @@ def server() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not address.exists():
             owner = os.environ[SESSION].partition(":")[0]
-            started = subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, "-m", "tests.preloaded_server", str(address), owner],
                 cwd=ROOT,
                 env=os.environ | HASHES | SURROUNDINGS,
@@ -177,5 +180,17 @@ def server() -> Path:
                 stdout=subprocess.PIPE,
                 stderr=(folder / "log").open("w"),
             )
-            assert started.stdout and started.stdout.readline(), (folder / "log").read_text()[-2000:]
+            assert process.stdout and process.stdout.readline(), (folder / "log").read_text()[-2000:]
     return address
+
+
+def python() -> str:
+    """A program that is started in place of Python, tests/preloaded_client.py; what it starts is forked as well."""
+    address = server()
+    program = address.with_name("python")
+    client = [sys.executable, "-IS", str(CLIENT), str(address), str(program), json.dumps(HASHES | SURROUNDINGS)]
+    made = program.with_name(f"python.{os.getpid()}")
+    made.write_text(f'#!/bin/sh\nexec {shlex.join(client)} "$@"\n')
+    made.chmod(0o755)
+    made.replace(program)  # whole, whichever of the workers made it
+    return str(program)

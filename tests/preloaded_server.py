@@ -12,6 +12,7 @@ import json
 import os
 import random
 import runpy
+import select
 import signal
 import socket
 import sys
@@ -24,16 +25,19 @@ from typing import NamedTuple, NoReturn
 LIBRARIES = ("torch", "peft", "transformers.trainer", "axolotl.train", "axolotl.cli.train", "axolotl.cli.config",
              "axolotl.utils.data.sft", "eval.model.hf", "eval.suite")  # fmt: skip
 MOST_FDS = 64
+OURS, ROOT = ("eval", "scripts", "tests"), Path(__file__).resolve().parent.parent
 
 
 class Order(NamedTuple):
-    """What a forked process becomes: `python` with these arguments (-m or -c), given descriptors of these numbers."""
+    """What a forked process becomes: `python` with these arguments (-m, -c or a file), given descriptors of these
+    numbers. With a `client` it starts others as `sys.executable`, and ends when the one who asked is gone."""
 
     arguments: list[str]
     environment: dict[str, str]
     folder: str
     session: bool
     descriptors: list[int]
+    client: str = ""
 
 
 def become(order: Order, given: list[int]) -> NoReturn:
@@ -53,6 +57,10 @@ def become(order: Order, given: list[int]) -> NoReturn:
         os.environ.clear()
         os.environ.update(order.environment)
         os.chdir(order.folder)
+        open_streams()
+        sys.executable = order.client or sys.executable
+        if (Path(order.folder) / "eval").is_dir() and not Path(order.folder).samefile(ROOT):
+            forget_ours()
         random.seed()
         code = _main(order.arguments)
     except BaseException:
@@ -63,18 +71,46 @@ def become(order: Order, given: list[int]) -> NoReturn:
         with contextlib.suppress(BaseException):
             atexit._run_exitfuncs()
         for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError, ValueError):
+            with contextlib.suppress(AttributeError, OSError, ValueError):  # None, where it was closed
                 stream.flush()
         os._exit(code)
 
 
+def open_streams() -> None:
+    """sys.stdin, stdout and stderr of these descriptors, as Python opens them where it starts."""
+    at_once = bool(os.environ.get("PYTHONUNBUFFERED"))
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            lines = number == 2 or at_once or os.isatty(number)
+            errors = "backslashreplace" if number == 2 else "strict"
+            mode, buffering = ("w", 1 if lines else -1) if number else ("r", -1)
+            stream = os.fdopen(number, mode, buffering, "utf-8", errors, closefd=False)
+        except OSError:
+            stream = None  # closed
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+
+
+def forget_ours() -> None:
+    """In another checkout its own modules are imported, and not those of the server's."""
+    for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:
+        del sys.modules[name]
+
+
 def _main(arguments: list[str]) -> int:
     """Exit code of `python` with these arguments."""
-    kind, what, *rest = arguments
+    kind, *rest = arguments
+    what = rest.pop(0) if kind in ("-m", "-c") else kind
     sys.argv = [kind, *rest]
-    sys.path[0] = str(Path.cwd()) if kind == "-m" else ""
+    places = {"-m": str(Path.cwd()), "-c": ""}
+    sys.path[:1] = [
+        places.get(kind, str(Path(what).parent)),
+        *filter(None, os.environ.get("PYTHONPATH", "").split(":")),
+    ]
     try:
-        if kind == "-m":
+        if kind not in places:
+            runpy.run_path(what, run_name="__main__")
+        elif kind == "-m":
             sys.modules.pop(what, None)  # imported by somebody already, it would not be the main module
             runpy.run_module(what, run_name="__main__", alter_sys=True)
         else:
@@ -97,6 +133,8 @@ def serve(connection: socket.socket) -> NoReturn:
     for place in given:
         os.close(place)
     connection.sendall(f"{child}\n".encode())
+    if order.client and connection in select.select([connection, os.pidfd_open(child)], [], [])[0]:
+        os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
     os._exit(0)
@@ -126,7 +164,7 @@ def main(address: Path, owner: int) -> None:
                 connection, _ = line.accept()
                 connection.setblocking(True)
                 if os.fork() == 0:
-                    with contextlib.suppress(BrokenPipeError):
+                    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                         serve(connection)
                     os._exit(0)
                 connection.close()

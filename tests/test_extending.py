@@ -1,4 +1,7 @@
-"""docs/extending.md performed: its chapter on SQL, block by block as it stands, in a folder outside the repository."""
+"""docs/extending.md performed: its chapter on SQL, block by block as it stands, in a folder outside the repository.
+
+What its commands start as `python` is forked from a process that has imported torch and Axolotl (tests/preloaded.py).
+"""
 
 import os
 import re
@@ -9,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from eval.common.places import ROOT
+from tests import preloaded
 
 PAGE = ROOT / "docs" / "extending.md"
 BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
@@ -46,7 +50,7 @@ def perform(command: str, checkout: Path, home: Path) -> str:
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", command],
         cwd=checkout,
-        env={**os.environ, **named, "HOME": str(home)},
+        env={**os.environ, **named, "HOME": str(home), "MAKEFLAGS": f"PY={preloaded.python()}"},
         capture_output=True,
         text=True,
         check=False,

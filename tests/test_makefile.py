@@ -182,4 +182,4 @@ def test_every_variable_of_the_makefile_is_tried() -> None:
         re.findall(r"\$\$\{?([A-Z]\w*)", text)
     )
     assert used - {"NAME"} == USES.keys() - {"NOT_USED", "name"}
-    assert set(re.findall(r"\$[({]([A-Z]\w*)[)}]", text)) - {"NAME"} == {"PY", "UV", "RUNS", "MAKEFILE_LIST"}
+    assert set(re.findall(r"\$[({]([A-Z]\w*)[)}]", text)) - {"NAME"} == {"PY", "UV", "RUNS", "TESTS", "MAKEFILE_LIST"}

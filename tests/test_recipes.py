@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import yaml
 
 from eval.common.errors import UserError
 from scripts.training import lint_recipe as lint
+from tests import preloaded
 from tests.patience import PATIENCE
 
 RECIPES = sorted((lint.ROOT / "configs" / "train").glob("*.yaml"))
@@ -298,7 +298,7 @@ def test_only_the_demo_is_meant_for_a_cpu() -> None:
 
 
 def run_lint(*args: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "scripts.training.lint_recipe", *args]
+    command = [preloaded.python(), "-m", "scripts.training.lint_recipe", *args]
     return subprocess.run(command, cwd=lint.ROOT, capture_output=True, text=True, timeout=PATIENCE)
 
 

@@ -29,6 +29,7 @@ from scripts import publish
 from scripts.loopback_hub.faults import Hub
 from scripts.publishing import card, spot_answers
 from scripts.publishing.spot_record import Spot
+from tests import preloaded
 from tests.conftest import EMBEDDED, make_adapter
 from tests.hub_server import REPO, WEIGHTS, Capture, approve, hub
 from tests.own_run import ADVERSARIAL, KNOWN, RETENTION, rejudge
@@ -331,7 +332,10 @@ def test_answers_that_name_other_bytes_or_none_are_refused(
     assert_one_line(err, "generations.jsonl", *words)
 
 
-def test_an_honest_run_passes_in_a_process_of_its_own_and_the_card_says_so(run: Path, capsys: Capture) -> None:
+def test_an_honest_run_passes_in_a_process_of_its_own_and_the_card_says_so(
+    run: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spot_answers, "COMMAND", [preloaded.python(), *spot_answers.COMMAND[1:]])
     code, out, err = dry_run(run, capsys)
     assert (code, err) == (0, ""), err
     assert "answers on record are the model's" in out and "these files would go to" in out

@@ -21,6 +21,7 @@ from scripts.data.dataset_facts import describe_data
 from scripts.training.train import complete, has_ended, is_trained, start_run
 from scripts.training.training_end import ALL_STEPS, Mark, checkpoints, how_it_ended, trainer_state, write_mark
 from tests import preloaded
+from tests.conftest import EMBEDDED, make_model
 from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.slow
@@ -68,13 +69,23 @@ def datasets(folder: Path, name: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def trained(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def all_words(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model with the embedded model's whole tokenizer: on fewer words its best step is the last."""
+    from transformers import AutoTokenizer
+
+    folder, tokenizer = tmp_path_factory.mktemp("models") / "tiny", AutoTokenizer.from_pretrained(EMBEDDED)
+    tokenizer.save_pretrained(folder)
+    return make_model(folder, tokenizer)
+
+
+@pytest.fixture(scope="module")
+def trained(all_words: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Run folder by recipe, with what its worker left."""
     folder = tmp_path_factory.mktemp("endings")
     runs = {}
     for name, changes in RECIPES.items():
         recipe = DEMO | {
-            "base_model": str(tiny_model),
+            "base_model": str(all_words),
             "datasets": datasets(folder, name),
             "peft_layers_to_transform": [1],
             "excess_length_strategy": "drop",

@@ -43,6 +43,7 @@ class Connection(BaseHTTPRequestHandler):
     """One connection. Each call is a method of its name that answers once."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two writes: the second would wait 40 ms for an ACK
     hub: Hub
     current: Fault | None = None
     entry: Request
