@@ -14,7 +14,7 @@ from eval.common.memory import enough_memory, is_out_of_memory, says_out_of_memo
 from eval.model.hf import RecordingHF
 from eval.run.files import read_jsonl
 from eval.run.records import Generation
-from scripts.training import train
+from scripts.training import launch
 from tests.run_builder import assert_one_line
 from tests.test_suite import evaluate, make_run, make_suite
 
@@ -134,8 +134,8 @@ def test_the_log_of_a_training_that_ran_out_of_memory_is_recognised(tmp_path: Pa
     code = f"import torch; torch.empty({TOO_MUCH}, dtype=torch.uint8)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     (tmp_path / "train.log").write_text(f"step 1\n{done.stderr}")
-    assert says_out_of_memory(train.last_error(tmp_path / "train.log"))
+    assert says_out_of_memory(launch.last_error(tmp_path / "train.log"))
     (tmp_path / "train.log").write_text("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.\n")
-    assert says_out_of_memory(train.last_error(tmp_path / "train.log"))
+    assert says_out_of_memory(launch.last_error(tmp_path / "train.log"))
     (tmp_path / "train.log").write_text("ValueError: no such file\n")
-    assert not says_out_of_memory(train.last_error(tmp_path / "train.log"))
+    assert not says_out_of_memory(launch.last_error(tmp_path / "train.log"))

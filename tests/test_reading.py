@@ -108,7 +108,7 @@ OWN_FILES = {
     "eval/risk/catalogue.py", "eval/report/page_templates.py", "eval/tasks/intercode_alfa/rows.py",
     "scripts/setup/make_venv.py", "scripts/setup/torch_build.py",  # start before anything is installed
     "scripts/risk_rules.py", "scripts/setup/sandbox_root.py", "scripts/hooks.py",
-    "scripts/training/train.py",  # train.log, which Axolotl writes in a run's own folder
+    "scripts/training/launch.py",  # train.log, which Axolotl writes in a run's own folder
     "scripts/publishing/hub_upload.py",  # hands the client the path of a file that it has just compared
 }  # fmt: skip
 OWN_FOLDERS = (

@@ -14,8 +14,10 @@ from eval.common.errors import UserError
 from eval.run.digests import verify_manifest
 from eval.run.folder import locked
 from scripts.data.dataset_facts import describe_data
-from scripts.training import train as train_module
-from scripts.training.train import complete, is_trained, launch_worker, matching_runs, start_run, train
+from scripts.training import launch
+from scripts.training.devices import Devices
+from scripts.training.launch import launch_worker
+from scripts.training.train import complete, is_trained, matching_runs, start_run, train
 from scripts.training.training_end import checkpoints, how_it_ended, remove_torn_checkpoints
 from tests import preloaded
 from tests.patience import PATIENCE, wait_until
@@ -59,7 +61,7 @@ def new(recipe_path: Path, results: Path) -> tuple[Path, dict[str, Any]]:
 def reference(recipe_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An uninterrupted run."""
     run, recipe = new(recipe_path, tmp_path_factory.mktemp("results"))
-    launch_worker(run, recipe)
+    launch_worker(run, recipe, Devices())
     complete(run, recipe)
     return run
 
@@ -67,7 +69,7 @@ def reference(recipe_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.fixture
 def forked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers are forked from a process that has imported Axolotl; the reference run's alone is started by Python."""
-    monkeypatch.setattr(train_module, "subprocess", preloaded)
+    monkeypatch.setattr(launch, "subprocess", preloaded)
 
 
 def test_a_finished_run_has_everything(reference: Path) -> None:
@@ -83,12 +85,13 @@ def test_a_finished_run_has_everything(reference: Path) -> None:
 def interrupt(run: Path, after: str, number: signal.Signals, reached: Path) -> int:
     """Train in a process of its own, in which the worker waits after a checkpoint for the signal that is sent then."""
     code = (
-        "import sys, types, yaml; from pathlib import Path; from scripts.training import train; "
+        "import sys, types, yaml; from pathlib import Path; from scripts.training import launch; "
         "from eval.common.errors import run_command; from tests.preloaded import Child; "
+        "from scripts.training.devices import Devices; "
         "run, *held = Path(sys.argv[1]), '-m', 'tests.held_worker', *sys.argv[2:]; "
         "start = lambda command, **more: Child([sys.executable, *held, *command[3:]], **more); "
-        "train.subprocess = types.SimpleNamespace(Popen=start); "
-        "run_command(lambda: train.launch_worker(run, yaml.safe_load((run / 'recipe.yaml').read_text())))"
+        "launch.subprocess = types.SimpleNamespace(Popen=start); "
+        "run_command(lambda: launch.launch_worker(run, yaml.safe_load((run / 'recipe.yaml').read_text()), Devices()))"
     )
     command = [sys.executable, "-c", code, str(run), after, str(reached)]
     process = preloaded.Popen(command, start_new_session=True)
@@ -112,7 +115,7 @@ def test_a_run_that_was_killed_and_terminated_ends_with_the_same_bytes(
     assert not is_trained(run)
     assert matching_runs(recipe_path, describe_data(recipe), tmp_path) == [run]
     assert how_it_ended(run, recipe) is None
-    launch_worker(run, recipe)
+    launch_worker(run, recipe, Devices())
     complete(run, recipe)
     done = json.loads((run / "train.json").read_text())
     assert done["steps"] == STEPS
@@ -175,7 +178,7 @@ def test_a_failing_training_says_what_axolotl_said(recipe_path: Path, tmp_path: 
     broken = recipe | {"base_model": str(tmp_path / "nowhere")}
     (run / "recipe.yaml").write_text(yaml.safe_dump(broken))
     with pytest.raises(UserError, match=r"Axolotl ended with code 1: .*Error"):
-        launch_worker(run, broken)
+        launch_worker(run, broken, Devices())
     assert json.loads((run / "run.json").read_text())["stages"]["train"] == "failed"
 
 

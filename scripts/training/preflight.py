@@ -14,7 +14,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from eval.common.places import ROOT
 from eval.common.quota import cores, memory_bytes
 from eval.run.environment import cuda
 from scripts.setup.torch_build import misfit, nvidia_driver
+from scripts.training.devices import chosen_devices
 from scripts.training.lint_recipe import is_cpu_recipe, is_local_model, load_recipe, resolve_recipe
 
 GIB = 2**30
@@ -82,17 +82,19 @@ def check_gpu(recipe: dict[str, Any]) -> list[Check]:
         advice = "train on a machine with a GPU, or train the recipe smollm2-135m-cpu"
         return [*checks, Check("device", False, f"the recipe is meant for a GPU and {built}; {advice}")]
     try:
-        torch.ones(8, device="cuda").sum().item()
-        free = torch.cuda.mem_get_info()[0] / GIB
+        for place in range(torch.cuda.device_count()):
+            torch.ones(8, device=f"cuda:{place}").sum().item()
+        free = min(torch.cuda.mem_get_info(place)[0] for place in range(torch.cuda.device_count())) / GIB
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         return [*checks, Check("device", False, f"the GPU is listed but does not compute ({reason}); restart the pod")]
-    gpu, count = torch.cuda.get_device_properties(0), torch.cuda.device_count()
+    gpus = [torch.cuda.get_device_properties(place) for place in range(torch.cuda.device_count())]
+    gpu = min(gpus, key=lambda one: (one.major, one.minor, one.total_memory))  # the others wait for the weakest
     text = f"{gpu.name}, {gpu.total_memory / GIB:.0f} GB, sm_{gpu.major}{gpu.minor}, {free:.0f} GB free; {room()}"
     checks.append(Check("device", True, text))
-    if count > 1:
-        others = f"{count} GPUs are visible, and one is used, the first; CUDA_VISIBLE_DEVICES names another"
-        checks.append(Check("one GPU", True, others))
+    if len(gpus) > 1:
+        used = chosen_devices(recipe, os.environ)
+        checks.append(Check("GPUs", True, f"{len(gpus)} are visible; training is {used.said(recipe)}"))
     return checks + check_formats(recipe, gpu.name, (gpu.major, gpu.minor))
 
 
@@ -105,11 +107,6 @@ def check_driver(driver: str | None, versions: dict[str, str | None]) -> list[Ch
     problem = misfit(driver, versions["torch"])
     advice = "" if problem is None else f": {problem}; rm .venv/.runtime and `make setup` installs the build that fits"
     return [Check("driver", problem is None, f"{known}; {built}{advice}")]
-
-
-def first_gpu(environment: Mapping[str, str]) -> str:
-    """CUDA_VISIBLE_DEVICES for one GPU: the first of the visible ones. Left alone, Axolotl splits layers over all."""
-    return environment.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
 
 
 def check_formats(recipe: dict[str, Any], gpu: str, capability: tuple[int, int]) -> list[Check]:

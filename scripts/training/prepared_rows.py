@@ -21,6 +21,12 @@ TWICE = "duplicates"
 UNREADABLE = "not of the dataset's type"
 
 
+def forget_uncounted(prepared: Path) -> None:
+    """Prepared data without its counts is prepared again; to be called before any process prepares."""
+    if prepared.is_dir() and not (prepared / "rows.json").is_file():
+        shutil.rmtree(prepared)
+
+
 class RowCount:
     """Counts kept while Axolotl prepares its data; `prepared` is the folder it prepares into."""
 
@@ -29,8 +35,6 @@ class RowCount:
         self.split = "train"
         self.taken: dict[str, list[int]] = {"train": [], "test": []}
         self.dropped: dict[str, int] = {}
-        if prepared.is_dir() and not self.file.is_file():
-            shutil.rmtree(prepared)
 
     def watch(self) -> "RowCount":
         """Look at every step of Axolotl's preparation, from now on and in this process."""
@@ -77,11 +81,14 @@ class RowCount:
 
     def finish(self, trainer: Any) -> dict[str, Any]:
         """All counts, once the data is prepared; those of an earlier preparation where its result was reused."""
+        from axolotl.utils.distributed import barrier
+
         counts: dict[str, Any] = {"taken": self.taken["train"], "validation": self.taken["test"]}
         counts["dropped"] = self.dropped
+        if self.taken["train"] and self.file.parent.is_dir():
+            self.file.write_text(json.dumps(counts))
+        barrier()  # of several processes one has prepared, any of them
         if not self.taken["train"] and self.file.is_file():
             counts = json.loads(read_text(self.file))
-        elif self.file.parent.is_dir():
-            self.file.write_text(json.dumps(counts))
         sizes = {"trained": trainer.train_dataset, "validated": trainer.eval_dataset}
         return counts | {name: len(data) if hasattr(data, "__len__") else 0 for name, data in sizes.items()}

@@ -33,7 +33,7 @@ POSITIVE = (
 )
 TARGETS = ("lora_target_modules", "lora_target_linear", "lora_target_parameters")
 # Set to anything that counts as yes, these end in an error later, or in something else than was asked.
-_PARALLEL = "training is one process on one device; remove it"
+_PARALLEL = "`make train` starts one process a GPU, each with the whole model; remove it"
 _BASE = "the base would no longer be the one that is evaluated; remove it"
 _TOKENS = "the evaluation uses the base's own tokenizer, so that the adapter would be refused; remove it"
 _REWARD = "a reward model writes no text and cannot be evaluated; remove it"

@@ -1,6 +1,6 @@
 """Train a recipe: lint, preflight, a run folder, Axolotl in a process of its own, completion mark.
 
-    python -m scripts.training.train RECIPE      exit 0: results/<run>/adapter is complete
+    python -m scripts.training.train RECIPE [--gpus 1]      exit 0: results/<run>/adapter is complete
 
 The recipe is trained as it is, byte for byte; only where files go is decided here (checkpoints into the
 run, prepared data into a folder named by the data's digest, since Axolotl's own cache ignores content).
@@ -11,37 +11,32 @@ of 0 is no proof. Nobody else may write into a run while it is trained.
 
 import argparse
 import os
-import signal
-import subprocess
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from eval.common.errors import Refused, UserError, run_command
-from eval.common.memory import says_out_of_memory, smaller_step
 from eval.common.places import ROOT
-from eval.common.quota import cores
 from eval.common.reading import read_bytes
-from eval.run.digests import file_sha256, json_sha256
+from eval.run.digests import file_sha256
 from eval.run.environment import capture_environment, git_state
 from eval.run.files import read_json, write_json
 from eval.run.folder import RESULTS, list_runs, locked, new_run, read_data, read_run, read_training, update_run
-from eval.run.secret_patterns import find_secrets, redact_file, refuse_secrets
+from eval.run.secret_patterns import find_secrets, refuse_secrets
 from scripts.data.dataset_facts import describe_data, same_data
 from scripts.training.dataset_entries import START, BrokenRow, inputs, read_rows
+from scripts.training.devices import Devices, chosen_devices, same_number
+from scripts.training.launch import launch_worker
 from scripts.training.leakage import texts
-from scripts.training.lint_recipe import is_cpu_recipe, lint_recipe, load_recipe, resolve_recipe
-from scripts.training.preflight import first_gpu, preflight
-from scripts.training.system_metrics import Sampler
-from scripts.training.training_end import complete, how_it_ended, remove_torn_checkpoints
-
-INTERRUPTED = 130
+from scripts.training.lint_recipe import lint_recipe, load_recipe, resolve_recipe
+from scripts.training.preflight import preflight
+from scripts.training.training_end import complete, how_it_ended
 
 
-def train(recipe_path: Path, results: Path = RESULTS) -> Path:
+def train(recipe_path: Path, results: Path = RESULTS, gpus: int | None = None) -> Path:
     """Train to the end, or continue an interrupted run; returns the finished run folder.
 
+    `gpus` is how many of the visible GPUs train; None: all.
     Raises UserError for a bad recipe, an unfit machine, a failed or an interrupted training.
     """
     recipe = load_recipe(recipe_path)
@@ -49,6 +44,7 @@ def train(recipe_path: Path, results: Path = RESULTS) -> Path:
     problems = lint_recipe(recipe_path)
     if problems:
         raise UserError(f"{len(problems)} problem(s): {'; '.join(problems)}")
+    devices = chosen_devices(recipe, os.environ, gpus)
     failures = [check.message for check in preflight(recipe, recipe_path) if check.fatal and not check.ok]
     if failures:
         raise UserError(f"this machine is not fit for {recipe_path.name}: {'; '.join(failures)}")
@@ -59,11 +55,12 @@ def train(recipe_path: Path, results: Path = RESULTS) -> Path:
         with locked(results, wait=True):  # two that start together do not both find nothing, or the same
             run = next((run for run in matching_runs(recipe_path, data, results) if not has_ended(run)), None)
             begun = "continuing" if run else "new run"
-            run = run or start_run(recipe_path, recipe, data, results)
+            run = run or start_run(recipe_path, recipe, data, results, devices)
             lock = held.enter_context(locked(run))
         print(f"train: {begun} {run.name}", flush=True)
         if how_it_ended(run, recipe) is None:
-            launch_worker(run, recipe, lock)
+            same_number(run.name, read_run(run).get("processes") or 1, devices.processes)
+            launch_worker(run, recipe, devices, lock)
         complete(run, recipe)
     return run
 
@@ -90,7 +87,13 @@ def refuse_in_rows(file: Path, given: dict[str, Any]) -> None:
         pass  # lint names it
 
 
-def start_run(recipe_path: Path, recipe: dict[str, Any], data: list[dict[str, Any]], results: Path = RESULTS) -> Path:
+def start_run(
+    recipe_path: Path,
+    recipe: dict[str, Any],
+    data: list[dict[str, Any]],
+    results: Path = RESULTS,
+    devices: Devices = Devices(),  # noqa: B008  frozen
+) -> Path:
     """A new run folder holding everything known before training."""
     fields = {
         "recipe": recipe_path.stem,
@@ -98,6 +101,7 @@ def start_run(recipe_path: Path, recipe: dict[str, Any], data: list[dict[str, An
         "base_model": recipe["base_model"],
         "base_revision": recipe.get("revision_of_model"),
         "seed": recipe.get("seed"),
+        **({"processes": devices.processes} if devices.processes > 1 else {}),
         "command": f"python -m scripts.training.train {recipe_path.stem}",
         "stages": {"train": "running"},
     }
@@ -131,80 +135,14 @@ def has_ended(run: Path) -> bool:
     return is_trained(run) or bool(read_json(run / "train.json").get("ended"))
 
 
-def launch_worker(run: Path, recipe: dict[str, Any], lock: int | None = None) -> None:
-    """Run Axolotl in a child process; SIGTERM and Ctrl-C reach it and make it save a checkpoint first.
-
-    `lock` is the descriptor of the run's lock: the child holds it too, so that a worker whose command was killed keeps
-    others out until it has saved and gone.
-    """
-    remove_torn_checkpoints(run)
-    (run / "training").mkdir(exist_ok=True)
-    environment = {**os.environ, "AXOLOTL_DO_NOT_TRACK": "1", "TOKENIZERS_PARALLELISM": "false"}
-    environment["WANDB_DIR"] = str(run)
-    environment["WANDB_ERROR_REPORTING"] = "false"  # W&B sends crash reports from offline runs too
-    environment["WANDB_DISABLE_GIT"] = environment["WANDB_DISABLE_CODE"] = "true"
-    environment["PYTHONHASHSEED"] = "0"  # PEFT keeps target modules in a set: its order goes into adapter_config.json
-    if is_cpu_recipe(recipe):
-        environment["CUDA_VISIBLE_DEVICES"] = ""
-        environment.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")  # fewer page faults: steps 5 to 9 % shorter
-    else:
-        environment["CUDA_VISIBLE_DEVICES"] = first_gpu(os.environ)
-        print(f"train: on GPU {environment['CUDA_VISIBLE_DEVICES']}; CUDA_VISIBLE_DEVICES names another", flush=True)
-    environment.setdefault("AXOLOTL_DATASET_NUM_PROC", str(cores()))  # not one process for each core of a pod's host
-    if cores() < len(os.sched_getaffinity(0)):
-        environment.setdefault("OMP_NUM_THREADS", str(cores()))
-    if (ROOT / recipe["base_model"]).is_dir():
-        environment["HF_HUB_OFFLINE"] = "1"
-    prepared = ROOT / "prepared" / json_sha256([read_data(run), file_sha256(run / "recipe.yaml")])[:16]
-    # A session of its own: a signal to the whole group would kill Axolotl's data loaders before it can save.
-    worker = subprocess.Popen(
-        [sys.executable, "-m", "scripts.training.train_worker", str(run), str(prepared)],
-        cwd=ROOT,
-        env=environment,
-        start_new_session=True,
-        pass_fds=[] if lock is None else [lock],
-    )
-    signals: list[int] = []
-
-    def stop(number: int, _: Any) -> None:
-        signals.append(number)
-        worker.terminate()
-
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signal_number, stop)
-    with Sampler(worker.pid, run / "training" / "system.jsonl"):
-        code = worker.wait()
-    redact_file(run / "train.log")
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    if code == INTERRUPTED:
-        update_run(run, stages={"train": "interrupted"})
-        raise UserError(f"interrupted, checkpoint saved: run the same command again to continue {run.name}")
-    if signals and code == -signal.SIGTERM:
-        update_run(run, stages={"train": "interrupted"})
-        raise UserError(f"interrupted before the first step: run the same command again to begin {run.name} anew")
-    if code != 0:
-        update_run(run, stages={"train": "failed"})
-        said = last_error(run / "train.log")
-        if says_out_of_memory(said):
-            raise UserError(f"out of memory while training: {smaller_step(recipe)}; see {run.name}/train.log")
-        raise UserError(f"Axolotl ended with code {code}: {said}; see {run.name}/train.log")
-
-
-def last_error(log: Path) -> str:
-    """The last line of a log that looks like an error, shortened."""
-    lines = read_bytes(log).decode("utf-8", errors="replace").splitlines() if log.is_file() else []
-    errors = [line.strip() for line in lines if "Error" in line or "error:" in line]
-    return errors[-1][:300] if errors else "no error was logged (killed, perhaps for want of memory?)"
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m scripts.training.train", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("recipe", help="recipe name or file")
+    parser.add_argument("--gpus", type=int, metavar="N", help="how many of the visible GPUs; default: all")
     arguments = parser.parse_args()
-    run = train(resolve_recipe(arguments.recipe))
+    run = train(resolve_recipe(arguments.recipe), gpus=arguments.gpus)
     done = read_run(run)
     ended = read_json(run / "train.json")["ended"]
     print(f"train: {done['run']} is complete ({ended}): results/{run.name}/adapter, results/{run.name}/train.json")

@@ -5,7 +5,7 @@
 Everything Axolotl prints goes to RUN_FOLDER/train.log; progress lines go to the terminal. It seeds before
 the model loads, because Axolotl's `seed` leaves the LoRA initialisation to chance, and it answers SIGTERM
 and Ctrl-C by saving a checkpoint at the end of the step. How training ended is in RUN_FOLDER/training/ended.json.
-Exit codes: 0 ended, 130 interrupted.
+Exit codes: 0 ended, 130 interrupted. Of several processes (scripts/training/ranks.py) all run this, and one writes.
 """
 
 import ctypes
@@ -17,7 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from scripts.training.prepared_rows import RowCount
+from scripts.training.prepared_rows import RowCount, forget_uncounted
+from scripts.training.ranks import hold, in_group, leads
 from scripts.training.training_end import checkpoints
 from scripts.training.training_watch import Watch
 
@@ -48,6 +49,10 @@ def main(run: Path, prepared: Path) -> int:
     torch.set_float32_matmul_precision("medium")
     training = run / "training"
     training.mkdir(exist_ok=True)
+    if in_group():
+        held = hold(run)  # noqa: F841  until this process ends
+    else:
+        forget_uncounted(prepared)
     watch = Watch(run, terminal, RowCount(prepared).watch())
     watch.install()
 
@@ -65,7 +70,10 @@ def main(run: Path, prepared: Path) -> int:
         auto_resume_from_checkpoints=False,
         **({"resume_from_checkpoint": str(last[0])} if last else {}),
     )
-    write_resolved(run / "resolved.yaml", cfg)
+    if in_group() and not torch.cuda.is_available():
+        cfg.device_map = {"": "cpu"}  # Axolotl names device `rank`, and there is none
+    if leads():
+        write_resolved(run / "resolved.yaml", cfg)
     set_seed(cfg.seed)
     do_train(cfg, TrainerCliArgs())
     return INTERRUPTED if watch.stop_requested and not watch.ended else 0

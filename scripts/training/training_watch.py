@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from scripts.training.prepared_rows import RowCount
+from scripts.training.ranks import agreed, leads
 from scripts.training.training_end import ALL_STEPS, EARLY, WATCHDOG, Mark, trainer_state, write_mark
 
 
@@ -44,6 +45,7 @@ class Watch:
                 signal.signal(signal.SIGINT, watch.request_stop)
 
             def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+                watch.stop_requested = agreed(watch.stop_requested, args.device)  # all stop at the same step
                 if watch.stop_requested:
                     control.should_training_stop = True
                 self.on_evaluate(args, state, control)
@@ -81,7 +83,8 @@ class Watch:
         result = Path(best).name if wanted and best else f"checkpoint-{state.global_step}"
         value = {"metric": measure(args), "value": state.best_metric} if wanted and best else None
         where = result if good else None
-        write_mark(self.run, Mark(why, state.global_step, state.max_steps, where, value, self.counts))
+        if leads():
+            write_mark(self.run, Mark(why, state.global_step, state.max_steps, where, value, self.counts))
         self.ended = True
 
     def reason(self, args: Any, state: Any) -> tuple[str | None, bool]:
@@ -97,12 +100,15 @@ class Watch:
 
     def record(self, step: int) -> None:
         """A line of sessions.jsonl: how far, how long, how much memory."""
+        if not leads():
+            return
         row = {"session": self.session, "step": step, "seconds": round(time.monotonic() - self.started, 1)}
         with (self.run / "training" / "sessions.jsonl").open("a") as stream:
             stream.write(json.dumps({**row, "peak_memory_gb": peak_memory_gb()}) + "\n")
 
     def say(self, what: str) -> None:
-        print(f"train: {what}, {time.monotonic() - self.started:.0f} s", file=self.terminal, flush=True)
+        if leads():
+            print(f"train: {what}, {time.monotonic() - self.started:.0f} s", file=self.terminal, flush=True)
 
 
 def waited(state: dict[str, Any]) -> tuple[int, int]:
