@@ -111,8 +111,11 @@ def test_two_processes_train_one_adapter_are_stopped_together_and_go_on(recipe_p
     recipe = yaml.safe_load(recipe_path.read_text())
     run = start_run(recipe_path, recipe, describe_data(recipe), tmp_path, TWO)
     code = (
-        "import sys, yaml; from pathlib import Path; from scripts.training import launch; "
+        "import sys, types, yaml; from pathlib import Path; from scripts.training import launch; "
         "from eval.common.errors import run_command; from scripts.training.devices import Devices; run = Path(sys.argv[1]); "
+        "from tests.preloaded import Child; start = lambda command, **more: "
+        "Child([sys.executable, '-m', 'tests.forked_ranks', *command[3:]], **more); "
+        "launch.subprocess = types.SimpleNamespace(Popen=start); "
         "run_command(lambda: launch.launch_worker(run, yaml.safe_load((run / 'recipe.yaml').read_text()), Devices((), 2)))"
     )
     command = [sys.executable, "-c", code, str(run)]

@@ -1,0 +1,23 @@
+"""scripts/training/ranks.py, whose ranks are forked from this process instead of importing Axolotl anew.
+
+python -m tests.forked_ranks PROCESSES RUN PREPARED       in a process of tests/preloaded.py
+
+torchrun, its signals and its ranks are the real ones; only how Python starts in them is not.
+"""
+
+import sys
+from typing import Any
+
+from torch.distributed.elastic.multiprocessing.subprocess_handler import subprocess_handler
+
+from scripts.training import ranks
+from tests.preloaded import Child
+
+
+def forked(_: Any, command: tuple[str, ...], environment: dict[str, str]) -> Child:
+    return Child([part for part in command if part != "-u"], env=environment, start_new_session=True)
+
+
+if __name__ == "__main__":
+    subprocess_handler.SubprocessHandler._popen = forked
+    sys.exit(ranks.main(int(sys.argv[1]), *sys.argv[2:4]))
