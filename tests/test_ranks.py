@@ -52,7 +52,9 @@ def test_without_the_variable_torch_counts(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("asked", [3, 0, -1])
 def test_gpus_that_are_not_there_cannot_be_asked_for(asked: int) -> None:
-    with pytest.raises(UserError, match=rf"GPUS={asked}: 2 GPU\(s\) are visible by CUDA_VISIBLE_DEVICES=0,1; set 1 to 2"):
+    with pytest.raises(
+        UserError, match=rf"GPUS={asked}: 2 GPU\(s\) are visible by CUDA_VISIBLE_DEVICES=0,1; set 1 to 2"
+    ):
         chosen_devices(GPU, {"CUDA_VISIBLE_DEVICES": "0,1"}, asked)
     with pytest.raises(UserError, match="meant for a CPU"):
         chosen_devices(CPU, {}, 2)

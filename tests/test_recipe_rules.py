@@ -49,6 +49,8 @@ def test_a_key_that_cannot_end_well_is_named(key: str) -> None:
         ({"early_stopping_patience": 2, "eval_steps": 5, "save_steps": 5}, "early_stopping_patience"),
         ({"load_best_model_at_end": True, "val_set_size": 0.1, "eval_steps": 7}, "load_best_model_at_end"),
         ({"load_best_model_at_end": True, "val_set_size": 0.1, "save_strategy": "epoch"}, "load_best_model_at_end"),
+        ({"metric_for_best_model": "eval_loss", "eval_steps": 5, "save_steps": 5}, "metric_for_best_model"),
+        ({"load_best_model_at_end": None, "eval_steps": 5, "save_steps": 5}, "load_best_model_at_end"),
         ({"chat_template": "chatml"}, "chat_template"),
         ({"tokenizer_config": "org/other"}, "tokenizer_config"),
         ({"peft": {"loftq_config": {"loftq_bits": 4}}}, "peft.loftq_config"),
@@ -65,6 +67,8 @@ def test_a_setting_that_cannot_end_well_is_named(changes: dict[str, Any], key: s
     [
         {"metric_for_best_model": "eval_los"},
         {"metric_for_best_model": "eval_loss", "greater_is_better": True},
+        {"do_causal_lm_eval": True, "metric_for_best_model": "eval_perplexity"},
+        {"do_causal_lm_eval": True, "greater_is_better": False, "metric_for_best_model": "eval_chrf"},
     ],
 )
 def test_the_best_checkpoint_needs_a_measure_that_is_there_and_points_the_right_way(changes: dict[str, Any]) -> None:

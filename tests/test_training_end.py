@@ -19,7 +19,17 @@ from eval.run.digests import file_sha256, verify_manifest
 from eval.run.files import read_json, write_json
 from scripts.data.dataset_facts import describe_data
 from scripts.training.train import complete, has_ended, is_trained, start_run
-from scripts.training.training_end import ALL_STEPS, Mark, checkpoints, how_it_ended, trainer_state, write_mark
+from scripts.training.training_end import (
+    ALL_STEPS,
+    Mark,
+    asks_for_best,
+    checkpoints,
+    how_it_ended,
+    name_best_here,
+    result_line,
+    trainer_state,
+    write_mark,
+)
 from tests import preloaded
 from tests.conftest import EMBEDDED, make_model
 from tests.patience import PATIENCE
@@ -35,6 +45,9 @@ WATCHED = {**STEPS, "val_set_size": 0.25, "eval_steps": 1}
 RECIPES: dict[str, dict[str, Any]] = {
     # Steps this large make the model worse and worse, so that the best checkpoint is not the last.
     "best": {**WATCHED, "max_steps": 4, "learning_rate": 0.5, "load_best_model_at_end": True},
+    # Only the first of three is better than none, and no other step would be saved; one checkpoint is kept.
+    "kept": {**WATCHED, "max_steps": 4, "learning_rate": 0.5, "metric_for_best_model": "loss", "save_steps": 4}
+    | {"save_total_limit": 1},
     "early": {**WATCHED, "max_steps": 8, "num_epochs": 2, "learning_rate": 0.5, "early_stopping_patience": 1},
     "short": {**STEPS, "max_steps": 2, "logging_steps": 50, "save_steps": 100},
     "epoch": {**STEPS, "max_steps": 2, "save_strategy": "epoch", "save_steps": None},
@@ -140,6 +153,19 @@ def test_the_best_checkpoint_is_the_result_where_the_recipe_asks_for_it(trained:
     assert done["best"]["value"] == pytest.approx(measured[best])
 
 
+def test_the_best_is_saved_whenever_it_is_measured_and_its_log_is_whole(trained: dict[str, Path]) -> None:
+    """metric_for_best_model alone, a step that is not due to be saved, and `save_total_limit: 1`."""
+    run = trained["kept"]
+    left = [path.name for path in checkpoints(run)]
+    done = finish(run)
+    assert left == [f"checkpoint-{done['result_step']}", "checkpoint-4"] or left == [
+        f"checkpoint-{done['result_step']}"
+    ]
+    assert done["result_step"] < 4 and done["best"]["step"] == done["result_step"]
+    assert [step for step, _ in done["curve"]] == [1, 2, 3, 4], "the log of the steps after the best one"
+    assert f"the best checkpoint, step {done['result_step']} of 4, eval_loss " in result_line(done)
+
+
 def test_early_stopping_is_an_end_and_no_interruption(trained: dict[str, Path]) -> None:
     done = finish(trained["early"])
     assert done["ended"].startswith("early stopping: eval_loss got no better for 1")
@@ -193,9 +219,52 @@ def test_a_worker_killed_before_its_mark_has_ended_all_the_same(tmp_path: Path, 
     for step in (2, 4):
         folder = tmp_path / "training" / f"checkpoint-{step}"
         folder.mkdir(parents=True)
-        state = {"global_step": step, "max_steps": 4, "best_model_checkpoint": "elsewhere/checkpoint-2"}
+        state = {"global_step": step, "max_steps": 4, "best_model_checkpoint": "elsewhere/checkpoint-2"} | {
+            "best_metric": 1.5
+        }
         write_json(folder / "trainer_state.json", state)
     mark = how_it_ended(tmp_path, {"load_best_model_at_end": best})
     assert mark is not None and mark.result == ("checkpoint-2" if best else "checkpoint-4")
+    assert mark.best == ({"metric": "eval_loss", "value": 1.5, "step": 2} if best else None)
+    name_best_here(tmp_path)
+    state = trainer_state(tmp_path / "training" / "checkpoint-4") or {}
+    assert state["best_model_checkpoint"] == str(tmp_path / "training" / "checkpoint-2")
     (tmp_path / "training" / "checkpoint-4" / "trainer_state.json").write_text('{"global_st')
     assert how_it_ended(tmp_path, {}) is None
+
+
+def test_a_best_checkpoint_that_is_gone_is_no_result(tmp_path: Path) -> None:
+    write_state(tmp_path, 4, best_model_checkpoint="x/checkpoint-2", best_metric=1.5)
+    mark = how_it_ended(tmp_path, {"early_stopping_patience": 3})
+    assert (
+        mark is not None and mark.result is None and "the best checkpoint (step 2, eval_loss 1.5) is gone" in mark.why
+    )
+
+
+def test_a_worker_killed_after_early_stopping_does_not_go_on(tmp_path: Path) -> None:
+    early = {"args": {"early_stopping_patience": 2}, "attributes": {"early_stopping_patience_counter": 2}}
+    write_state(tmp_path, 3, stateful_callbacks={"EarlyStoppingCallback": early})
+    mark = how_it_ended(tmp_path, {"early_stopping_patience": 2})
+    assert mark is not None and mark.why.startswith("early stopping: eval_loss got no better for 2")
+    assert mark.result == "checkpoint-3", "nothing was better than nothing: the last"
+
+
+def write_state(run: Path, step: int, **more: Any) -> None:
+    folder = run / "training" / f"checkpoint-{step}"
+    folder.mkdir(parents=True)
+    write_json(folder / "trainer_state.json", {"global_step": step, "max_steps": 4, **more})
+
+
+@pytest.mark.parametrize(
+    ("recipe", "asks"),
+    [
+        ({}, False),
+        ({"load_best_model_at_end": True}, True),
+        ({"load_best_model_at_end": None}, True),
+        ({"metric_for_best_model": "eval_loss"}, True),
+        ({"metric_for_best_model": "eval_loss", "load_best_model_at_end": False}, False),
+        ({"early_stopping_patience": 3, "load_best_model_at_end": False}, True),
+    ],
+)
+def test_the_ways_to_ask_for_the_best_checkpoint(recipe: dict[str, Any], asks: bool) -> None:
+    assert asks_for_best(recipe) is asks

@@ -48,7 +48,9 @@ def chosen_devices(recipe: dict[str, Any], environment: Mapping[str, str], asked
     """The CPU for a CPU recipe; else the first `asked` of the visible GPUs, or all. UserError when there are fewer."""
     if is_cpu_recipe(recipe):
         if asked:
-            raise UserError(f"GPUS={asked}: the recipe is meant for a CPU (bf16, fp16 and tf32 are false); leave it out")
+            raise UserError(
+                f"GPUS={asked}: the recipe is meant for a CPU (bf16, fp16 and tf32 are false); leave it out"
+            )
         return Devices()
     gpus = visible_gpus(environment)
     if asked is not None and gpus and not 1 <= asked <= len(gpus):  # without any, preflight says why

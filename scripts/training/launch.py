@@ -1,6 +1,6 @@
 """Axolotl in a process of its own, or one for each GPU: started, signalled, and what its end means.
 
-    launch_worker(run, recipe, devices, lock)      UserError for a failed or an interrupted training
+launch_worker(run, recipe, devices, lock)      UserError for a failed or an interrupted training
 """
 
 import os
@@ -21,7 +21,7 @@ from eval.run.secret_patterns import redact_file
 from scripts.training.devices import Devices
 from scripts.training.ranks import no_ranks
 from scripts.training.system_metrics import Sampler
-from scripts.training.training_end import checkpoints, remove_torn_checkpoints
+from scripts.training.training_end import checkpoints, name_best_here, remove_torn_checkpoints
 
 INTERRUPTED = 130
 
@@ -33,6 +33,7 @@ def launch_worker(run: Path, recipe: dict[str, Any], devices: Devices, lock: int
     others out until it has saved and gone.
     """
     remove_torn_checkpoints(run)
+    name_best_here(run)
     (run / "training").mkdir(exist_ok=True)
     print(f"train: {devices.said(recipe)}", flush=True)
     with no_ranks(run):

@@ -9,6 +9,8 @@ evaluated with the base's own tokenizer and chat template. Each rule keeps one o
 import math
 from typing import Any
 
+from scripts.training.training_end import asks_for_best
+
 ADAPTERS = ("lora", "qlora")
 NEVER = {
     "hub_model_id": "a recipe never publishes; remove it and use `make publish` after the gates",
@@ -61,6 +63,7 @@ SEVERAL = (
 # Starting values of LoRA that leave the base as it is; pissa, olora, corda, eva and loftq rewrite it when loaded.
 INITIAL = (None, True, False, "gaussian", "orthogonal")
 LOSSES = ("loss", "eval_loss")
+SMALLER_IS_BETTER = ("perplexity", "ter")  # of those that do_causal_lm_eval measures
 
 
 def rule_problems(recipe: dict[str, Any]) -> list[str]:
@@ -134,10 +137,10 @@ def _ending(recipe: dict[str, Any]) -> list[str]:
         problems.append(
             f"save_strategy: {shown} keeps no checkpoint to continue an interrupted training from; set steps or epoch"
         )
-    best, patience = recipe.get("load_best_model_at_end"), recipe.get("early_stopping_patience")
-    if not (best or patience):
+    if not asks_for_best(recipe):
         return problems
-    key = "load_best_model_at_end" if best else "early_stopping_patience"
+    keys = ("load_best_model_at_end", "early_stopping_patience", "metric_for_best_model")
+    key = next((key for key in keys if recipe.get(key)), keys[0])
     save, look = number(recipe.get("save_steps")), number(recipe.get("eval_steps"))
     if not ((number(recipe.get("val_set_size")) or 0) > 0) ^ bool(recipe.get("test_datasets")):
         problems.append(f"{key}: needs rows to validate on; set val_set_size or name test_datasets, one of the two")
@@ -148,4 +151,11 @@ def _ending(recipe: dict[str, Any]) -> list[str]:
         problems.append(f"metric_for_best_model: {metric} is not measured in training; set eval_loss")
     if metric in (None, *LOSSES) and recipe.get("greater_is_better"):
         problems.append("greater_is_better: a loss is better when smaller, so that the worst would be kept; remove it")
+    if metric not in (None, *LOSSES) and not str(metric).endswith("loss"):
+        # Axolotl passes on `true` alone, and transformers takes more for better unless the name ends in `loss`
+        if recipe.get("greater_is_better") is False or str(metric).removeprefix("eval_") in SMALLER_IS_BETTER:
+            problems.append(
+                f"metric_for_best_model: {metric}, where smaller is better: Axolotl ignores `greater_is_better: false`, "
+                "so that the worst would be kept; set eval_loss"
+            )
     return problems

@@ -30,7 +30,7 @@ from scripts.training.launch import launch_worker
 from scripts.training.leakage import texts
 from scripts.training.lint_recipe import lint_recipe, load_recipe, resolve_recipe
 from scripts.training.preflight import preflight
-from scripts.training.training_end import complete, how_it_ended
+from scripts.training.training_end import complete, how_it_ended, result_line
 
 
 def train(recipe_path: Path, results: Path = RESULTS, gpus: int | None = None) -> Path:
@@ -144,7 +144,7 @@ def main() -> int:
     arguments = parser.parse_args()
     run = train(resolve_recipe(arguments.recipe), gpus=arguments.gpus)
     done = read_run(run)
-    ended = read_json(run / "train.json")["ended"]
+    ended = result_line(read_json(run / "train.json"))
     print(f"train: {done['run']} is complete ({ended}): results/{run.name}/adapter, results/{run.name}/train.json")
     return 0
 

@@ -17,9 +17,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from eval.run.folder import read_recipe
 from scripts.training.prepared_rows import RowCount, forget_uncounted
 from scripts.training.ranks import hold, in_group, leads
-from scripts.training.training_end import checkpoints
+from scripts.training.training_end import asks_for_best, checkpoints
 from scripts.training.training_watch import Watch
 
 INTERRUPTED = 130
@@ -53,7 +54,7 @@ def main(run: Path, prepared: Path) -> int:
         held = hold(run)  # noqa: F841  until this process ends
     else:
         forget_uncounted(prepared)
-    watch = Watch(run, terminal, RowCount(prepared).watch())
+    watch = Watch(run, terminal, RowCount(prepared).watch(), asks_for_best(read_recipe(run)))
     watch.install()
 
     class Packing(TrainerCallback):

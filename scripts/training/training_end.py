@@ -4,6 +4,7 @@
     mark = how_it_ended(run, recipe)     None: it did not end, and goes on from its last checkpoint
     complete(run, recipe)                adapter/ and train.json, or a UserError that says why there is no result
 
+The result is the last checkpoint, or the best one where the recipe asks for it (`asks_for_best`).
 Only the worker sees why a training stops (all steps done, early stopping, the watchdog, a signal) and which checkpoint
 is the result, so it says both, in `training/ended.json`. Whatever is not marked is unfinished.
 """
@@ -19,7 +20,7 @@ from eval.adapters.safetensors_file import check_weights
 from eval.common.errors import Refused, UserError
 from eval.common.reading import read_bytes, read_text
 from eval.run.digests import write_manifest
-from eval.run.files import write_json
+from eval.run.files import write_bytes, write_json
 from eval.run.folder import read_data, update_run
 from scripts.data.dataset_facts import with_rows_taken
 from scripts.training.system_metrics import read_samples, summarise
@@ -46,12 +47,71 @@ class Mark:
     step: int
     planned_steps: int
     result: str | None  # name of a checkpoint; None: there is nothing to keep
-    best: dict[str, Any] | None = None  # metric and value, where the best checkpoint is the result
+    best: dict[str, Any] | None = None  # metric, value and step, where the best checkpoint is the result
     rows: dict[str, Any] = field(default_factory=dict)
 
 
 def write_mark(run: Path, mark: Mark) -> None:
+    """The mark, and before it the last checkpoint's log: with `save_total_limit: 1` only the best is left at the end."""
+    last = run / "training" / f"checkpoint-{mark.step}" / "trainer_state.json"
+    if last.is_file():
+        write_bytes(run / "training" / "last_state.json", read_bytes(last))
     write_json(run / "training" / "ended.json", asdict(mark))
+
+
+def asks_for_best(recipe: dict[str, Any]) -> bool:
+    """Whether the best checkpoint is the result.
+
+    `metric_for_best_model` alone asks for it too: Axolotl then keeps the best checkpoint from being deleted and ends
+    with the last all the same. `load_best_model_at_end` without a value means yes to Axolotl, and false means no.
+    """
+    load = recipe.get("load_best_model_at_end", recipe.get("metric_for_best_model") is not None)
+    return load is None or bool(load) or bool(recipe.get("early_stopping_patience"))
+
+
+def best_result(run: Path, state: dict[str, Any], metric: str) -> tuple[str | None, dict[str, Any] | None]:
+    """The best checkpoint by a trainer's state, and its measure; (None, None) where nothing was measured.
+
+    The first is None and the second is not where the checkpoint is gone.
+    """
+    name = Path(str(state.get("best_model_checkpoint") or "")).name
+    if not name:
+        return None, None
+    there = name if trainer_state(run / "training" / name) else None
+    return there, {"metric": metric, "value": state.get("best_metric"), "step": int(name.split("-")[1])}
+
+
+def measure(metric: Any) -> str:
+    """What chooses the best checkpoint, as the log names it: transformers takes `loss` for `eval_loss`."""
+    name = str(metric or "loss")
+    return name if name.startswith("eval_") else f"eval_{name}"
+
+
+def waited(state: dict[str, Any]) -> tuple[int, int]:
+    """How many evaluations without a better value early stopping has seen, and how many it allows; from a state."""
+    stored = (state.get("stateful_callbacks") or {}).get("EarlyStoppingCallback") or {}
+    known = stored if isinstance(stored, dict) else {}
+    seen = (known.get("attributes") or {}).get("early_stopping_patience_counter", 0)
+    return seen, (known.get("args") or {}).get("early_stopping_patience", seen + 1)
+
+
+def reached(state: dict[str, Any], metric: str) -> str | None:
+    """Why a training with this state is over: all steps, or early stopping; None when it is not."""
+    if state["global_step"] >= state["max_steps"] > 0:
+        return ALL_STEPS
+    seen, patience = waited(state)
+    return f"{EARLY}: {metric} got no better for {seen} evaluation(s)" if seen >= patience else None
+
+
+def result_of(run: Path, why: str, state: dict[str, Any], metric: str, best: bool, rows: dict[str, Any]) -> Mark:
+    """The mark of a training that is over: its last checkpoint, or the best."""
+    last = f"checkpoint-{state['global_step']}"
+    name, value = best_result(run, state, metric) if best else (None, None)
+    if value is None:
+        return Mark(why, state["global_step"], state["max_steps"], last, None, rows)
+    if name is None:
+        why = f"{why}, but the best checkpoint (step {value['step']}, {metric} {value['value']}) is gone"
+    return Mark(why, state["global_step"], state["max_steps"], name, value, rows)
 
 
 def how_it_ended(run: Path, recipe: dict[str, Any]) -> Mark | None:
@@ -60,13 +120,11 @@ def how_it_ended(run: Path, recipe: dict[str, Any]) -> Mark | None:
         return Mark(**json.loads(read_text(run / "training" / "ended.json")))
     except (OSError, ValueError, TypeError):
         pass  # written whole or not at all; one of another form is as good as none
+    metric = measure(recipe.get("metric_for_best_model"))
     for checkpoint in reversed(checkpoints(run)):
         state = trainer_state(checkpoint)
-        if state and state["global_step"] >= state["max_steps"] > 0:
-            best = Path(str(state.get("best_model_checkpoint") or "")).name
-            asked = recipe.get("load_best_model_at_end") or recipe.get("early_stopping_patience")
-            result = best if asked and best in {path.name for path in checkpoints(run)} else checkpoint.name
-            return Mark(ALL_STEPS, state["global_step"], state["max_steps"], result)
+        if state and (why := reached(state, metric)):
+            return result_of(run, why, state, metric, asks_for_best(recipe), {})
     return None
 
 
@@ -89,6 +147,16 @@ def remove_torn_checkpoints(run: Path) -> None:
     for checkpoint in checkpoints(run):
         if trainer_state(checkpoint) is None:
             shutil.rmtree(checkpoint)
+
+
+def name_best_here(run: Path) -> None:
+    """The path of the best checkpoint as it is now: where a run was moved, the trainer would not know its own and
+    delete it by `save_total_limit`."""
+    for checkpoint in checkpoints(run):
+        state = trainer_state(checkpoint) or {}
+        here = run / "training" / Path(str(state.get("best_model_checkpoint") or "")).name
+        if state.get("best_model_checkpoint") not in (None, str(here)):
+            write_json(checkpoint / "trainer_state.json", state | {"best_model_checkpoint": str(here)})
 
 
 def complete(run: Path, recipe: dict[str, Any]) -> None:
@@ -140,8 +208,7 @@ def weights_problem(checkpoint: Path) -> str | None:
 
 def summary(run: Path, mark: Mark, recipe: dict[str, Any]) -> dict[str, Any]:
     """train.json: what ran, how it ended, the loss curve as [step, loss] pairs, and what the machine did."""
-    last = checkpoints(run)[-1]
-    state = trainer_state(last) or {}
+    state = last_state(run)
     log = run / "training" / "sessions.jsonl"
     sessions = [json.loads(line) for line in read_bytes(log).splitlines()] if log.is_file() else []
     seconds = sum(
@@ -169,6 +236,22 @@ def summary(run: Path, mark: Mark, recipe: dict[str, Any]) -> dict[str, Any]:
         "series": {name: series(steps, name) for name in SERIES},
         "system": summarise(read_samples(run / "training" / "system.jsonl")),
     }
+
+
+def last_state(run: Path) -> dict[str, Any]:
+    """The trainer's state at the end: beside the mark, or where a worker was killed before it, in the last checkpoint."""
+    kept = run / "training" / "last_state.json"
+    state: dict[str, Any] = json.loads(read_text(kept)) if kept.is_file() else trainer_state(checkpoints(run)[-1]) or {}
+    return state
+
+
+def result_line(done: dict[str, Any]) -> str:
+    """What adapter/ holds, by train.json: `all planned steps ran; the best checkpoint, step 3 of 4, eval_loss 2.31`."""
+    best, ended = done.get("best"), done["ended"]
+    if not best:
+        return f"{ended}; the last step, {done['result_step']}"
+    value = f"{best['value']:.4g}" if isinstance(best.get("value"), int | float) else "unknown"
+    return f"{ended}; the best checkpoint, step {done['result_step']} of {done['steps']}, {best['metric']} {value}"
 
 
 def series(steps: list[dict[str, Any]], name: str) -> list[list[float]]:

@@ -13,14 +13,23 @@ from typing import Any, TextIO
 
 from scripts.training.prepared_rows import RowCount
 from scripts.training.ranks import agreed, leads
-from scripts.training.training_end import ALL_STEPS, EARLY, WATCHDOG, Mark, trainer_state, write_mark
+from scripts.training.training_end import (
+    WATCHDOG,
+    Mark,
+    measure,
+    reached,
+    result_of,
+    trainer_state,
+    waited,
+    write_mark,
+)
 
 
 class Watch:
     """One training in this process."""
 
-    def __init__(self, run: Path, terminal: TextIO, rows: RowCount) -> None:
-        self.run, self.terminal, self.rows = run, terminal, rows
+    def __init__(self, run: Path, terminal: TextIO, rows: RowCount, best_wanted: bool = False) -> None:
+        self.run, self.terminal, self.rows, self.best_wanted = run, terminal, rows, best_wanted
         self.started, self.session = time.monotonic(), time.time_ns()
         self.stop_requested = self.ended = False
         self.watchdog = False
@@ -50,7 +59,9 @@ class Watch:
                     control.should_training_stop = True
                 self.on_evaluate(args, state, control)
 
-            def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **_: Any) -> None:
+                if watch.best_wanted and is_better(args, state, metrics or {}):
+                    control.should_save = True  # where save_steps is a multiple of eval_steps, it would be lost
                 if control.should_training_stop:
                     control.should_save = True  # whatever stops a training, the step it stopped at is kept
 
@@ -76,27 +87,16 @@ class Watch:
 
     def mark(self, args: Any, state: Any) -> None:
         """Say how it ended; nothing is said of a training that a signal stopped, which goes on another day."""
-        why, good = self.reason(args, state)
-        if why is None:
+        facts = vars(state) | {"stateful_callbacks": state.stateful_callbacks}
+        metric = measure(args.metric_for_best_model)
+        why, rows = reached(facts, metric), self.counts
+        if why is None and self.stop_requested:
             return
-        best, wanted = state.best_model_checkpoint, args.load_best_model_at_end
-        result = Path(best).name if wanted and best else f"checkpoint-{state.global_step}"
-        value = {"metric": measure(args), "value": state.best_metric} if wanted and best else None
-        where = result if good else None
         if leads():
-            write_mark(self.run, Mark(why, state.global_step, state.max_steps, where, value, self.counts))
+            failed = f"{WATCHDOG}: the loss stayed above it" if self.watchdog else "a callback stopped it"
+            mark = result_of(self.run, why, facts, metric, self.best_wanted, rows) if why else None
+            write_mark(self.run, mark or Mark(failed, state.global_step, state.max_steps, None, None, rows))
         self.ended = True
-
-    def reason(self, args: Any, state: Any) -> tuple[str | None, bool]:
-        """Why a training stops here (None: by a signal, before its end), and whether there is a result."""
-        seen, patience = waited({"stateful_callbacks": state.stateful_callbacks})
-        if state.global_step >= state.max_steps:
-            return ALL_STEPS, True
-        if seen >= patience:
-            return f"{EARLY}: {measure(args)} got no better for {seen} evaluation(s)", True
-        if self.stop_requested:
-            return None, False
-        return (f"{WATCHDOG}: the loss stayed above it" if self.watchdog else "a callback stopped it"), False
 
     def record(self, step: int) -> None:
         """A line of sessions.jsonl: how far, how long, how much memory."""
@@ -111,14 +111,6 @@ class Watch:
             print(f"train: {what}, {time.monotonic() - self.started:.0f} s", file=self.terminal, flush=True)
 
 
-def waited(state: dict[str, Any]) -> tuple[int, int]:
-    """How many evaluations without a better value early stopping has seen, and how many it allows; from a state."""
-    stored = (state.get("stateful_callbacks") or {}).get("EarlyStoppingCallback") or {}
-    known = stored if isinstance(stored, dict) else {}
-    seen = (known.get("attributes") or {}).get("early_stopping_patience_counter", 0)
-    return seen, (known.get("args") or {}).get("early_stopping_patience", seen + 1)
-
-
 def go_on_waiting(trainer: Any, resume: Any) -> None:
     """Let early stopping go on counting where it was interrupted: transformers would begin at nought again."""
     state = trainer_state(Path(str(resume))) if resume else None
@@ -127,10 +119,12 @@ def go_on_waiting(trainer: Any, resume: Any) -> None:
             callback.early_stopping_patience_counter = waited(state)[0]
 
 
-def measure(args: Any) -> str:
-    """What chooses the best checkpoint, as the log names it: transformers takes `loss` for `eval_loss`."""
-    name = str(args.metric_for_best_model)
-    return name if name.startswith("eval_") else f"eval_{name}"
+def is_better(args: Any, state: Any, metrics: dict[str, Any]) -> bool:
+    """Whether an evaluation is the best so far, by the trainer's own rule; it decides after this is asked."""
+    value = metrics.get(measure(args.metric_for_best_model))
+    if value is None or state.best_metric is None:
+        return value is not None
+    return bool(value > state.best_metric if args.greater_is_better else value < state.best_metric)
 
 
 def rows_line(counts: dict[str, Any]) -> str:
