@@ -1,4 +1,4 @@
-"""Training on several devices: torchrun starts two real processes on this CPU; how GPUs are chosen is tested by name."""
+"""Training on several devices: torchrun starts two real processes on this CPU; GPUs are chosen by name."""
 
 import json
 import os
@@ -66,7 +66,7 @@ def test_the_effective_batch_is_said() -> None:
 
 
 def test_another_number_of_processes_does_not_continue_a_run() -> None:
-    with pytest.raises(UserError, match="begun with 4 process.*set GPUS=4"):
+    with pytest.raises(UserError, match=r"begun with 4 process.*set GPUS=4"):
         same_number("run", 4, 2)
 
 
@@ -109,16 +109,17 @@ def recipe_path(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.mark.slow
 def test_two_processes_train_one_adapter_are_stopped_together_and_go_on(recipe_path: Path, tmp_path: Path) -> None:
-    """SIGTERM after the second step: both save at the same one; a second group does the rest, and one set of files is left."""
+    """SIGTERM after the second step: both save at the same one, a second group does the rest, and one of them writes."""
     recipe = yaml.safe_load(recipe_path.read_text())
     run = start_run(recipe_path, recipe, describe_data(recipe), tmp_path, TWO)
     code = (
         "import sys, types, yaml; from pathlib import Path; from scripts.training import launch; "
-        "from eval.common.errors import run_command; from scripts.training.devices import Devices; run = Path(sys.argv[1]); "
+        "from eval.common.errors import run_command; from scripts.training.devices import Devices; "
+        "run = Path(sys.argv[1]); recipe = yaml.safe_load((run / 'recipe.yaml').read_text()); "
         "from tests.preloaded import Child; start = lambda command, **more: "
         "Child([sys.executable, '-m', 'tests.forked_ranks', *command[3:]], **more); "
         "launch.subprocess = types.SimpleNamespace(Popen=start); "
-        "run_command(lambda: launch.launch_worker(run, yaml.safe_load((run / 'recipe.yaml').read_text()), Devices((), 2)))"
+        "run_command(lambda: launch.launch_worker(run, recipe, Devices((), 2)))"
     )
     command = [sys.executable, "-c", code, str(run)]
     process = preloaded.Popen(command, start_new_session=True)

@@ -82,7 +82,8 @@ class _Bounded(httpx.BaseTransport):
         if response.headers.get("Content-Encoding", "identity").lower() != "identity":
             response.close()
             raise TooMuch("the Hub's answer is compressed, which was not asked for: is HF_ENDPOINT right?")
-        response.headers.pop("ratelimit", None)  # or the client sleeps for as long as it says
+        if limit := response.headers.pop("ratelimit", None):  # or the client sleeps for as long as it says
+            response.headers["x-asked-to-wait"] = limit[:200]
         most = BOUNDS.largest_answer if _is_api(request) else BOUNDS.largest_file
         declared = int(response.headers.get("Content-Length") or 0) if request.method != "HEAD" else 0
         if declared > most:

@@ -23,6 +23,7 @@ import torch  # noqa: E402
 import transformers  # noqa: E402
 
 from eval.common.errors import UserError  # noqa: E402
+from eval.common.hub_access import hub_problem  # noqa: E402
 from eval.common.reading import copy_regular  # noqa: E402
 from eval.model.adapter_check import check_adapter, check_tokenizer  # noqa: E402
 from eval.model.base_proof import base_name, base_tensors  # noqa: E402
@@ -89,6 +90,8 @@ def readable(what: str) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError, ImportError) as error:
+        if problem := hub_problem(error, what):
+            raise UserError(problem) from error
         first_line = (str(error).strip() or type(error).__name__).split("\n")[0]
         raise UserError(f"cannot load {what}: {first_line}") from error
 

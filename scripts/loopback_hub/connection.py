@@ -87,7 +87,7 @@ class Connection(BaseHTTPRequestHandler):
         if fault and kind in ("status", "garbage"):
             self.read_body()
             if kind == "status":
-                self.answer(fault.code, {"error": "injected"})
+                self.answer(fault.code, {"error": "injected"}, fault.headers)
             else:
                 self.send(200, b"<html>")
             return

@@ -20,8 +20,8 @@ Kind = Literal[
 class Fault:
     """What goes wrong at a call. `times` requests are hit, after `skip` that are not.
 
-    status: answered with `code`. drop: the connection ends before the call is done, half-way through a body.
-    lost: the call is done, and the connection ends before the answer. alter: one byte of the body differs (blob:
+    status: answered with `code` and `headers`. drop: the connection ends before the call is done, half-way through a
+    body. lost: the call is done, and the connection ends before the answer. alter: one byte of the body differs (blob:
     as stored; resolve: as sent). truncate: half of the body is sent. slow: `seconds` late. garbage: 200, no JSON.
     overtaken: someone else's commit, or tag, comes first. drip: a byte of the body every `seconds`; trickle: of the
     headers. endless: a body of no declared length that does not end.
@@ -34,6 +34,12 @@ class Fault:
     skip: int = 0
     seconds: float = 0.0
     path: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def gated(times: int = 1, known: bool = False) -> Fault:
+    """As the Hub answers for a model whose licence was not accepted: 401 without a token, 403 with one."""
+    return Fault("resolve", "status", times, 403 if known else 401, headers={"X-Error-Code": "GatedRepo"})
 
 
 @dataclass

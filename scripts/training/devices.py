@@ -80,6 +80,6 @@ def same_number(run: str, begun: int, now: int) -> None:
     """A step of two processes learns from twice the rows: a run goes on with as many as it began with. UserError."""
     if begun != now:
         raise UserError(
-            f"{run} was begun with {begun} process(es), and this machine would continue it with {now}, which is another "
+            f"{run} was begun with {begun} process(es), and this machine would continue it with {now}, another "
             f"training: set GPUS={begun} where there are as many GPUs, or remove results/{run} to begin anew"
         )

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from eval.common.errors import UserError
+from eval.common.errors import CANNOT_EVALUATE, UserError
 from eval.common.memory import says_out_of_memory, smaller_step
 from eval.common.places import ROOT
 from eval.common.quota import cores
@@ -102,6 +102,8 @@ def ended_early(run: Path, recipe: dict[str, Any], code: int, signalled: bool) -
         raise UserError(f"interrupted before the first step: run the same command again to begin {run.name} anew")
     update_run(run, stages={"train": "failed"})
     said = last_error(run / "train.log")
+    if said.startswith("error: ") and code in (1, CANNOT_EVALUATE):  # of several processes, torchrun ends with 1
+        raise UserError(f"{said.removeprefix('error: ')}; see {run.name}/train.log")
     if says_out_of_memory(said):
         raise UserError(f"out of memory while training: {smaller_step(recipe)}; see {run.name}/train.log")
     raise UserError(f"Axolotl ended with code {code}: {said}; see {run.name}/train.log")

@@ -5,7 +5,8 @@
 Axolotl trains on the CPU without complaint when no CUDA device answers, which on a rented pod means hours at
 a thousandth of the speed; so a GPU recipe without a working GPU fails here. Which recipes are meant for a CPU
 is said by `is_cpu_recipe`. Not checked: whether the GPU's memory is enough, since only a run can tell (the
-recipe's header has an estimate). Nothing is downloaded, and no token is ever printed.
+recipe's header has an estimate). The Hub is asked for the headers of one file. Nothing is
+downloaded, and no token is ever printed.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.common.errors import CANNOT_EVALUATE, run_command
+from eval.common.hub_access import reach
 from eval.common.places import ROOT
 from eval.common.quota import cores, memory_bytes
 from eval.run.environment import cuda
@@ -170,7 +172,7 @@ def check_local_model(base: str) -> Check:
 
 
 def check_hub_model(recipe: dict[str, Any], base: str) -> Check:
-    """Whether the pinned revision is in the local cache; if not, what its download will find. Never fatal."""
+    """Whether the pinned revision is in the local cache; if not, what its download will find. Fatal: a refusal."""
     if importlib.util.find_spec("huggingface_hub") is None:
         return Check("base model", False, "huggingface_hub is not installed; run `make setup`")
     from huggingface_hub import constants, get_token, try_to_load_from_cache
@@ -191,6 +193,10 @@ def check_hub_model(recipe: dict[str, Any], base: str) -> Check:
     if not os.access(cache, os.W_OK):
         return Check("base model", False, f"the cache {constants.HF_HUB_CACHE} cannot be written; set HF_HOME")
     token = "a token is set" if get_token() else "no token is set, which public models do not need"
+    if problem := reach(base, revision and str(revision)):
+        # Without a network yet, or within a limit that passes, training may still find it
+        passing = "cannot be reached" in problem or "run the same command again" in problem
+        return Check("base model", False, problem, fatal=not passing)
     room = f"{shutil.disk_usage(cache).free / GIB:.0f} GB free for it"
     text = f"{base} will be downloaded; {room}; {token}"
     return Check("base model", False, text, fatal=False)

@@ -151,11 +151,11 @@ def _ending(recipe: dict[str, Any]) -> list[str]:
         problems.append(f"metric_for_best_model: {metric} is not measured in training; set eval_loss")
     if metric in (None, *LOSSES) and recipe.get("greater_is_better"):
         problems.append("greater_is_better: a loss is better when smaller, so that the worst would be kept; remove it")
-    if metric not in (None, *LOSSES) and not str(metric).endswith("loss"):
-        # Axolotl passes on `true` alone, and transformers takes more for better unless the name ends in `loss`
-        if recipe.get("greater_is_better") is False or str(metric).removeprefix("eval_") in SMALLER_IS_BETTER:
-            problems.append(
-                f"metric_for_best_model: {metric}, where smaller is better: Axolotl ignores `greater_is_better: false`, "
-                "so that the worst would be kept; set eval_loss"
-            )
+    # Axolotl passes on `true` alone, and transformers takes more for better unless the name ends in `loss`
+    smaller = recipe.get("greater_is_better") is False or str(metric).removeprefix("eval_") in SMALLER_IS_BETTER
+    if metric not in (None, *LOSSES) and not str(metric).endswith("loss") and smaller:
+        problems.append(
+            f"metric_for_best_model: {metric}, where smaller is better: Axolotl ignores `greater_is_better: false`, so "
+            "that the worst would be kept; set eval_loss"
+        )
     return problems

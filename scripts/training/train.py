@@ -21,7 +21,7 @@ from eval.common.reading import read_bytes
 from eval.run.digests import file_sha256
 from eval.run.environment import capture_environment, git_state
 from eval.run.files import read_json, write_json
-from eval.run.folder import RESULTS, list_runs, locked, new_run, read_data, read_run, read_training, update_run
+from eval.run.folder import RESULTS, list_runs, locked, new_run, read_data, read_run, read_training
 from eval.run.secret_patterns import find_secrets, refuse_secrets
 from scripts.data.dataset_facts import describe_data, same_data
 from scripts.training.dataset_entries import START, BrokenRow, inputs, read_rows

@@ -13,10 +13,12 @@ import json
 import os
 import signal
 import sys
+import traceback
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from eval.common.errors import CANNOT_EVALUATE
 from eval.run.folder import read_recipe
 from scripts.training.prepared_rows import RowCount, forget_uncounted
 from scripts.training.ranks import hold, in_group, leads
@@ -127,5 +129,20 @@ def write_resolved(path: Path, cfg: Any) -> None:
     path.write_text(text.replace(f"{Path.cwd()}/", ""))  # evidence names no folder of the machine
 
 
+def explained(run: Path, prepared: Path) -> int:
+    """`main`; where the Hub is the reason for a failure, the log ends with one line that says so, and the code is 2."""
+    try:
+        return main(run, prepared)
+    except Exception as error:
+        from eval.common.hub_access import hub_problem
+
+        problem = hub_problem(error, str(read_recipe(run)["base_model"]))
+        if problem is None:
+            raise
+        traceback.print_exc()
+        print(f"error: {problem}", file=sys.stderr, flush=True)
+        return CANNOT_EVALUATE
+
+
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))
+    sys.exit(explained(Path(sys.argv[1]), Path(sys.argv[2])))

@@ -52,7 +52,7 @@ class Mark:
 
 
 def write_mark(run: Path, mark: Mark) -> None:
-    """The mark, and before it the last checkpoint's log: with `save_total_limit: 1` only the best is left at the end."""
+    """The mark, and before it the last checkpoint's log: of `save_total_limit: 1` the trainer leaves only the best."""
     last = run / "training" / f"checkpoint-{mark.step}" / "trainer_state.json"
     if last.is_file():
         write_bytes(run / "training" / "last_state.json", read_bytes(last))
@@ -239,7 +239,7 @@ def summary(run: Path, mark: Mark, recipe: dict[str, Any]) -> dict[str, Any]:
 
 
 def last_state(run: Path) -> dict[str, Any]:
-    """The trainer's state at the end: beside the mark, or where a worker was killed before it, in the last checkpoint."""
+    """The trainer's state at the end: beside the mark; of a worker killed before it, in the last checkpoint."""
     kept = run / "training" / "last_state.json"
     state: dict[str, Any] = json.loads(read_text(kept)) if kept.is_file() else trainer_state(checkpoints(run)[-1]) or {}
     return state
