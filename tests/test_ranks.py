@@ -109,7 +109,7 @@ def recipe_path(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.mark.slow
 def test_two_processes_train_one_adapter_are_stopped_together_and_go_on(recipe_path: Path, tmp_path: Path) -> None:
-    """SIGTERM after the second step: both save at the same one, a second group does the rest, and one of them writes."""
+    """SIGTERM after the second step: both save at the same one, a second group does the rest, one of them writes."""
     recipe = yaml.safe_load(recipe_path.read_text())
     run = start_run(recipe_path, recipe, describe_data(recipe), tmp_path, TWO)
     code = (

@@ -50,6 +50,7 @@ class RunState(Facts):
     seed: int | None = None
     suite: str | None = None
     verdict: str | None = None
+    rehearsal: bool = False  # of random weights on a CPU: never published
     git: Git | None = None
     adopted: Adopted | None = None
     model: str | None = None  # a whole model as the candidate

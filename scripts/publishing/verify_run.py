@@ -167,6 +167,8 @@ def check_complete(folder: Path) -> dict[str, Any]:
         if path.exists() and not expected(path.stat().st_mode):
             raise Refused(f"{path} is not a plain {'folder' if expected is stat.S_ISDIR else 'file'}")
     state = read_run(folder)
+    if state.get("rehearsal"):
+        raise Refused(f"{folder.name} is a rehearsal, of random weights: train the recipe with `make train`")
     if problem := tag_problem(str(state["run"])):
         raise UserError(f"{folder / 'run.json'}: run {str(state['run'])[:80]!r} cannot be a tag: it {problem}")
     if state.get("model"):

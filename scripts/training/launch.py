@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from eval.common.errors import CANNOT_EVALUATE, UserError
@@ -26,11 +28,17 @@ from scripts.training.training_end import checkpoints, name_best_here, remove_to
 INTERRUPTED = 130
 
 
-def launch_worker(run: Path, recipe: dict[str, Any], devices: Devices, lock: int | None = None) -> None:
+def launch_worker(
+    run: Path,
+    recipe: dict[str, Any],
+    devices: Devices,
+    lock: int | None = None,
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Train until it ends; SIGTERM and Ctrl-C reach the worker, or each of them, and make it save a checkpoint first.
 
     `lock` is the descriptor of the run's lock: the child holds it too, so that a worker whose command was killed keeps
-    others out until it has saved and gone.
+    others out until it has saved and gone. `more`: variables of the worker beside the usual ones.
     """
     remove_torn_checkpoints(run)
     name_best_here(run)
@@ -41,7 +49,7 @@ def launch_worker(run: Path, recipe: dict[str, Any], devices: Devices, lock: int
         worker = subprocess.Popen(
             command(run, devices),
             cwd=ROOT,
-            env=environment_of(run, recipe, devices),
+            env=environment_of(run, recipe, devices) | more,
             start_new_session=True,
             pass_fds=[] if lock is None else [lock],
         )
@@ -64,10 +72,15 @@ def launch_worker(run: Path, recipe: dict[str, Any], devices: Devices, lock: int
 
 def command(run: Path, devices: Devices) -> list[str]:
     """What is started: the worker itself, or for several devices what starts one on each."""
-    prepared = ROOT / "prepared" / json_sha256([read_data(run), file_sha256(run / "recipe.yaml")])[:16]
+    prepared = prepared_folder(run)
     if devices.processes == 1:
         return [sys.executable, "-m", "scripts.training.train_worker", str(run), str(prepared)]
     return [sys.executable, "-m", "scripts.training.ranks", str(devices.processes), str(run), str(prepared)]
+
+
+def prepared_folder(run: Path) -> Path:
+    """Where Axolotl keeps the tokenised rows: named by what they are made of, since its own cache ignores content."""
+    return ROOT / "prepared" / json_sha256([read_data(run), file_sha256(run / "recipe.yaml")])[:16]
 
 
 def environment_of(run: Path, recipe: dict[str, Any], devices: Devices) -> dict[str, str]:

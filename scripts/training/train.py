@@ -93,6 +93,7 @@ def start_run(
     data: list[dict[str, Any]],
     results: Path = RESULTS,
     devices: Devices = Devices(),  # noqa: B008  frozen
+    rehearsal: bool = False,
 ) -> Path:
     """A new run folder holding everything known before training."""
     fields = {
@@ -102,6 +103,7 @@ def start_run(
         "base_revision": recipe.get("revision_of_model"),
         "seed": recipe.get("seed"),
         **({"processes": devices.processes} if devices.processes > 1 else {}),
+        **({"rehearsal": True} if rehearsal else {}),
         "command": f"python -m scripts.training.train {recipe_path.stem}",
         "stages": {"train": "running"},
     }

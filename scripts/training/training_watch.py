@@ -5,6 +5,7 @@ watch.install()          before Axolotl starts; its callbacks then come first an
 """
 
 import json
+import os
 import resource
 import signal
 import time
@@ -13,6 +14,7 @@ from typing import Any, TextIO
 
 from scripts.training.prepared_rows import RowCount
 from scripts.training.ranks import agreed, leads
+from scripts.training.shown_row import write_row
 from scripts.training.training_end import (
     WATCHDOG,
     Mark,
@@ -24,6 +26,8 @@ from scripts.training.training_end import (
     write_mark,
 )
 
+STOP_AFTER = "REHEARSAL_STOP_AFTER"  # variable: a step after which scripts/training/rehearse.py wants an interruption
+
 
 class Watch:
     """One training in this process."""
@@ -33,6 +37,7 @@ class Watch:
         self.started, self.session = time.monotonic(), time.time_ns()
         self.stop_requested = self.ended = False
         self.watchdog = False
+        self.stop_after = int(os.environ.get(STOP_AFTER, "0"))  # as a signal at that step would
         self.counts: dict[str, Any] = {}
 
     def request_stop(self, *_: Any) -> None:
@@ -54,6 +59,8 @@ class Watch:
                 signal.signal(signal.SIGINT, watch.request_stop)
 
             def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+                if state.global_step == watch.stop_after:
+                    watch.stop_requested = True
                 watch.stop_requested = agreed(watch.stop_requested, args.device)  # all stop at the same step
                 if watch.stop_requested:
                     control.should_training_stop = True
@@ -77,6 +84,8 @@ class Watch:
 
         def execute_watched(cfg: Any, trainer: Any, resume: Any) -> None:
             watch.counts = watch.rows.finish(trainer)
+            if leads():
+                write_row(watch.run, trainer.train_dataset, trainer.processing_class)
             watch.say(rows_line(watch.counts))
             watch.watchdog = bool(cfg.loss_watchdog_threshold)
             go_on_waiting(trainer, resume)
