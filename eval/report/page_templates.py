@@ -61,6 +61,8 @@ def environment(kind: str) -> "Environment":
         "clip": lambda text: clip(text, LONGEST_TEXT[kind]),
         "name": lambda text: Markup(re.sub("([_/])", r"\1<wbr>", str(escape(visible(text))))),  # where a line may end
         "facts": facts,
+        "shown": visible,
+        "marked": marked,
         "code": as_markup(markdown_code),
         "fence": as_markup(markdown_fence),
         "inline": lambda figure: Markup(figure.inline()),
@@ -78,6 +80,12 @@ def environment(kind: str) -> "Environment":
         "style": Markup((TEMPLATES / "report.css").read_text(encoding="utf-8") + colours),
     }
     return made
+
+
+def marked(row: dict[str, Any]) -> str:
+    """A trained row as text: what is learned between brackets that no row can bring itself."""
+    texts = [(span["text"].replace("⟦", "[").replace("⟧", "]"), span["trained"]) for span in row["spans"]]
+    return "".join(f"⟦{text}⟧" if trained else text for text, trained in texts)
 
 
 def _kept_together(text: str) -> str:

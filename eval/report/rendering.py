@@ -44,7 +44,7 @@ from eval.report.trends import Trend, trends_of
 from eval.run.digests import file_sha256
 from eval.run.earlier import said
 from eval.run.files import read_jsonl, read_metrics, write_text
-from eval.run.folder import RESULTS, locked, resolve_run
+from eval.run.folder import RESULTS, locked, read_row, resolve_run
 from eval.run.metrics import Metrics, PowerRow
 from eval.run.records import Score
 
@@ -108,6 +108,7 @@ def build_context(run: Path, metrics: Metrics, scores: list[Score], results: Pat
     return {
         "m": metrics,
         "rows": rows,
+        "trained_row": read_row(run),
         "git": git if isinstance(git := metrics.provenance.get("git"), dict) else {},
         "not_committed": texts_of(metrics.provenance.get("not_committed")),
         "sentence": verdict_sentence(metrics),

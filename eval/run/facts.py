@@ -101,6 +101,23 @@ class Training(Facts):
     system: Machine | None = None
 
 
+class Span(Facts):
+    """Neighbouring tokens of one row that are all learned, or all only read."""
+
+    text: str = Field(max_length=65536)
+    trained: bool
+    tokens: int = Field(ge=0)
+
+
+class TrainedRow(Facts):
+    """row.json: one row as the model was trained on it. `shown` of its `tokens` are in the spans."""
+
+    tokens: int = Field(ge=0)
+    trained: int = Field(ge=0)
+    shown: int = Field(ge=0)
+    spans: list[Span] = Field(max_length=2048)
+
+
 class Dataset(Facts):
     """One entry of data.json."""
 

@@ -20,7 +20,7 @@ from eval.common.errors import UserError
 from eval.common.places import ROOT
 from eval.common.reading import read_bytes
 from eval.common.strict_yaml import BrokenYaml, parse_yaml
-from eval.run.facts import Dataset, RunState, Training, first_wrong
+from eval.run.facts import Dataset, RunState, TrainedRow, Training, first_wrong
 from eval.run.files import read_facts, read_json, write_json
 
 RESULTS = ROOT / "results"
@@ -77,6 +77,12 @@ def read_training(folder: Path) -> dict[str, Any]:
     """train.json; `{"completed": False}` when there is none. UserError when it is broken."""
     path = folder / "train.json"
     return read_facts(path, Training) if path.is_file() else {"completed": False}
+
+
+def read_row(folder: Path) -> dict[str, Any] | None:
+    """row.json; None for a run that was trained before there was one. UserError when it is broken."""
+    path = folder / "row.json"
+    return read_facts(path, TrainedRow) if path.is_file() else None
 
 
 def read_data(folder: Path) -> list[dict[str, Any]]:

@@ -170,11 +170,13 @@ def render_card(repo: str, base: Base, evidence: Evidence, tag: str | None = Non
         "interval": interval,
     }
     metrics = evidence.metrics
-    training = {
+    training: dict[str, Any] = {
         name: round(value, 4)
         for name in TRAINING
         if isinstance(value := (metrics.training or {}).get(name), int | float) and not isinstance(value, bool)
     }
+    if line := best_line((metrics.training or {}).get("best")):
+        training["best checkpoint"] = line
     arguments = template_arguments(evidence.recipe, str(evidence.folder / "recipe.yaml"))
     numerics = Numerics.recorded(metrics.provenance.get("device") or {})
     ticks = max((len(found) for found in re.findall(r"`+", evidence.recipe_text)), default=0)
@@ -257,3 +259,13 @@ def interval(value: Interval | None, row: Comparison, signed: bool = True) -> st
     form = f"{sign}.1f" if is_rate(row) else f"{sign}.4g"
     ends = f"{scale * value.low:{form}} to {scale * value.high:{form}}"
     return f"{ends} ({100 * value.confidence:.0f} %, {value.method})"
+
+
+def best_line(best: Any) -> str:
+    """`step 3 by eval_loss, 2.31`, where the best checkpoint was chosen; empty for anything else."""
+    if not isinstance(best, dict) or not re.fullmatch(r"\w{1,60}", str(best.get("metric"))):
+        return ""
+    step, value = best.get("step"), best.get("value")
+    if not isinstance(step, int) or not isinstance(value, int | float):
+        return ""
+    return f"step {step} by {best['metric']}, {value:.4g}"
