@@ -26,7 +26,7 @@ RUNS     = set -f; set --; for run in $$RUN; do set -- "$$@" --run="$$run"; done
 
 # Exit codes 1 (no-ship) and 3 (inconclusive) are answers; make calls them errors and says so after the verdict.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast coverage test-packages setup model sandbox-root sandbox-check data new lint preflight train eval \
+.PHONY: help demo test test-fast coverage test-packages setup model sandbox-root sandbox-check data new lint preflight train rehearse eval \
     adopt evaluate-file serve-check self-check noise-floor damage-check plugins report gate export track sync \
     tracking-setup clean-cache review bless publish \
     demo-publish runs compare check check-golds hooks docs bench bench-sandbox bench-collateral bench-judge bench-risk \
@@ -91,8 +91,11 @@ lint: setup ## check RECIPE= (default: all) against Axolotl's own schema; GPU= n
 preflight: setup ## check that this machine can train RECIPE=
 	@$(PY) -m scripts.training.preflight -- "$$RECIPE"
 
-train: setup ## train RECIPE=; the same command continues an interrupted run
-	@$(PY) -m scripts.training.train -- "$$RECIPE"
+train: setup ## train RECIPE=, on all visible GPUs or GPUS=1; the same command continues an interrupted run
+	@$(PY) -m scripts.training.train $(call option,GPUS,--gpus) -- "$$RECIPE"
+
+rehearse: model sandbox-root ## walk through the whole loop of RECIPE= on this CPU, with a small stand-in for its base; SUITE=
+	@$(PY) -m scripts.training.rehearse $(call option,SUITE,--suite) -- "$$RECIPE"
 
 adopt: setup ## make a run of an adapter trained elsewhere: ADAPTER=folder or org/name@revision; BASE= RECIPE= LICENCE=
 	@$(PY) -m eval.adapters.adopt $(call option,BASE,--base) $(if $(filter file,$(origin RECIPE)),,$(call option,RECIPE,--recipe)) \

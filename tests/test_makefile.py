@@ -33,7 +33,14 @@ HOSTILE = {
 }
 # Variable -> a goal that uses it, and what the command receives for the text; "" where it is only a switch.
 USES = {
-    "RECIPE": [("lint", "{}"), ("preflight", "{}"), ("train", "{}"), ("adopt ADAPTER=theirs", "--recipe={}")],
+    "RECIPE": [
+        ("lint", "{}"),
+        ("preflight", "{}"),
+        ("train", "{}"),
+        ("rehearse", "{}"),
+        ("adopt ADAPTER=theirs", "--recipe={}"),
+    ],
+    "GPUS": [("train", "--gpus={}")],
     "GPU": [("lint", "--gpu={}")],
     "RUN": [
         *((goal, "--run={}") for goal in ("damage-check", "report", "gate", "export", "review", "bless")),
@@ -42,6 +49,7 @@ USES = {
     "SUITE": [
         ("eval", "--config={}"),
         ("self-check", "--config={}"),
+        ("rehearse", "--suite={}"),
         *((goal, "--suite={}") for goal in ("noise-floor", "damage-check", "gate")),
     ],
     "STRICT": [("eval", "")],

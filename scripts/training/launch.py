@@ -49,7 +49,7 @@ def launch_worker(
         worker = subprocess.Popen(
             command(run, devices),
             cwd=ROOT,
-            env=environment_of(run, recipe, devices) | more,
+            env={**environment_of(run, recipe, devices), **more},
             start_new_session=True,
             pass_fds=[] if lock is None else [lock],
         )

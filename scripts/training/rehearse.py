@@ -5,8 +5,8 @@
 A tiny model with random weights stands in for the base (scripts/training/stand_in.py); what needs a GPU is exchanged
 (scripts/training/exchanges.py), printed, and kept in rehearsal.json as not rehearsed. The rest is the real thing: lint,
 every row turned into tokens, Axolotl for two steps, an interruption, one step more, the suite with two items a task,
-gates, report, review, and what publishing checks. Everything is in .cache/rehearsals/<recipe>, which is made anew each time;
-its run can never be published (scripts/publishing/verify_run.py refuses it first).
+gates, report, review, and what publishing checks. Everything is in .cache/rehearsals/<recipe>, made anew each
+time; its run can never be published (scripts/publishing/verify_run.py refuses it first).
 
 Exit codes: 0 the loop was walked through, whatever the verdict; 2 a step failed, named in the line. Not rehearsed:
 memory, speed, numbers in bfloat16, CUDA kernels, several GPUs, the download.
@@ -46,6 +46,7 @@ from scripts.training.training_watch import STOP_AFTER as STOP_VARIABLE
 
 REHEARSALS = ROOT / ".cache" / "rehearsals"
 INTERRUPTION = "interrupted, checkpoint saved"
+ONE_PROCESS = {"AXOLOTL_DATASET_NUM_PROC": "1"}  # for few rows, starting more takes longer than the work
 LONGEST_SHOWN = 600  # letters of a row on the terminal
 
 
@@ -78,6 +79,9 @@ class Rehearsal:
             self.note(name, seconds, f"failed: {' '.join(str(error).split())}")
             print(f"rehearse: ✗ {name} ({seconds:.1f} s)", flush=True)
             raise UserError(f"rehearsal of {self.recipe_path.stem}, step {name}: {error}") from error
+        except Exception:  # a bug: its own line and traceback, after the step that it happened in
+            print(f"rehearse: ✗ {name}", flush=True)
+            raise
         self.note(name, time.monotonic() - started, said)
         print(f"rehearse: ✓ {name} ({time.monotonic() - started:.1f} s): {said}", flush=True)
 
@@ -162,7 +166,7 @@ def train_and_stop(known: Rehearsal) -> str:
     files = describe_data(known.recipe)
     known.run = start_run(known.file, known.recipe, files, known.folder / "results", rehearsal=True)
     try:
-        launch_worker(known.run, known.recipe, Devices(), more={STOP_VARIABLE: str(STOP_AFTER)})
+        launch_worker(known.run, known.recipe, Devices(), more=ONE_PROCESS | {STOP_VARIABLE: str(STOP_AFTER)})
     except UserError as error:
         if not str(error).startswith(INTERRUPTION):
             raise
@@ -175,7 +179,7 @@ def train_and_stop(known: Rehearsal) -> str:
 
 
 def resume(known: Rehearsal) -> str:
-    launch_worker(known.run, known.recipe, Devices())
+    launch_worker(known.run, known.recipe, Devices(), more=ONE_PROCESS)
     complete(known.run, known.recipe)
     done = read_json(known.run / "train.json")
     if (done["steps"], done["sessions"]) != (STEPS, 2):
