@@ -22,7 +22,8 @@ settings.load_profile("patient")
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 LONGEST_FIRST = (
-    "test_extending", "test_rehearse", "test_training_end", "test_train", "test_ranks", "test_spot_answers", "test_suite", "test_sandbox_hostile",
+    "test_extending", "test_rehearse", "test_training_end", "test_train", "test_ranks", "test_spot_answers",
+    "test_suite", "test_sandbox_hostile",
     "test_hub_end_to_end", "test_sandbox", "test_baselines", "test_product_suite", "test_sequential_suite",
     "test_growth", "test_fuzz_inputs", "test_programs", "test_retention", "test_recipes", "test_tracking",
     "test_generation_settings", "test_answer_cache", "test_hub_faults", "test_base_proof", "test_hub_bounds",

@@ -9,6 +9,9 @@ from typing import Any
 
 import yaml
 
+from eval.adapters.adapter_config import check_config
+from eval.adapters.adapter_tensors import check_tensors
+from eval.adapters.safetensors_file import check_weights
 from eval.common.errors import Refused, UserError
 from eval.common.reading import read_bytes
 from eval.config.suite_file import load_suite
@@ -17,19 +20,16 @@ from eval.report.rendering import edited_report, render_report
 from eval.run.files import read_json, read_jsonl, read_metrics
 from eval.run.folder import read_recipe
 from eval.run.records import Generation, Score
+from eval.run.secret_patterns import refuse_secrets
 from eval.sandbox import open_sandbox
 from eval.statistics.sequential import orders_of
 from scripts.publishing import verify_run
-from scripts.publishing.adapter_config import check_config
 from scripts.publishing.adapter_files import CONFIG, WEIGHTS, check_adapter
-from scripts.publishing.adapter_tensors import check_tensors
 from scripts.publishing.approval import make_review, write_review
-from scripts.publishing.safetensors_file import check_weights
 from scripts.publishing.verify_base import check_tokenizer_files
 from scripts.publishing.verify_claims import check_costs
 from scripts.publishing.verify_made_by import check_made_by
 from scripts.publishing.verify_scores import check_decision, check_items
-from scripts.secret_patterns import refuse_secrets
 
 ITEMS, TOKENS, BATCH = 2, 16, 16
 REVIEWER = "rehearsal"
