@@ -106,7 +106,7 @@ def test_of_two_gpus_both_are_used_and_what_that_makes_of_the_batch_is_said(monk
     assert checks["driver"].ok and checks["bf16"].ok
     assert "RTX 4090, 24 GB, sm_89, 23 GB free; 4 of the host's 64 cores" in checks["device"].message
     assert checks["GPUs"].message == (
-        "2 are visible; training is on 2 GPUs (0, 1), one process each: effective batch 2 x 2 x 2 = 8 rows a step, "
+        "2 are visible; training is on 2 GPUs (0, 1), one process each: effective batch 4 x 1 x 2 = 8 rows a step, "
         "not 4; GPUS=1 keeps 4"
     )
     assert which_device() == "cuda:0"

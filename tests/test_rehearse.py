@@ -37,7 +37,8 @@ SUITE = {
 }
 # As `python -m scripts.training.rehearse`, but its processes are forked from the server of tests/preloaded.py.
 CODE = (
-    "import sys; from pathlib import Path; from scripts.training import launch, rehearse; "
+    "import sys; from pathlib import Path; from scripts.training import exchanges, launch, recipe_base, rehearse; "
+    "exchanges.MOST_ROWS = recipe_base.REHEARSED = 60; "  # all rows are read by tests/test_recipes.py
     "from eval.common.errors import run_command; from tests import preloaded; launch.subprocess = preloaded; "
     "folder = Path(sys.argv[1]); "
     "run_command(lambda: rehearse.rehearse(Path(sys.argv[2]), Path(sys.argv[3]), folder) and 0)"
@@ -162,8 +163,8 @@ def test_without_a_sandbox_only_gates_that_text_decides_are_left(tmp_path: Path)
     (tmp_path / "without").mkdir()
     with_it = yaml.safe_load(write_suite(suite, tmp_path / "with", sandboxed=True).read_text())
     without = yaml.safe_load(write_suite(suite, tmp_path / "without", sandboxed=False).read_text())
-    assert [gate["id"] for gate in with_it["gates"]] == ["text", "right"]
-    assert [gate["id"] for gate in without["gates"]] == ["text"]
+    assert [gate["id"] for gate in with_it["gates"]] == ["command-only", "right"]
+    assert [gate["id"] for gate in without["gates"]] == ["command-only"]
     assert "execute" not in without["tasks"][0] and without["tasks"][0]["limit"] == 2
 
 

@@ -196,7 +196,7 @@ def check_hub_model(recipe: dict[str, Any], base: str) -> Check:
     if problem := reach(base, revision and str(revision)):
         # Without a network yet, or within a limit that passes, training may still find it
         passing = "cannot be reached" in problem or "run the same command again" in problem
-        return Check("base model", False, problem, fatal=not passing)
+        return Check("base model", False, f"{problem}; {token}" if passing else problem, fatal=not passing)
     room = f"{shutil.disk_usage(cache).free / GIB:.0f} GB free for it"
     text = f"{base} will be downloaded; {room}; {token}"
     return Check("base model", False, text, fatal=False)
