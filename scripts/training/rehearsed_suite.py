@@ -156,7 +156,7 @@ def checks(run: Path, recipe: dict[str, Any]) -> dict[str, Callable[[], Any]]:
     return {
         "adapter files": lambda: check_adapter(run),
         "weights": lambda: check_weights(weights),
-        "effect": lambda: verify_run.refuse_unproven(run, metrics),
+        "effect": lambda: verify_run.refuse_unproven(run, suite, metrics),
         "adapter_config.json": lambda: check_config(config, read_json(config), recipe),
         "tensors": lambda: check_tensors(weights, read_json(config)),
         "tokenizer": lambda: check_tokenizer_files(run, read_recipe(run), check_adapter(run)),
