@@ -44,3 +44,13 @@ def test_a_larger_batch_takes_more_and_the_line_says_what_for(config: Any) -> No
 def test_a_base_that_is_not_at_hand_has_no_estimate(tmp_path: Path) -> None:
     assert estimate({"base_model": "org/nobody-has-this", "revision_of_model": "a" * 40}, 16) is None
     assert estimate({"base_model": str(tmp_path)}, 16) is None
+
+
+def test_preflight_says_both_and_what_it_does_not_know(capsys: pytest.CaptureFixture[str]) -> None:
+    from scripts.training.preflight import memory_lines
+
+    known, unknown = {"base_model": str(EMBEDDED)}, {"base_model": "org/nobody-has-this"}
+    training, evaluation = memory_lines(known, "#   Memory  about 11 GB (estimated)\n")
+    assert training == "note memory for training: about 11 GB (estimated)"
+    assert evaluation.startswith("note memory for evaluation, ") and ": about " in evaluation
+    assert memory_lines(unknown, "")[0].endswith("not known before the base's config is at hand")

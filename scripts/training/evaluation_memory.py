@@ -13,6 +13,9 @@ from typing import Any
 
 from eval.common.places import ROOT
 from eval.contracts.numerics import BYTES, Numerics, trained_in
+from eval.run.environment import silence_libraries
+
+silence_libraries()
 
 TOKENS = 1024  # of a prompt and its answer: the longest of our own suites have fewer
 NUMBER_BYTES = 2  # of what is not quantised, and of the cache: bf16

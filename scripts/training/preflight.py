@@ -12,6 +12,7 @@ downloaded, and no token is ever printed.
 import argparse
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -23,12 +24,15 @@ from eval.common.errors import CANNOT_EVALUATE, run_command
 from eval.common.hub_access import reach
 from eval.common.places import ROOT
 from eval.common.quota import cores, memory_bytes
+from eval.common.reading import read_text
+from eval.config.suite_file import DEFAULT_SUITE, load_suite
 from eval.run.environment import cuda
 from scripts.setup.torch_build import misfit, nvidia_driver
 from scripts.training.devices import chosen_devices
 from scripts.training.lint_recipe import is_cpu_recipe, is_local_model, load_recipe, resolve_recipe
 
 GIB = 2**30
+HEADER = re.compile(r"^#\s+Memory\s+(.+)$", re.MULTILINE)  # of a recipe
 DISK_NEEDED_CPU, DISK_NEEDED_GPU = 2, 10  # GiB, for checkpoints; a base model from the Hub comes on top
 DISK_NEEDED_PREPARED = 1  # GiB, for tokenized data and temporary files
 
@@ -216,13 +220,27 @@ def check_git(path: Path) -> Check:
     return Check("git", not files, text if files else "clean", fatal=False)
 
 
+def memory_lines(recipe: dict[str, Any], text: str) -> list[str]:
+    """What training needs as the recipe's header says, and what evaluating its adapter does by the base's config."""
+    header = HEADER.search(text)
+    lines = [f"note memory for training: {header.group(1)}"] if header else []
+    if importlib.util.find_spec("transformers") is not None:
+        from scripts.training.evaluation_memory import estimate  # transformers, seconds
+
+        batch = load_suite(DEFAULT_SUITE).backend.batch_size
+        found = estimate(recipe, batch)
+        unknown = "not known before the base's config is at hand"
+        lines.append(f"note memory for evaluation, {batch} items at once: {found or unknown}")
+    return lines
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.training.preflight", description=__doc__.split("\n")[0])
     parser.add_argument("recipe", help="name or file of a recipe")
     path = resolve_recipe(parser.parse_args(argv).recipe)
     checks = preflight(load_recipe(path), path)
-    for check in checks:
-        print(check)
+    for line in (*map(str, checks), *memory_lines(load_recipe(path), read_text(path))):
+        print(line)
     failed = [check.name for check in checks if check.fatal and not check.ok]
     print(f"not fit for {path.stem}: {', '.join(failed)}" if failed else f"fit for {path.stem}")
     return CANNOT_EVALUATE if failed else 0
