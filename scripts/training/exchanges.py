@@ -13,7 +13,7 @@ from scripts.training.dataset_entries import KEYS
 from scripts.training.recipe_schema import LORA_KERNELS
 
 STEPS, STOP_AFTER = 3, 2
-MOST_ROWS = 500  # of each dataset that names no split of its own; the step `data` reads them all
+MOST_ROWS = 200  # of each dataset that names no split of its own; the step `data` reads them all
 GPU_PLUGINS = ("liger", "cutcrossentropy", "cut_cross_entropy")
 GPU_OPTIMISERS = ("paged", "fused", "galore", "apollo")  # in their names; 8-bit AdamW runs on a CPU
 ATTENTION = ("flash_attention", "xformers_attention", "sage_attention", "flex_attention")

@@ -1,4 +1,4 @@
-"""The whole loop of a recipe on this CPU, in a minute and before money is spent: `make rehearse RECIPE=`.
+"""The whole loop of a recipe on this CPU, in a minute or two and before money is spent: `make rehearse RECIPE=`.
 
     python -m scripts.training.rehearse RECIPE [--suite SUITE]
 
