@@ -94,13 +94,13 @@ def name_problems(path: Path) -> list[str]:
 
 
 def is_cpu_recipe(recipe: dict[str, Any]) -> bool:
-    """Whether a recipe is meant for a CPU: bf16, fp16 and tf32 all written out as false, nothing quantised.
+    """Whether a recipe is meant for a CPU: bf16, fp16 and tf32 all written out as false.
 
     Axolotl has no key that says so (`device` is overwritten by what it finds, and it has no `use_cpu`). Left
-    unset, bf16 and tf32 mean `auto`, so three explicit falses are a statement; no GPU recipe trains so.
+    unset, bf16 and tf32 mean `auto`, so three explicit falses are a statement; no GPU recipe trains so. Quantised
+    weights say nothing: bitsandbytes computes with them on a CPU as well.
     """
-    full_precision = all(recipe.get(key) is False for key in ("bf16", "fp16", "tf32"))
-    return full_precision and not (recipe.get("load_in_4bit") or recipe.get("load_in_8bit"))
+    return all(recipe.get(key) is False for key in ("bf16", "fp16", "tf32"))
 
 
 def is_local_model(base_model: str, root: Path = ROOT) -> bool:
