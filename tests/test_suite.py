@@ -213,7 +213,9 @@ def test_base_against_itself_never_ships_and_is_identical(
 ) -> None:
     from eval.run import candidate
 
-    monkeypatch.setattr(candidate, "new_run", lambda label, git, fields: make_self_check(tmp_path / "self", fields))
+    monkeypatch.setattr(
+        candidate, "new_run", lambda label, git, fields, results: make_self_check(tmp_path / "self", fields)
+    )
     code = evaluate(
         monkeypatch, "--config", make_suite(tmp_path / "s.yaml"), "--self-check", "--base-model", tiny_model
     )
