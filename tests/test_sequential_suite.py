@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eval.config.suite_file import load_suite
+from eval.contracts.backend import Arms
 from eval.gates.comparisons import pair_scores
 from eval.gates.decide import decide, in_order
 from eval.run.files import read_json, read_jsonl, read_metrics
@@ -102,7 +103,8 @@ def test_publishing_plans_the_batches_of_each_look_again(decided: Path, tiny_mod
 
     suite, metrics = load_suite(decided / "suite.yaml"), read_metrics(decided / "metrics.json")
     rows = read_rows(suite, read_jsonl(decided / "scores.jsonl", Score), decided)
-    spot = ModelSpot.load(suite, metrics, rows, (str(tiny_model), None), None, {})
+    arms = Arms(str(tiny_model), candidate=rows.folder / "adapter")
+    spot = ModelSpot.load(suite, metrics, rows, arms)
     batches: dict[tuple[str, float], set[tuple[str, str]]] = {}
     for row in rows.generations:
         batches.setdefault((row.arm, row.seconds), set()).add((row.task, row.sample))
