@@ -37,9 +37,11 @@ def test_a_pattern_of_the_analyser_is_quick_on_the_longest_text_it_takes(module:
 
 
 def test_patterns_that_are_made_from_tables_are_known() -> None:
-    """They are handed to a function as text, so that no test reads them: each belongs to a word of a command."""
+    """They are handed to a function as text, so that no test reads them: each belongs to a word of a command, or to one
+    bounded name or line."""
     assert {where.split(":")[0] for where in UNREAD} == {
-        "eval.judge.queries", "eval.risk.repository", "eval.risk.special", "eval.risk.variables",
+        "eval.adapters.adapter_tensors", "eval.adapters.name_patterns", "eval.judge.queries",
+        "eval.run.secret_patterns", "eval.risk.repository", "eval.risk.special", "eval.risk.variables",
     }  # fmt: skip
 
 

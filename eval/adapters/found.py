@@ -24,8 +24,8 @@ from eval.run.files import read_json
 CONFIG, WEIGHTS, STATE = "adapter_config.json", "adapter_model.safetensors", "trainer_state.json"
 PICKLED = ("adapter_model.bin", "adapter_model.pt", "pytorch_model.bin")
 MODEL = ("model.safetensors", "model.safetensors.index.json")
-# Axolotl writes the recipe into the card beside the adapter.
-IN_CARD = re.compile(r"^axolotl version: .*?\n```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# Axolotl writes the recipe into the card beside the adapter, behind its own version.
+VERSION, FENCE, END = "\naxolotl version: ", "\n```yaml\n", "\n```"
 MOST_NAMED = 5
 # Of a recipe, by the setting of the adapter that says the same.
 SETTINGS = {
@@ -100,8 +100,11 @@ def recipe_of(folder: Path, base: str | None, given: Path | None = None) -> Reci
 def recipe_in_card(folder: Path) -> str:
     """The recipe that Axolotl wrote into README.md; empty where there is none."""
     card = folder / "README.md"
-    found = IN_CARD.search(read_bytes(card).decode("utf-8", errors="replace")) if card.is_file() else None
-    return found.group(1).rstrip("\n") + "\n" if found else ""
+    text = read_bytes(card).decode("utf-8", errors="replace") if card.is_file() else ""
+    _, said, rest = text.partition(VERSION)
+    _, fence, rest = rest.partition(FENCE)
+    recipe, end, _ = rest.partition(END)
+    return recipe.rstrip("\n") + "\n" if said and fence and end else ""
 
 
 def said_by_settings(config: Mapping[str, Any]) -> str:
