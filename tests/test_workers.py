@@ -172,12 +172,12 @@ def test_what_a_worker_says_goes_wrong_is_one_line_with_its_name() -> None:
     here, there = Pipe()
     worker = Worker("worker 2 of 2", None, here)
     there.send((False, (True, "tensors moved")))
-    with pytest.raises(BaseMoved, match="^worker 2 of 2: tensors moved"):
+    with pytest.raises(BaseMoved, match=r"^worker 2 of 2: tensors moved"):
         worker.hear()
     there.send((False, (False, "out of memory")))
-    with pytest.raises(UserError, match="^worker 2 of 2: out of memory"):
+    with pytest.raises(UserError, match=r"^worker 2 of 2: out of memory"):
         worker.hear()
-    with pytest.raises(UserError, match="said nothing for 0 s: finished batches are kept"):
+    with pytest.raises(UserError, match=r"said nothing for 0 s: finished batches are kept"):
         worker.hear(0.01)
     done: Any = SimpleQueue()
     with pytest.raises(UserError, match="answered nothing for 0 s"):
