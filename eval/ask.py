@@ -36,6 +36,7 @@ from eval.run.records import BASELINE, CANDIDATE, Generation, Judgement, Observa
 from eval.sandbox import Sandbox
 from eval.statistics.sequential import random_place
 
+WORKERS = {"backend": {"workers"}}  # how many answer decides nothing
 Waiting = dict[str, list[list[Sample]]]  # by task: clusters that were not asked yet
 
 
@@ -113,11 +114,13 @@ def open_answers(case: Case, say: Say) -> Answers:
             ],
             # Where gates decide what is asked next, they decide the batches too.
             "drift": [file_sha256(ROOT / "eval" / "model" / name) for name in MEASURING],
-            "plan": suite.backend.batch_size if suite.mode == "fixed" else suite.model_dump(mode="json"),
+            "plan": suite.backend.batch_size
+            if suite.mode == "fixed"
+            else suite.model_dump(mode="json", exclude=WORKERS),
         }
     )
     log = PartialLog(candidate.run, "generations", Generation, key)
-    return Answers(log, backend.answer, makers, cache, say)
+    return Answers(log, backend.answer_many, makers, cache, say)
 
 
 def why_not_kept(backend: Backend, suite: Suite) -> str:

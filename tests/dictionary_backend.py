@@ -10,7 +10,7 @@ lie, and publishing has to ask for consent. Tests install this file as a package
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,11 @@ from eval.model.lm_tasks import LoadedTask, Sample
 from eval.run.digests import file_sha256, settings_sha256
 from eval.run.metrics import AdapterEffect, GenerationSettings
 from eval.run.records import CANDIDATE, Generation
+
+
+def one_by_one(answer: Callable[[str, list[Any]], list[Generation]]) -> Any:
+    """`answer_many` of a backend that can only `answer`."""
+    return lambda arm, batches: enumerate(answer(arm, batch) for batch in batches)
 
 
 class Dictionary(Backend):

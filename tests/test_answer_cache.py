@@ -15,6 +15,7 @@ from eval.run.digests import text_sha256
 from eval.run.files import read_json, read_jsonl
 from eval.run.partial_log import PartialLog
 from eval.run.records import Generation
+from tests.dictionary_backend import one_by_one
 from tests.test_suite import BATCH, evaluate, make_run, make_suite
 
 LIMIT = 8
@@ -149,7 +150,7 @@ def test_a_damaged_entry_costs_one_line_and_one_batch(cache: AnswerCache, tmp_pa
         return answers_to(batch, arm)
 
     log = PartialLog(tmp_path, "generations", Generation, "key")
-    answers = Answers(log, generate, {"baseline": "maker", "candidate": "adapted"}, cache, said.append)
+    answers = Answers(log, one_by_one(generate), {"baseline": "maker", "candidate": "adapted"}, cache, said.append)
     answers.answer([BATCH_OF_TWO])
     answers.keep()
     assert made == ["baseline", "candidate"]

@@ -1,7 +1,7 @@
 """The contract of a backend: what one gets that does the least, and what none may do."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +16,7 @@ from eval.model.backends import GENERATING, MEASURING, NEED_RUNS, OURS, SERVERS,
 from eval.run.metrics import UNSEEN
 from eval.run.partial_log import PartialLog
 from eval.run.records import BASELINE, Generation
-from tests.dictionary_backend import Claiming, Dictionary
+from tests.dictionary_backend import Claiming, Dictionary, one_by_one
 from tests.run_builder import generation
 
 NOTHING: Any = {"baseline": {}, "candidate": {}}
@@ -85,10 +85,25 @@ def test_answers_to_something_else_are_not_taken(wrong: str, tmp_path: Path) -> 
         }[wrong]
 
     log = PartialLog(tmp_path, "generations", Generation, "key")
-    answers = Answers(log, answer, {BASELINE: "maker"}, None, lambda _: None)
+    answers = Answers(log, one_by_one(answer), {BASELINE: "maker"}, None, lambda _: None)
     with pytest.raises(UserError, match="other answers than the 2 it was asked for: a mistake of the backend"):
         answers.answer([[sample(0), sample(1)]])
     assert not log.rows
+
+
+@pytest.mark.parametrize(
+    ("numbers", "said"), [((0, 0), "other answers than"), ((1, 2), "other answers than"), ((1,), "left 1 of 2 batches")]
+)
+def test_every_batch_is_answered_once(numbers: tuple[int, ...], said: str, tmp_path: Path) -> None:
+    def answer_many(arm: str, batches: Sequence[Any]) -> Iterator[tuple[int, list[Generation]]]:
+        for number in numbers:
+            yield number, [generation(arm, each.task, each.id) for each in batches[number % 2]]
+
+    log = PartialLog(tmp_path, "generations", Generation, "key")
+    answers = Answers(log, answer_many, {BASELINE: "maker"}, None, lambda _: None)
+    with pytest.raises(UserError, match=said):
+        answers.answer([[sample(0)], [sample(1)]])
+    assert len(log.rows) == 1, "what came before is kept"
 
 
 def test_what_decides_an_answer_of_ours_is_named_file_by_file() -> None:

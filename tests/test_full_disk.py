@@ -18,6 +18,7 @@ import pytest
 from eval.model.answer_cache import AnswerCache, Answers
 from eval.run.partial_log import PartialLog
 from eval.run.records import BASELINE, Generation
+from tests.dictionary_backend import one_by_one
 from tests.run_builder import build_run, generation
 
 DRIVER = """
@@ -106,7 +107,7 @@ def answers_on(cache: Path, run: Path, said: list[str]) -> Answers:
     def generate(arm: str, batch: list[Any]) -> list[Generation]:
         return [generation(arm, sample.task, sample.id) for sample in batch]
 
-    return Answers(log, generate, {BASELINE: "maker"}, AnswerCache(cache), said.append)
+    return Answers(log, one_by_one(generate), {BASELINE: "maker"}, AnswerCache(cache), said.append)
 
 
 def a_file(path: Path) -> None:

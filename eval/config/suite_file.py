@@ -7,13 +7,14 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from eval.common.entries import Strict
 from eval.common.errors import UserError
 from eval.common.places import ROOT
 from eval.common.reading import read_bytes
 from eval.common.strict_yaml import BrokenYaml, parse_yaml
+from eval.config.backend_settings import BackendSettings as BackendSettings  # for whoever reads suites
 from eval.config.gate_rules import AnyGate
 from eval.config.metric_table import contradiction
 from eval.contracts.domains import execution_of, facts_of, find_task, modes_giving
@@ -26,35 +27,6 @@ from eval.contracts.task import WATCHED_MODE
 SUITES = ROOT / "configs" / "eval"
 TRACKERS = ("wandb", "trackio", "mlflow", "tensorboard")  # ours, in scripts/tracking/
 DEFAULT_SUITE = SUITES / "nl2bash.yaml"
-
-
-class BackendSettings(Strict):
-    """What answers, and how. Both arms share every setting."""
-
-    kind: str = Field(
-        "hf",
-        min_length=1,
-        description="name of a backend (`make plugins` lists them). hf: transformers + PEFT, one load for both arms",
-    )
-    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
-    load: Literal["as-trained", "bf16", "4bit", "8bit"] = Field(
-        "as-trained",
-        exclude_if=lambda load: load == "as-trained",
-        description="the base's weights. as-trained: quantised as the recipe trained on them, else as `dtype` says. "
-        "4bit (NF4), 8bit: by bitsandbytes, on a CPU too. bf16: not quantised, whatever was trained on",
-    )
-    batch_size: int = Field(16, ge=1, description="samples a batch; a finished batch survives a kill")
-    options: dict[str, JsonValue] = Field(
-        default_factory=dict,
-        exclude_if=lambda options: not options,
-        description="the backend's own settings, checked by it. Recorded and published: never a credential",
-    )
-
-    @model_validator(mode="after")
-    def _one_number_type(self) -> "BackendSettings":
-        if self.load == "bf16" and self.dtype not in ("auto", "bfloat16"):
-            raise ValueError(f"load: bf16 and dtype: {self.dtype} contradict each other: remove one")
-        return self
 
 
 class Task(Strict):

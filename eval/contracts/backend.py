@@ -11,7 +11,7 @@ talks to a server (an OpenAI-compatible endpoint, vLLM) proves no bytes.
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
@@ -117,6 +117,13 @@ class Backend(ABC):
         `text` of a likelihood item is the JSON of lm-eval's pairs [[log-likelihood in nats, is greedy], ...], one for
         each of its requests. BaseMoved where the arms are not the same base any more.
         """
+
+    def answer_many(self, arm: str, batches: "Sequence[Sequence[Sample]]") -> "Iterator[tuple[int, list[Generation]]]":
+        """Answers to every batch once, as `answer` gives them: (index of the batch, its answers), in any order.
+
+        Each is kept as soon as it is given. A backend that can do several things at a time has its own.
+        """
+        yield from enumerate(self.answer(arm, batch) for batch in batches)
 
     def plan(self, tasks: "Sequence[LoadedTask]", batch_size: int) -> "list[list[Sample]]":
         """Every sample once, in batches that follow from the samples alone: equal batches give equal answers.

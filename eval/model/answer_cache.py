@@ -17,7 +17,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 FOLDER = ROOT / ".cache" / "answers"
 LIMIT_BYTES = 256 << 20  # of all entries: about 200 evaluations of 800 samples
 PROVEN = "proven"
+DECIDING_NONE = {"batch_size", "workers"}  # the batch is part of an entry's name; who answers it changes nothing
 BUG = "a mistake of the backend, to be reported to whoever offers it"
 UNPROVEN = re.compile(r"[0-9a-f]{64}")  # a maker's folder as entries were kept before the base had to prove itself
 Say = Callable[[str], None]
@@ -110,6 +111,11 @@ def _head(body: str) -> str:
     return json.dumps({"sha256": text_sha256(body)})
 
 
+def places(arm: str, batch: "Sequence[Sample]") -> list[Place]:
+    """Where the answers of one arm to a batch belong."""
+    return [(arm, sample.task, sample.id) for sample in batch]
+
+
 def batch_digest(batch: "Sequence[Sample]") -> str:
     """Digest of what one batch asks: kinds of request, prompts and settings, in their order."""
     return json_sha256([[s.task, s.id, s.request, s.instances[0].request_type, s.prompt_sha256] for s in batch])
@@ -124,7 +130,7 @@ def maker_of(suite: Suite, base: Any, device: dict[str, Any], made_by: Mapping[s
     return json_sha256(
         {
             "base": base,
-            "backend": suite.backend.model_dump(exclude={"batch_size"}),  # the batch is part of an entry's name
+            "backend": suite.backend.model_dump(exclude=DECIDING_NONE),
             "seed": suite.seed,
             "versions": headline_versions(),
             "device": device,
@@ -144,7 +150,7 @@ class Answers:
     """
 
     log: PartialLog[Generation]
-    generate: "Callable[[str, list[Sample]], list[Generation]]"
+    generate: "Callable[[str, list[list[Sample]]], Iterator[tuple[int, list[Generation]]]]"  # answer_many of a backend
     makers: dict[str, str]
     cache: AnswerCache | None
     say: Say
@@ -156,27 +162,39 @@ class Answers:
         """Have every batch answered by both arms."""
         self.batches |= {batch_digest(batch) for batch in batches}
         for arm in self.makers:
-            found = 0
-            for number, batch in enumerate(batches, start=1):
-                places = [(arm, sample.task, sample.id) for sample in batch]
-                if all(place in self.log.rows for place in places):
-                    self.made.append((arm, batch))
-                    continue
-                if all(place in self.log.rows or place in self.reused for place in places):
-                    continue
-                if kept := self._kept(arm, batch):
-                    self.reused |= {(row.arm, row.task, row.sample): row for row in kept}
-                    found += len(kept)
-                    continue
-                made = self.generate(arm, batch)
-                if [(row.arm, row.task, row.sample) for row in made] != places:
-                    raise UserError(f"the backend gave other answers than the {len(batch)} it was asked for: {BUG}")
-                self.log.add(made)
-                self.made.append((arm, batch))
-                pace = made[0].seconds
-                self.say(f"{arm}: batch {number}/{len(batches)}, {len(batch)} samples at {pace:.2f} s each")
-            if found:
+            found = len(self.reused)
+            missing = [number for number, batch in enumerate(batches) if not self._known(arm, batch)]
+            if missing:
+                self._generate(arm, batches, missing)
+            if found := len(self.reused) - found:
                 self.say(f"{arm}: {found} answers of an earlier evaluation are reused")
+
+    def _known(self, arm: str, batch: "list[Sample]") -> bool:
+        """Whether a batch is answered already, by this evaluation or an earlier one."""
+        asked = places(arm, batch)
+        if all(place in self.log.rows for place in asked):
+            self.made.append((arm, batch))
+            return True
+        if all(place in self.log.rows or place in self.reused for place in asked):
+            return True
+        kept = self._kept(arm, batch) or []
+        self.reused |= {(row.arm, row.task, row.sample): row for row in kept}
+        return bool(kept)
+
+    def _generate(self, arm: str, batches: "list[list[Sample]]", missing: list[int]) -> None:
+        """Have the batches of these numbers answered, and log each as it is done."""
+        left = set(range(len(missing)))
+        for index, made in self.generate(arm, [batches[number] for number in missing]):
+            batch = batches[missing[index]] if index in left else []
+            if [(row.arm, row.task, row.sample) for row in made] != places(arm, batch) or not batch:
+                raise UserError(f"the backend gave other answers than the {len(batch)} it was asked for: {BUG}")
+            left.remove(index)
+            self.log.add(made)
+            self.made.append((arm, batch))
+            number, pace = missing[index] + 1, made[0].seconds
+            self.say(f"{arm}: batch {number}/{len(batches)}, {len(batch)} samples at {pace:.2f} s each")
+        if left:
+            raise UserError(f"the backend left {len(left)} of {len(missing)} batches without an answer: {BUG}")
 
     def keep(self) -> None:
         """Keep what was generated for later evaluations. Only to be called when the base was proven after it.

@@ -35,7 +35,7 @@ SERVED = (
 GENERATING = {
     "hf": (
         "hf.py", "two_arms.py", "two_models.py", "generating.py", "recording_hf.py", "generation_settings.py",
-        "adapters_on_base.py", "base_proof.py",
+        "adapters_on_base.py", "base_proof.py", "workers.py", "worker.py",
     ),
     "endpoint": SERVED,
     "vllm": (*SERVED, "endpoint/vllm_backend.py", "endpoint/vllm_command.py", "endpoint/vllm_server.py"),

@@ -7,8 +7,9 @@ for the baseline's own; batches are fixed in advance, so that a killed run resum
 same answers; every answer is kept with its token count and how it ended.
 """
 
+import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -39,6 +40,7 @@ from eval.model.recording_hf import RecordingHF  # noqa: E402
 from eval.model.task_rules import check_lengths  # noqa: E402
 from eval.model.two_arms import TwoArms  # noqa: E402
 from eval.model.two_models import Both, TwoModels, compared  # noqa: E402
+from eval.model.workers import Work, Workers, loaded_as  # noqa: E402
 from eval.run.base_files import base_identity, file_states  # noqa: E402
 from eval.run.candidate import check_base  # noqa: E402
 from eval.run.digests import json_sha256  # noqa: E402
@@ -46,6 +48,7 @@ from eval.run.metrics import AdapterEffect, GenerationSettings  # noqa: E402
 from eval.run.records import BASELINE, CANDIDATE, Generation  # noqa: E402
 
 transformers.utils.logging.disable_progress_bar()
+THREADS = torch.get_num_threads()  # of all workers together
 
 
 @dataclass
@@ -54,6 +57,7 @@ class Model(TwoArms, Backend):
 
     name = "hf"
     capabilities = frozenset(get_args(Capability))
+    workers: Workers | None = None
 
     @property
     def template(self) -> RecordingHF:  # type: ignore[override]
@@ -75,6 +79,20 @@ class Model(TwoArms, Backend):
     def answer(self, arm: str, batch: Sequence[Sample]) -> list[Generation]:
         return generate(self, arm, batch)
 
+    def answer_many(self, arm: str, batches: Sequence[Sequence[Sample]]) -> Iterator[tuple[int, list[Generation]]]:
+        if self.workers is None or len(batches) < 2:
+            yield from super().answer_many(arm, batches)
+        else:
+            yield from self.workers.answer(arm, batches, partial(self.answer, arm), loaded_as(self))
+
+    def prove_base(self, thoroughly: bool = False) -> None:
+        super().prove_base(thoroughly)
+        self.prove_workers(thoroughly)
+
+    def prove_workers(self, thoroughly: bool) -> None:
+        if thoroughly and self.workers is not None:
+            self.workers.prove()
+
     def check_lengths(self, tasks: Sequence[LoadedTask]) -> None:
         check_lengths(tasks, self.lm)
 
@@ -94,15 +112,58 @@ class Model(TwoArms, Backend):
 class WholeModels(TwoModels, Model):
     """The same with two models in place of one base."""
 
+    def prove_base(self, thoroughly: bool = False) -> None:
+        TwoModels.prove_base(self, thoroughly)
+        self.prove_workers(thoroughly)
+
 
 def load(settings: BackendSettings, arms: Arms, seed: int, reuse: Backend | None = None, say: Say = print) -> Model:
-    """Load the base once and the adapters on top of it, as eval/contracts/backend.py has it."""
+    """Load the base once and the adapters on top of it, as eval/contracts/backend.py has it; other workers when they
+    are first needed."""
     use_bounded_client()
     if settings.options:
         raise UserError(f"backend hf has no options: remove {', '.join(sorted(settings.options))}")
-    numerics = chosen(settings.load, arms.trained)
+    workers = workers_for(settings, reuse, say)
     if arms.model is not None:
-        return load_whole(settings, arms, seed, reuse)
+        model: Model = load_whole(settings, arms, seed, reuse)
+    else:
+        model = load_adapters(settings, arms, seed, reuse, say)
+    if workers is not None:
+        workers.work = Work(settings, arms, seed)
+        model.workers = workers
+    return model
+
+
+def workers_for(settings: BackendSettings, reuse: Backend | None, say: Say) -> Workers | None:
+    """Those of before where they are as many; None where this process answers alone. Threads of a CPU are shared out.
+
+    UserError for more than there are GPUs.
+    """
+    gpus = visible_gpus()
+    count = settings.workers if settings.workers != "auto" else max(1, len(gpus))
+    if gpus and count > len(gpus):
+        raise UserError(f"workers: {count}, and {len(gpus)} visible GPUs: each takes one, so set `workers: auto`")
+    threads = max(1, THREADS // count)
+    torch.set_num_threads(threads)
+    if len(gpus) > count:
+        say(f"{count} of {len(gpus)} GPUs, as `workers` of the suite's backend has it")
+    if isinstance(reuse, Model) and reuse.workers is not None:
+        if reuse.workers.count == count:
+            return reuse.workers
+        reuse.workers.close()
+    return Workers(count, threads, gpus, say) if count > 1 else None
+
+
+def visible_gpus() -> list[str]:
+    """How CUDA_VISIBLE_DEVICES names each GPU that torch sees; empty on a CPU."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    named = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    return (named or list(map(str, range(count))))[:count]
+
+
+def load_adapters(settings: BackendSettings, arms: Arms, seed: int, reuse: Backend | None, say: Say) -> Model:
+    """The base, once, and the adapters on top of it."""
+    numerics = chosen(settings.load, arms.trained)
     key = arms.base_model, arms.revision, settings.dtype, settings.batch_size, numerics
     lm = taken_over(reuse, key, say)
     shown = {arm: folder for arm, folder in ((CANDIDATE, arms.candidate), (BASELINE, arms.baseline)) if folder}
@@ -171,20 +232,11 @@ def taken_over(reuse: Backend | None, key: tuple[Any, ...], say: Say) -> Recordi
     return None
 
 
-def which_device() -> str:
-    """The first visible GPU, or the CPU. Layers are never split over several GPUs; where there are, it is said."""
-    if not torch.cuda.is_available():
-        return "cpu"
-    if (count := torch.cuda.device_count()) > 1:
-        print(f"evaluate: GPU 0 of {count}, and no other; CUDA_VISIBLE_DEVICES names another", flush=True)
-    return "cuda:0"
-
-
 def load_base(
     settings: BackendSettings, base_model: str, revision: str | None, seed: int, numerics: Numerics
 ) -> RecordingHF:
     """The base model and its tokenizer, with its proof. UserError when it is not there or cannot be loaded."""
-    device = which_device()
+    device = "cuda:0" if torch.cuda.is_available() else "cpu"  # layers are never split over several GPUs
     if not torch.cuda.is_available() and not (Path(base_model) / "config.json").is_file():
         raise UserError(f"base model {base_model} is not a local folder and this machine has no GPU: `make model`?")
     before = file_states(base_model)

@@ -77,6 +77,10 @@ Kind = TypeVar("Kind", bound=Asking)
 
 def read_options(settings: BackendSettings, kind: type[Kind]) -> Kind:
     """The options of a suite's backend. UserError with all that is wrong; no value is repeated, one could be a key."""
+    if settings.workers != "auto":
+        raise UserError(
+            f"backend {settings.kind} has no workers: remove `workers`; its option `concurrency` is what helps"
+        )
     try:
         return kind.model_validate(settings.options)
     except ValidationError as error:
