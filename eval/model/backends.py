@@ -24,21 +24,24 @@ OURS: Table = {
     "hf": "eval.model.hf:load",
     "endpoint": "eval.model.endpoint.serving:load",
     "vllm": "eval.model.endpoint.vllm_backend:load",
+    "beside": "eval.model.beside:load",
 }
-SERVERS = ("endpoint", "vllm")  # of ours: what answers there, nobody can prove
+SERVERS = ("endpoint", "vllm", "beside")  # of ours: what answers there, nobody can prove
 NEED_RUNS = ("hf", "vllm")  # of ours: nothing is imported to see that they bring no arms
 SERVED = (
     "endpoint/serving.py", "endpoint/answers.py", "endpoint/likelihoods.py", "endpoint/templates.py",
     "endpoint/options.py", "endpoint/meeting.py", "endpoint/connection.py", "generation_settings.py",
 )  # fmt: skip
+LOADED_HERE = (
+    "hf.py", "two_arms.py", "two_models.py", "generating.py", "recording_hf.py", "generation_settings.py",
+    "adapters_on_base.py", "base_proof.py", "workers.py", "worker.py",
+)  # fmt: skip
 # What of our code decides an answer, by backend. Of a package's backend all of the package does.
 GENERATING = {
-    "hf": (
-        "hf.py", "two_arms.py", "two_models.py", "generating.py", "recording_hf.py", "generation_settings.py",
-        "adapters_on_base.py", "base_proof.py", "workers.py", "worker.py",
-    ),
+    "hf": LOADED_HERE,
     "endpoint": SERVED,
     "vllm": (*SERVED, "endpoint/vllm_backend.py", "endpoint/vllm_command.py", "endpoint/vllm_server.py"),
+    "beside": (*LOADED_HERE, *SERVED, "beside.py"),
 }  # fmt: skip
 MEASURING = ("neutral.py", "drift.py")  # what of our code decides a divergence
 

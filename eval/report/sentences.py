@@ -57,6 +57,10 @@ def origin_words(metrics: Metrics) -> tuple[str, str] | None:
         sizes = found if isinstance(found, dict) else {}
         weights = [f"{sizes[name] / 1e6:,.0f} MB" for name in ("form", "base") if isinstance(sizes.get(name), int)]
         size = f": {weights[0]} of weights, the base has {weights[1]}" if len(weights) == 2 else ""
+        if served.get("proven") is False:
+            named = f"The candidate is what {served.get('host')} answers as {served.get('name')}"
+            believed = f"that it is {served.get('form')} of run {served.get('run')} is believed, not proven"
+            return "A served form.", f"{named}; {believed}{size}."
         return "A served form.", f"The candidate is {served.get('form')} of run {served.get('run')}{size}."
     if model:
         effect = metrics.adapter_effect

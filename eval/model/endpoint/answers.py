@@ -54,8 +54,7 @@ def check_item(sample: "Sample", api: Api) -> None:
     if sample.kind != "generate_until":
         return
     where = f"task {sample.task}"
-    if settings_of(sample).get("no_repeat_ngram_size"):
-        raise UserError(f"{where}: no_repeat_ngram_size: no server knows it: remove it, or use backend hf")
+    check_settings(sample)
     if api == "completions":
         return
     messages = messages_of(str(sample.instances[0].args[0]))
@@ -63,6 +62,12 @@ def check_item(sample: "Sample", api: Api) -> None:
         raise UserError(f"{where} asks in plain text (`chat: false`): use `api: completions`, or ask in messages")
     if messages[-1]["role"] == "assistant":
         raise UserError(f"{where} begins the answer itself, which a chat API does not continue: `api: completions`")
+
+
+def check_settings(sample: "Sample") -> None:
+    """UserError for a setting of a text's task that no server knows."""
+    if settings_of(sample).get("no_repeat_ngram_size"):
+        raise UserError(f"task {sample.task}: no_repeat_ngram_size: no server knows it: remove it, or use backend hf")
 
 
 def request_for(sample: "Sample", api: Api, model: str, prompt: str, seed: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from eval.common.errors import UserError
 from eval.model.endpoint.answers import served_names
 from eval.model.endpoint.connection import Limits, Server
-from eval.model.endpoint.options import Asking, EndpointOptions
+from eval.model.endpoint.options import Asking, ServerOptions
 
 FIRST_TRIES = 2  # more, while loading: a wrong address is said soon
 LISTED = 10  # of a server's models, in a message
@@ -25,7 +25,7 @@ class Asked:
     told: Mapping[str, str] = field(default_factory=dict)
 
 
-def key_of(options: EndpointOptions) -> str | None:
+def key_of(options: ServerOptions) -> str | None:
     """The key, from the variable that the suite names. UserError when it is not set, or can be no header."""
     if options.key_env is None:
         return None

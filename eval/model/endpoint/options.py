@@ -29,16 +29,12 @@ class Asking(Strict):
     longest_wait_s: float = Field(120, ge=0, le=3600, description="seconds a server may ask to wait (Retry-After)")
 
 
-class EndpointOptions(Asking):
-    """A server that runs already."""
+class ServerOptions(Asking):
+    """A server that runs already, and its model that is the candidate."""
 
     base_url: str = Field(description="up to and with /v1")
-    baseline: str = Field(min_length=1, max_length=300, description="the server's name of the base model")
-    candidate: str = Field(min_length=1, max_length=300, description="the server's name of the adapter")
-    api: Literal["chat", "completions"] = "chat"
-    tokenizer: str | None = Field(None, description="folder or Hub name of the base's tokenizer, for completions")
+    candidate: str = Field(min_length=1, max_length=300, description="the server's name of the candidate")
     key_env: str | None = Field(None, description="name of the environment variable that holds the key")
-    baseline_body: Body = Field(default_factory=dict, description="added to every request of the baseline")
     candidate_body: Body = Field(default_factory=dict, description="added to every request of the candidate")
 
     @field_validator("base_url")
@@ -64,12 +60,21 @@ class EndpointOptions(Asking):
             raise ValueError("not the NAME of an environment variable; the key itself never stands in a suite")
         return name
 
-    @field_validator("baseline_body", "candidate_body")
+    @field_validator("baseline_body", "candidate_body", check_fields=False)
     @classmethod
     def _not_what_is_measured(cls, body: Body) -> Body:
         if taken := sorted(body.keys() & NOT_AN_ARMS):
             raise ValueError(f"{taken[0]} is not an arm's to set")
         return body
+
+
+class EndpointOptions(ServerOptions):
+    """A server that runs already, for both arms."""
+
+    baseline: str = Field(min_length=1, max_length=300, description="the server's name of the base model")
+    api: Literal["chat", "completions"] = "chat"
+    tokenizer: str | None = Field(None, description="folder or Hub name of the base's tokenizer, for completions")
+    baseline_body: Body = Field(default_factory=dict, description="added to every request of the baseline")
 
 
 Kind = TypeVar("Kind", bound=Asking)

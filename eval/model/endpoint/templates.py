@@ -18,7 +18,7 @@ import transformers  # noqa: E402
 from eval.common.errors import UserError  # noqa: E402
 from eval.config.template_arguments import TEMPLATE_DATE, for_templates  # noqa: E402
 from eval.model.adapters_on_base import readable  # noqa: E402
-from eval.model.generation_settings import asks_for_the_date  # noqa: E402
+from eval.model.generation_settings import asks_for_the_date, neutral_config, token_ids  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,15 @@ class TokenizerTemplate:
     tokenizer: Any
     tokenizer_name: str
     arguments: Mapping[str, Any]
+    revision: str | None = None
 
     @classmethod
     def of(cls, name: str, revision: str | None, arguments: Mapping[str, Any]) -> "TokenizerTemplate":
         """UserError when there is no such tokenizer."""
         with readable(f"tokenizer {name}"):
-            return cls(transformers.AutoTokenizer.from_pretrained(name, revision=revision), name, dict(arguments))
+            return cls(
+                transformers.AutoTokenizer.from_pretrained(name, revision=revision), name, dict(arguments), revision
+            )
 
     @property
     def can_chat(self) -> bool:
@@ -61,6 +64,15 @@ class TokenizerTemplate:
                 f"the chat template of {self.tokenizer_name} does not take a task's messages: {error}"
             ) from None
         return rendered
+
+    def end_tokens(self) -> list[int]:
+        """Ids of the tokens that end an answer under hf: the base's own, and its tokenizer's."""
+        with readable(f"generation settings of {self.tokenizer_name}"):
+            try:
+                theirs = transformers.GenerationConfig.from_pretrained(self.tokenizer_name, revision=self.revision)
+            except OSError:  # a base without any
+                theirs = transformers.GenerationConfig()
+        return token_ids(neutral_config(theirs, self.tokenizer).eos_token_id)
 
     def prompt(self, text: str) -> str:
         """A prompt as it is sent. Servers put the first token (BOS) before it as the tokenizer does: never twice."""

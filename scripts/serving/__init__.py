@@ -1,0 +1,1 @@
+"""Served forms of a run: what `make serve-check` makes, starts and asks (llama.cpp's, and servers that run already)."""
