@@ -27,7 +27,7 @@ RUNS     = set -f; set --; for run in $$RUN; do set -- "$$@" --run="$$run"; done
 # Exit codes 1 (no-ship) and 3 (inconclusive) are answers; make calls them errors and says so after the verdict.
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast coverage test-packages setup model sandbox-root sandbox-check data new lint preflight train rehearse eval \
-    adopt evaluate-file serve-check self-check noise-floor damage-check plugins report gate export track sync \
+    adopt evaluate-file serve-check gguf-tools self-check noise-floor damage-check plugins report gate export track sync \
     tracking-setup clean-cache review bless publish \
     demo-publish runs compare check check-golds hooks docs bench bench-sandbox bench-collateral bench-judge bench-risk \
     bench-verdict bench-publish fuzz-risk fuzz-inputs
@@ -153,8 +153,12 @@ review: setup ## read the report of RUN= in a browser and decide; or DECISION=ap
 hooks: .venv/.dev ## install a pre-commit hook: no credentials, large files, broken recipes or unformatted Python
 	@$(PY) -m scripts.hooks install
 
-serve-check: sandbox-root ## is a served form still what was approved: RUN= FORM=merged or nf4, SUITE= (default: configs/serve/served.yaml)
-	@$(PY) -m scripts.serve_check $(call option,RUN,--run) $(call option,FORM,--form) $(call option,SUITE,--suite)
+serve-check: sandbox-root ## is a served form still what was approved: RUN= FORM=merged, nf4, gguf (QUANT=) or endpoint (URL= NAME= KEY_ENV=), SUITE=
+	@$(PY) -m scripts.serve_check $(call option,RUN,--run) $(call option,FORM,--form) $(call option,SUITE,--suite) \
+	    $(call option,QUANT,--quant) $(call option,URL,--url) $(call option,NAME,--name) $(call option,KEY_ENV,--key-env)
+
+gguf-tools: setup ## install llama.cpp's converter, quantiser and server for FORM=gguf (once, 10 minutes; needs cmake and g++)
+	@$(PY) -m scripts.setup.gguf_tools
 
 bless: setup ## accept RUN= as what `baseline: blessed` means for its recipe; without RUN, show the history
 	@$(PY) -m scripts.bless $(call option,RUN,--run)

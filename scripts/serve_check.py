@@ -4,11 +4,11 @@
     python -m scripts.serve_check --run RUN --form gguf [--quant q4_k_m]
     python -m scripts.serve_check --run RUN --form endpoint --url http://host:8000/v1 --name served [--key-env NAME]
 
-merged: the adapter added into the base's weights. nf4: that, quantised to 4 bits by bitsandbytes. gguf: that, as
-llama.cpp quantises and serves it. Such a form is made once, in the run's folder (`served/`). endpoint: whatever a server
+merged: the adapter added into the base's weights. nf4: that, quantised to 4 bits by bitsandbytes. gguf: merged, as
+llama.cpp quantises and serves it. Such a form is made once, in the run's folder (`served/`). endpoint: what a server
 answers that runs already; of its bytes nothing is known. Each is judged under a non-inferiority suite
-(configs/serve/served.yaml) with a verdict of its own, in a run of its own, which is shown and never published. Sizes and
-speed are printed and recorded.
+(configs/serve/served.yaml) with a verdict of its own, in a run of its own, which is shown and never published. Sizes
+and speed are printed and recorded.
 """
 
 import argparse
@@ -115,7 +115,7 @@ def approved_by(run: Path) -> Candidate:
 
 
 def check(run: Path, form: str, suite: Path, cache: AnswerCache | None) -> Metrics:
-    """Judge a form of a run that is loaded here. UserError when the run is not trained, or form and base cannot be compared."""
+    """Judge a form that is loaded here. UserError when the run is not trained, or form and base cannot be compared."""
     from eval.suite import evaluate_all
 
     approved = approved_by(run)

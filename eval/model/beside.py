@@ -131,7 +131,7 @@ class LoadBeside:
             say(f"caution: the key goes to {options.base_url} unencrypted; use https")
         server = Server(options.base_url, key, limits_of(options))
         one = Asked(options.candidate, options.candidate_body)
-        asked = found_on(server, {BASELINE: one, CANDIDATE: one})  # an answer of no other model counts
+        asked = found_on(server, {CANDIDATE: one, BASELINE: one})  # an answer of no other model counts
         if isinstance(reuse, Beside):
             reuse.there.server.close()
             reuse = reuse.here

@@ -34,6 +34,7 @@ from eval.run.candidate import Candidate
 from eval.run.files import read_json
 
 VERSION = "0.3.36"  # of llama-cpp-python, and so of the llama.cpp inside it
+SDIST_SHA256 = "832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e"
 TOOLS = ROOT / ".cache" / "gguf-tools"
 MADE = "made.json"  # what the tools were made of; written last
 QUANTS = ("f16", "q8_0", "q4_k_m")

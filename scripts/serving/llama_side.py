@@ -1,4 +1,4 @@
-"""What llama.cpp's own Python does for `make serve-check FORM=gguf`, each in a process of its own (gguf.py starts them).
+"""What llama.cpp's code does for `make serve-check FORM=gguf`, each in a process of its own (gguf.py starts them).
 
     PYTHON llama_side.py convert CONVERTER MODEL TARGET      a Hugging Face folder as a 16-bit GGUF file
     PYTHON llama_side.py quantise SOURCE TARGET q4_k_m       that, quantised
@@ -90,6 +90,6 @@ def read(file: str, chats: list[list[dict[str, str]]]) -> dict[str, Any]:
 if __name__ == "__main__":
     what, *given = sys.argv[1:]
     if what == "read":
-        print(json.dumps(read(*given, json.load(sys.stdin))))
+        print(json.dumps(read(given[0], json.load(sys.stdin))))
     else:
         {"convert": convert, "quantise": quantise}[what](*given)

@@ -34,9 +34,8 @@ class TokenizerTemplate:
     def of(cls, name: str, revision: str | None, arguments: Mapping[str, Any]) -> "TokenizerTemplate":
         """UserError when there is no such tokenizer."""
         with readable(f"tokenizer {name}"):
-            return cls(
-                transformers.AutoTokenizer.from_pretrained(name, revision=revision), name, dict(arguments), revision
-            )
+            tokenizer = transformers.AutoTokenizer.from_pretrained(name, revision=revision)
+        return cls(tokenizer, name, dict(arguments), revision)
 
     @property
     def can_chat(self) -> bool:
@@ -69,7 +68,9 @@ class TokenizerTemplate:
         """Ids of the tokens that end an answer under hf: the base's own, and its tokenizer's."""
         with readable(f"generation settings of {self.tokenizer_name}"):
             try:
-                theirs = transformers.GenerationConfig.from_pretrained(self.tokenizer_name, revision=self.revision)
+                theirs = transformers.GenerationConfig.from_pretrained(
+                    self.tokenizer_name, revision=self.revision or "main"
+                )
             except OSError:  # a base without any
                 theirs = transformers.GenerationConfig()
         return token_ids(neutral_config(theirs, self.tokenizer).eos_token_id)
