@@ -19,7 +19,6 @@ from scripts import serve_check
 from scripts.publishing.verify_run import refuse_brought
 from scripts.serve_check import approved_by, check_served
 from scripts.serving import gguf
-from scripts.serving.llama_side import splits_as_gpt2
 from scripts.setup import gguf_tools
 from tests.answering_server import Answering
 from tests.run_builder import assert_one_line, call
@@ -237,4 +236,4 @@ def test_llamas_server_is_started_for_us_alone() -> None:
     ],
 )
 def test_only_a_tokenizer_that_splits_as_gpt2_is_called_so(before: object, kind: str, same: bool) -> None:
-    assert splits_as_gpt2({"pre_tokenizer": before, "model": {"type": kind}}) is same
+    assert gguf.splits_as_gpt2({"pre_tokenizer": before, "model": {"type": kind}}) is same

@@ -77,7 +77,16 @@ def found_tools(folder: Path | None = None) -> Tools:
 
 def convert(tools: Tools, model: Path, target: Path) -> None:
     """A merged model's folder as a 16-bit GGUF file. UserError for a model that llama.cpp does not know."""
-    run_tool([sys.executable, str(SIDE), "convert", str(tools.converter), str(model), str(target)], "convert")
+    file = model / "tokenizer.json"
+    splits = ["gpt-2"] if file.is_file() and splits_as_gpt2(read_json(file)) else []
+    run_tool([sys.executable, str(SIDE), "convert", str(tools.converter), str(model), str(target), *splits], "convert")
+
+
+def splits_as_gpt2(tokenizer: Any) -> bool:
+    """Whether a tokenizer.json splits texts by GPT-2's expression alone, into bytes."""
+    before, kind = tokenizer.get("pre_tokenizer") or {}, tokenizer["model"]["type"]
+    plain = before.get("use_regex", True) and not before.get("add_prefix_space", False)
+    return kind == "BPE" and before.get("type") == "ByteLevel" and bool(plain)
 
 
 def quantise(tools: Tools, source: Path, target: Path, quant: str) -> None:

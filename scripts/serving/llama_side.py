@@ -1,6 +1,7 @@
 """What llama.cpp's code does for `make serve-check FORM=gguf`, each in a process of its own (gguf.py starts them).
 
     PYTHON llama_side.py convert CONVERTER MODEL TARGET      a Hugging Face folder as a 16-bit GGUF file
+    PYTHON llama_side.py convert CONVERTER MODEL TARGET gpt-2          the same, its tokenizer splits as GPT-2's
     PYTHON llama_side.py quantise SOURCE TARGET q4_k_m       that, quantised
     PYTHON llama_side.py read FILE < chats.json              {"prompts": [[token, ...], ...], "ends": [token, ...]}
 
@@ -25,11 +26,11 @@ class Prompt(Exception):
     """Ends a chat where its prompt is known."""
 
 
-def convert(converter: str, model: str, target: str) -> None:
+def convert(converter: str, model: str, target: str, splits: str = "") -> None:
     """Run llama.cpp's converter on a folder. NotImplementedError for a model or tokenizer that it does not know."""
     sys.path.insert(0, str(Path(converter).parent))
     sys.path.insert(1, str(Path(converter).parent / "gguf-py"))
-    if splits_as_gpt2(json.loads((Path(model) / "tokenizer.json").read_bytes())):
+    if splits:
         from conversion.base import TextModel
 
         known = TextModel.get_vocab_base_pre
@@ -38,7 +39,7 @@ def convert(converter: str, model: str, target: str) -> None:
             try:
                 return str(known(self, tokenizer))
             except NotImplementedError:
-                return "gpt-2"
+                return splits
 
         def no_sentencepiece(self: Any) -> None:
             raise TypeError("splits bytes as GPT-2 does")  # upon which the converter takes it as such
@@ -47,13 +48,6 @@ def convert(converter: str, model: str, target: str) -> None:
         TextModel._set_vocab_llama_hf = no_sentencepiece
     sys.argv = [converter, model, "--outfile", target, "--outtype", "f16"]
     runpy.run_path(converter, run_name="__main__")
-
-
-def splits_as_gpt2(tokenizer: Any) -> bool:
-    """Whether a tokenizer.json splits texts by GPT-2's expression alone, into bytes."""
-    before, kind = tokenizer.get("pre_tokenizer") or {}, tokenizer["model"]["type"]
-    plain = before.get("use_regex", True) and not before.get("add_prefix_space", False)
-    return kind == "BPE" and before.get("type") == "ByteLevel" and bool(plain)
 
 
 def quantise(source: str, target: str, kind: str) -> None:
@@ -89,7 +83,9 @@ def read(file: str, chats: list[list[dict[str, str]]]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     what, *given = sys.argv[1:]
-    if what == "read":
-        print(json.dumps(read(given[0], json.load(sys.stdin))))
+    if what == "convert":
+        convert(*given)
+    elif what == "quantise":
+        quantise(*given)
     else:
-        {"convert": convert, "quantise": quantise}[what](*given)
+        print(json.dumps(read(given[0], json.load(sys.stdin))))
