@@ -18,6 +18,7 @@ from eval.common.strict_yaml import parse_yaml
 from eval.config.suite_file import load_suite
 from eval.contracts.backend import Say
 from eval.contracts.task import DRIFT
+from eval.run.files import write_text
 
 
 def beside_suite(source: Path, options: Mapping[str, Any], target: Path, say: Say) -> None:
@@ -37,4 +38,4 @@ def beside_suite(source: Path, options: Mapping[str, Any], target: Path, say: Sa
     for domain in (raw.get("domains") or {}).values():
         if isinstance(domain, dict) and domain.get("folder"):
             domain["folder"] = os.path.relpath(source.parent / domain["folder"], target.parent)
-    target.write_text(yaml.safe_dump(raw, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    write_text(target, yaml.safe_dump(raw, sort_keys=False, allow_unicode=True))
