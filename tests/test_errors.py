@@ -168,9 +168,9 @@ def test_a_closed_stdout_is_nowhere(tmp_path: Path) -> None:
     assert run_script(tmp_path, "print('ship'); return 3", redirect=">&-").returncode == 3
 
 
-# Workers whose stderr is their parent's log; the other runs in an environment of its own.
+# Workers whose stderr is their parent's log; the others run in an environment of their own.
 NO_BOUNDARY = {"eval/sandbox/worker.py", "scripts/training/train_worker.py", "scripts/training/ranks.py",
-               "scripts/tracking/worker.py",
+               "scripts/tracking/worker.py", "scripts/serving/llama_side.py",
                "scripts/benchmarks/risk_tools.py", "eval/run/files.py",
                "eval/model/endpoint/vllm_server.py"}  # fmt: skip
 

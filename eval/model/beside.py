@@ -139,7 +139,8 @@ class LoadBeside:
         from eval.model import hf  # torch, 10 s
 
         approved = replace(arms, brought=False)  # its baseline has the adapter, its candidate is never asked
-        here = hf.load(settings.model_copy(update={"options": {}}), approved, seed, reuse, say)
+        alone = settings.model_copy(update={"kind": "hf", "options": {}, "workers": 1})  # batch by batch, as the server
+        here = hf.load(alone, approved, seed, reuse, say)
         template = Remembered(here.template)
         there = Endpoint(server, asked, options, "chat", template, arms.template_arguments, seed)
         if here.settings().template_date:
