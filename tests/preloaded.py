@@ -35,6 +35,8 @@ HASHES = {"PYTHONHASHSEED": "0"}  # as scripts.training.train gives its worker
 SURROUNDINGS = {
     "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1",
     "AXOLOTL_DO_NOT_TRACK": "1", "ARROW_DEFAULT_MEMORY_POOL": "system",
+    # As eval.run.environment.silence_libraries has set them in whoever imported it.
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error",
 }  # fmt: skip
 CLIENT = Path(__file__).with_name("preloaded_client.py")
 TimeoutExpired, PIPE = subprocess.TimeoutExpired, subprocess.PIPE

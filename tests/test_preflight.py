@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from eval.model.hf import which_device
 from scripts.training import preflight as pre
 from scripts.training.lint_recipe import load_recipe, resolve_recipe
 
@@ -109,7 +108,6 @@ def test_of_two_gpus_both_are_used_and_what_that_makes_of_the_batch_is_said(monk
         "2 are visible; training is on 2 GPUs (0, 1), one process each: effective batch 4 x 1 x 2 = 8 rows a step, "
         "not 4; GPUS=1 keeps 4"
     )
-    assert which_device() == "cuda:0"
 
 
 def test_a_missing_local_model_says_how_to_make_it() -> None:

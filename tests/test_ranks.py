@@ -75,7 +75,7 @@ def test_torchrun_takes_the_command_as_axolotls_own_launcher_would_give_it() -> 
     given = parse_args(ranks.arguments(4, "RUN", "PREPARED"))
     config, _, rest = config_from_args(given)
     assert (config.nproc_per_node, config.min_nodes, config.max_nodes, config.max_restarts) == (4, 1, 1, 0)
-    assert config.shutdown_timeout == ranks.GRACE_SECONDS and given.standalone
+    assert config.shutdown_timeout == ranks.GRACE_SECONDS and config.rdzv_endpoint == "127.0.0.1:0"
     assert rest[-4:] == ["-m", "scripts.training.train_worker", "RUN", "PREPARED"]
 
 

@@ -14,6 +14,7 @@ In the ranks: `in_group()`, `leads()` (only one writes our files), `agreed(flag)
 import fcntl
 import os
 import sys
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,8 +29,12 @@ WORKER = "scripts.training.train_worker"
 
 
 def arguments(processes: int, *given: str) -> list[str]:
-    """torchrun's: one machine, a free port, one try."""
-    shape = ["--standalone", "--nnodes=1", f"--nproc-per-node={processes}", "--max-restarts=0"]
+    """torchrun's: one machine, a free port, one try.
+
+    What `--standalone` means, by number: a container need not know its own name, nor `localhost`.
+    """
+    meeting = ["--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", f"--rdzv-id={uuid.uuid4()}"]
+    shape = [*meeting, "--local-addr=127.0.0.1", "--nnodes=1", f"--nproc-per-node={processes}", "--max-restarts=0"]
     return [*shape, f"--shutdown-timeout={GRACE_SECONDS}", "-m", WORKER, *given]
 
 
