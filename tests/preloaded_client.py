@@ -19,7 +19,8 @@ from contextlib import suppress
 from pathlib import Path
 
 READ_AT_START = ("HF_", "TRANSFORMERS_", "PYTHONHASHSEED")
-READ_LATER = ("HF_TOKEN",)
+# Read when they are needed; or set by Axolotl itself, in the server as in whoever imported it.
+READ_LATER = ("HF_TOKEN", "HF_HUB_ENABLE_HF_TRANSFER", "HF_XET_HIGH_PERFORMANCE")
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
