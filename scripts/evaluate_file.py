@@ -23,6 +23,7 @@ from eval.contracts.backend import Arms, Backend, Load
 from eval.contracts.plugins import find
 from eval.contracts.task import Metric, OwnTask
 from eval.model.backends import OURS
+from eval.run.base_files import at_revision
 from eval.run.candidate import digest_of
 from eval.run.digests import file_sha256, json_sha256
 from eval.run.environment import headline_versions
@@ -90,12 +91,10 @@ def loaded(model: str, base: str | None, settings: BackendSettings, seed: int) -
         named = base or read_json(adapter / CONFIG).get("base_model_name_or_path")
         if not named:
             raise UserError(f"{adapter / CONFIG} names no base model: --base names it")
-        name, _, revision = (str(named), "", "") if Path(named).is_dir() else str(named).partition("@")
-        backend = load(settings, Arms(name, revision or None, candidate=adapter), seed)
+        backend = load(settings, Arms(*at_revision(str(named)), candidate=adapter), seed)
         return backend, CANDIDATE, str(backend.made_by(CANDIDATE)["adapter_sha256"])
     digest = digest_of(model)
-    name, _, revision = (model, "", "") if adapter.is_dir() else model.partition("@")
-    return load(settings, Arms(name, revision or None), seed), BASELINE, digest
+    return load(settings, Arms(*at_revision(model)), seed), BASELINE, digest
 
 
 def asked(requests: list[Request], backend: Backend, max_tokens: int, temperature: float) -> "LoadedTask":

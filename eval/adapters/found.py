@@ -19,6 +19,7 @@ import yaml
 from eval.common.errors import UserError
 from eval.common.reading import read_bytes
 from eval.common.strict_yaml import BrokenYaml, parse_yaml
+from eval.run.base_files import at_revision
 from eval.run.files import read_json
 
 CONFIG, WEIGHTS, STATE = "adapter_config.json", "adapter_model.safetensors", "trainer_state.json"
@@ -90,7 +91,7 @@ def recipe_of(folder: Path, base: str | None, given: Path | None = None) -> Reci
         raise UserError(f"{given or folder / 'README.md'}: the recipe in it is broken YAML: {error}") from None
     named = {"base_model": values.get("base_model"), "revision_of_model": values.get("revision_of_model")}
     if base:
-        name, _, revision = base.partition("@") if not Path(base).is_dir() else (base, "", "")
+        name, revision = at_revision(base)
         named = {"base_model": name, "revision_of_model": revision or named["revision_of_model"]}
     if not named["base_model"]:
         raise UserError(f"{folder / CONFIG} names no base model: BASE= names it")

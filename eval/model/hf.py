@@ -41,7 +41,7 @@ from eval.model.task_rules import check_lengths  # noqa: E402
 from eval.model.two_arms import TwoArms  # noqa: E402
 from eval.model.two_models import Both, TwoModels, compared  # noqa: E402
 from eval.model.workers import Work, Workers, loaded_as  # noqa: E402
-from eval.run.base_files import base_identity, file_states  # noqa: E402
+from eval.run.base_files import at_revision, base_identity, file_states  # noqa: E402
 from eval.run.candidate import check_base  # noqa: E402
 from eval.run.digests import json_sha256  # noqa: E402
 from eval.run.metrics import AdapterEffect, GenerationSettings  # noqa: E402
@@ -196,7 +196,7 @@ def load_whole(settings: BackendSettings, arms: Arms, seed: int, reuse: Backend 
     """The base, with the baseline's adapter on it where it has one, and a whole model, each loaded by itself."""
     if isinstance(reuse, Model) and not reuse.is_let_go:
         reuse.let_go()
-    model, _, revision = (str(arms.model), "", "") if Path(str(arms.model)).is_dir() else str(arms.model).partition("@")
+    model, revision = at_revision(str(arms.model))
     numerics = {BASELINE: chosen(settings.load, arms.trained), CANDIDATE: chosen(settings.load, AS_IT_IS)}
     names: dict[str, str] = {BASELINE: arms.base_model, CANDIDATE: model}
     revisions = {BASELINE: arms.revision, CANDIDATE: revision}

@@ -10,6 +10,14 @@ from typing import Any
 from eval.run.digests import file_sha256
 
 
+def at_revision(model: str) -> tuple[str, str | None]:
+    """`org/name@revision` of the Hub as name and revision; a folder is itself, whatever its name holds."""
+    if Path(model).is_dir():
+        return model, None
+    name, _, revision = model.partition("@")
+    return name, revision or None
+
+
 def base_identity(base_model: str, revision: str | None, commit: str | None) -> Any:
     """What a base model is: the digests of a local folder's files, or a Hub commit. None when it is not pinned.
 

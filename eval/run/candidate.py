@@ -8,7 +8,7 @@ from typing import Any
 from eval.common.errors import UserError
 from eval.config.template_arguments import template_arguments
 from eval.contracts.numerics import AS_IT_IS, Numerics, trained_in
-from eval.run.base_files import base_identity
+from eval.run.base_files import at_revision, base_identity
 from eval.run.digests import file_sha256, json_sha256, read_manifest, verify_manifest
 from eval.run.environment import git_state
 from eval.run.folder import RESULTS, list_runs, new_run, read_recipe, read_resolved, read_run, read_training
@@ -85,8 +85,7 @@ def check_base(folder: Path, digests: dict[str, str]) -> None:
 
 def digest_of(model: str) -> str:
     """What a whole model is. UserError for one of the Hub without a commit, and for a folder that holds none."""
-    name, _, revision = ("", "", "") if Path(model).is_dir() else model.partition("@")
-    identity = base_identity(name or model, revision or None, None)
+    identity = base_identity(*at_revision(model), None)
     if Path(model).is_dir() and not (Path(model) / "config.json").is_file():
         raise UserError(f"{model} holds no config.json, so no model: an adapter's folder is RUN={model}")
     if identity is None:
@@ -97,8 +96,8 @@ def digest_of(model: str) -> str:
 def whole_model(model: str, base: str) -> Candidate:
     """A run for a whole model against a base: a new one, or that which was begun for them and has no verdict."""
     name = re.sub(r"[^\w-]+", "-", Path(model).name, flags=re.ASCII).strip("-")[:60] or "model"
-    base, _, revision = base.partition("@") if not Path(base).is_dir() else (base, "", "")
-    state = {"base_model": base, "base_revision": revision or None, "model": model}
+    base, revision = at_revision(base)
+    state = {"base_model": base, "base_revision": revision, "model": model}
     for known in list_runs():
         found = read_run(known)
         if found.get("verdict") is None and {key: found.get(key) for key in state} == state:
