@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eval.adapters.found import CONFIG
+from eval.adapters.file_names import CONFIG
 from eval.common.errors import UserError, run_command
 from eval.config.suite_file import BackendSettings
 from eval.contracts.backend import Arms, Backend, Load

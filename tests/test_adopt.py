@@ -15,7 +15,8 @@ import yaml
 
 from eval.adapters import adopt as adopting
 from eval.adapters.adopt import adopt, run_named
-from eval.adapters.found import WEIGHTS, recipe_of, training_of
+from eval.adapters.file_names import WEIGHTS
+from eval.adapters.found import recipe_of, training_of
 from eval.common.errors import Refused, UserError
 from eval.run.candidate import candidate_of
 from eval.run.files import read_json, read_metrics, write_json

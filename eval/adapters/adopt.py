@@ -17,7 +17,8 @@ from typing import Any
 
 from eval.adapters.adapter_config import check_config
 from eval.adapters.adapter_tensors import check_tensors
-from eval.adapters.found import CONFIG, WEIGHTS, Recipe, recipe_of, the_adapter, training_of
+from eval.adapters.file_names import CONFIG, TOKENIZER, WEIGHTS
+from eval.adapters.found import Recipe, recipe_of, the_adapter, training_of
 from eval.adapters.safetensors_file import check_weights
 from eval.common.errors import Refused, UserError, run_command
 from eval.common.reading import copy_regular, read_bytes
@@ -26,10 +27,7 @@ from eval.run.environment import capture_environment, git_state
 from eval.run.files import read_json, write_json, write_text
 from eval.run.folder import RESULTS, list_runs, new_run, read_run, resolve_run
 
-ADAPTER_FILES = (
-    WEIGHTS, CONFIG, "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-    "vocab.json", "merges.txt", "chat_template.jinja",
-)  # fmt: skip
+ADAPTER_FILES = (WEIGHTS, CONFIG, *TOKENIZER)
 BESIDE = ("README.md", "trainer_state.json")  # read from the Hub as well
 HUB = re.compile(r"(?P<repo>[\w.-]{1,96}/[\w.-]{1,96})(@(?P<revision>[\w./-]{1,200}))?", re.ASCII)
 LARGEST_FILE = 20 << 30  # bytes of an adapter's file on the Hub
@@ -88,6 +86,7 @@ def from_hub(repo: str, revision: str | None) -> tuple[Path, str]:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+    from eval.common.hub_access import hub_problem
     from eval.common.hub_client import answers_within, use_bounded_client
 
     use_bounded_client()
@@ -95,7 +94,7 @@ def from_hub(repo: str, revision: str | None) -> tuple[Path, str]:
         with answers_within(largest_file=LARGEST_FILE):
             folder = Path(snapshot_download(repo, revision=revision, allow_patterns=[*ADAPTER_FILES, *BESIDE]))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        said = hub_problem(error, repo) or (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(f"cannot get {repo}{'@' + revision if revision else ''} from the Hub: {said}") from error
     return folder, folder.name
 

@@ -16,13 +16,14 @@ from typing import Any
 
 import yaml
 
+from eval.adapters.file_names import CONFIG, WEIGHTS
 from eval.common.errors import UserError
 from eval.common.reading import read_bytes
 from eval.common.strict_yaml import BrokenYaml, parse_yaml
 from eval.run.base_files import at_revision
 from eval.run.files import read_json
 
-CONFIG, WEIGHTS, STATE = "adapter_config.json", "adapter_model.safetensors", "trainer_state.json"
+STATE = "trainer_state.json"  # the trainer's own
 PICKLED = ("adapter_model.bin", "adapter_model.pt", "pytorch_model.bin")
 MODEL = ("model.safetensors", "model.safetensors.index.json")
 # Axolotl writes the recipe into the card beside the adapter, behind its own version.

@@ -8,21 +8,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from eval.adapters.file_names import CONFIG, TOKENIZER, WEIGHTS
 from eval.common.errors import UserError
 from eval.common.reading import read_text
 from eval.run.files import read_json
 
 # Where a tokenizer came from and how a batch is laid out; neither changes the tokens of a prompt.
 NO_MATTER = {"is_local", "local_files_only", "name_or_path", "padding", "padding_side", "truncation", "truncation_side"}
-TOKENIZER = (
-    "added_tokens.json",
-    "chat_template.jinja",
-    "merges.txt",
-    "special_tokens_map.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "vocab.json",
-)
 
 
 # Ways to start a LoRA that put the rest of each adapted weight into the base, in training and at every loading.
@@ -39,7 +31,7 @@ def check_adapter(adapter: Path, base_model: str, shown: Path | None = None) -> 
     `shown` is the folder's name for the reader, where it is a copy.
     """
     shown = shown or adapter
-    config_file, weights = adapter / "adapter_config.json", adapter / "adapter_model.safetensors"
+    config_file, weights = adapter / CONFIG, adapter / WEIGHTS
     for path in (config_file, weights):
         if not path.is_file():
             raise UserError(f"{shown / path.name} is missing: is {shown} an adapter? train again with `make train`")

@@ -22,6 +22,7 @@ import safetensors.torch  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
 
+from eval.adapters.file_names import WEIGHTS  # noqa: E402
 from eval.common.errors import UserError  # noqa: E402
 from eval.common.hub_access import hub_problem  # noqa: E402
 from eval.common.reading import copy_regular  # noqa: E402
@@ -29,7 +30,6 @@ from eval.model.adapter_check import check_adapter, check_tokenizer  # noqa: E40
 from eval.model.base_proof import base_name, base_tensors  # noqa: E402
 from eval.run.digests import folder_digests, manifest_text, text_sha256  # noqa: E402
 
-WEIGHTS = "adapter_model.safetensors"
 NOT_ALONE = ("lora_A", "lora_embedding_A", "lora_magnitude_vector")  # change nothing where the update B is zero
 
 

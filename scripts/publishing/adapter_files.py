@@ -6,13 +6,12 @@ Not protected against: weights that are valid and bad; what a later library does
 import stat
 from pathlib import Path
 
+from eval.adapters.file_names import CONFIG, TOKENIZER, WEIGHTS
 from eval.adapters.safetensors_file import parse_object
 from eval.common.errors import Refused, UserError
 from eval.common.reading import read_bytes
-from eval.model.adapter_check import TOKENIZER
 from eval.run.digests import read_manifest, verify_manifest
 
-WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 LEFT_BEHIND = ("README.md", "config.json")  # PEFT's card and the base's settings: harmless, and not ours to send
 CODE_KEYS = ("auto_map", "auto_mapping", "custom_pipelines")  # name Python to import when the file is loaded
 

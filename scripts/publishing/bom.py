@@ -24,13 +24,13 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.spdx import fixup_id
 from packageurl import PackageURL
 
+from eval.adapters.file_names import WEIGHTS
 from eval.common.errors import UserError
 from eval.run.digests import file_sha256
 from eval.run.files import read_json
 from scripts.publishing.card import Base, Evidence, directions
 
 NAME = "bom.cdx.json"
-WEIGHTS = "adapter_model.safetensors"
 HUB = "https://huggingface.co/"
 
 

@@ -12,9 +12,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from eval.adapters.file_names import TOKENIZER
 from eval.common.errors import Refused, UserError
 from eval.common.places import ROOT
-from eval.model.adapter_check import TOKENIZER, check_tokenizer
+from eval.model.adapter_check import check_tokenizer
 
 NOT_AT_HAND = (
     "The base was not at hand when this was published: that tokenizer and chat template are the base's was checked by "
