@@ -25,7 +25,7 @@ from eval.common.reading import copy_regular, read_bytes
 from eval.run.digests import file_sha256, folder_digests, manifest_text, text_sha256, write_manifest
 from eval.run.environment import capture_environment, git_state
 from eval.run.files import read_json, write_json, write_text
-from eval.run.folder import RESULTS, list_runs, new_run, read_run, resolve_run
+from eval.run.folder import RESULTS, label_of, list_runs, new_run, read_run, resolve_run
 
 ADAPTER_FILES = (WEIGHTS, CONFIG, *TOKENIZER)
 BESIDE = ("README.md", "trainer_state.json")  # read from the Hub as well
@@ -155,7 +155,7 @@ def run_of(copy: Path, folder: Path, recipe: Recipe, about: dict[str, Any], resu
 def short_name(source: str) -> str:
     """The last part of a source's name, as a folder may be called."""
     last = source.removeprefix("folder ").partition("@")[0].rpartition("/")[2]
-    return re.sub(r"[^\w-]+", "-", last, flags=re.ASCII).strip("-")[:60] or "adapter"
+    return label_of(last, "adapter")
 
 
 def data_named(recipe: dict[str, Any]) -> list[dict[str, Any]]:

@@ -24,7 +24,6 @@ silence_libraries()
 import torch  # noqa: E402
 
 from eval.common.memory import enough_memory  # noqa: E402
-from eval.contracts.task import DRIFT  # noqa: E402
 from eval.model.lm_tasks import Sample  # noqa: E402
 from eval.model.recording_hf import RecordingHF  # noqa: E402
 from eval.model.two_arms import TwoArms  # noqa: E402
@@ -104,13 +103,9 @@ def measure(model: TwoArms, batch: Sequence[Encoded]) -> list[Generation]:
         parts = torch.split(values, [prompt.positions for prompt in batch])
         for prompt, part in zip(batch, parts, strict=True):
             rows.append(
-                Generation(
+                Generation.to(
+                    prompt.sample,
                     arm=arm,
-                    task=DRIFT,
-                    sample=prompt.sample.id,
-                    repeat=0,
-                    request=prompt.sample.request,
-                    prompt_sha256=prompt.sample.prompt_sha256,
                     text=json.dumps(described(prompt, part.tolist(), model.lm), ensure_ascii=False),
                     tokens=None,
                     finish="stop",

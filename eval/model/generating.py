@@ -94,13 +94,9 @@ def _at_once(model: TwoArms, arm: str, batch: Sequence[Sample]) -> list[Generati
         else:
             text, tokens, cut = json.dumps(own), None, False
         generations.append(
-            Generation(
+            Generation.to(
+                sample,
                 arm=arm,
-                task=sample.task,
-                sample=sample.id,
-                repeat=0,
-                request=sample.request,
-                prompt_sha256=sample.prompt_sha256,
                 text=text,
                 tokens=tokens,
                 finish="length" if cut else "stop",

@@ -1,6 +1,5 @@
 """What is compared: a base model and the adapter that a run trained on top of it."""
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from eval.contracts.numerics import AS_IT_IS, Numerics, trained_in
 from eval.run.base_files import at_revision, base_identity
 from eval.run.digests import file_sha256, json_sha256, read_manifest, verify_manifest
 from eval.run.environment import git_state
-from eval.run.folder import RESULTS, list_runs, new_run, read_recipe, read_resolved, read_run, read_training
+from eval.run.folder import RESULTS, label_of, list_runs, new_run, read_recipe, read_resolved, read_run, read_training
 
 BROUGHT = "brought"  # key of run.json: digest of backend and suite of a run that trained nothing
 
@@ -95,7 +94,7 @@ def digest_of(model: str) -> str:
 
 def whole_model(model: str, base: str) -> Candidate:
     """A run for a whole model against a base: a new one, or that which was begun for them and has no verdict."""
-    name = re.sub(r"[^\w-]+", "-", Path(model).name, flags=re.ASCII).strip("-")[:60] or "model"
+    name = label_of(Path(model).name, "model")
     base, revision = at_revision(base)
     state = {"base_model": base, "base_revision": revision, "model": model}
     for known in list_runs():

@@ -10,6 +10,7 @@ import datetime
 import difflib
 import fcntl
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,6 +50,11 @@ def resolve_run(name: str | None, results: Path = RESULTS) -> Path:
     known = [path.name for path in results.glob("*") if (path / "run.json").is_file()]
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
     raise UserError(f"no run {name}" + (f": did you mean {', '.join(near)}?" if near else ": see `make runs`"))
+
+
+def label_of(text: str, otherwise: str) -> str:
+    """A text as it may stand in a run's name; `otherwise` where nothing of it may."""
+    return re.sub(r"[^\w-]+", "-", text, flags=re.ASCII).strip("-")[:60] or otherwise
 
 
 def new_run(label: str, git: dict[str, Any], fields: dict[str, Any], results: Path = RESULTS) -> Path:

@@ -5,7 +5,7 @@ and tested against real output (`python -m eval.run.files` writes them again).
 """
 
 import math
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -33,6 +33,22 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class AskedSample(Protocol):
+    """One item as a backend was asked it."""
+
+    @property
+    def task(self) -> str: ...
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def request(self) -> str: ...
+
+    @property
+    def prompt_sha256(self) -> str: ...
+
+
 class Generation(Record):
     """One line of generations.jsonl: what one arm answered to one sample."""
 
@@ -55,6 +71,12 @@ class Generation(Record):
     settings_sha256: str | None = Field(
         None, description="digest of Metrics.generation without `ignored`; null in runs made before it was recorded"
     )
+
+    @classmethod
+    def to(cls, sample: AskedSample, **said: Any) -> "Generation":
+        """An arm's only answer to a sample. `said`: every field that the sample does not have."""
+        asked = {"task": sample.task, "sample": sample.id, "request": sample.request}
+        return cls(**asked, prompt_sha256=sample.prompt_sha256, repeat=0, **said)
 
 
 class Item(Record):

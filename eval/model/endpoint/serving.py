@@ -123,13 +123,9 @@ class Endpoint(Backend):
         seconds = round((time.monotonic() - started) / len(batch), 6)
         made_by = self.made_by(arm)
         return [
-            Generation(
+            Generation.to(
+                sample,
                 arm=arm,
-                task=sample.task,
-                sample=sample.id,
-                repeat=0,
-                request=sample.request,
-                prompt_sha256=sample.prompt_sha256,
                 text=said.text,
                 tokens=said.tokens,
                 finish=said.finish,
