@@ -305,14 +305,17 @@ def test_machines_that_share_a_kernel_share_no_user_id(monkeypatch: pytest.Monke
     assert uid == first
     with pytest.raises(SandboxError, match="all 1 sandbox users are in use"):
         pool._claim_uid()
-    for _, one in [*claims, (uid, held)]:
-        one.close()
+    for _, both in [*claims, (uid, held)]:
+        for one in both:
+            one.close()
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_killing_the_harness_leaves_nothing(backend: str, tmp_path: Path) -> None:
+def test_killing_the_harness_leaves_nothing(backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its worker ends what it is at, and nobody gets that worker's user id before."""
+    monkeypatch.setattr(pool, "FIRST_UID", pool.LAST_UID)  # an id which no sandbox of another test takes meanwhile
     code = (
-        "import sys; from eval.sandbox import *\n"
+        "import sys; from eval.sandbox import *; from eval.sandbox import pool; pool.FIRST_UID = pool.LAST_UID\n"
         f"s = open_sandbox({backend!r}, workers=1); f = load_fixture('home', s)\n"
         "print(s.users()[0], s.processes()[0], flush=True); s.run('(setsid sleep 99 &); sleep 9', f, Limits(2))"
     )
@@ -322,10 +325,16 @@ def test_killing_the_harness_leaves_nothing(backend: str, tmp_path: Path) -> Non
     time.sleep(0.3)
     harness.kill()
     harness.wait()
+    with pytest.raises(SandboxError, match="all 1 sandbox users are in use"):
+        pool._claim_uid()
     psutil.Process(worker).wait(timeout=PATIENCE)
     assert not [process for process in psutil.process_iter(["uids"]) if process.info["uids"].real == user]
     assert not Path(f"/run/securecli-tuner/{user}").exists()
     assert not Path(f".cache/sandbox-root/workers/{user}").exists()
+    taken, claims = pool._claim_uid()
+    assert taken == user
+    for claim in claims:
+        claim.close()
 
 
 def test_the_command_line(tmp_path: Path) -> None:

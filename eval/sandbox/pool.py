@@ -13,13 +13,13 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
 from tempfile import NamedTemporaryFile
-from typing import Any
+from typing import Any, TextIO
 
 from eval.sandbox.as_root import as_root, state_folder
 from eval.sandbox.execution import Execution, Limits, SandboxError
@@ -30,6 +30,7 @@ from eval.sandbox.worker import receive, send
 
 FIRST_UID, LAST_UID = 62100, 62199  # nobody's; the same plus supervise.KEEPER too
 DEFAULT = Limits()
+Claims = tuple[TextIO, socket.socket]  # a locked file and a bound name, each held by every copy of its descriptor
 # In every worker's environment, so that the probes can prove that no command gets to see it.
 PLANTED = "planted-secret-7f3a"
 
@@ -157,7 +158,7 @@ class _Worker:
 
     def __init__(self, backend: str, root: Root) -> None:
         self._settings = backend, root
-        self.uid, self._lock = _claim_uid()
+        self.uid, self._claims = _claim_uid()
         self._process: subprocess.Popen[bytes] | None = None
         self._start()
 
@@ -167,6 +168,7 @@ class _Worker:
         self._process = subprocess.Popen(
             [*as_root(), sys.executable, "-S", "-m", "eval.sandbox.worker"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, start_new_session=True,
+            pass_fds=[claim.fileno() for claim in self._claims],
         )  # fmt: skip
         backend, root = self._settings
         self._exchange((backend, root, self.uid, state_folder() / str(self.uid)))
@@ -210,11 +212,14 @@ class _Worker:
 
     def close(self) -> None:
         self._end_process()
-        self._lock.close()
+        for claim in self._claims:
+            claim.close()
 
 
-def _claim_uid() -> tuple[int, ExitStack]:
+def _claim_uid() -> tuple[int, Claims]:
     """A user id that no other sandbox holds, and what says so until it is closed. Each ordinary user has a set of ids.
+
+    Workers inherit their claims: of a harness that was killed, one may still be at its last command.
 
     A locked file says it to whoever shares this folder, and a socket's name to a chroot or container that has a /run of
     its own and the same network: the ids are the kernel's, and one sandbox would kill the processes of the other. An
@@ -222,14 +227,14 @@ def _claim_uid() -> tuple[int, ExitStack]:
     """
     folder, taken = state_folder(), []
     for uid in range(FIRST_UID, LAST_UID + 1):
-        held = ExitStack()
-        lock = held.enter_context((folder / f"{uid}.lock").open("w"))
+        lock = (folder / f"{uid}.lock").open("w")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            held.close()
+            lock.close()
             continue
-        name = held.enter_context(socket.socket(socket.AF_UNIX))
+        name = socket.socket(socket.AF_UNIX)
+        held = lock, name
         try:
             name.bind(f"\0securecli-tuner-{os.geteuid()}-{uid}")
         except OSError:
@@ -240,6 +245,7 @@ def _claim_uid() -> tuple[int, ExitStack]:
         if not taken:
             raise SandboxError(f"all {LAST_UID - FIRST_UID + 1} sandbox users are in use")
         uid, held = taken.pop(0)
-    for _, other in taken:
-        other.close()
+    for _, others in taken:
+        for other in others:
+            other.close()
     return uid, held

@@ -91,6 +91,7 @@ def main() -> None:
     os.umask(0o022)  # not the user's: what is laid out must be the same everywhere
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    confine.close_descriptors_at_exec()  # the claims to this worker's user id, which it holds until it ends (pool.py)
     # The pipes move away from 0 and 1, where a sandboxed process will have its own.
     requests = open(os.dup(0), "rb")  # noqa: SIM115
     answers = open(os.dup(1), "wb")  # noqa: SIM115
@@ -107,7 +108,7 @@ def main() -> None:
             send(answers, (execution, after if want_tree else None))
     except SandboxError as error:
         send(answers, error)
-    except EOFError:
+    except (EOFError, BrokenPipeError):  # the pool is gone
         pass
     finally:
         if backend is not None:
