@@ -148,6 +148,10 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(b" ")
             time.sleep(0.05)
 
+    def after(self, seconds: float, fault: str, body: dict[str, Any]) -> None:
+        time.sleep(seconds)
+        FAULTS[fault](self, body)
+
     def changed(self, body: dict[str, Any], **fields: Any) -> None:
         self.json(200, {**self.answer(body), **fields})
 
@@ -173,6 +177,8 @@ FAULTS: Mapping[str, Fault] = {
     "500": lambda on, _: on.json(500, {"error": {"message": "out of luck"}}),
     "503": lambda on, _: on.reply(503, b"<html>no JSON</html>"),
     "400": lambda on, _: on.json(400, {"error": {"message": f"too long\x1b[31m {on.headers['Authorization']}"}}),
+    "400 soon": lambda on, body: on.after(0.3, "400", body),
+    "late": lambda on, body: on.after(60.0, "400", body),
     "401": lambda on, _: on.json(401, {"detail": "gone"}),
     "404": lambda on, _: on.json(404, {"error": {"message": "no such model"}}),
     "cut": lambda on, body: on.cut(body),

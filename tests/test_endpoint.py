@@ -282,6 +282,16 @@ def test_what_an_api_cannot_be_asked_is_refused_before(server: Answering) -> Non
         completions.template.apply_chat_template([{"role": "user", "content": "x"}])
 
 
+def test_the_first_answer_that_fails_ends_those_under_way(server: Answering) -> None:
+    """A thread that waits for a slow answer is not left to its time-out of two minutes."""
+    backend = loaded(server, concurrency=2)
+    server.faults = ["400 soon", "late"]
+    started = time.monotonic()
+    with pytest.raises(UserError, match="code 400"):
+        backend.answer(BASELINE, [sample(0), sample(1)])
+    assert time.monotonic() - started < 5 * slowness()
+
+
 def test_interrupted_it_asks_no_more(server: Answering, monkeypatch: pytest.MonkeyPatch) -> None:
     """What waits before the next try is let go at once, and not after half a minute."""
     backend = loaded(server, retries=5)

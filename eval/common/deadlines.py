@@ -7,10 +7,12 @@ httpx's own time-outs begin anew with each byte, so that a server which sends on
 """
 
 import math
+import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import httpcore
@@ -108,6 +110,9 @@ class Socket(httpcore.NetworkStream):
                 raise httpcore.WriteError(error) from error
 
     def close(self) -> None:
+        """Also for a thread that is waiting to read from it: closing alone would leave that thread to its time-out."""
+        with suppress(OSError):  # the other side is gone already
+            self.inner.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
         self.inner.close()
 
     def start_tls(

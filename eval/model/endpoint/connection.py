@@ -59,7 +59,7 @@ class Limits:
 
 
 class Server:
-    """One server. Any thread may ask; after `close` nothing more is asked, and what is under way ends in its time."""
+    """One server. Any thread may ask; after `close` nothing more is asked, and what is under way ends at once."""
 
     def __init__(self, base_url: str, key: str | None, limits: Limits) -> None:
         self.base_url, self.limits, self._key = base_url, limits, key
