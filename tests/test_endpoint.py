@@ -162,7 +162,7 @@ def test_what_will_not_get_better_is_not_asked_again(
 
 
 def test_every_fault_is_tested() -> None:
-    assert FAULTS.keys() == {*AGAIN, *ONCE, "slow head", "slow body", "odd usage"}
+    assert FAULTS.keys() == {*AGAIN, *ONCE, "slow head", "slow body", "odd usage", "400 soon", "late"}
 
 
 def test_a_servers_wait_is_kept_to(server: Answering) -> None:
