@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from eval.bench import Case, Outcome
 from eval.config.suite_file import Suite
 from eval.consent import used_plugins
+from eval.contracts.domains import reads_logits
 from eval.contracts.guests import guests
-from eval.contracts.task import DRIFT
 from eval.model.answer_cache import Answers, costs, maker_of
 from eval.run.baselines import BLESSED, RUN
 from eval.run.digests import file_sha256, json_sha256
@@ -91,7 +91,9 @@ def with_answers(effect: AdapterEffect | None, generations: Iterable[Generation]
     if effect is None:
         return None
     texts: dict[tuple[str, str, int], set[str]] = {}
-    for answer in (row for row in generations if row.task != DRIFT):
+    answers = list(generations)
+    logits = {task for task in {row.task for row in answers} if reads_logits(task)}
+    for answer in (row for row in answers if row.task not in logits):
         texts.setdefault((answer.task, answer.sample, answer.repeat), set()).add(answer.text)
     changed = sum(len(both) > 1 for both in texts.values())
     return effect.model_copy(update={"answers_changed": changed, "samples": len(texts)})

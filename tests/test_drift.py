@@ -10,8 +10,9 @@ import scipy.special
 
 from eval.common.errors import UserError
 from eval.config.suite_file import Suite
+from eval.contracts import domains
 from eval.contracts.backend import MessagesAsJson
-from eval.contracts.task import DRIFT
+from eval.contracts.task import Domain, Metric, OwnTask
 from eval.gates.decide import decide
 from eval.run.partial_log import PartialLog
 from eval.run.records import Generation, Score
@@ -19,10 +20,13 @@ from tests.conftest import make_adapter
 from tests.hf_model import load_hf
 
 pytestmark = pytest.mark.slow
+DRIFT = "drift"
 LIMIT = 14  # prompts, half of them conversations
 
 
-def suite_of(limit: int = 1000, **task: Any) -> Suite:
+def suite_of(limit: int = 1000, **changes: Any) -> Suite:
+    """`changes`: of the suite's own fields, else of its task."""
+    task = {name: changes.pop(name) for name in list(changes) if name not in Suite.model_fields}
     gate = {"id": "drift", "task": DRIFT, "metric": "kl", "rule": "max_value", "limit": limit, "tier": "blocking"}
     return Suite.model_validate(
         {
@@ -31,6 +35,7 @@ def suite_of(limit: int = 1000, **task: Any) -> Suite:
             "backend": {"dtype": "float32"},
             "tasks": [{"name": DRIFT, "limit": LIMIT, **task}],
             "gates": [gate],
+            **changes,
         }
     )
 
@@ -131,6 +136,36 @@ def test_a_broken_adapter_is_invalid_and_never_zero(tiny_model: Path, tmp_path: 
     assert {(row.value, row.status, row.reason) for row in candidate} == {
         (None, "invalid", "the logits are not finite")
     }
+
+
+def test_another_domain_brings_prompts_and_a_metric_of_its_own(
+    tiny_model: Path, tiny_adapter: Path, tmp_path: Path
+) -> None:
+    """The core knows a task that reads logits by what it says of itself, not by a name."""
+    from eval.model import neutral
+
+    (tmp_path / "manual.jsonl").write_text(json.dumps({"id": "one", "text": "Unplug the machine before you clean it."}))
+    task = OwnTask(
+        name="manuals",
+        data="manual.jsonl",
+        request_of=lambda row: str(row["text"]),
+        gold_of=lambda row: "",
+        score=lambda row, answer: {"moved": json.loads(answer)["kl"]},
+        metrics={"moved": Metric("lower", rate=False)},
+        reads="logits",
+    )
+    gate = {"id": "moved", "task": "manuals", "metric": "moved", "rule": "max_value", "limit": 9.0}
+    suite = suite_of(tasks=[{"name": "manuals"}], gates=[gate])
+    domains.use(Domain("manuals", tmp_path, (task,)))
+    try:
+        model = load_hf(suite, tiny_model, tiny_adapter)
+        prompts = neutral.load_prompts(suite, model.template)
+        log = PartialLog(tmp_path, "generations", Generation, "key")
+        scores = neutral.drift_scores(model, prompts, log, lambda _: None)
+    finally:
+        domains.forget("manuals")
+    assert [(row.task, row.sample, row.metric) for row in scores] == [("manuals", "one", "moved")] * 2
+    assert scores[0].value == 0 and scores[1].value
 
 
 def test_smaller_batches_give_the_same_values(

@@ -64,6 +64,12 @@ def find_task(name: str) -> Task | None:
     return _offered(name)[1]
 
 
+def reads_logits(name: str) -> bool:
+    """Whether a task compares the logits of both arms, and has no answers."""
+    own = find_task(name)
+    return own is not None and own.reads == "logits"
+
+
 def data_of(name: str) -> Path | None:
     """The file of a domain task's rows; None for the rows of an installed package."""
     domain, task = _offered(name)

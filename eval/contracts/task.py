@@ -97,7 +97,7 @@ class Judged:
     collateral: "Collateral | None" = None
 
 
-DRIFT = "drift"  # the task that reads logits: measured by eval/model/drift.py, no task of lm-eval
+Reads = Literal["text", "logits"]
 WATCHED_MODE = "canary"  # the mode of `execute:` that any task may ask for: run by eval/execution/watching.py
 NOT_FOR_EXECUTION = "not_for_execution"  # the rule of a row that running cannot judge
 BROKEN = "sandbox_broken"  # the rule of an item on which the sandbox broke
@@ -152,7 +152,9 @@ class Task(Protocol):
     `name`: as suites call it. `data`: its file from the repository's root or the domain's folder; None for the rows
     of an installed package. `metrics`: of every metric it gives, those of running included. `acts`: its answers are
     something that somebody will run, so that a suite needs a blocking safety gate to ship. `about_harm`: for readers
-    all of it is about harm. `execution`: None where answers are not run.
+    all of it is about harm. `reads`: what its metrics are made of, the text of answers (a text, or the JSON of
+    log-likelihoods) or the logits of both arms on its prompts (eval/model/neutral.py; no task of lm-eval).
+    `execution`: None where answers are not run.
     """
 
     @property
@@ -169,6 +171,9 @@ class Task(Protocol):
 
     @property
     def about_harm(self) -> bool: ...
+
+    @property
+    def reads(self) -> Reads: ...
 
     @property
     def execution(self) -> Execution | None: ...
@@ -211,6 +216,7 @@ class OwnTask:
     metrics: Mapping[str, Metric]
     acts: bool = False
     about_harm: bool = False
+    reads: Reads = "text"
     execution: Execution | None = None
     system: str = ""
     prompt: Callable[[Row], str] | None = None

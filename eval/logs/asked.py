@@ -11,7 +11,7 @@ import yaml
 from eval.common.errors import UserError
 from eval.config.directions import refuse_wrong_directions
 from eval.config.suite_file import Suite
-from eval.contracts.task import DRIFT
+from eval.contracts.domains import reads_logits
 from eval.logs.rows import Log, Logged, few, metrics_in
 
 MARGIN = 0.05  # of a starter's gates, to be chosen by whoever knows what a loss costs
@@ -32,8 +32,8 @@ def refuse_unfit(suite: Suite) -> None:
                 f"task {task.name} of suite {suite.name} asks for `execute: {task.execute}`, and logs cannot give it: "
                 "nothing is run here; take it out, with the gates that need it"
             )
-        if task.name == DRIFT:
-            raise UserError(f"task {DRIFT} of suite {suite.name} needs logits, and logs have none: take it out")
+        if reads_logits(task.name):
+            raise UserError(f"task {task.name} of suite {suite.name} needs logits, and logs have none: take it out")
     if suite.mode != "fixed":
         raise UserError(f"suite {suite.name} is {suite.mode}, and logs hold all items at once: use `mode: fixed`")
     if suite.baseline != "base":

@@ -12,8 +12,8 @@ from eval.common.memory import enough_memory
 from eval.common.places import ROOT
 from eval.config.suite_file import Suite
 from eval.contracts.backend import PROOFS, Arms, Backend, BringsArms, Load, Say
+from eval.contracts.domains import reads_logits
 from eval.contracts.plugins import Table, find, origin
-from eval.contracts.task import DRIFT
 from eval.run.digests import file_sha256
 from eval.run.metrics import UNSEEN, AdapterEffect
 
@@ -85,11 +85,12 @@ def refuse_lacking(backend: Backend, suite: Suite, tasks: "Sequence[LoadedTask]"
 
 def refuse_drift_without_logits(backend: Backend, suite: Suite) -> None:
     """UserError for a suite that measures drift where there are no logits."""
-    if "logits" not in backend.capabilities and any(task.name == DRIFT for task in suite.tasks):
-        raise UserError(
-            f"task {DRIFT} needs logits, and backend {backend.name} gives none: take it out of suite {suite.name}, or "
-            "use another backend"
-        )
+    for task in suite.tasks:
+        if "logits" not in backend.capabilities and reads_logits(task.name):
+            raise UserError(
+                f"task {task.name} needs logits, and backend {backend.name} gives none: take it out of suite "
+                f"{suite.name}, or use another backend"
+            )
 
 
 def proves(backend: Backend) -> bool:

@@ -25,9 +25,8 @@ from eval.config.directions import refuse_wrong_directions  # noqa: E402
 from eval.config.suite_file import Suite, Task  # noqa: E402
 from eval.contracts import task as contract  # noqa: E402
 from eval.contracts.backend import ChatTemplate  # noqa: E402
-from eval.contracts.domains import data_of, find_task  # noqa: E402
+from eval.contracts.domains import data_of, find_task, reads_logits  # noqa: E402
 from eval.contracts.guests import guests  # noqa: E402
-from eval.contracts.task import DRIFT  # noqa: E402
 from eval.model.plain_tasks import PlainTask, plain_task  # noqa: E402
 from eval.model.task_rules import check_aggregations, check_requests, tried_metrics  # noqa: E402
 from eval.run.digests import file_sha256, json_sha256  # noqa: E402
@@ -70,7 +69,7 @@ def load_tasks(suite: Suite, template: ChatTemplate) -> list[LoadedTask]:
 
     UserError for an unknown or empty task.
     """
-    wanted = [task for task in suite.tasks if task.name != DRIFT]
+    wanted = [task for task in suite.tasks if not reads_logits(task.name)]
     folders = [str(TASKS_FOLDER), *(str(guest.task_files) for guest in guests().values())]
     folders = [folder for folder in folders if Path(folder).is_dir()]
     # Indexing everything lm-eval ships takes 12 s: only when a suite asks for something that no domain has.

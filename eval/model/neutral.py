@@ -5,8 +5,9 @@
     gates:
       - {id: drift, task: drift, metric: kl, rule: max_value, limit: 0.5}     # nats
 
-The prompts are those of data/retention/neutral.jsonl. Requests stand in the model's chat template with a written reply,
-passages stand alone. The backend measures (capability `logits`; eval/model/drift.py says how `hf` does).
+The prompts of `drift` are those of data/retention/neutral.jsonl; a task of another domain that `reads` logits brings
+its own. Rows with `messages` stand in the model's chat template with a written reply, others alone. The backend
+measures (capability `logits`; eval/model/drift.py says how `hf` does).
 
 The baseline has a value too: its KL with itself, from one pass before the candidate's and one after. It is 0 where
 the machine computes the same twice and switching the arms leaves nothing behind; otherwise it is the noise.
@@ -17,7 +18,6 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from eval.common.places import ROOT
 from eval.run.environment import silence_libraries
 
 silence_libraries()
@@ -27,54 +27,51 @@ from lm_eval.api.instance import Instance  # noqa: E402
 from eval.common.errors import UserError  # noqa: E402
 from eval.common.reading import read_bytes  # noqa: E402
 from eval.config.suite_file import Suite, Task  # noqa: E402
+from eval.contracts import task as contract  # noqa: E402
 from eval.contracts.backend import Backend, ChatTemplate, Say  # noqa: E402
-from eval.contracts.task import DRIFT  # noqa: E402
+from eval.contracts.domains import data_of, find_task, reads_logits  # noqa: E402
 from eval.model.answer_cache import BUG  # noqa: E402
 from eval.model.lm_tasks import LoadedTask, Sample  # noqa: E402
 from eval.run.digests import file_sha256, json_sha256  # noqa: E402
 from eval.run.records import BASELINE, CANDIDATE, Generation, Score, finite  # noqa: E402
-from eval.tasks.retention.neutral import PROMPTS as NEUTRAL_PROMPTS  # noqa: E402
-from eval.tasks.retention.neutral import drift_metrics, neutral_text  # noqa: E402
 
 if TYPE_CHECKING:
     from eval.run.partial_log import PartialLog
 
-METRIC = "kl"
-
 
 def load_prompts(suite: Suite, template: ChatTemplate) -> list[LoadedTask]:
-    """The neutral prompts as the one task of a suite that asks for drift, empty for another. UserError for bad rows."""
-    return [_load(spec, template) for spec in suite.tasks if spec.name == DRIFT]
+    """The neutral prompts of a suite that asks for drift, empty for another. UserError for bad rows."""
+    return [_load(spec, template) for spec in suite.tasks if reads_logits(spec.name)]
 
 
 def _load(spec: Task, template: ChatTemplate) -> LoadedTask:
     if spec.execute or spec.cluster:
-        raise UserError(f"task {DRIFT} has no answers to execute and no clusters: remove `execute` and `cluster`")
+        raise UserError(f"task {spec.name} has no answers to execute and no clusters: remove `execute` and `cluster`")
     if spec.chat and not template.can_chat:
-        raise UserError(f"task {DRIFT}: this model has no chat template: set `chat: false` on the task")
-    path = ROOT / NEUTRAL_PROMPTS
-    samples = []
-    for number, line in enumerate(read_bytes(path).splitlines()[: spec.limit], start=1):
-        row = json.loads(line)
-        if "text" not in row and "messages" not in row:
-            raise UserError(f"{path} line {number}: a row needs text or messages; build it with `make data`")
-        samples.append(_sample(row, template if spec.chat else None))
-    return LoadedTask(DRIFT, None, tuple(samples), NEUTRAL_PROMPTS, json_sha256([file_sha256(path)]))
+        raise UserError(f"task {spec.name}: this model has no chat template: set `chat: false` on the task")
+    own, path = find_task(spec.name), data_of(spec.name)
+    if own is None or own.data is None or path is None or len(own.metrics) != 1:
+        raise UserError(f"task {spec.name} reads logits: its domain has to give it `data`, a file, and one metric")
+    rows = own.rows(read_bytes(path))[: spec.limit]
+    for number, row in enumerate(rows, start=1):
+        if row.get("text") is None and row.get("messages") is None:
+            raise UserError(f"{path} row {number}: a row needs text or messages; build it with `make data`")
+    samples = tuple(_sample(own, row, template if spec.chat else None) for row in rows)
+    return LoadedTask(spec.name, None, samples, own.data, json_sha256([file_sha256(path)]))
 
 
-def _sample(row: dict[str, Any], template: ChatTemplate | None) -> Sample:
-    messages = row.get("messages")
-    plain = neutral_text(row)
+def _sample(own: contract.Task, row: dict[str, Any], template: ChatTemplate | None) -> Sample:
+    messages, plain = row.get("messages"), own.request(row)
     rendered = template.apply_chat_template(messages, add_generation_prompt=False) if messages and template else plain
     return Sample(
-        task=DRIFT,
+        task=own.name,
         id=row["id"],
         request=plain,
         gold="",
         cluster=row["id"],
-        category=row["category"],
+        category=contract.category_of(row),
         doc=row,
-        instances=(Instance(request_type=DRIFT, doc=row, arguments=(rendered,), idx=0),),
+        instances=(Instance(request_type="drift", doc=row, arguments=(rendered,), idx=0),),
     )
 
 
@@ -84,7 +81,7 @@ def drift_scores(backend: Backend, tasks: Iterable[LoadedTask], log: "PartialLog
     for task in tasks:
         batches = backend.plan_drift(task.samples)
         for number, batch in enumerate(batches, start=1):
-            places = [(arm, DRIFT, prompt.sample.id) for arm in (BASELINE, CANDIDATE) for prompt in batch]
+            places = [(arm, task.name, prompt.sample.id) for arm in (BASELINE, CANDIDATE) for prompt in batch]
             if not all(place in log.rows for place in places):
                 started = time.monotonic()
                 rows = backend.measure_drift(batch)
@@ -92,9 +89,9 @@ def drift_scores(backend: Backend, tasks: Iterable[LoadedTask], log: "PartialLog
                     raise UserError(f"the backend measured other prompts than the {len(batch)} it was given: {BUG}")
                 log.add(rows)
                 spent = time.monotonic() - started
-                say(f"{DRIFT}: batch {number}/{len(batches)}, {len(batch)} prompts in {spent:.1f} s")
+                say(f"{task.name}: batch {number}/{len(batches)}, {len(batch)} prompts in {spent:.1f} s")
         scores += [
-            score_of(log.rows[arm, DRIFT, sample.id], sample)
+            score_of(log.rows[arm, task.name, sample.id], sample)
             for arm in (BASELINE, CANDIDATE)
             for sample in task.samples
         ]
@@ -103,10 +100,13 @@ def drift_scores(backend: Backend, tasks: Iterable[LoadedTask], log: "PartialLog
 
 def score_of(row: Generation, sample: Sample) -> Score:
     """The value of one measured prompt, with the places that moved most as its reason. Invalid without a number."""
+    own = find_task(row.task)
+    assert own is not None, "it was loaded as a task that reads logits"
     found = json.loads(row.text)
-    value = finite(drift_metrics(sample.doc, row.text)[METRIC])
+    ((metric, measured),) = own.measure(sample.doc, row.text).items()
+    value = finite(measured)
     if value is None:
         why = "the logits are not finite" if found["positions"] else "no position of its own"
     else:
         why = "; ".join(f"{kl:.3g} nats after `{context}`" for context, kl in found["most"] if kl > 0)
-    return Score.of(row, METRIC, value, why, sample)
+    return Score.of(row, metric, value, why, sample)

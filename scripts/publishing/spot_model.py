@@ -19,7 +19,6 @@ from eval.ask import look_until_decided
 from eval.common.errors import Refused
 from eval.config.suite_file import Suite
 from eval.contracts.backend import Arms, Backend
-from eval.contracts.task import DRIFT
 from eval.gates.decide import decide
 from eval.model import lm_tasks
 from eval.model.backends import load_backend
@@ -150,7 +149,8 @@ class ModelSpot:
                 chosen = [sample for sample in own if sample.kind == kind]
                 doubts = {(sample.task, sample.id): said for sample, said in read(arm, chosen)} if chosen else {}
                 self._settle_doubts(arm, doubts)
-        self._check_drift([sample for task, sample in drawn if task == DRIFT])
+        for task in self.neutral:
+            self._check_drift(task, [sample for name, sample in drawn if name == task.name])
 
     def _read_answers(self, arm: str, samples: list[lm_tasks.Sample]) -> list[tuple[lm_tasks.Sample, str]]:
         gaps = self.model.gaps(arm, [(sample, self._row(arm, sample)) for sample in samples])
@@ -174,16 +174,15 @@ class ModelSpot:
                 )
         return doubtful
 
-    def _check_drift(self, names: list[str]) -> None:
+    def _check_drift(self, task: lm_tasks.LoadedTask, names: list[str]) -> None:
         """Refused unless the divergences of these neutral prompts are what both arms give."""
         if not names:
             return
-        (task,) = self.neutral
         planned = {p.sample.id: batch for batch in self.model.plan_drift(task.samples) for p in batch}
         drawn = [[p for p in batch if p.sample.id in names] for batch in self.model.plan_drift(task.samples)]
         for row in (row for batch in drawn if batch for row in self.model.measure_drift(batch)):
             self.read += 1
-            recorded = self.rows.by_place[row.arm, DRIFT, row.sample, 0]
+            recorded = self.rows.by_place[row.arm, row.task, row.sample, 0]
             if close(*DRIFT_TOLERANCE)(divergence(row), divergence(recorded)):
                 continue
             anew = {(again.arm, again.sample): again for again in self.model.measure_drift(planned[row.sample])}

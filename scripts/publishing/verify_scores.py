@@ -14,7 +14,8 @@ from typing import Any
 from eval.common.errors import Refused, UserError
 from eval.common.places import ROOT
 from eval.config.suite_file import Suite
-from eval.contracts.task import DRIFT, NOT_FOR_EXECUTION
+from eval.contracts.domains import reads_logits
+from eval.contracts.task import NOT_FOR_EXECUTION
 from eval.execution.collateral import METRICS as COLLATERAL
 from eval.execution.judging import METRIC as EXECUTES_EQUAL
 from eval.gates.decide import decide
@@ -116,7 +117,7 @@ def recorded_noise(suite: Suite, metrics: Metrics, folder: Path) -> dict[str, An
         if all({**one, "base_sha256": backend["base_sha256"]} != backend for one in kept):
             continue
         base = base or base_sha256(provenance, folder)
-        tasks = [task.name for task in suite.tasks if task.name != DRIFT]
+        tasks = [task.name for task in suite.tasks if not reads_logits(task.name)]
         found = floor_for(RESULTS / "noise", {**backend, "base_sha256": base}, tasks)
         if found is not None:
             return found

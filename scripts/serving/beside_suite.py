@@ -17,7 +17,7 @@ from eval.common.reading import read_text
 from eval.common.strict_yaml import parse_yaml
 from eval.config.suite_file import load_suite
 from eval.contracts.backend import Say
-from eval.contracts.task import DRIFT
+from eval.contracts.domains import reads_logits
 from eval.run.files import write_text
 
 
@@ -29,12 +29,12 @@ def beside_suite(source: Path, options: Mapping[str, Any], target: Path, say: Sa
     raw = parse_yaml(read_text(source))
     backend = raw.get("backend") or {}
     raw["backend"] = {**backend, "kind": "beside", "options": dict(options)}
-    if any(task.name == DRIFT for task in suite.tasks):
-        raw["tasks"] = [task for task in raw["tasks"] if task["name"] != DRIFT]
-        gates = [gate.id for gate in suite.gates if gate.task == DRIFT]
+    for name in [task.name for task in suite.tasks if reads_logits(task.name)]:
+        raw["tasks"] = [task for task in raw["tasks"] if task["name"] != name]
+        gates = [gate.id for gate in suite.gates if gate.task == name]
         raw["gates"] = [gate for gate in raw["gates"] if gate["id"] not in gates]
         named = f", and with it gate {', '.join(gates)}" if gates else ""
-        say(f"task {DRIFT} is left out{named}: a server gives no logits")
+        say(f"task {name} is left out{named}: a server gives no logits")
     for domain in (raw.get("domains") or {}).values():
         if isinstance(domain, dict) and domain.get("folder"):
             domain["folder"] = os.path.relpath(source.parent / domain["folder"], target.parent)

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from eval.contracts.task import DRIFT, Domain, Metric, OwnTask
+from eval.contracts.task import Domain, Metric, OwnTask
 from eval.tasks.retention.neutral import PROMPTS, drift_metrics, neutral_text
 
 
@@ -31,11 +31,12 @@ QUESTIONS = OwnTask(
     metrics={"acc": RIGHT, "acc_norm": RIGHT},
 )
 NEUTRAL = OwnTask(
-    name=DRIFT,
+    name="drift",
     data=PROMPTS,
     request_of=neutral_text,
     gold_of=lambda row: "",
     score=drift_metrics,
     metrics={"kl": Metric("lower", rate=False)},
+    reads="logits",
 )
 DOMAIN = Domain("retention", Path(__file__).parent, (QUESTIONS, NEUTRAL))
