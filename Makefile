@@ -27,7 +27,7 @@ RUNS     = set -f; set --; for run in $$RUN; do set -- "$$@" --run="$$run"; done
 # Exit codes 1 (no-ship) and 3 (inconclusive) are answers; make calls them errors and says so after the verdict.
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast coverage test-packages setup model sandbox-root sandbox-check data new lint preflight train rehearse eval \
-    adopt evaluate-file serve-check gguf-tools self-check noise-floor damage-check plugins report gate export track sync \
+    adopt evaluate-file serve-check gguf-tools self-check noise-floor damage-check plugins report gate advise export track sync \
     tracking-setup clean-cache review bless publish \
     demo-publish runs compare check check-golds hooks docs bench bench-sandbox bench-collateral bench-judge bench-risk \
     bench-verdict bench-publish fuzz-risk fuzz-inputs
@@ -129,6 +129,9 @@ report: setup ## render the report of RUN= again from its saved scores: no model
 gate: setup ## decide RUN= again from its saved scores; or two logs of somebody else's: A=baseline B=candidate SUITE= OUT= STARTER=
 	@$(PY) -m eval.gates $(if $(value A)$(value B),$(call option,A,--a) $(call option,B,--b) $(call option,OUT,--out) \
 	    $(call option,STARTER,--starter),--run="$$RUN") $(call option,SUITE,--suite)
+
+advise: setup ## what RUN= would need for a ship: items to win, kinds that lose, rows to add (in its advice/)
+	@$(PY) -m scripts.advise $(call option,RUN,--run)
 
 export: setup ## write every number of RUN= as CSV and NDJSON
 	@$(PY) -m scripts.export $(call option,RUN,--run)

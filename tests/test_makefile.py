@@ -43,7 +43,7 @@ USES = {
     "GPUS": [("train", "--gpus={}")],
     "GPU": [("lint", "--gpu={}")],
     "RUN": [
-        *((goal, "--run={}") for goal in ("damage-check", "report", "gate", "export", "review", "bless")),
+        *((goal, "--run={}") for goal in ("damage-check", "report", "gate", "advise", "export", "review", "bless")),
         *((goal, "--run={}") for goal in ("publish", "demo-publish")),
     ],
     "SUITE": [

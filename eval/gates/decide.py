@@ -19,7 +19,7 @@ from typing import Any
 from eval.common.errors import INCONCLUSIVE, NO_SHIP, SHIP, UserError
 from eval.config.cautions import cautions, missing_safety
 from eval.config.suite_file import Suite, load_suite, resolve_suite
-from eval.gates.comparisons import explore, pair_scores, pool_scores
+from eval.gates.comparisons import Pairs, explore, pair_scores, pool_scores
 from eval.gates.noise import parse_floor
 from eval.gates.outcomes import compare_in, in_order, judge_gate
 from eval.gates.power_table import observed_power
@@ -67,15 +67,7 @@ def decide(
     of a sequential evaluation (eval/statistics/sequential.py); without it the order is that of no data and no adapter.
     Raises UserError when the two arms do not hold the same items, or a gate names an unknown metric.
     """
-    by_metric: dict[tuple[str, str], list[Score]] = defaultdict(list)
-    for score in scores:
-        by_metric[score.task, score.metric].append(score)
-    for gate in suite.gates:
-        members = suite.members(gate.task)
-        if members != [gate.task]:
-            by_metric[gate.task, gate.metric] = pool_scores(gate.task, [by_metric[m, gate.metric] for m in members])
-    by_metric = {key: rows for key, rows in by_metric.items() if rows}
-    pairs = {key: in_order(suite, pair_scores(rows, (orders or {}).get(key[0], ""))) for key, rows in by_metric.items()}
+    pairs = pairs_of(suite, scores, orders)
     comparisons = {key: compare_in(suite, paired) for key, paired in pairs.items()}
 
     for gate in suite.gates:
@@ -105,6 +97,21 @@ def decide(
         observed_power(suite, comparisons),
         cautions(suite) + ([UNPROVEN] if effect is not None and not effect.proven else []),
     )
+
+
+def pairs_of(
+    suite: Suite, scores: Iterable[Score], orders: Mapping[str, str] | None = None
+) -> dict[tuple[str, str], Pairs]:
+    """By (task or pool, metric): the items of both arms, in the suite's order. UserError when these differ."""
+    by_metric: dict[tuple[str, str], list[Score]] = defaultdict(list)
+    for score in scores:
+        by_metric[score.task, score.metric].append(score)
+    for gate in suite.gates:
+        members = suite.members(gate.task)
+        if members != [gate.task]:
+            by_metric[gate.task, gate.metric] = pool_scores(gate.task, [by_metric[m, gate.metric] for m in members])
+    by_metric = {key: rows for key, rows in by_metric.items() if rows}
+    return {key: in_order(suite, pair_scores(rows, (orders or {}).get(key[0], ""))) for key, rows in by_metric.items()}
 
 
 def verdict_of(gates: list[GateResult], effect: AdapterEffect | None, missing: str = "") -> tuple[Verdict, list[str]]:
