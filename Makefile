@@ -26,7 +26,7 @@ RUNS     = set -f; set --; for run in $$RUN; do set -- "$$@" --run="$$run"; done
 
 # Exit codes 1 (no-ship) and 3 (inconclusive) are answers; make calls them errors and says so after the verdict.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast coverage test-packages setup model sandbox-root sandbox-check data new lint preflight train rehearse eval \
+.PHONY: help demo test test-fast coverage test-packages setup model sandbox-root sandbox-check data new lint preflight train repeat rehearse eval \
     adopt evaluate-file serve-check gguf-tools self-check noise-floor damage-check plugins report gate advise export track sync \
     tracking-setup clean-cache review bless publish \
     demo-publish runs compare check check-golds hooks docs bench bench-sandbox bench-collateral bench-judge bench-risk \
@@ -93,6 +93,9 @@ preflight: setup ## check that this machine can train RECIPE=
 
 train: setup ## train RECIPE=, on all visible GPUs or GPUS=1; the same command continues an interrupted run
 	@$(PY) -m scripts.training.train $(call option,GPUS,--gpus) -- "$$RECIPE"
+
+repeat: model sandbox-root ## is it the recipe or the luck: train RECIPE= under SEEDS=3 seeds, judge each by SUITE=, one verdict over all
+	@$(PY) -m scripts.repeat $(call option,SEEDS,--seeds) $(call option,SUITE,--suite) -- "$$RECIPE"
 
 rehearse: model sandbox-root ## walk through the whole loop of RECIPE= on this CPU, with a small stand-in for its base; SUITE=
 	@$(PY) -m scripts.training.rehearse $(call option,SUITE,--suite) -- "$$RECIPE"
