@@ -26,7 +26,7 @@ RUNS     = set -f; set --; for run in $$RUN; do set -- "$$@" --run="$$run"; done
 
 # Exit codes 1 (no-ship) and 3 (inconclusive) are answers; make calls them errors and says so after the verdict.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast coverage test-packages setup model sandbox-root sandbox-check data new lint preflight train rehearse eval \
+.PHONY: help demo test test-fast coverage test-packages setup model sandbox-root sandbox-check data new lint preflight train rehearse eval generate judge \
     adopt evaluate-file serve-check gguf-tools self-check noise-floor damage-check plugins report gate export track sync \
     tracking-setup clean-cache review bless publish \
     demo-publish runs compare check check-golds hooks docs bench bench-sandbox bench-collateral bench-judge bench-risk \
@@ -104,6 +104,16 @@ adopt: setup ## make a run of an adapter trained elsewhere: ADAPTER=folder or or
 eval: sandbox-root ## generate, score, compare, gate and report RUN= (several names: several runs; SUITE= STRICT=1), or MODEL= against BASE=
 	@$(RUNS); $(PY) eval/run_eval_suite.py "$$@" $(call option,SUITE,--config) $(call switch,STRICT,--strict) \
 	    $(call option,BASELINE,--baseline) $(call option,MODEL,--model) $(call option,BASE,--base-model); code=$$?; \
+	    [ $$# -gt 0 ] || set -- --run=results/latest; \
+	    case $$code in 0|1|3) $(PY) -m scripts.track --quiet "$$@" || true ;; esac; exit $$code
+
+# The two halves of eval, for two machines: the run's folder is copied from the one to the other.
+generate: setup ## only what needs the model, on a machine without a sandbox: every answer of RUN=; SUITE= STRICT=1 BASELINE= MODEL= BASE=
+	@$(RUNS); $(PY) eval/run_eval_suite.py --generate "$$@" $(call option,SUITE,--config) $(call switch,STRICT,--strict) \
+	    $(call option,BASELINE,--baseline) $(call option,MODEL,--model) $(call option,BASE,--base-model)
+
+judge: sandbox-root ## only the rest, on a machine without a GPU: run, score, compare, gate and report what RUN= answered; SUITE= STRICT=1
+	@$(RUNS); $(PY) eval/run_eval_suite.py --judge "$$@" $(call option,SUITE,--config) $(call switch,STRICT,--strict); code=$$?; \
 	    [ $$# -gt 0 ] || set -- --run=results/latest; \
 	    case $$code in 0|1|3) $(PY) -m scripts.track --quiet "$$@" || true ;; esac; exit $$code
 
