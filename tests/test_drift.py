@@ -169,7 +169,7 @@ def test_another_domain_brings_prompts_and_a_metric_of_its_own(
         model = load_hf(suite, tiny_model, tiny_adapter)
         prompts = neutral.load_prompts(suite, model.template)
         log = PartialLog(tmp_path, "generations", Generation, "key")
-        scores = neutral.drift_scores(model, prompts, log, lambda _: None)
+        scores = measure(model, prompts, log)
     finally:
         domains.forget("manuals")
     assert [(row.task, row.sample, row.metric) for row in scores] == [("manuals", "one", "moved")] * 2

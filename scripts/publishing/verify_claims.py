@@ -32,7 +32,7 @@ COST = re.compile(r"items|(seconds|tokens|reused|memory)(_[a-z]+){1,3}")
 # Several GPUs are several lines, and a stop string may be a token of a template: `<|im_end|>`.
 WORDS = re.compile(r"(?!.*(?:://|www\.|--))(?:[\w .,:;+/@()=~#%*'\n-]|<\|\w{1,40}\|>){0,300}", re.ASCII | re.DOTALL)
 QUANTISED = ("load", "quantisation")  # facts of the device that say so
-RECORDED = ("git_training", "machine", "packages", "backend")  # parts of the provenance that the card prints
+RECORDED = ("git_training", "machine", "packages", "backend", "judged")  # parts of the provenance that the card prints
 
 
 def check_measured(folder: Path, state: dict[str, Any], recipe: dict[str, Any], suite: Suite, metrics: Metrics) -> None:
