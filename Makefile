@@ -29,7 +29,7 @@ RUNS     = set -f; set --; for run in $$RUN; do set -- "$$@" --run="$$run"; done
 .PHONY: help demo test test-fast coverage test-packages setup model sandbox-root sandbox-check data new lint preflight train rehearse eval generate judge \
     adopt evaluate-file serve-check gguf-tools self-check noise-floor damage-check plugins report gate export track sync \
     tracking-setup clean-cache review bless publish \
-    demo-publish runs compare check check-golds hooks docs bench bench-sandbox bench-collateral bench-judge bench-risk \
+    demo-publish runs compare check check-golds hooks secrets lock docs bench bench-sandbox bench-collateral bench-judge bench-risk \
     bench-verdict bench-publish fuzz-risk fuzz-inputs
 
 help: ## list the commands
@@ -162,6 +162,12 @@ review: setup ## read the report of RUN= in a browser and decide; or DECISION=ap
 
 hooks: .venv/.dev ## install a pre-commit hook: no credentials, large files, broken recipes or unformatted Python
 	@$(PY) -m scripts.hooks install
+
+secrets: setup ## search every file that git tracks for credentials
+	@$(PY) -m scripts.hooks tree
+
+lock: .venv/.dev ## is what is installed exactly what constraints.txt pins, and is every pin asked for; no network
+	@$(PY) -m scripts.setup.lock
 
 serve-check: sandbox-root ## is a served form still what was approved: RUN= FORM=merged, nf4, gguf (QUANT=) or endpoint (URL= NAME= KEY_ENV=), SUITE=
 	@$(PY) -m scripts.serve_check $(call option,RUN,--run) $(call option,FORM,--form) $(call option,SUITE,--suite) \
