@@ -26,11 +26,7 @@ RUNS     = set -f; set --; for run in $$RUN; do set -- "$$@" --run="$$run"; done
 
 # Exit codes 1 (no-ship) and 3 (inconclusive) are answers; make calls them errors and says so after the verdict.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast coverage test-packages setup model sandbox-root sandbox-check data new lint preflight train repeat rehearse eval \
-    adopt evaluate-file serve-check gguf-tools self-check noise-floor damage-check plugins report gate advise export track sync \
-    tracking-setup clean-cache review bless publish \
-    demo-publish runs compare check check-golds hooks docs bench bench-sandbox bench-collateral bench-judge bench-risk \
-    bench-verdict bench-publish fuzz-risk fuzz-inputs
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(MAKEFILE_LIST)) test-packages
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -110,6 +106,16 @@ eval: sandbox-root ## generate, score, compare, gate and report RUN= (several na
 	    [ $$# -gt 0 ] || set -- --run=results/latest; \
 	    case $$code in 0|1|3) $(PY) -m scripts.track --quiet "$$@" || true ;; esac; exit $$code
 
+# The two halves of eval, for two machines: the run's folder is copied from the one to the other.
+generate: setup ## only what needs the model, on a machine without a sandbox: every answer of RUN=; SUITE= STRICT=1 BASELINE= MODEL= BASE=
+	@$(RUNS); $(PY) eval/run_eval_suite.py --generate "$$@" $(call option,SUITE,--config) $(call switch,STRICT,--strict) \
+	    $(call option,BASELINE,--baseline) $(call option,MODEL,--model) $(call option,BASE,--base-model)
+
+judge: sandbox-root ## only the rest, on a machine without a GPU: run, score, compare, gate and report what RUN= answered; SUITE= STRICT=1
+	@$(RUNS); $(PY) eval/run_eval_suite.py --judge "$$@" $(call option,SUITE,--config) $(call switch,STRICT,--strict); code=$$?; \
+	    [ $$# -gt 0 ] || set -- --run=results/latest; \
+	    case $$code in 0|1|3) $(PY) -m scripts.track --quiet "$$@" || true ;; esac; exit $$code
+
 evaluate-file: setup ## answers of MODEL= (or an adapter, BASE=) to the rows of FILE=, and how many are right, into OUT=
 	@$(PY) -m scripts.evaluate_file $(call option,MODEL,--model-path) $(call option,FILE,--test-file) $(call option,OUT,--output) \
 	    $(call option,BASE,--base)
@@ -158,6 +164,12 @@ review: setup ## read the report of RUN= in a browser and decide; or DECISION=ap
 
 hooks: .venv/.dev ## install a pre-commit hook: no credentials, large files, broken recipes or unformatted Python
 	@$(PY) -m scripts.hooks install
+
+secrets: setup ## search every file that git tracks for credentials
+	@$(PY) -m scripts.hooks tree
+
+lock: .venv/.dev ## is what is installed exactly what constraints.txt pins, and is every pin asked for; no network
+	@$(PY) -m scripts.setup.lock
 
 serve-check: sandbox-root ## is a served form still what was approved: RUN= FORM=merged, nf4, gguf (QUANT=) or endpoint (URL= NAME= KEY_ENV=), SUITE=
 	@$(PY) -m scripts.serve_check $(call option,RUN,--run) $(call option,FORM,--form) $(call option,SUITE,--suite) \

@@ -1,15 +1,13 @@
-"""Items asked, scored and looked at: all of them at once, or chunk by chunk until every blocking gate is decided.
+"""Items asked and scored: all of them at once, or chunk by chunk until every blocking gate is decided (eval/looks.py).
 
-A sequential evaluation takes the clusters of each task in a random order that data and adapter fix. After about one
-batch a look: the gates are decided on everything scored so far (anytime-valid, eval/statistics/sequential.py).
-A task whose blocking gates are all decided is asked nothing more; tasks that only inform go along with the others.
-
+Two halves, of which one may run without the other: `make_answers` needs the model, `judge_answers` needs the sandbox.
 Every step follows from the suite, the data and the answers, so that a killed evaluation continues to the same end. Both
 arms answer the same items; batches are planned inside a chunk.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -20,37 +18,22 @@ from eval.common.errors import UserError
 from eval.common.places import ROOT
 from eval.config.suite_file import Suite
 from eval.contracts.backend import Backend, BaseMoved, Say
-from eval.contracts.domains import modes_giving
 from eval.execution.execute import Executed, execute_answers, summaries
-from eval.gates.decide import Decision
+from eval.looks import look_until_decided, undecided_tasks
 from eval.model.answer_cache import BUG, Answers, maker_of
 from eval.model.backends import MEASURING, code_of, proves
 from eval.model.lm_tasks import LoadedTask, Sample, score
 from eval.model.lm_tasks import summarise as summarise_task
-from eval.model.neutral import drift_scores
+from eval.model.neutral import drift_scores, measure_prompts
 from eval.run.digests import file_sha256, json_sha256
 from eval.run.files import read_jsonl, write_jsonl
 from eval.run.metrics import SequentialUse, TaskSummary
 from eval.run.partial_log import PartialLog
 from eval.run.records import BASELINE, CANDIDATE, Generation, Judgement, Observation, Score
 from eval.sandbox import Sandbox
-from eval.statistics.sequential import random_place
 
 WORKERS = {"backend": {"workers"}}  # how many answer decides nothing
-Waiting = dict[str, list[list[Sample]]]  # by task: clusters that were not asked yet
-
-
-@dataclass(frozen=True)
-class Stage:
-    """What asking needs, the same for every item."""
-
-    suite: Suite
-    run: Path
-    backend: Backend
-    answers: Answers
-    sandbox: Sandbox | None
-    say: Say
-    orders: Mapping[str, str] = field(default_factory=dict)  # by task, for a sequential evaluation
+ANSWERS = "generations.jsonl"
 
 
 @dataclass(frozen=True)
@@ -65,35 +48,78 @@ class Asked:
 
 @dataclass(frozen=True)
 class Finished:
-    """Everything asked, the base proven to be the base after it, and the answers on the disk."""
+    """Everything asked and scored. `answers`: how they were made; None where that was elsewhere, or before."""
 
     asked: Asked
-    answers: Answers
     generations: list[Generation]
     summaries: list[TaskSummary]
+    answers: Answers | None
 
 
 def ask_both_arms(case: Case, say: Say) -> Finished:
-    """Both arms answer every item; nothing counts unless the base is the base in the end, as far as it is proven."""
-    answers = open_answers(case, say)
-    stage = Stage(case.suite, case.candidate.run, case.backend, answers, case.bench.sandbox, say, case.orders)
+    """Both arms answer every item and every answer is scored; those that were made before are scored alone."""
+    if case.candidate.generated is not None:
+        return judge_answers(case, read_jsonl(case.candidate.run / ANSWERS, Generation), say)
+    if case.suite.mode == "fixed":
+        answers = make_answers(case, say)
+        return replace(judge_answers(case, answers.in_order(places(case.tasks + case.prompts)), say), answers=answers)
+    answers = open_answers(case, say, case.suite.model_dump(mode="json", exclude=WORKERS))
+    with base_proven(case, answers, say):
+        asked = ask_until_decided(case, answers, say)
+    return finish(case, asked, answers.finish(places(asked.tasks + case.prompts)), answers)
+
+
+def make_answers(case: Case, say: Say) -> Answers:
+    """All that takes the model, in generations.jsonl: both arms' answers to every item, and every divergence."""
+    answers = open_answers(case, say, case.suite.backend.batch_size)
+    with base_proven(case, answers, say):
+        answers.answer(planned(case.backend, case.tasks, case.suite.backend.batch_size))
+    answers.finish(places(case.tasks + case.prompts))
+    return answers
+
+
+def judge_answers(case: Case, generations: list[Generation], say: Say) -> Finished:
+    """All that takes no model: every answer is scored, and run where the suite asks for it.
+
+    Of a sequential suite this is one look at all items: its intervals hold at any number of looks.
+    """
+    names = {task.name for task in case.tasks}
+    answers = [row for row in generations if row.task in names]
+    asked = judged(case.suite, case.tasks, answers, case.bench.sandbox, case.candidate.run, say)
+    if case.suite.mode == "sequential":
+        asked = replace(asked, sequential=one_look(case, asked.scores))
+    return finish(case, asked, generations, None)
+
+
+def finish(case: Case, asked: Asked, generations: list[Generation], answers: Answers | None) -> Finished:
+    """What was asked, with the neutral prompts beside it."""
+    measured = {(row.arm, row.task, row.sample): row for row in generations}
+    moved = drift_scores(case.prompts, measured)
+    asked = replace(asked, tasks=asked.tasks + case.prompts, scores=asked.scores + moved)
+    return Finished(asked, generations, summarise(asked), answers)
+
+
+@contextmanager
+def base_proven(case: Case, answers: Answers, say: Say) -> Iterator[None]:
+    """Nothing that is answered inside counts unless the base is the base in the end, as far as it is proven.
+
+    Divergences are measured before that proof.
+    """
     try:
-        if case.suite.mode == "fixed":
-            asked = ask_all(stage, case.tasks)
-        else:
-            asked = ask_until_decided(stage, case.tasks, partial(case.judge, effect=case.effect))
-        moved = drift_scores(case.backend, case.prompts, answers.log, say)
+        yield
+        measure_prompts(case.backend, case.prompts, answers.log, say)
         case.backend.prove_base(thoroughly=True)
     except BaseMoved:
         answers.discard()
         raise
     answers.keep()
-    asked = replace(asked, tasks=asked.tasks + case.prompts, scores=asked.scores + moved)
-    return Finished(asked, answers, answers.finish(places(asked.tasks)), summarise(asked))
 
 
-def open_answers(case: Case, say: Say) -> Answers:
-    """The answers of this evaluation, keyed by everything that decides one; under another key none is reused."""
+def open_answers(case: Case, say: Say, plan: Any) -> Answers:
+    """The answers of this evaluation, keyed by everything that decides one; under another key none is reused.
+
+    `plan`: what the batches follow from, beside the items. Where gates decide what is asked next, they decide those.
+    """
     suite, candidate, backend, cache = case.suite, case.candidate, case.backend, case.bench.cache
     if unknown := why_not_kept(backend, suite):
         if cache is not None:
@@ -112,11 +138,8 @@ def open_answers(case: Case, say: Say) -> Answers:
             "prompts": [
                 [sample.id, sample.prompt_sha256] for task in case.tasks + case.prompts for sample in task.samples
             ],
-            # Where gates decide what is asked next, they decide the batches too.
             "drift": [file_sha256(ROOT / "eval" / "model" / name) for name in MEASURING],
-            "plan": suite.backend.batch_size
-            if suite.mode == "fixed"
-            else suite.model_dump(mode="json", exclude=WORKERS),
+            "plan": plan,
         }
     )
     log = PartialLog(candidate.run, "generations", Generation, key)
@@ -148,106 +171,51 @@ def summarise(asked: Asked) -> list[TaskSummary]:
     ]
 
 
-def ask_all(stage: Stage, tasks: list[LoadedTask]) -> Asked:
-    """Ask every item at once: the fixed evaluation."""
-    return _ask(stage, tasks, stage.run)
-
-
-def _ask(stage: Stage, tasks: list[LoadedTask], folder: Path) -> Asked:
-    batches = stage.backend.plan(tasks, stage.suite.backend.batch_size)
-    planned = Counter((sample.task, sample.id) for batch in batches for sample in batch)
-    if planned != Counter((task.name, sample.id) for task in tasks for sample in task.samples):
+def planned(backend: Backend, tasks: list[LoadedTask], batch_size: int) -> list[list[Sample]]:
+    """Every item once, in the backend's own batches."""
+    batches = backend.plan(tasks, batch_size)
+    asked = Counter((sample.task, sample.id) for batch in batches for sample in batch)
+    if asked != Counter((task.name, sample.id) for task in tasks for sample in task.samples):
         raise UserError(f"the backend's plan does not hold every item once: {BUG}")
-    stage.answers.answer(batches)
-    generations: list[Generation] = [stage.answers.of(place) for place in places(tasks)]
-    scores = score(tasks, generations)
+    return batches
+
+
+def judged(
+    suite: Suite, tasks: list[LoadedTask], answers: list[Generation], sandbox: Sandbox | None, folder: Path, say: Say
+) -> Asked:
+    """Scores of all answers to the tasks, and what running them showed."""
     executed = Executed()
-    if stage.sandbox is not None:
-        executed = execute_answers(stage.suite, tasks, generations, stage.sandbox, folder, stage.say)
+    scores = score(tasks, answers)
+    if sandbox is not None:
+        executed = execute_answers(suite, tasks, answers, sandbox, folder, say)
     return Asked(tasks, scores + executed.scores, executed.summaries)
 
 
-def ask_until_decided(stage: Stage, tasks: list[LoadedTask], judge: Callable[[list[Score]], Decision]) -> Asked:
-    """Ask chunk by chunk until `judge` leaves no blocking gate open, or the items of the open ones are used up."""
+def one_look(case: Case, scores: list[Score]) -> SequentialUse:
+    """How much a sequential suite used where every answer was made before the first look."""
+    everything = {task.name: len(task.samples) for task in case.tasks}
+    undecided = undecided_tasks(case.suite, scores, partial(case.judge, effect=case.effect))
+    return SequentialUse(
+        looks=1, used=everything, planned=everything, stopped="out of items" if undecided else "decided"
+    )
+
+
+def ask_until_decided(case: Case, answers: Answers, say: Say) -> Asked:
+    """Ask chunk by chunk until no blocking gate is left open, or the items of the open ones are used up."""
+    suite, run = case.suite, case.candidate.run
     chunks: list[Asked] = []
 
     def ask(chosen: list[LoadedTask]) -> list[Score]:
-        folder = stage.run / LOOKS / f"{len(chunks) + 1:03}"
+        folder = run / LOOKS / f"{len(chunks) + 1:03}"
         folder.mkdir(parents=True, exist_ok=True)
-        chunks.append(_ask(stage, chosen, folder))
+        answers.answer(planned(case.backend, chosen, suite.backend.batch_size))
+        generations = answers.in_order(places(chosen))
+        chunks.append(judged(suite, chosen, generations, case.bench.sandbox, folder, say))
         return chunks[-1].scores
 
-    stopped = look_until_decided(stage.suite, tasks, stage.orders, judge, ask, stage.say)
-    return gather(stage.run, tasks, chunks, stopped)
-
-
-def look_until_decided(
-    suite: Suite,
-    tasks: list[LoadedTask],
-    orders: Mapping[str, str],
-    judge: Callable[[list[Score]], Decision],
-    ask: Callable[[list[LoadedTask]], list[Score]],
-    say: Say,
-) -> Literal["decided", "out of items"]:
-    """Give `ask` chunk after chunk, and the scores it returns to `judge`, until nothing is left to decide or to ask.
-
-    `orders`: by task, the digest that fixes the order of its items (`orders_of` of eval/statistics/sequential.py).
-    """
-    blocking = {name for gate in suite.gates if gate.tier == "blocking" for name in suite.members(gate.task)}
-    open_tasks = {task.name for task in tasks}
-    waiting: Waiting = {task.name: in_random_order(task.samples, orders[task.name]) for task in tasks}
-    scores: list[Score] = []
-    looks = used = 0
-    while any(waiting[name] for name in open_tasks & blocking):
-        chosen = next_chunk({name: waiting[name] for name in waiting if name in open_tasks}, suite.backend.batch_size)
-        scores += ask([replace(task, samples=chosen[task.name]) for task in tasks if chosen.get(task.name)])
-        undecided = undecided_tasks(suite, scores, judge)
-        looks, used = looks + 1, used + sum(map(len, chosen.values()))
-        say(f"look {looks}: {used} items, undecided: {', '.join(sorted(undecided)) or 'nothing'}")
-        if not undecided:
-            return "decided"
-        open_tasks = {task.name for task in tasks if task.name in undecided or task.name not in blocking}
-    return "out of items"
-
-
-def in_random_order(samples: Iterable[Sample], order: str) -> list[list[Sample]]:
-    """Samples by cluster, clusters in the random order of the digest: that in which gates take them."""
-    clusters: dict[str, list[Sample]] = defaultdict(list)
-    for sample in samples:
-        clusters[sample.cluster].append(sample)
-    ordered = sorted(clusters, key=lambda cluster: random_place(order, cluster))
-    return [sorted(clusters[cluster], key=lambda sample: sample.id) for cluster in ordered]
-
-
-def next_chunk(waiting: Waiting, size: int) -> dict[str, tuple[Sample, ...]]:
-    """Take about `size` samples out of `waiting`, of each task in proportion to what is left of it, whole clusters."""
-    left = {name: sum(map(len, clusters)) for name, clusters in waiting.items()}
-    total = sum(left.values())
-    chosen: dict[str, tuple[Sample, ...]] = {}
-    for name, clusters in waiting.items():
-        taken: list[Sample] = []
-        while clusters and len(taken) * total < size * left[name]:
-            taken += clusters.pop(0)
-        chosen[name] = tuple(taken)
-    return chosen
-
-
-def undecided_tasks(suite: Suite, scores: list[Score], judge: Callable[[list[Score]], Decision]) -> set[str]:
-    """Tasks with a blocking gate that is still open."""
-    seen = {(row.task, row.metric) for row in scores}
-    gates = [gate for gate in suite.gates if gate.tier == "blocking"]
-    # Execution says nothing about some samples: a chunk of those alone has no such metric, which is no mistake yet.
-    unheard = any(
-        modes_giving(name, gate.metric) and (name, gate.metric) not in seen
-        for gate in gates
-        for name in suite.members(gate.task)
-    )
-    if unheard:
-        undecided = {gate.task for gate in gates}
-    else:
-        decided = judge(scores).gates
-        undecided = {gate.task for gate in decided if gate.tier == "blocking" and gate.outcome == "inconclusive"}
-    return {name for task in undecided for name in suite.members(task)}
+    judge = partial(case.judge, effect=case.effect)
+    stopped = look_until_decided(suite, case.tasks, case.orders, judge, ask, say)
+    return gather(run, case.tasks, chunks, stopped)
 
 
 def gather(

@@ -6,9 +6,11 @@
 Domains have a place of their own in a suite; trackers have no say in a verdict.
 """
 
+from pathlib import Path
+
 from eval.common.errors import UserError
 from eval.config import gate_rules
-from eval.config.suite_file import Suite
+from eval.config.suite_file import Suite, check_trackers, load_suite
 from eval.contracts.plugins import OURS, Plugin, origin
 from eval.model import backends
 
@@ -30,3 +32,11 @@ def refuse_other_code(suite: Suite) -> None:
                 f"suite {suite.name} consented to {part.source} with digest {consented}, and here it has "
                 f"{part.sha256 or 'none'}: read what changed, then write the new digest into the suite"
             )
+
+
+def consented_suite(path: Path) -> Suite:
+    """A suite whose trackers and code of other packages are here, as it consents to."""
+    suite = load_suite(path)
+    check_trackers(suite)
+    refuse_other_code(suite)
+    return suite

@@ -1,10 +1,12 @@
-"""Loads one case: both arms, every prompt, what each gate can see. Whatever cannot work is refused here, before an
-answer is paid for.
+"""Loads one case: both arms, or what they answered before; every prompt; what each gate can see.
+
+Whatever cannot work is refused here, before an answer is paid for.
 
     case = load_case(bench, candidate, baseline, say, time.monotonic())
 """
 
 import time
+from typing import Any
 
 from eval.bench import Bench, Case
 from eval.common.errors import UserError
@@ -25,12 +27,14 @@ from eval.model.backends import (
 )
 from eval.model.lm_tasks import LoadedTask, check_directions, load_tasks
 from eval.model.neutral import load_prompts
+from eval.model.recorded import Recorded, as_answered
 from eval.run.baselines import Baseline
 from eval.run.candidate import Candidate
 from eval.run.environment import headline_versions
+from eval.run.files import read_jsonl
 from eval.run.folder import RESULTS
 from eval.run.metrics import PowerRow
-from eval.run.records import BASELINE, CANDIDATE
+from eval.run.records import BASELINE, CANDIDATE, Generation
 from eval.statistics.sequential import orders_of
 
 
@@ -39,17 +43,26 @@ def load_case(bench: Bench, candidate: Candidate, baseline: Baseline, say: Say, 
 
     `started`: when loading began, by time.monotonic().
     """
-    backend = both_arms(bench, candidate, baseline, say)
+    made = candidate.generated
+    backend = both_arms(bench, candidate, baseline, say) if made is None else Recorded(made)
     tasks, prompts = what_is_asked(bench, backend)
+    if made is not None:
+        answers = read_jsonl(candidate.run / "generations.jsonl", Generation)
+        tasks, prompts = as_answered(tasks, prompts, answers, made.tasks)
     power = plan_power(bench, tasks + prompts, say)
-    effect = effect_of(backend, tasks + prompts, not candidate.is_base)
+    effect = effect_of(backend, tasks + prompts, not candidate.is_base) if made is None else made.adapter_effect
     seconds = time.monotonic() - started
-    noise = None
-    if backend.identity is not None:
-        key = backend_of(backend.identity, backend.facts(), headline_versions(), bench.suite.backend.kind)
-        noise = floor_for(RESULTS / "noise", key, [task.name for task in tasks])
+    noise = noise_of(bench, backend, tasks) if made is None else made.noise
     orders = orders_of(tasks, candidate.adapter_sha256)
     return Case(bench, candidate, baseline, backend, tasks, prompts, power, effect, noise, orders, seconds)
+
+
+def noise_of(bench: Bench, backend: Backend, tasks: list[LoadedTask]) -> dict[str, Any] | None:
+    """The noise floor of this backend on these tasks, where it was measured."""
+    if backend.identity is None:
+        return None
+    key = backend_of(backend.identity, backend.facts(), headline_versions(), bench.suite.backend.kind)
+    return floor_for(RESULTS / "noise", key, [task.name for task in tasks])
 
 
 def both_arms(bench: Bench, candidate: Candidate, baseline: Baseline, say: Say) -> Backend:

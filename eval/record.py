@@ -12,11 +12,12 @@ from eval.contracts.guests import guests
 from eval.model.answer_cache import Answers, costs, maker_of
 from eval.run.baselines import BLESSED, RUN
 from eval.run.digests import file_sha256, json_sha256
-from eval.run.earlier import earlier_candidates, with_cache
+from eval.run.earlier import earlier_candidates, joined, with_cache
 from eval.run.environment import headline_versions, machine, uncommitted_inputs
 from eval.run.facts import Environment
 from eval.run.files import read_facts, write_jsonl
 from eval.run.folder import read_data, read_run, read_training
+from eval.run.generated import JUDGED_ON, Compared, Generated, left_files
 from eval.run.metrics import AdapterEffect, EarlierCandidates, Metrics
 from eval.run.records import BASELINE, CANDIDATE, Generation, Item
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 def metrics_of(case: Case, finished: "Finished", outcome: Outcome) -> Metrics:
     """metrics.json of an evaluation, whole."""
     run, decision = case.candidate.run, outcome.decision
+    made = generated_of(case, finished.answers, finished.generations) if finished.answers else case.candidate.generated
+    assert made is not None  # answers are made here, or were recorded
     return Metrics(
         run=run.name,
         suite=case.suite.name,
@@ -42,22 +45,65 @@ def metrics_of(case: Case, finished: "Finished", outcome: Outcome) -> Metrics:
         power_observed=decision.power,
         tasks=finished.summaries,
         self_checks=outcome.checks,
-        earlier=count_earlier(case, finished.answers),
+        earlier=made.earlier if finished.answers else joined(made.earlier, beside(case), case.suite.alpha),
         sequential=finished.asked.sequential,
         noise=case.noise,
         baseline=case.baseline.name,
         adapter_effect=outcome.effect,
-        generation=case.backend.settings(),
-        costs=costs(finished.generations, finished.answers.reused, load_seconds=case.seconds),
+        generation=made.generation,
+        costs=made.costs,
         training=training_of(run),
+        provenance=made.provenance | judged_by(case),
+    )
+
+
+def generated_of(case: Case, answers: Answers, generations: list[Generation]) -> Generated:
+    """What only the model and its machine could say. The run's files are there, whole."""
+    from eval.model.lm_tasks import summarise  # lm-eval, 2 s, which is there where anything was asked
+
+    candidate, backend = case.candidate, case.backend
+    return Generated(
+        run=candidate.run.name,
+        compared=Compared(
+            base_model=candidate.base_model,
+            revision=candidate.revision,
+            adapter_sha256=candidate.adapter_sha256,
+            model=candidate.model,
+            brought=candidate.brought,
+            is_base=candidate.is_base,
+            baseline=case.baseline.name,
+            baseline_sha256=case.baseline.adapter_sha256,
+        ),
+        files=left_files(candidate.run),
+        tasks=[summarise(task, []) for task in case.tasks + case.prompts],
+        adapter_effect=case.effect,
+        noise=case.noise,
+        earlier=count_earlier(case, answers),
+        generation=backend.settings(),
+        device=backend.facts(),
+        costs=costs(generations, answers.reused, load_seconds=case.seconds),
         provenance=provenance_of(case),
     )
 
 
+def judged_by(case: Case) -> dict[str, Any]:
+    """The judging machine's part of the provenance: its sandbox, and what it is where answers came from elsewhere."""
+    sandbox = {"sandbox": case.bench.sandbox.identity if case.bench.sandbox else None}
+    if case.candidate.generated is None:
+        return sandbox
+    here = read_facts(case.candidate.run / JUDGED_ON, Environment)
+    return {**sandbox, "judged": {name: here[name] for name in ("git", "machine")}}
+
+
+def beside(case: Case) -> EarlierCandidates:
+    """Other candidates that the runs beside this one know of."""
+    run = case.candidate.run
+    return earlier_candidates(run, case.suite, run.parent, case.candidate.adapter_sha256)
+
+
 def count_earlier(case: Case, answers: Answers) -> EarlierCandidates:
     """Other candidates that these items have judged: of the runs beside this one, and of the kept answers."""
-    candidate, backend = case.candidate, case.backend
-    found = earlier_candidates(candidate.run, case.suite, candidate.run.parent, candidate.adapter_sha256)
+    backend, found = case.backend, beside(case)
     if answers.cache is None:
         return found
     base, device = backend.identity, backend.facts()
@@ -143,7 +189,7 @@ def provenance_of(case: Case) -> dict[str, Any]:
         "packages": headline_versions(),
         "seeds": {"training": state.get("seed"), "evaluation": suite.seed},
         "backend": suite.backend.model_dump(),
-        "sandbox": case.bench.sandbox.identity if case.bench.sandbox else None,
+        "sandbox": None,
         "device": case.backend.facts(),
         **({"plugins": [plugin.record() for plugin in used]} if (used := used_plugins(suite)) else {}),
     }

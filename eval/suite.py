@@ -2,47 +2,47 @@
 
     python eval/run_eval_suite.py [--config SUITE] [--run RUN]...    evaluate runs' adapters, each against its baseline
     python eval/run_eval_suite.py --self-check --base-model FOLDER   the base against itself: must never ship
+    python eval/run_eval_suite.py --generate ...                     what needs the model, and no sandbox
+    python eval/run_eval_suite.py --judge [--run RUN]...             the rest, on any machine: no model, no GPU
 
 Exit codes: 0 ship, 1 no-ship, 2 could not evaluate, 3 inconclusive; of several runs the worst. Killed at any point,
 the same command continues: finished batches are kept and the result is the same.
 """
 
-import argparse
 import os
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from eval.adapters.adopt import run_named
+from eval.arguments import Pairs, compared, parse_arguments
 from eval.bench import LOOKS, Bench, Case, Outcome
-from eval.common.errors import CANNOT_EVALUATE, INCONCLUSIVE, NO_SHIP, SHIP, UserError, run_command
+from eval.common.errors import CANNOT_EVALUATE, UserError, run_command
 from eval.common.places import ROOT
 from eval.common.reading import read_bytes
-from eval.config.suite_file import Suite, check_trackers, load_suite, resolve_suite
-from eval.consent import refuse_other_code
+from eval.consent import consented_suite
 from eval.contracts.guests import folders_of
-from eval.gates.decide import EXIT_CODES
 from eval.gates.self_checks import self_checks
-from eval.model.answer_cache import FOLDER, AnswerCache
-from eval.model.backends import base_brought
-from eval.record import metrics_of, with_answers, write_samples
+from eval.model.answer_cache import AnswerCache
+from eval.record import generated_of, metrics_of, with_answers, write_samples
 from eval.report.rendering import render_report
-from eval.run.baselines import Baseline, resolve_baseline
-from eval.run.candidate import Candidate, brought, candidate_of, self_check, whole_model
+from eval.run.baselines import Baseline
+from eval.run.candidate import Candidate
 from eval.run.environment import capture_environment
 from eval.run.files import write_bytes, write_json, write_jsonl
 from eval.run.folder import locked, point_latest_at, update_run
+from eval.run.generated import JUDGED_ON, write_generated
 from eval.run.metrics import Metrics
 from eval.sandbox import open_sandbox
-from eval.summary import say_table, say_verdict
+from eval.summary import say_results
 
 if TYPE_CHECKING:
     from eval.ask import Finished
 
-BEST_FIRST = (SHIP, INCONCLUSIVE, NO_SHIP, CANNOT_EVALUATE)
+Result = TypeVar("Result")
 
 
 def evaluate(bench: Bench, candidate: Candidate, baseline: Baseline) -> Metrics:
@@ -56,14 +56,24 @@ def evaluate(bench: Bench, candidate: Candidate, baseline: Baseline) -> Metrics:
     return metrics
 
 
+def generate(bench: Bench, candidate: Candidate, baseline: Baseline) -> None:
+    """The first steps of `evaluate`, and no more: every answer, from which `evaluate` goes on elsewhere."""
+    prepare(bench, candidate, baseline)
+    case = load(bench, candidate, baseline)
+    make(case)
+
+
 def prepare(bench: Bench, candidate: Candidate, baseline: Baseline) -> None:
     """The run's folder says what is evaluated, by which suite and where, and holds nothing of an earlier suite."""
     run = candidate.run
-    for name in ("executions.jsonl", "observations.jsonl"):
+    for name in ("executions.jsonl", "observations.jsonl", JUDGED_ON):
         (run / name).unlink(missing_ok=True)
+    update_run(run, suite=bench.suite.name, stages={"eval": "running"}, **folders_of(bench.suite.domains))
+    if candidate.generated is not None:
+        write_json(run / JUDGED_ON, capture_environment())
+        return say(f"judging what {candidate.base_model} and {candidate.said} answered; baseline: {baseline.name}")
     write_bytes(run / "suite.yaml", read_bytes(bench.suite_path))
     write_json(run / "environment.json", capture_environment())
-    update_run(run, suite=bench.suite.name, stages={"eval": "running"}, **folders_of(bench.suite.domains))
     say(f"loading {candidate.base_model} and {candidate.said}; baseline: {baseline.name}")
 
 
@@ -83,6 +93,18 @@ def ask(case: Case) -> "Finished":
     write_jsonl(case.candidate.run / "scores.jsonl", finished.asked.scores)
     write_samples(case.candidate.run / "samples.jsonl", finished.asked.tasks)
     return finished
+
+
+def make(case: Case) -> None:
+    """Both arms answer everything that is not decided by running it: generations, samples.jsonl and generated.json."""
+    from eval import ask as asking
+
+    run, tasks = case.candidate.run, case.tasks + case.prompts
+    answers = asking.make_answers(case, say)
+    write_samples(run / "samples.jsonl", tasks)
+    write_generated(run, generated_of(case, answers, answers.in_order(asking.places(tasks))))
+    update_run(run, stages={"eval": "generated"})
+    (run / "generations.partial.jsonl").unlink(missing_ok=True)
 
 
 def decide(case: Case, finished: "Finished") -> Outcome:
@@ -113,85 +135,61 @@ def render(run: Path, metrics: Metrics) -> None:
 
 
 def evaluate_all(
-    suite_path: Path, pairs: list[tuple[Candidate, Baseline]], cache: AnswerCache | None, strict: bool = False
+    suite_path: Path, pairs: Pairs, cache: AnswerCache | None, strict: bool = False
 ) -> list[Metrics | UserError]:
     """Evaluate every candidate in its own folder. Of several, one that cannot be evaluated does not stop the others."""
-    suite = load_suite(suite_path)
-    check_trackers(suite)
-    refuse_other_code(suite)
+    suite = consented_suite(suite_path)
     executing = any(task.execute for task in suite.tasks)
     # Opened before any cost: without a sandbox such a suite cannot be judged.
     with open_sandbox() if executing else nullcontext() as sandbox:
         bench = Bench(suite_path, suite, sandbox, cache, strict)
-        results = [evaluate_one(bench, *pair, alone=len(pairs) == 1) for pair in pairs]
+        results = [of_one(evaluate, bench, *pair, alone=len(pairs) == 1) for pair in pairs]
+    for (candidate, _), result in zip(pairs, results, strict=True):
+        if isinstance(result, Metrics):
+            point_latest_at(candidate.run)
     if cache is not None:
         cache.prune()
     return results
 
 
-def evaluate_one(bench: Bench, candidate: Candidate, baseline: Baseline, alone: bool) -> Metrics | UserError:
-    """Metrics of one candidate, or, where it is not `alone`, why it cannot be evaluated."""
+def generate_all(suite_path: Path, pairs: Pairs, cache: AnswerCache | None, strict: bool) -> int:
+    """The answers of every candidate, each in its own folder; returns the exit code."""
+    bench = Bench(suite_path, consented_suite(suite_path), None, cache, strict)
+    results = [of_one(generate, bench, *pair, alone=len(pairs) == 1) for pair in pairs]
+    for (candidate, _), result in zip(pairs, results, strict=True):
+        if result is None:
+            say(f"{candidate.run.name} is answered; where the sandbox is, `make judge RUN={candidate.run.name}`")
+    return CANNOT_EVALUATE if any(results) else 0
+
+
+def of_one(
+    step: Callable[[Bench, Candidate, Baseline], Result],
+    bench: Bench, candidate: Candidate, baseline: Baseline, alone: bool,
+) -> Result | UserError:  # fmt: skip
+    """What a step gives for one candidate, or, where it is not `alone`, why it cannot be done."""
     try:
         with locked(candidate.run):
-            metrics = evaluate(bench, candidate, baseline)
+            return step(bench, candidate, baseline)
     except UserError as error:
         if alone:
             raise
         print(f"error: {candidate.run.name}: {' '.join(str(error).split())}", file=sys.stderr)
         return error
-    point_latest_at(candidate.run)
-    return metrics
 
 
 def say(message: str) -> None:
     print(f"eval: {message}", flush=True)
 
 
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="eval/run_eval_suite.py", description=(__doc__ or "").split("\n")[0])
-    suite = "suite name or file (default: configs/eval/nl2bash.yaml)"
-    parser.add_argument("--config", "--suite", help=suite)
-    parser.add_argument("--run", action="append", help="run or adapter's folder (default: the newest run); repeatable")
-    parser.add_argument("--baseline", help="base, blessed or run:RUN instead of the suite's: shown, never published")
-    parser.add_argument("--self-check", action="store_true", help="compare the base with itself")
-    parser.add_argument("--model", help="compare a whole model with --base-model: folder, or org/name@commit")
-    parser.add_argument("--base-model", default="models/SmolLM2-135M-Instruct", help="with --self-check and --model")
-    parser.add_argument("--strict", action="store_true", help="refuse a blocking gate that has too few items")
-    parser.add_argument("--cache", type=Path, default=FOLDER, help="folder of kept answers (default: .cache/answers)")
-    parser.add_argument("--no-cache", action="store_true", help="generate every answer, keep none for later")
-    return parser.parse_args()
-
-
-def candidates_of(arguments: argparse.Namespace, suite: Suite) -> list[Candidate]:
-    """What is evaluated: the adapters of the runs named, what the backend brings, or the base against itself."""
-    refuse_other_code(suite)
-    base = None if arguments.run else base_brought(suite)
-    if arguments.self_check:
-        return [self_check(base or arguments.base_model)]
-    if arguments.model:
-        return [whole_model(arguments.model, arguments.base_model)]
-    if base is not None:
-        return [brought(base, suite.backend.model_dump(), suite.name)]
-    return [candidate_of(run) for run in dict.fromkeys(run_named(name) for name in arguments.run or [None])]
-
-
 def main() -> int:
-    arguments = parse_arguments()
+    arguments = parse_arguments((__doc__ or "").split("\n")[0])
     cache = None if arguments.no_cache else AnswerCache(arguments.cache.resolve())
     os.chdir(ROOT)  # task files name their data from the repository root
-    path = resolve_suite(arguments.config)
-    suite = load_suite(path)
-    candidates = candidates_of(arguments, suite)
-    asked = arguments.baseline or suite.baseline
-    baselines = [resolve_baseline(asked, candidate) for candidate in candidates]
-    results = evaluate_all(path, list(zip(candidates, baselines, strict=True)), cache, arguments.strict)
-    for candidate, result in zip(candidates, results, strict=True):
-        if isinstance(result, Metrics):
-            say_verdict(candidate.run, result)
-    if len(candidates) > 1:
-        say_table(candidates, results)
-    codes = [EXIT_CODES[result.verdict] if isinstance(result, Metrics) else CANNOT_EVALUATE for result in results]
-    return max(codes, key=BEST_FIRST.index)
+    path, pairs = compared(arguments)
+    if arguments.generate:
+        return generate_all(path, pairs, cache, arguments.strict)
+    results = evaluate_all(path, pairs, cache, arguments.strict)
+    return say_results([candidate for candidate, _ in pairs], results)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,26 @@
 
 from pathlib import Path
 
-from eval.common.errors import UserError
+from eval.common.errors import CANNOT_EVALUATE, INCONCLUSIVE, NO_SHIP, SHIP, UserError
 from eval.common.places import ROOT
+from eval.gates.decide import EXIT_CODES
 from eval.run.baselines import BASE
 from eval.run.candidate import Candidate
 from eval.run.earlier import said
 from eval.run.metrics import Metrics
+
+BEST_FIRST = (SHIP, INCONCLUSIVE, NO_SHIP, CANNOT_EVALUATE)
+
+
+def say_results(candidates: list[Candidate], results: list[Metrics | UserError]) -> int:
+    """Each verdict, several side by side; returns the worst exit code."""
+    for candidate, result in zip(candidates, results, strict=True):
+        if isinstance(result, Metrics):
+            say_verdict(candidate.run, result)
+    if len(candidates) > 1:
+        say_table(candidates, results)
+    codes = [EXIT_CODES[result.verdict] if isinstance(result, Metrics) else CANNOT_EVALUATE for result in results]
+    return max(codes, key=BEST_FIRST.index)
 
 
 def say_verdict(run: Path, metrics: Metrics) -> None:

@@ -2,11 +2,12 @@
 
     python -m scripts.hooks install      a pre-commit hook in this clone (`make hooks`); works without a network
     python -m scripts.hooks check        what the hook runs: one line a problem, exit 1 when there is one
+    python -m scripts.hooks tree         credentials in every file that git tracks here (`make secrets`)
 
-It looks at what is staged, not at the working tree, and only at files that the commit adds or changes. A plain hook
-that starts the project's own Python: pre-commit's environments would be a second set of pinned tools, fetched from the
-network. `git commit --no-verify` goes around it: it saves from mistakes and stops nobody. `make test` searches every
-tracked file for credentials once more.
+The hook looks at what is staged, not at the working tree, and only at files that the commit adds or changes. It is
+plain and starts the project's own Python: pre-commit's environments would be a second set of pinned tools, fetched from
+the network. `git commit --no-verify` goes around it: it saves from mistakes and stops nobody. `make secrets` searches
+every tracked file once more, and `make test` with it.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from eval.common.errors import NO_SHIP, UserError, run_command
 from eval.common.places import ROOT
 from eval.common.programs import how_to_install
 from eval.common.reading import read_bytes
-from eval.run.secret_patterns import scan_file
+from eval.run.secret_patterns import find_secrets, redact, scan_file
 from scripts.training.lint_recipe import lint_recipe
 
 LARGEST_BYTES = 5_000_000
@@ -61,6 +62,18 @@ def check_file(repository: Path, name: str, staged: Path) -> list[str]:
         problems += [line.replace(str(staged), name) for line in lint_recipe(staged, root=repository)]
     if name.endswith(".py"):
         problems += check_python(repository, name, read_bytes(staged))
+    return problems
+
+
+def check_tree(repository: Path) -> list[str]:
+    """Credentials in the tracked files of a repository as they lie on the disk, and in their names; one line each."""
+    problems = []
+    for name in filter(None, git(repository, "ls-files", "-z").split("\0")):
+        path = repository / name
+        found = [] if path.is_symlink() or not path.is_file() or name in MADE_UP else scan_file(path, name)
+        problems += [f"{one}; revoke it, and remove it from the file and from git's history" for one in found]
+        if find_secrets(name, name):
+            problems.append(f"the name of {redact(name)} holds a credential; revoke it, and rename the file")
     return problems
 
 
@@ -108,15 +121,17 @@ def git(repository: Path, *arguments: str) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.hooks", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("what", choices=("install", "check"))
+    parser.add_argument("what", choices=("install", "check", "tree"))
     what = parser.parse_args(argv).what
     repository = Path(git(Path.cwd(), "rev-parse", "--show-toplevel").rstrip("\n"))
     if what == "install":
         print(f"hook: {install(repository)}")
         return 0
-    problems = check(repository)
+    problems = check(repository) if what == "check" else check_tree(repository)
     for problem in problems:
         print(f"refused: {problem}", file=sys.stderr)
+    if what == "tree" and not problems:
+        print("secrets: no credential in the files that git tracks")
     return NO_SHIP if problems else 0
 
 

@@ -190,17 +190,16 @@ def test_weights_that_move_while_answering_end_the_evaluation(
     """A row of the embedding that no probe reads moves after the last batch: the tensors tell."""
     from eval import ask
 
-    ask_all = ask.ask_all
+    measure = ask.measure_prompts
 
-    def and_move(stage: Any, tasks: Any) -> Any:
-        asked = ask_all(stage, tasks)
-        stage.backend.lm.model.get_input_embeddings().weight.data[3] += 1
-        return asked
+    def and_move(backend: Any, *arguments: Any) -> None:
+        measure(backend, *arguments)
+        backend.lm.model.get_input_embeddings().weight.data[3] += 1
 
     run = make_run(tmp_path / "run", tiny_model, tiny_adapter)
     suite = make_suite(tmp_path / "suite.yaml", LIMIT, BATCH)
     with monkeypatch.context() as patch:
-        patch.setattr(ask, "ask_all", and_move)
+        patch.setattr(ask, "measure_prompts", and_move)
         assert evaluate(patch, "--config", suite, "--run", run, "--cache", tmp_path / "answers") == 2
     assert "first model.embed_tokens.weight" in capsys.readouterr().err
     assert not list(tmp_path.glob("answers/**/*.jsonl")) and not list(run.glob("generations*"))

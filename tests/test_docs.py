@@ -138,3 +138,14 @@ def test_every_page_is_in_the_contents_of_the_site() -> None:
     for page in DOCS:
         if page.parent.name not in (ROOT.name, "debian-keys"):
             assert json.dumps(name_of(page).removesuffix(".md")) in contents, name_of(page)
+
+
+def test_the_version_is_that_of_the_changelog() -> None:
+    """A released version heads the changelog; one in development has Unreleased above the last release."""
+    version = re.findall(r'^version = "([^"]+)"', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
+    changes = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    headings = re.findall(r"^## (Unreleased|\d+\.\d+\.\d+ - \d{4}-\d\d-\d\d)$", changes, re.MULTILINE)
+    assert len(headings) == changes.count("\n## ") and headings[1:] == sorted(headings[1:], reverse=True)
+    assert [version[0].endswith(".dev0"), len(version)] == [headings[0] == "Unreleased", 1]
+    if headings[0] != "Unreleased":
+        assert headings[0].startswith(f"{version[0]} - ")

@@ -40,13 +40,21 @@ def suite_of(limit: int = 1000, **changes: Any) -> Suite:
     )
 
 
+def measure(model: Any, tasks: list[Any], log: Any, say: Any = lambda _: None) -> list[Score]:
+    """Every prompt measured, and scored."""
+    from eval.model import neutral
+
+    neutral.measure_prompts(model, tasks, log, say)
+    return neutral.drift_scores(tasks, log.rows)
+
+
 def measured(base: Path, adapter: Path | None, run: Path) -> list[Score]:
     from eval.model import neutral
 
     suite = suite_of()
     model = load_hf(suite, base, adapter)
     log = PartialLog(run, "generations", Generation, "key")
-    return neutral.drift_scores(model, neutral.load_prompts(suite, model.template), log, lambda _: None)
+    return measure(model, neutral.load_prompts(suite, model.template), log)
 
 
 def values_of(scores: list[Score], arm: str) -> dict[str, float]:
@@ -161,7 +169,7 @@ def test_another_domain_brings_prompts_and_a_metric_of_its_own(
         model = load_hf(suite, tiny_model, tiny_adapter)
         prompts = neutral.load_prompts(suite, model.template)
         log = PartialLog(tmp_path, "generations", Generation, "key")
-        scores = neutral.drift_scores(model, prompts, log, lambda _: None)
+        scores = measure(model, prompts, log)
     finally:
         domains.forget("manuals")
     assert [(row.task, row.sample, row.metric) for row in scores] == [("manuals", "one", "moved")] * 2
@@ -171,12 +179,12 @@ def test_another_domain_brings_prompts_and_a_metric_of_its_own(
 def test_smaller_batches_give_the_same_values(
     loaded: Any, scores: list[Score], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from eval.model import drift, neutral
+    from eval.model import drift
 
     model, task, _ = loaded
     monkeypatch.setattr(drift, "BATCH_LOGITS", 1)  # one prompt a batch
     log = PartialLog(tmp_path, "generations", Generation, "key")
-    alone = values_of(neutral.drift_scores(model, [task], log, lambda _: None), "candidate")
+    alone = values_of(measure(model, [task], log), "candidate")
     together = values_of(scores, "candidate")
     assert alone == {name: pytest.approx(value, rel=1e-4, abs=3e-6) for name, value in together.items()}
 
@@ -184,7 +192,7 @@ def test_smaller_batches_give_the_same_values(
 def test_a_killed_measurement_goes_on_and_ends_the_same(
     loaded: Any, scores: list[Score], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from eval.model import drift, neutral
+    from eval.model import drift
 
     model, task, prompts = loaded
     longest = max(len(prompt.tokens) for prompt in prompts)
@@ -192,11 +200,11 @@ def test_a_killed_measurement_goes_on_and_ends_the_same(
     batches = drift.plan(prompts, len(model.lm.tokenizer))
     assert len(batches) >= 3
     first = PartialLog(tmp_path, "generations", Generation, "key")
-    whole = neutral.drift_scores(model, [task], PartialLog(tmp_path, "whole", Generation, "key"), lambda _: None)
+    whole = measure(model, [task], PartialLog(tmp_path, "whole", Generation, "key"))
     first.add(drift.measure(model, batches[0]))
 
     said: list[str] = []
-    again = neutral.drift_scores(model, [task], PartialLog(tmp_path, "generations", Generation, "key"), said.append)
+    again = measure(model, [task], PartialLog(tmp_path, "generations", Generation, "key"), said.append)
     assert again == whole and len(said) == len(batches) - 1
     assert {row.sample for row in scores} == {row.sample for row in again}
 
@@ -290,11 +298,11 @@ def test_a_gate_holds_the_mean_against_its_limit(scores: list[Score], factor: fl
 
 
 def test_both_arms_have_an_answer_to_the_same_prompt_for_every_score(loaded: Any, tmp_path: Path) -> None:
-    from eval.model import drift, neutral
+    from eval.model import drift
 
     model, task, _ = loaded
     log = PartialLog(tmp_path, "generations", Generation, "key")
-    found = neutral.drift_scores(model, [task], log, lambda _: None)
+    found = measure(model, [task], log)
     assert {(row.arm, row.task, row.sample) for row in found} == set(log.rows)
     prompts = {
         arm: {r.sample: r.prompt_sha256 for r in log.rows.values() if r.arm == arm} for arm in ("baseline", "candidate")

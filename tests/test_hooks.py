@@ -9,7 +9,7 @@ import pytest
 
 from eval.common.places import ROOT
 from scripts import hooks
-from scripts.hooks import LARGEST_BYTES, check, install
+from scripts.hooks import LARGEST_BYTES, check, check_tree, install
 
 TOKEN = "hf" + "_" + "AbCdEfGhIjKlMnOpQrStUvWxYz012345"
 Done = subprocess.CompletedProcess[str]
@@ -145,3 +145,22 @@ def test_outside_a_repository_it_is_one_line(tmp_path: Path) -> None:
 
 def test_nothing_staged_is_no_problem(clone: Path) -> None:
     assert check(clone) == []
+
+
+def test_a_credential_in_any_tracked_file_is_found(clone: Path) -> None:
+    """As `make secrets` in CI: what --no-verify let through, but not what git ignores."""
+    (clone / "notes.md").write_text("# Notes\n")
+    (clone / "ignored.txt").write_text(TOKEN)
+    git(clone, "add", "notes.md")
+    assert check_tree(clone) == []
+    (clone / "old").mkdir()
+    (clone / "old" / "run.log").write_text(f"first\nkey {TOKEN}\n")
+    git(clone, "add", "old")
+    git(clone, "commit", "--no-verify", "-m", "in a hurry")
+    (line,) = check_tree(clone)
+    assert line.startswith("old/run.log:2: Hugging Face token; ") and TOKEN not in line
+    command = [sys.executable, "-m", "scripts.hooks", "tree"]
+    done = subprocess.run(
+        command, cwd=clone, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (1, f"refused: {line}\n")

@@ -42,7 +42,7 @@ def items(clusters: list[int]) -> list[Any]:
 )
 @settings(max_examples=60, deadline=None)
 def test_chunks_hold_every_item_once_and_whole_clusters(first: list[int], second: list[int], size: int) -> None:
-    from eval.ask import in_random_order, next_chunk
+    from eval.looks import in_random_order, next_chunk
 
     tasks = {"a": items(first), "b": items(second)}
     waiting: Any = {name: in_random_order(samples, "7") for name, samples in tasks.items()}
@@ -58,7 +58,7 @@ def test_chunks_hold_every_item_once_and_whole_clusters(first: list[int], second
 
 
 def test_a_chunk_is_shared_in_proportion() -> None:
-    from eval.ask import in_random_order, next_chunk
+    from eval.looks import in_random_order, next_chunk
 
     waiting: Any = {
         "a": in_random_order(items(list(range(60))), "1"),

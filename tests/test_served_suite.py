@@ -41,7 +41,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where runs are made that a backend brings."""
     folder = tmp_path / "results"
     for name in ("brought", "self_check"):
-        monkeypatch.setattr(f"eval.suite.{name}", functools.partial(getattr(candidates, name), results=folder))
+        monkeypatch.setattr(f"eval.arguments.{name}", functools.partial(getattr(candidates, name), results=folder))
     return folder
 
 

@@ -226,9 +226,9 @@ class Answers:
             self.say(f"{arm}: cache entry {damaged} is damaged, its {len(batch)} answers are made again")
             return None
 
-    def of(self, place: Place) -> Generation:
-        """The answer at one place (arm, task, sample); KeyError when it was not answered yet."""
-        return self.log.rows[place] if place in self.log.rows else self.reused[place]
+    def in_order(self, order: list[Place]) -> list[Generation]:
+        """The answers at these places; KeyError for one that was not answered yet."""
+        return [self.log.rows[place] if place in self.log.rows else self.reused[place] for place in order]
 
     def finish(self, order: list[Place]) -> list[Generation]:
         """Write generations.jsonl whole, in the given order; returns its rows."""

@@ -15,7 +15,7 @@ the machine computes the same twice and switching the arms leaves nothing behind
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from eval.run.environment import silence_libraries
@@ -36,7 +36,7 @@ from eval.run.digests import file_sha256, json_sha256  # noqa: E402
 from eval.run.records import BASELINE, CANDIDATE, Generation, Score, finite  # noqa: E402
 
 if TYPE_CHECKING:
-    from eval.run.partial_log import PartialLog
+    from eval.run.partial_log import PartialLog, Place
 
 
 def load_prompts(suite: Suite, template: ChatTemplate) -> list[LoadedTask]:
@@ -75,9 +75,8 @@ def _sample(own: contract.Task, row: dict[str, Any], template: ChatTemplate | No
     )
 
 
-def drift_scores(backend: Backend, tasks: Iterable[LoadedTask], log: "PartialLog[Generation]", say: Say) -> list[Score]:
-    """The score of every prompt in both arms. Batches that are whole in `log` are not measured again, others added."""
-    scores: list[Score] = []
+def measure_prompts(backend: Backend, tasks: Iterable[LoadedTask], log: "PartialLog[Generation]", say: Say) -> None:
+    """Every prompt measured in both arms. Batches that are whole in `log` are not measured again, others added."""
     for task in tasks:
         batches = backend.plan_drift(task.samples)
         for number, batch in enumerate(batches, start=1):
@@ -90,12 +89,16 @@ def drift_scores(backend: Backend, tasks: Iterable[LoadedTask], log: "PartialLog
                 log.add(rows)
                 spent = time.monotonic() - started
                 say(f"{task.name}: batch {number}/{len(batches)}, {len(batch)} prompts in {spent:.1f} s")
-        scores += [
-            score_of(log.rows[arm, task.name, sample.id], sample)
-            for arm in (BASELINE, CANDIDATE)
-            for sample in task.samples
-        ]
-    return scores
+
+
+def drift_scores(tasks: Iterable[LoadedTask], measured: "Mapping[Place, Generation]") -> list[Score]:
+    """The score of every measured prompt in both arms."""
+    return [
+        score_of(measured[arm, task.name, sample.id], sample)
+        for task in tasks
+        for arm in (BASELINE, CANDIDATE)
+        for sample in task.samples
+    ]
 
 
 def score_of(row: Generation, sample: Sample) -> Score:

@@ -11,6 +11,7 @@ from eval.run.base_files import at_revision, base_identity
 from eval.run.digests import file_sha256, json_sha256, read_manifest, verify_manifest
 from eval.run.environment import git_state
 from eval.run.folder import RESULTS, label_of, list_runs, new_run, read_recipe, read_resolved, read_run, read_training
+from eval.run.generated import Generated
 
 BROUGHT = "brought"  # key of run.json: digest of backend and suite of a run that trained nothing
 
@@ -28,6 +29,7 @@ class Candidate:
     trained: Numerics = AS_IT_IS  # how training loaded the base
     model: str | None = None  # a whole model in place of an adapter
     brought: bool = False  # by the backend, which alone knows what it is
+    generated: Generated | None = None  # its answers are there, and all that only the model can say
 
     @property
     def is_base(self) -> bool:

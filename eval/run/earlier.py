@@ -68,6 +68,22 @@ def with_cache(
     return earlier.model_copy(update={"candidates": count, "in_cache": more, "chance": chance_of_one(count + 1, alpha)})
 
 
+def joined(there: EarlierCandidates, here: EarlierCandidates, alpha: float) -> EarlierCandidates:
+    """What two machines know of together: that which generated, kept answers included, and that which judges."""
+    adapters = sorted({*there.adapters, *here.adapters})
+    count = len(adapters) + there.in_cache
+    return there.model_copy(
+        update={
+            "candidates": count,
+            "in_results": len(adapters),
+            "evaluations": max(there.evaluations, here.evaluations),
+            "unread": max(there.unread, here.unread),
+            "chance": chance_of_one(count + 1, alpha),
+            "adapters": adapters,
+        }
+    )
+
+
 def chance_of_one(candidates: int, alpha: float) -> float:
     """Chance that at least one of so many ships, if each were exactly at a gate's threshold: at most."""
     return float(1 - (1 - alpha) ** candidates)

@@ -25,6 +25,7 @@ from eval.report.rendering import edited_report
 from eval.run.digests import file_sha256
 from eval.run.files import first_problem, read_json, read_metrics, write_json
 from eval.run.folder import locked
+from eval.run.generated import JUDGED_ON
 from eval.run.metrics import Verdict
 from eval.run.records import Record
 from eval.run.secret_patterns import find_secrets, redact
@@ -44,8 +45,8 @@ REVIEWED = (
     "environment.json",
     "report.md",
 )
-# What running the answers showed, the page that was read.
-REVIEWED_IF_THERE = ("executions.jsonl", "observations.jsonl", "report.html")
+# What running the answers showed, the page that was read, the machine that judged where another generated.
+REVIEWED_IF_THERE = ("executions.jsonl", "observations.jsonl", "report.html", JUDGED_ON)
 LONGEST_NAME = 100
 LONGEST_COMMENT = 4000
 Choice = Literal["approve", "reject"]

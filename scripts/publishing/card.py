@@ -198,7 +198,8 @@ def render_card(repo: str, base: Base, evidence: Evidence, tag: str | None = Non
         training=training,
         notes=evidence.notes,
         git=metrics.provenance.get("git_training") or {},
-        machine={name: value for name, value in (metrics.provenance.get("machine") or {}).items() if value},
+        machine=known(metrics.provenance.get("machine")),
+        judged=known((metrics.provenance.get("judged") or {}).get("machine")),
         packages=metrics.provenance.get("packages") or {},
         decoding=metrics.provenance.get("backend") or {},
         data=evidence.data,
@@ -216,6 +217,11 @@ def render_card(repo: str, base: Base, evidence: Evidence, tag: str | None = Non
 
 class Verbatim(str):
     """Text that a template prints as it is."""
+
+
+def known(facts: Any) -> dict[str, Any]:
+    """What is known of a machine, of its recorded facts."""
+    return {name: value for name, value in (facts or {}).items() if value}
 
 
 def inline(value: object) -> str:

@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
-from eval.ask import look_until_decided
 from eval.common.errors import Refused
 from eval.config.suite_file import Suite
 from eval.contracts.backend import Arms, Backend
 from eval.gates.decide import decide
+from eval.looks import look_until_decided
 from eval.model import lm_tasks
 from eval.model.backends import load_backend
 from eval.model.neutral import load_prompts
@@ -113,9 +113,10 @@ class ModelSpot:
 
     @cached_property
     def planned(self) -> dict[Item, list[lm_tasks.Sample]]:
-        """The batch in which the evaluation asked each item; in sequential mode a batch of its look."""
+        """The batch in which the evaluation asked each item; in sequential mode a batch of its look, unless every
+        answer was made before the first."""
         batch_size, chunks = self.suite.backend.batch_size, [self.tasks]
-        if self.suite.mode == "sequential":
+        if self.suite.mode == "sequential" and "judged" not in self.metrics.provenance:
             chunks = self._looks()
         batches = [batch for chunk in chunks for batch in self.model.plan(chunk, batch_size)]
         return {(sample.task, sample.id): batch for batch in batches for sample in batch}

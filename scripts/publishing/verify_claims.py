@@ -21,6 +21,7 @@ from eval.contracts.numerics import chosen
 from eval.run.candidate import numerics_of
 from eval.run.digests import file_sha256
 from eval.run.files import read_json
+from eval.run.generated import JUDGED_ON
 from eval.run.metrics import Metrics
 from eval.run.records import BASELINE, CANDIDATE, Generation
 from scripts.publishing.committed import in_history
@@ -31,7 +32,7 @@ COST = re.compile(r"items|(seconds|tokens|reused|memory)(_[a-z]+){1,3}")
 # Several GPUs are several lines, and a stop string may be a token of a template: `<|im_end|>`.
 WORDS = re.compile(r"(?!.*(?:://|www\.|--))(?:[\w .,:;+/@()=~#%*'\n-]|<\|\w{1,40}\|>){0,300}", re.ASCII | re.DOTALL)
 QUANTISED = ("load", "quantisation")  # facts of the device that say so
-RECORDED = ("git_training", "machine", "packages", "backend")  # parts of the provenance that the card prints
+RECORDED = ("git_training", "machine", "packages", "backend", "judged")  # parts of the provenance that the card prints
 
 
 def check_measured(folder: Path, state: dict[str, Any], recipe: dict[str, Any], suite: Suite, metrics: Metrics) -> None:
@@ -63,6 +64,7 @@ def check_measured(folder: Path, state: dict[str, Any], recipe: dict[str, Any], 
         ("set of packages", measured.get("packages"), installed(environment, measured.get("packages") or {})),
         ("backend", measured.get("backend"), suite.backend.model_dump()),
         ("commit", measured.get("git"), environment.get("git")),
+        ("judging machine", measured.get("judged"), judged_on(folder)),
         ("time", measured.get("created"), state["created"]),
         ("recipe of another name", measured.get("recipe"), state.get("recipe")),
         ("set of seeds", measured.get("seeds"), {"training": state.get("seed"), "evaluation": suite.seed}),
@@ -90,8 +92,12 @@ def check_words(file: Path, where: str, value: Any) -> None:
 def commit_notes(metrics: Metrics) -> list[str]:
     """What the card has to say of the code that trained and evaluated: changed, or not of this repository's history."""
     notes = []
-    for what, name in (("trained", "git_training"), ("evaluated", "git")):
-        state = metrics.provenance.get(name) or {}
+    judged = (
+        {"judged": mapping(metrics.provenance.get("judged")).get("git")} if metrics.provenance.get("judged") else {}
+    )
+    states = {"trained": metrics.provenance.get("git_training"), "evaluated": metrics.provenance.get("git"), **judged}
+    for what, recorded in states.items():
+        state = recorded or {}
         if state.get("dirty"):
             notes.append(f"The code that {what} it had changes that were not committed, by its own record.")
         if not in_history(state.get("commit"), ROOT):
@@ -124,11 +130,19 @@ def _sum(costs: dict[str, float], *names: str) -> float | None:
     return sum(found) if found else None
 
 
-def read_environment(folder: Path) -> dict[str, Any]:
+def judged_on(folder: Path) -> dict[str, Any] | None:
+    """The machine that judged what another generated, and its commit; None where one machine did both."""
+    if not (folder / JUDGED_ON).is_file():
+        return None
+    environment = read_environment(folder, JUDGED_ON)
+    return {name: environment.get(name) for name in ("git", "machine")}
+
+
+def read_environment(folder: Path, name: str = "environment.json") -> dict[str, Any]:
     """environment.json. UserError when it is missing or of another form."""
-    environment = read_json(folder / "environment.json")
+    environment = read_json(folder / name)
     if not isinstance(environment, dict) or not isinstance(environment.get("packages"), dict):
-        raise UserError(f"{folder / 'environment.json'} is not a description of a machine: `make eval` again")
+        raise UserError(f"{folder / name} is not a description of a machine: `make eval` again")
     return environment
 
 
