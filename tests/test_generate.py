@@ -150,7 +150,8 @@ def test_judging_twice_gives_the_same_bytes(judged: Path, monkeypatch: pytest.Mo
     names = (*SAME, "metrics.json", "report.md", "report.html", "generations.jsonl")
     before = {name: (judged / name).read_bytes() for name in names}
     # The same machine and commit, though somebody may be editing the tree meanwhile.
-    monkeypatch.setattr("eval.suite.capture_environment", lambda: read_json(judged / JUDGED_ON))
+    here = read_json(judged / JUDGED_ON)
+    monkeypatch.setattr("eval.suite.capture_environment", lambda: here)
     assert judge(monkeypatch, judged) in EXIT_CODES.values()
     assert {name: (judged / name).read_bytes() for name in names} == before
 
