@@ -230,7 +230,7 @@ def test_a_build_that_is_named_is_taken_or_refused(folder: Path, monkeypatch: py
     torch_build.install("torch==2.13.0", binaries)
     assert "--torch-backend cpu" in calls(folder)[0]
     monkeypatch.setenv("UV_FAILS", "no such build")
-    with pytest.raises(UserError, match=r"no torch==2\.13\.0 for UV_TORCH_BACKEND=cpu: no such build"):
+    with pytest.raises(UserError, match=r"no torch==2\.13\.0 for UV_TORCH_BACKEND=cpu: no such build; `env -u"):
         torch_build.install("torch==2.13.0", binaries)
 
 

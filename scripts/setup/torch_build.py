@@ -73,7 +73,8 @@ def install(pinned: str, binaries: Path) -> None:
     if done.returncode != 0:
         why = reason(done.stderr)
         if named:
-            raise UserError(f"no {pinned} for UV_TORCH_BACKEND={named}: {why}")
+            advice = "`env -u UV_TORCH_BACKEND make setup` lets the driver choose (an image may have set it)"
+            raise UserError(f"no {pinned} for UV_TORCH_BACKEND={named}: {why}; {advice}")
         print(f"setup: PyTorch's index of builds gave none ({why}); pip looks where it is configured to, and may bring")
         print("setup: the CUDA build, several GB more", flush=True)
         pip = [str(binaries / "pip"), "install", "--quiet", "--disable-pip-version-check", pinned]
