@@ -27,7 +27,7 @@ html_copy_source = False
 html_show_sphinx = False
 
 CONTENTS = {
-    "Use": ["docs/commands", "configs/train/README", "docs/rehearsal", "docs/pods", "docs/adapters", "docs/gates",
+    "Use": ["docs/commands", "configs/train/README", "docs/rehearsal", "docs/pods", "docs/runpod", "docs/containers", "docs/adapters", "docs/gates",
             "docs/review", "docs/publishing", "docs/tracking", "docs/logs", "docs/backends"],
     "How answers are judged": ["docs/judge", "docs/collateral", "docs/risk", "docs/risk_rules", "docs/sandbox",
                                "docs/retention"],

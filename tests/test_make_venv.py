@@ -17,7 +17,7 @@ from tests.test_programs import only, script
 
 PYTHON = """
 case "$*" in
-  *version_info*) echo {major} {minor};;
+  *version_info*) echo {major} {minor} {level};;
   *ensurepip*) exit {ensurepip};;
   "-m venv --clear "*) echo "$*" >> "$LOG"; mkdir -p "$4/bin"; cp "$0" "$4/bin/python"; : > "$4/bin/pip";;
 esac
@@ -39,10 +39,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def python(folder: Path, name: str, version: str, ensurepip: bool = True) -> str:
+def python(folder: Path, name: str, version: str, ensurepip: bool = True, level: str = "final") -> str:
     """A Python of that version."""
     major, minor = version.split(".")
-    text = PYTHON.format(major=major, minor=minor, ensurepip=int(not ensurepip))
+    text = PYTHON.format(major=major, minor=minor, level=level, ensurepip=int(not ensurepip))
     return str(script(folder / "bin", name, text.strip()))
 
 
@@ -91,6 +91,7 @@ def test_it_starts_with_an_old_python_too() -> None:
     from ast import parse
 
     for module in ("scripts/setup/make_venv.py", "scripts/setup/torch_build.py", "scripts/setup/system_packages.py",
+                   "scripts/setup/fit_machine.py",
                    "eval/common/programs.py", "eval/common/errors.py", "eval/common/places.py",
                    "eval/common/error_log.py", "eval/sandbox/local_disk.py", "eval/sandbox/__init__.py"):  # fmt: skip
         parse(ROOT.joinpath(module).read_text(), feature_version=(3, 9))
@@ -229,7 +230,7 @@ def test_a_build_that_is_named_is_taken_or_refused(folder: Path, monkeypatch: py
     torch_build.install("torch==2.13.0", binaries)
     assert "--torch-backend cpu" in calls(folder)[0]
     monkeypatch.setenv("UV_FAILS", "no such build")
-    with pytest.raises(UserError, match=r"no torch==2\.13\.0 for UV_TORCH_BACKEND=cpu: no such build"):
+    with pytest.raises(UserError, match=r"no torch==2\.13\.0 for UV_TORCH_BACKEND=cpu: no such build; `env -u"):
         torch_build.install("torch==2.13.0", binaries)
 
 

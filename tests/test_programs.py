@@ -23,7 +23,7 @@ from tests.run_builder import assert_one_line, build_run, call
 # and make are what the README asks for.
 ALWAYS_THERE = {
     "apt-get", "awk", "bash", "cat", "chroot", "cp", "dpkg-query", "echo", "env", "expand", "git", "grep", "make",
-    "mount", "printf", "rm", "sed", "setpriv", "sh", "test", "touch", "true", "unshare",
+    "mount", "printf", "rm", "sed", "setarch", "setpriv", "sh", "test", "touch", "true", "unshare",
 }  # fmt: skip
 # Called where it is there, and nothing is missing where it is not: the machine's description; another tool's benchmark;
 # building llama.cpp, which says in one line that it lacks it.

@@ -106,7 +106,8 @@ OWN_FILES = {
     "eval/common/reading.py", "eval/run/files.py", "eval/common/errors.py", "eval/common/error_log.py",
     "eval/execution/canary.py", "eval/run/environment.py", "eval/bash/parsing.py",
     "eval/risk/catalogue.py", "eval/report/page_templates.py", "eval/tasks/intercode_alfa/rows.py",
-    "scripts/setup/make_venv.py", "scripts/setup/torch_build.py",  # start before anything is installed
+    # start before anything is installed
+    "scripts/setup/make_venv.py", "scripts/setup/torch_build.py", "scripts/setup/fit_machine.py",
     "scripts/risk_rules.py", "scripts/setup/sandbox_root.py", "scripts/hooks.py",
     "scripts/training/launch.py",  # train.log, which Axolotl writes in a run's own folder
     "scripts/publishing/hub_upload.py",  # hands the client the path of a file that it has just compared

@@ -2,9 +2,9 @@
 
     python3 -m scripts.setup.make_venv      any Python from 3.9 on starts it; VENV=FOLDER puts the environment elsewhere
 
-The rest of the packages is installed by the Makefile. Images come with Python 3.10 to 3.13 as `python3`: the version is
-looked at before anything is fetched, and one that fits is found by name (PYTHON= names another). Nothing outside the
-standard library is imported.
+The rest of the packages is installed by the Makefile. Images come with Python 3.10 to 3.13 as `python3`: machine and
+version are looked at before anything is fetched (scripts/setup/fit_machine.py), and a Python that fits is found by name
+(PYTHON= names another). Nothing outside the standard library is imported.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from eval.common.errors import UserError, run_command
 from eval.sandbox.local_disk import why_not_local
+from scripts.setup.fit_machine import how_to_get_python, refuse_unfit
 from scripts.setup.system_packages import install as install_packages
 from scripts.setup.torch_build import install as install_torch
 
@@ -27,13 +28,19 @@ NAMES = ("python3", "python", "python3.11", "python3.12", "python3.13")
 
 def version_of(python: str) -> tuple[int, int] | None:
     """Version of a Python by path; None when it does not start."""
+    known = known_version(python)
+    return known and known[:2]
+
+
+def known_version(python: str) -> tuple[int, int, str] | None:
+    """Version and release level (final, candidate, ...) of a Python by path; None when it does not start."""
     try:
-        command = [python, "-c", "import sys; print(*sys.version_info[:2])"]
+        command = [python, "-c", "import sys; print(*sys.version_info[:2], sys.version_info.releaselevel)"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        major, minor = map(int, done.stdout.split())
+        major, minor, level = done.stdout.split()
+        return int(major), int(minor), level
     except (OSError, ValueError, subprocess.TimeoutExpired):
         return None
-    return major, minor
 
 
 def find_python() -> str:
@@ -42,14 +49,17 @@ def find_python() -> str:
     seen = []
     for name in [named] if named else NAMES:
         path = shutil.which(name)
-        version = path and version_of(path)
-        if path and version and OLDEST <= version <= NEWEST:
+        known = known_version(path) if path else None
+        if path is None or known is None:
+            continue
+        major, minor, level = known
+        if OLDEST <= (major, minor) <= NEWEST and level == "final":
             return path
-        seen += [f"{name} is {'.'.join(map(str, version))}"] if version else []
-    known = "; ".join(seen) or f"{named or 'python3'} does not start"
+        seen.append(f"{name} is {major}.{minor}" + ("" if level == "final" else f", a {level} and no release"))
+    here = "; ".join(seen) or f"{named or 'python3'} does not start"
     raise UserError(
-        f"Python {OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]} is needed, and here {known}: install one (on "
-        "Debian or Ubuntu: apt-get install python3.11 python3.11-venv, or 3.12), or name one with PYTHON=python3.11"
+        f"Python {OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]} is needed, and here {here}: install one "
+        f"({how_to_get_python()}), or name one with PYTHON=python3.11"
     )
 
 
@@ -97,6 +107,7 @@ def pinned(name: str) -> str:
 
 
 def main() -> None:
+    refuse_unfit(VENV)
     make()
     print(f"setup: installing {pinned('axolotl')} and the rest into .venv (sizes and minutes: README.md)", flush=True)
     pip = [str(VENV / "bin/pip"), "install", "--quiet", "--disable-pip-version-check", pinned("uv")]

@@ -14,6 +14,7 @@ stands in until a build succeeds: every later call tries again.
 """
 
 import argparse
+import base64
 import hashlib
 import json
 import os
@@ -28,6 +29,7 @@ from eval.run.files import write_json
 from eval.sandbox.as_root import NAMESPACE, require_root
 from eval.sandbox.manifest import write_manifest
 from eval.sandbox.root import FOLDER, RECIPE, recipe_digest, root_folder
+from scripts.setup.fit_machine import refuse_platform
 from scripts.setup.system_packages import prepare
 
 SUITE = "bookworm"
@@ -35,6 +37,12 @@ KEYS = Path("eval/fixtures/debian-keys")  # its README says where they come from
 ROOM = 1500 << 20  # bytes: twice the root, and the packages while they are unpacked
 BUILD_ONLY = ("tcc",)
 LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/lintian/*")
+# mmdebstrap before 1.3.0 (Ubuntu 22.04 has 0.8.4) cannot be told to leave out the host's own copy of Debian's keys.
+WITHOUT_SIGNED_BY = (
+    'for list in "$1"/etc/apt/sources.list "$1"/etc/apt/sources.list.d/*.list; do '
+    '[ ! -f "$list" ] || sed -i \'s/ \[signed-by="[^"]*"\]//\' "$list"; done'
+)
+CAP_SYS_ADMIN = 21  # linux/capability.h
 HOST_STANDS_IN = (
     "sandbox-root: the host's /usr stands in until a build succeeds; the pod backend and exact repeatability need the "
     "Debian root"
@@ -65,17 +73,14 @@ def build(folder: Path) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
     if (free := shutil.disk_usage(folder).free) < ROOM:
         raise UserError(f"{free >> 20} MB free in {folder}, {ROOM >> 20} MB needed: free some, or set SANDBOX_FOLDER")
-    # apt reads keys as a user of its own, who may not enter the folder that the repository is in.
-    shutil.copytree(KEYS, keys, ignore=shutil.ignore_patterns("*.md"))
-    for path in (keys, *keys.iterdir()):
-        path.chmod(0o755 if path.is_dir() else 0o644)
+    copy_keys(keys)
     command = [
         "mmdebstrap", "--variant=minbase", "--mode=root", f"--include={','.join([*wanted_packages(), *BUILD_ONLY])}",
         *[f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT],
         # Only these keys, whatever the host trusts: an old Ubuntu's own copy of them does not know this release.
         f"--keyring={keys}",
-        # root_setup.sh cleans, apt's settings in /tmp included; without them mmdebstrap would empty the host's lists.
-        "--skip=check/signed-by,cleanup/apt",
+        f"--setup-hook={WITHOUT_SIGNED_BY}",
+        *[f"--skip={step}" for step in skipped()],  # an old version does not split them at commas
         f"--customize-hook=copy-in {RECIPE[1]} {RECIPE[2]} /tmp",
         '--customize-hook=chroot "$1" sh /tmp/root_setup.sh',
         SUITE, str(fresh),
@@ -91,6 +96,35 @@ def build(folder: Path) -> None:
     # mmdebstrap empties /run last of all; who is logged in lives there.
     shutil.copy2(fresh / "var/log/wtmp", fresh / "run/utmp")
     put_in_place(folder, fresh, "debian", installed(fresh))
+
+
+def copy_keys(folder: Path) -> None:
+    """Debian's keys in the binary form that every version of mmdebstrap and apt takes (armour: RFC 4880, 6.2).
+
+    apt reads them as a user of its own, who may not enter the folder that the repository is in.
+    """
+    folder.mkdir()
+    folder.chmod(0o755)
+    for armoured in KEYS.glob("*.asc"):
+        body = armoured.read_text(encoding="ascii").split("\n\n", 1)[1].split("\n=", 1)[0]
+        path = folder / f"{armoured.stem}.gpg"
+        path.write_bytes(base64.b64decode(body))
+        path.chmod(0o644)
+
+
+def skipped() -> list[str]:
+    """What mmdebstrap is told not to do; a word that its version does not know changes nothing."""
+    # root_setup.sh cleans, apt's settings in /tmp included; without them mmdebstrap would empty the host's lists.
+    always = ["check/signed-by", "cleanup/apt"]
+    # A pod's root may not mount, which versions before 1.3 take for an error where newer ones go without.
+    return always if may_mount() else [*always, "check/canmount"]
+
+
+def may_mount() -> bool:
+    """Whether this process has CAP_SYS_ADMIN."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    effective = next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff:"))
+    return bool(int(effective, 16) >> CAP_SYS_ADMIN & 1)
 
 
 def first_error(log: str) -> str:
@@ -154,8 +188,7 @@ def main() -> None:
     parser.add_argument("--force", action="store_true", help="build even if the recipe did not change")
     parser.add_argument("--host", action="store_true", help="use the host's /usr instead of building")
     arguments = parser.parse_args()
-    if sys.platform != "linux" or os.uname().machine != "x86_64":
-        raise UserError("the sandbox needs Linux on x86-64")
+    refuse_platform()
     folder = root_folder()
     if is_built(folder) and not (arguments.force or arguments.host or missing(sandbox_need())):
         print(f"sandbox-root: up to date in {folder}")

@@ -19,6 +19,8 @@ from eval.common.errors import UserError
 
 # Oldest driver for any build of a CUDA major version, by NVIDIA's rules of minor-version compatibility.
 OLDEST_DRIVER = {11: 450, 12: 525, 13: 580}
+# Of the pinned torch the oldest build is for CUDA 12; uv takes none of those below this driver (seen with 0.13.9).
+OLDEST_FOR_ANY = (525, 60, 13)
 
 
 def nvidia_driver() -> str | None:
@@ -30,6 +32,17 @@ def nvidia_driver() -> str | None:
         return None
     found = re.match(r"\d+(\.\d+)+", done.stdout.strip())
     return found.group() if found and done.returncode == 0 else None
+
+
+def too_old(driver: str | None) -> str | None:
+    """Why no build of the pinned torch runs under this driver; None when one does, or when there is no GPU."""
+    if driver is None or tuple(map(int, driver.split("."))) >= OLDEST_FOR_ANY:
+        return None
+    oldest = ".".join(map(str, OLDEST_FOR_ANY))
+    return (
+        f"NVIDIA driver {driver} is too old: the pinned torch has builds for CUDA 12 and 13, which need {oldest} or "
+        "newer; update it, or rent a host with CUDA 12.8 or newer (docs/runpod.md)"
+    )
 
 
 def misfit(driver: str | None, cuda: str | None) -> str | None:
@@ -60,7 +73,8 @@ def install(pinned: str, binaries: Path) -> None:
     if done.returncode != 0:
         why = reason(done.stderr)
         if named:
-            raise UserError(f"no {pinned} for UV_TORCH_BACKEND={named}: {why}")
+            advice = "`env -u UV_TORCH_BACKEND make setup` lets the driver choose (an image may have set it)"
+            raise UserError(f"no {pinned} for UV_TORCH_BACKEND={named}: {why}; {advice}")
         print(f"setup: PyTorch's index of builds gave none ({why}); pip looks where it is configured to, and may bring")
         print("setup: the CUDA build, several GB more", flush=True)
         pip = [str(binaries / "pip"), "install", "--quiet", "--disable-pip-version-check", pinned]

@@ -11,6 +11,7 @@ from typing import Any
 
 from scripts.training.dataset_entries import KEYS
 from scripts.training.recipe_schema import LORA_KERNELS
+from scripts.training.sharded import KEYS as ENGINES
 
 STEPS, STOP_AFTER = 3, 2
 MOST_ROWS = 200  # of each dataset that names no split of its own; the step `data` reads them all
@@ -76,6 +77,8 @@ def hardware(recipe: dict[str, Any]) -> dict[str, tuple[Any, str]]:
     wanted |= {key: (None, "a CUDA kernel") for key in ATTENTION if recipe.get(key)}
     if any(word in str(recipe.get("optimizer")) for word in GPU_OPTIMISERS):
         wanted["optimizer"] = ("adamw_torch", "needs a GPU")
+    of_engines = ("fsdp_version", "ray_num_workers", "ray_run_name", "resources_per_worker")
+    wanted |= {key: (None, "several GPUs") for key in (*ENGINES, *of_engines) if recipe.get(key)}
     plugins = recipe.get("plugins") or []
     kept = [name for name in plugins if not any(word in str(name).lower() for word in GPU_PLUGINS)]
     if kept != plugins:

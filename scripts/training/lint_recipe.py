@@ -24,6 +24,7 @@ from scripts.training.dataset_entries import inputs
 from scripts.training.recipe_base import base_folder
 from scripts.training.recipe_data import FULL_COMMIT, dataset_problems
 from scripts.training.recipe_rules import rule_problems
+from scripts.training.sharded import engine_problems
 
 GPUS = {"t4": 75, "a100": 80, "a5000": 86, "rtx3090": 86, "rtx4090": 89, "l4": 89, "h100": 90, "h200": 90}
 DEFAULT_CAPABILITY = 86
@@ -125,7 +126,7 @@ def compute_capability(gpu: str | None, recipe: dict[str, Any]) -> int | None:
 
 def _own_problems(recipe: dict[str, Any], root: Path) -> list[str]:
     """What Axolotl lets pass and this project does not."""
-    problems = rule_problems(recipe)
+    problems = rule_problems(recipe) + engine_problems(recipe, root)
     base, revision = recipe.get("base_model"), recipe.get("revision_of_model") or recipe.get("model_revision")
     if isinstance(base, str) and not is_local_model(base, root) and not FULL_COMMIT.fullmatch(str(revision)):
         problems.append(f"revision_of_model: Hub model {base} is not pinned; set the full 40-digit commit")

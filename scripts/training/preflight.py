@@ -30,6 +30,7 @@ from eval.run.environment import cuda
 from scripts.setup.torch_build import misfit, nvidia_driver
 from scripts.training.devices import chosen_devices
 from scripts.training.lint_recipe import is_cpu_recipe, is_local_model, load_recipe, resolve_recipe
+from scripts.training.sharded import KEYS, PACKAGES, engine
 
 GIB = 2**30
 HEADER = re.compile(r"^#\s+Memory\s+(.+)$", re.MULTILINE)  # of a recipe
@@ -98,10 +99,24 @@ def check_gpu(recipe: dict[str, Any]) -> list[Check]:
     gpu = min(gpus, key=lambda one: (one.major, one.minor, one.total_memory))  # the others wait for the weakest
     text = f"{gpu.name}, {gpu.total_memory / GIB:.0f} GB, sm_{gpu.major}{gpu.minor}, {free:.0f} GB free; {room()}"
     checks.append(Check("device", True, text))
-    if len(gpus) > 1:
+    if engine(recipe):
+        checks += check_engine(recipe, len(gpus))
+    elif len(gpus) > 1:
         used = chosen_devices(recipe, os.environ)
         checks.append(Check("GPUs", True, f"{len(gpus)} are visible; training is {used.said(recipe)}"))
     return checks + check_formats(recipe, gpu.name, (gpu.major, gpu.minor))
+
+
+def check_engine(recipe: dict[str, Any], gpus: int) -> list[Check]:
+    """What a recipe of several GPUs needs of this machine; of a Ray cluster's others only `ray status` knows."""
+    name = str(engine(recipe))
+    packages = {key: PACKAGES[value] for key, value in KEYS.items() if recipe.get(key) and value in PACKAGES}
+    missing = [package for package in packages.values() if importlib.util.find_spec(package) is None]
+    advice = "; .venv/bin/uv pip install --requirement requirements-cluster.txt" if missing else ""
+    text = f"{' and '.join(missing) or 'nothing'} is missing for {name}{advice}"
+    enough = gpus > 1 or name == "Ray"
+    count = f"{gpus} GPU(s) of this machine are visible{'' if enough else f', and {name} splits a model over several'}"
+    return [Check("engine", not missing, text), Check("GPUs", enough, count, fatal=False)]
 
 
 def check_driver(driver: str | None, versions: dict[str, str | None]) -> list[Check]:

@@ -35,12 +35,12 @@ POSITIVE = (
 )
 TARGETS = ("lora_target_modules", "lora_target_linear", "lora_target_parameters")
 # Set to anything that counts as yes, these end in an error later, or in something else than was asked.
-_PARALLEL = "`make train` starts one process a GPU, each with the whole model; remove it"
+_PARALLEL = "a model is split by fsdp_config or deepspeed alone (docs/pods.md); remove it"
 _BASE = "the base would no longer be the one that is evaluated; remove it"
 _TOKENS = "the evaluation uses the base's own tokenizer, so that the adapter would be refused; remove it"
 _REWARD = "a reward model writes no text and cannot be evaluated; remove it"
 REFUSED = {
-    **dict.fromkeys(("deepspeed", "fsdp", "fsdp_config", "use_ray", "ddp", "qlora_sharded_model_loading"), _PARALLEL),
+    **dict.fromkeys(("fsdp", "ddp", "qlora_sharded_model_loading"), _PARALLEL),
     **dict.fromkeys(("relora", "unfrozen_parameters", "reinit_weights", "shrink_embeddings", "qat"), _BASE),
     **dict.fromkeys(("resize_token_embeddings_to_32x", "fix_untrained_tokens", "peft_layer_replication"), _BASE),
     **dict.fromkeys(("tokens", "added_tokens_overrides", "chat_template_jinja", "tokenizer_type"), _TOKENS),

@@ -24,6 +24,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import AliasChoices, BaseModel, ValidationError
 
 from scripts.training.recipe_base import base_problems
+from scripts.training.sharded import engine
 
 LORA_KERNELS = ("lora_mlp_kernel", "lora_qkv_kernel", "lora_o_kernel", "lora_embedding_kernel")
 
@@ -50,7 +51,8 @@ def asked_of_axolotl(recipe: dict[str, Any], capability: int | None, root: Path,
         torch.cuda.is_available = lambda: False
         try:
             config = DictDefault(copy.deepcopy(recipe))
-            resolved = validate_config(config, _capabilities(capability), {"torch_version": torch_version})
+            capabilities = _capabilities(capability, gpus=2 if engine(recipe) else 1)
+            resolved = validate_config(config, capabilities, {"torch_version": torch_version})
         except ValidationError as error:
             return problems + _validation_problems(error, recipe)
         except Exception as error:  # its validators also raise TypeError, AttributeError, DeprecationWarning...
@@ -68,14 +70,14 @@ def asked_of_axolotl(recipe: dict[str, Any], capability: int | None, root: Path,
     return problems
 
 
-def _capabilities(capability: int | None) -> dict[str, Any]:
-    """What Axolotl would have probed on such a GPU (axolotl.cli.config.gpu_capabilities)."""
+def _capabilities(capability: int | None, gpus: int) -> dict[str, Any]:
+    """What Axolotl would have probed on such GPUs (axolotl.cli.config.gpu_capabilities)."""
     newer_than = capability or 0
     return {
         "bf16": newer_than >= 80,
         "tf32": newer_than >= 80,
         "fp8": newer_than >= 90,
-        "n_gpu": 0 if capability is None else 1,
+        "n_gpu": 0 if capability is None else gpus,
         "compute_capability": None if capability is None else f"sm_{capability}",
     }
 

@@ -30,6 +30,7 @@ from scripts.training.launch import launch_worker
 from scripts.training.leakage import texts
 from scripts.training.lint_recipe import lint_recipe, load_recipe, resolve_recipe
 from scripts.training.preflight import preflight
+from scripts.training.sharded import refuse_to_train
 from scripts.training.training_end import complete, how_it_ended, result_line
 
 
@@ -44,6 +45,7 @@ def train(recipe_path: Path, results: Path = RESULTS, gpus: int | None = None) -
     problems = lint_recipe(recipe_path)
     if problems:
         raise UserError(f"{len(problems)} problem(s): {'; '.join(problems)}")
+    refuse_to_train(recipe, recipe_path)
     devices = chosen_devices(recipe, os.environ, gpus)
     failures = [check.message for check in preflight(recipe, recipe_path) if check.fatal and not check.ok]
     if failures:
