@@ -9,6 +9,7 @@ import importlib.util
 import math
 import sys
 from pathlib import Path
+from typing import Any
 
 from eval.common.errors import UserError
 from eval.common.places import ROOT
@@ -19,6 +20,8 @@ RECIPES = ROOT / "configs" / "train"
 KINDS = ("train", "rehearse")
 HERE = "here"
 RENTED = {"hf-jobs": "Hugging Face Jobs", "runpod": "RunPod"}
+REMOTE = (sys.executable, "-m", "scripts.remote")
+OVER = ("done", "paused")  # phases of a rented job that has no machine
 MOST_HOURS, MOST_BUDGET = 48.0, 500.0  # hours and US dollars that can be typed; what is rented has limits of its own
 
 
@@ -73,10 +76,10 @@ def check(order: Order) -> None:
 def first_command(order: Order) -> list[str]:
     """What starts a job: what `make train`, `make rehearse` or `make remote` would start."""
     check(order)
-    recipe = str(recipes_in(Path(order.recipes))[order.recipe])
     if order.where != HERE:
         limits = [f"--max-hours={order.max_hours:g}", f"--budget={order.budget:g}"]
-        return [sys.executable, "-m", "scripts.remote", "start", f"--on={order.where}", *limits, "--", recipe]
+        return [*REMOTE, "start", f"--on={order.where}", *limits, "--", order.recipe]
+    recipe = str(recipes_in(Path(order.recipes))[order.recipe])
     module = "scripts.training.train" if order.kind == "train" else "scripts.training.rehearse"
     return [sys.executable, "-m", module, "--", recipe]
 
@@ -84,3 +87,14 @@ def first_command(order: Order) -> list[str]:
 def evaluation_command(order: Order, run: Path) -> list[str]:
     """What `make eval RUN=` would start."""
     return [sys.executable, str(ROOT / "eval/run_eval_suite.py"), f"--run={run}", f"--config={suites()[order.suite]}"]
+
+
+def list_command(order: Order) -> list[str]:
+    """What lists the rented machines of an order's provider, as JSON."""
+    return [*REMOTE, "status", f"--on={order.where}", "--json"]
+
+
+def end_commands(order: Order, listed: dict[str, Any]) -> list[list[str]]:
+    """What ends the machines of an order's recipe, by what `list_command` printed."""
+    rows = [row for row in listed["jobs"] if Path(row["recipe"]).stem == order.recipe and row["phase"] not in OVER]
+    return [[*REMOTE, "stop", f"--on={order.where}", "--", str(row["job"])] for row in rows]

@@ -31,6 +31,7 @@ from spaces.trainer.choices import Order, check
 from spaces.trainer.runner import LOG, ORDER, STATE, read_order
 
 FOLDER = ROOT / ".cache" / "space"
+RUNNER = (sys.executable, "-m", "spaces.trainer.runner")
 KEPT = 20  # jobs; older ones are removed when another starts
 PATIENCE = 1.0  # seconds for another process that only looks whether the lock is free
 LAST_BYTES = 48 << 10  # of a log, as the page shows it
@@ -96,7 +97,7 @@ class Jobs:
             try:
                 self._remove_old()
                 folder = self._new_folder(order)
-                command = [sys.executable, "-m", "spaces.trainer.runner", str(folder), f"--lock={lock}"]
+                command = [*RUNNER, str(folder), f"--lock={lock}"]
                 with (folder / "runner.log").open("wb") as own:
                     process = subprocess.Popen(
                         command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=own, stderr=own, start_new_session=True,

@@ -9,6 +9,7 @@ SIGTERM to the group is what Ctrl-C is on a terminal: training saves a checkpoin
 
 import argparse
 import datetime
+import json
 import os
 import re
 import signal
@@ -27,7 +28,16 @@ from scripts.data.dataset_facts import describe_data
 from scripts.training.lint_recipe import load_recipe
 from scripts.training.train import is_trained, matching_runs
 from spaces.trainer.access import SIGN_IN
-from spaces.trainer.choices import HERE, Order, check, evaluation_command, first_command, recipes_in
+from spaces.trainer.choices import (
+    HERE,
+    Order,
+    check,
+    end_commands,
+    evaluation_command,
+    first_command,
+    list_command,
+    recipes_in,
+)
 from spaces.trainer.redaction import Redactor
 
 LOG, STATE, ORDER = "log.txt", "state.json", "order.json"
@@ -78,8 +88,10 @@ class Runner:
         return self.order.kind == "train" and self.order.where == HERE
 
     def one_command(self) -> None:
-        """A rehearsal, or a job on a rented machine, which trains and evaluates there."""
+        """A rehearsal, or a job on a rented machine, which ends with the code of its verdict."""
         code = self.command(self.order.kind, first_command(self.order))
+        if self.order.kind == "train" and code in VERDICTS:
+            raise Ended(f"verdict: {VERDICTS[code]}")
         raise Ended("done" if code == 0 else f"failed: {self.error or f'exit code {code}'}")
 
     def train_and_evaluate(self) -> None:
@@ -101,6 +113,12 @@ class Runner:
         """Run one command to its end; its exit code. Ended when the job is to stop."""
         self.refuse_when_stopping()
         self.note(step=step)
+        code = self.pour(argv)
+        self.refuse_when_stopping()
+        return code
+
+    def pour(self, argv: list[str], apart: bool = False) -> int:
+        """Run a command with its output in the log. `apart`: a signal to the job's group does not reach it."""
         variables = {name: value for name, value in os.environ.items() if name not in SIGN_IN}
         process = subprocess.Popen(
             argv,
@@ -110,19 +128,36 @@ class Runner:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             pass_fds=[self.lock],
+            start_new_session=apart,
         )
-        if self.stopping:  # the signal to the group may have come before this process was in it
+        if self.stopping and not apart:  # the signal to the group may have come before this process was in it
             process.terminate()
         assert process.stdout
         for line in lines(process.stdout):
             self.write(line)
-        code = process.wait()
-        self.refuse_when_stopping()
-        return code
+        return process.wait()
 
     def refuse_when_stopping(self) -> None:
-        if self.stopping:
-            raise Ended("stopped: start the same recipe again to continue")
+        if not self.stopping:
+            return
+        if self.order.where != HERE:
+            self.end_rented()
+        raise Ended("stopped: start the same recipe again to continue")
+
+    def end_rented(self) -> None:
+        """The command that watched is gone; the machine would go on, and cost money, up to its own deadline."""
+        self.note(step="ending the rented machine")
+        listed = subprocess.run(
+            list_command(self.order), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            start_new_session=True,
+        )  # fmt: skip
+        try:
+            commands = end_commands(self.order, json.loads(listed.stdout))
+        except (ValueError, KeyError, TypeError):
+            raise Ended("stopped, but the rented machines could not be listed: `make remote-status`") from None
+        codes = [self.pour(command, apart=True) for command in commands]
+        if any(codes):
+            raise Ended("stopped, but the rented machine is not proved to be gone: `make remote-status`")
 
     def write(self, line: str) -> None:
         clean = self.redactor.line(line)

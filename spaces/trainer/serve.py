@@ -112,7 +112,7 @@ def serve_space(access: Access, folders: tuple[Path, Path, Path]) -> int:
     with socket.create_server(("0.0.0.0", port)) as listening:
         app = application(access, "/", names, folders)
         who = f"{len(access.allowed)} user(s)" if access.allowed else "nobody: SPACE_ALLOWED is empty"
-        print(f"page     port {port}, for {who}", flush=True)
+        print(f"page     port {listening.getsockname()[1]}, for {who}", flush=True)
         run_server(app, listening)
     return 0
 
