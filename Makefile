@@ -28,7 +28,7 @@ RUNS     = set -f; set --; for run in $$RUN; do set -- "$$@" --run="$$run"; done
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast coverage test-packages setup model sandbox-root sandbox-check data new lint preflight train rehearse eval \
     adopt evaluate-file serve-check gguf-tools self-check noise-floor damage-check plugins report gate export track sync \
-    tracking-setup clean-cache review bless publish \
+    tracking-setup clean-cache review space space-check bless publish \
     demo-publish runs compare check check-golds hooks docs bench bench-sandbox bench-collateral bench-judge bench-risk \
     bench-verdict bench-publish fuzz-risk fuzz-inputs
 
@@ -159,6 +159,12 @@ serve-check: sandbox-root ## is a served form still what was approved: RUN= FORM
 
 gguf-tools: setup ## install llama.cpp's converter, quantiser and server for FORM=gguf (once, 10 minutes; needs cmake and g++)
 	@$(PY) -m scripts.setup.gguf_tools
+
+space: model sandbox-root ## a page in a browser: choose a recipe, start it, watch, stop, read the report, decide; REVIEWER=
+	@$(PY) -m spaces.trainer $(call option,REVIEWER,--reviewer)
+
+space-check: .venv/.dev model ## walk through that page in headless Chromium, with a real training of a tiny model; PICTURES= folder
+	@$(PY) -m tests.space_check $(call option,PICTURES,--pictures)
 
 bless: setup ## accept RUN= as what `baseline: blessed` means for its recipe; without RUN, show the history
 	@$(PY) -m scripts.bless $(call option,RUN,--run)

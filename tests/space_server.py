@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -78,11 +79,11 @@ class Page:
 
 
 @contextmanager
-def served(*arguments: str, **variables: str) -> Iterator[Page]:
-    """`python -m spaces.trainer`, ended as by Ctrl-C."""
+def served(*arguments: str, folder: Path = ROOT, **variables: str) -> Iterator[Page]:
+    """`python -m spaces.trainer` of the repository, or of a copy of it."""
     command = [sys.executable, "-m", "spaces.trainer", *arguments]
     environment = os.environ | {"OMP_NUM_THREADS": "1"} | variables
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
     assert process.stdout
     try:
         said = ""

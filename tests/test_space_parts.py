@@ -1,5 +1,9 @@
 """spaces.trainer without a server: who may, what is on a list, what is taken out of a log, what is decided on."""
 
+import ast
+import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -264,3 +268,28 @@ def test_nothing_of_a_page_is_written_to_be_read_by_others(tmp_path: Path) -> No
 
     jobs = Jobs(tmp_path / "jobs")
     assert jobs.folder.stat().st_mode & 0o077 == 0 and jobs.latest() is None
+
+
+def test_nothing_imports_the_page() -> None:
+    for top in ("eval", "scripts"):
+        for path in (ROOT / top).rglob("*.py"):
+            assert not re.search(r"^\s*(from|import) spaces\b", path.read_text(), re.MULTILINE), path
+
+
+def test_the_page_starts_without_a_training_stack() -> None:
+    """A free Space has none; and who asks for --help does not wait for Gradio."""
+    code = (
+        "import sys; from spaces.trainer import choices, door, jobs, recipe_facts, reports, runner, serve, views\n"
+        "print(sorted({'torch', 'axolotl', 'transformers', 'gradio', 'lm_eval'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stdout + done.stderr
+
+
+def test_files_and_functions_of_the_page_stay_short() -> None:
+    for path in (ROOT / "spaces").rglob("*.py"):
+        text = path.read_text()
+        assert len(text.splitlines()) <= 300, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                assert (node.end_lineno or 0) - node.lineno < 40, f"{path}: {node.name}"
