@@ -178,6 +178,12 @@ serve-check: sandbox-root ## is a served form still what was approved: RUN= FORM
 gguf-tools: setup ## install llama.cpp's converter, quantiser and server for FORM=gguf (once, 10 minutes; needs cmake and g++)
 	@$(PY) -m scripts.setup.gguf_tools
 
+space: model sandbox-root ## a page in a browser: choose a recipe, start it, watch, stop, read the report, decide; REVIEWER=
+	@$(PY) -m spaces.trainer $(call option,REVIEWER,--reviewer)
+
+space-check: .venv/.dev model ## walk through that page in headless Chromium, with a real training of a tiny model; PICTURES= folder
+	@$(PY) -m tests.space_check $(call option,PICTURES,--pictures)
+
 bless: setup ## accept RUN= as what `baseline: blessed` means for its recipe; without RUN, show the history
 	@$(PY) -m scripts.bless $(call option,RUN,--run)
 

@@ -13,7 +13,7 @@ root_doc = "README"
 include_patterns = [
     "README.md", "docs/*.md", "data/*/README.md", "configs/train/README.md", "results/bench/*.md", "results/demo/*.md",
 ]  # fmt: skip
-exclude_patterns = [".*", "models", "eval", "scripts", "tests"]
+exclude_patterns = [".*", "models", "eval", "scripts", "spaces", "tests"]
 
 myst_heading_anchors = 4  # links to headings, by the names that GitHub gives them
 nitpicky = True
@@ -27,8 +27,8 @@ html_copy_source = False
 html_show_sphinx = False
 
 CONTENTS = {
-    "Use": ["docs/commands", "configs/train/README", "docs/rehearsal", "docs/pods", "docs/runpod", "docs/containers", "docs/adapters", "docs/gates",
-            "docs/review", "docs/publishing", "docs/tracking", "docs/logs", "docs/backends"],
+    "Use": ["docs/commands", "configs/train/README", "docs/rehearsal", "docs/pods", "docs/runpod", "docs/containers",
+            "docs/adapters", "docs/gates", "docs/page", "docs/review", "docs/publishing", "docs/tracking", "docs/logs", "docs/backends"],
     "How answers are judged": ["docs/judge", "docs/collateral", "docs/risk", "docs/risk_rules", "docs/sandbox",
                                "docs/retention"],
     "Data": ["data/nl2bash/README", "data/safety/README", "data/retention/README"],

@@ -56,15 +56,15 @@ class Browser:
                 assert "error" not in answer, answer
                 return answer["result"]
 
-    def show(self, path: Path, width: int, height: int = 800, dark: bool = False) -> None:
-        """Load a file at a width, as a phone would below 500 pixels."""
+    def show(self, page: Path | str, width: int, height: int = 800, dark: bool = False) -> None:
+        """Load a file or an address at a width, as a phone would below 500 pixels."""
         self.errors.clear()
         self._seen.clear()
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1,
                   mobile=width < 500)  # fmt: skip
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
-        self.call("Page.navigate", url=path.resolve().as_uri())
+        self.call("Page.navigate", url=page if isinstance(page, str) else page.resolve().as_uri())
         while "Page.loadEventFired" not in self._seen:
             self._read()
 
@@ -73,6 +73,31 @@ class Browser:
         found = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
+
+    def until(self, expression: str) -> Any:
+        """What an expression gives, once that is something; AssertionError with the page's words otherwise."""
+        end = time.monotonic() + PATIENCE
+        while not (found := self.value(expression)):
+            assert time.monotonic() < end, f"{expression}: {self.value('document.body.innerText')}"
+            time.sleep(0.05)
+        return found
+
+    def press(self, selector: str) -> None:
+        """A click of the mouse into the middle of an element, once it is there, can be used and has come to rest."""
+        middle = f"""(() => {{
+          const element = document.querySelector({json.dumps(selector)});
+          if (!element || element.disabled) return null;
+          element.scrollIntoView({{block: 'center', behavior: 'instant'}});
+          const box = element.getBoundingClientRect();
+          const at = [box.x + box.width / 2, box.y + box.height / 2];
+          const top = document.elementFromPoint(...at);
+          return box.width && top && (element.contains(top) || top.contains(element)) ? at : null;
+        }})()"""
+        at = self.until(middle)
+        while at != (at := self.until(middle)):
+            pass
+        for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=at[0], y=at[1], button="left", clickCount=1)
 
     def wait_for_error(self, words: str) -> None:
         """Until the page has logged an error with these words."""

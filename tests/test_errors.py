@@ -176,7 +176,7 @@ NO_BOUNDARY = {"eval/sandbox/worker.py", "scripts/training/train_worker.py", "sc
 
 
 def test_every_entry_point_has_the_boundary() -> None:
-    for path in [*Path("eval").rglob("*.py"), *Path("scripts").rglob("*.py")]:
+    for path in [path for top in ("eval", "scripts", "spaces") for path in Path(top).rglob("*.py")]:
         tree = ast.parse(path.read_text())
         runs = any(isinstance(node, ast.If) and "__main__" in ast.unparse(node.test) for node in tree.body)
         if (runs or path.name == "__main__.py") and str(path) not in NO_BOUNDARY:
