@@ -28,7 +28,7 @@ RUNS     = set -f; set --; for run in $$RUN; do set -- "$$@" --run="$$run"; done
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast coverage test-packages setup model sandbox-root sandbox-check data new lint preflight train rehearse eval \
     adopt evaluate-file serve-check gguf-tools self-check noise-floor damage-check plugins report gate export track sync \
-    tracking-setup clean-cache review bless publish \
+    tracking-setup clean-cache review bless hub-login publish \
     demo-publish runs compare check check-golds hooks docs bench bench-sandbox bench-collateral bench-judge bench-risk \
     bench-verdict bench-publish fuzz-risk fuzz-inputs
 
@@ -188,6 +188,14 @@ check-golds: sandbox-root ## run every right command of data/ in its own file tr
 	@$(any-python) -m venv --clear .cache/docs
 	@.cache/docs/bin/python -m pip install --quiet --requirement requirements-docs.txt
 	@touch $@
+
+# The same: what turns the identity of a CI job into a token of the Hub needs a newer huggingface_hub than .venv has.
+.cache/hub-login/.made: requirements-hub-login.txt .venv/.runtime
+	@.venv/bin/uv venv --quiet --clear --python $(PY) .cache/hub-login
+	@.venv/bin/uv pip install --quiet --python .cache/hub-login/bin/python --requirement requirements-hub-login.txt
+	@touch $@
+
+hub-login: .cache/hub-login/.made ## install what publishes from CI without a stored token (trusted publishing)
 
 docs: .cache/docs/.made ## build README and docs/ as a site in .cache/site; a link that leads nowhere is an error
 	@.cache/docs/bin/sphinx-build -c docs --fail-on-warning --keep-going --quiet . .cache/site

@@ -49,6 +49,7 @@ SMALL_BYTES = 16 << 20
 LARGEST_MANIFEST = 64 << 10  # bytes; ours has a line for each of about a dozen files
 TIMEOUT_SECONDS = 120.0  # of one answer; the client's own default is to wait for ever
 LONGEST_SAID = 200  # characters of the Hub's own message
+TRUSTED = "hf_jwt_"  # how tokens of trusted publishing begin: of one repository that is there, and of no account
 ADDRESS = re.compile(r"[a-z]+://\S+")
 FINAL = "the same again would get the same answer: mend what it says first"
 ADVICE = {
@@ -95,10 +96,15 @@ class Sent:
 def look(api: HfApi, target: Target) -> Remote:
     """Account, newest commit, visibility and tags. Changes nothing."""
     with hub_errors(target.repo):
-        publisher = str(api.whoami()["name"])
+        trusted = (get_token() or "").startswith(TRUSTED)
+        publisher = "a trusted publisher (OIDC)" if trusted else str(api.whoami()["name"])
         try:
             info = api.model_info(target.repo)
         except RepositoryNotFoundError:
+            if trusted:
+                raise UserError(
+                    f"{target.repo} is not there, and a trusted publisher makes none: create it first"
+                ) from None
             return Remote(publisher, None, True, {})
         return Remote(publisher, info.sha, bool(info.private), tags_of(api, target.repo))
 
