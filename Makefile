@@ -38,7 +38,7 @@ help: ## list the commands
 demo: model sandbox-root ## the whole loop on the embedded model on this machine: train, evaluate, decide, report (CPU, offline)
 	@$(PY) -m scripts.demo
 
-test: test-packages .venv/.dev model sandbox-root ## every test that needs no GPU and no network; a skipped test is a failure
+test: test-packages .venv/.dev model sandbox-root .cache/hub-login/.made ## every test that needs no GPU and no network; a skipped test is a failure
 	@$(PY) -m ruff check --quiet . && $(PY) -m mypy --no-error-summary
 	@$(TESTS) -m "not gpu" --no-skips --durations=25 --record-durations=.cache/test-durations.txt
 
@@ -163,10 +163,11 @@ gguf-tools: setup ## install llama.cpp's converter, quantiser and server for FOR
 bless: setup ## accept RUN= as what `baseline: blessed` means for its recipe; without RUN, show the history
 	@$(PY) -m scripts.bless $(call option,RUN,--run)
 
-publish: setup ## verify everything of RUN=, upload it to REPO=, load it back; TAG=v1.2.0 PUBLIC=1 SKIP_LOAD=1 DRY_RUN=1 SPOT=0 REASON= DOMAIN=
+publish: setup ## verify everything of RUN=, upload it to REPO=, load it back; TAG=v1.2.0 PUBLIC=1 SKIP_LOAD=1 DRY_RUN=1 SPOT=0 REASON= DOMAIN= SIGN_KEY=
 	@$(PY) -m scripts.publish $(call option,RUN,--run) --repo="$$REPO" $(call option,TAG,--tag) \
 	    $(call switch,PUBLIC,--public) $(call switch,SKIP_LOAD,--skip-load) $(call switch,DRY_RUN,--dry-run) \
-	    $(call option,SPOT,--spot) $(call option,REASON,--spot-reason) $(call option,DOMAIN,--domain)
+	    $(call option,SPOT,--spot) $(call option,REASON,--spot-reason) $(call option,DOMAIN,--domain) \
+	    $(call option,SIGN_KEY,--sign-key)
 
 demo-publish: model ## publish the newest shipped run to a Hub on this machine and load it back; REVIEWER= approves a copy
 	@$(PY) -m scripts.demo_publish $(call option,RUN,--run) $(call option,REVIEWER,--reviewer)

@@ -43,6 +43,7 @@ from eval.run.digests import CHUNK_BYTES, folder_digests, read_manifest
 from eval.run.secret_patterns import redact
 from scripts.publishing.card import MANIFEST
 from scripts.publishing.load_back import Loaded
+from scripts.publishing.model_signature import NAME as SIGNATURE
 
 HUB_OWN_FILES = (".gitattributes",)  # written by the Hub itself
 SMALL_BYTES = 16 << 20
@@ -131,6 +132,8 @@ def stale_files(api: HfApi, repo: str, head: str, folder: Path) -> list[str]:
     there = {file.path: file for file in listing(api, repo, head)}
     stale = sorted(there.keys() - {path.name for path in folder.iterdir()} - set(HUB_OWN_FILES))
     listed = published_manifest(api, repo, head, there.get(MANIFEST)) if stale else {}
+    if listed:
+        listed.setdefault(SIGNATURE, "")  # it signs the list, which therefore cannot have it
     for name in stale:
         large = there[name].lfs
         if name not in listed or (large and large.sha256 != listed[name]):
