@@ -55,7 +55,8 @@ def test_every_step_from_a_push_to_the_hub(tmp_path: Path) -> None:
     clone, artifacts = prepared(tmp_path), tmp_path / "artifacts"
     artifacts.mkdir()
     (clone / "bin").mkdir()
-    (clone / "bin/python").symlink_to(clone / ".venv/bin/python")
+    (clone / "bin/python").write_text(f'#!/bin/sh\nexec "{clone}/.venv/bin/python" "$@"\n')
+    (clone / "bin/python").chmod(0o755)
     with github_server.serve() as github, serve_hub(tmp_path / "hub") as hub:
         hub.store.create(REPO, private=True)
         hub.trusted[REPO] = github.identity
