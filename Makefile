@@ -34,7 +34,7 @@ help: ## list the commands
 demo: model sandbox-root ## the whole loop on the embedded model on this machine: train, evaluate, decide, report (CPU, offline)
 	@$(PY) -m scripts.demo
 
-test: test-packages .venv/.dev model sandbox-root ## every test that needs no GPU and no network; a skipped test is a failure
+test: test-packages .venv/.dev model sandbox-root .cache/hub-login/.made ## every test that needs no GPU and no network; a skipped test is a failure
 	@$(PY) -m ruff check --quiet . && $(PY) -m mypy --no-error-summary
 	@$(TESTS) -m "not gpu" --no-skips --durations=25 --record-durations=.cache/test-durations.txt
 
@@ -187,10 +187,11 @@ space-check: .venv/.dev model ## walk through that page in headless Chromium, wi
 bless: setup ## accept RUN= as what `baseline: blessed` means for its recipe; without RUN, show the history
 	@$(PY) -m scripts.bless $(call option,RUN,--run)
 
-publish: setup ## verify everything of RUN=, upload it to REPO=, load it back; TAG=v1.2.0 PUBLIC=1 SKIP_LOAD=1 DRY_RUN=1 SPOT=0 REASON= DOMAIN=
+publish: setup ## verify everything of RUN=, upload it to REPO=, load it back; TAG=v1.2.0 PUBLIC=1 SKIP_LOAD=1 DRY_RUN=1 SPOT=0 REASON= DOMAIN= SIGN_KEY=
 	@$(PY) -m scripts.publish $(call option,RUN,--run) --repo="$$REPO" $(call option,TAG,--tag) \
 	    $(call switch,PUBLIC,--public) $(call switch,SKIP_LOAD,--skip-load) $(call switch,DRY_RUN,--dry-run) \
-	    $(call option,SPOT,--spot) $(call option,REASON,--spot-reason) $(call option,DOMAIN,--domain)
+	    $(call option,SPOT,--spot) $(call option,REASON,--spot-reason) $(call option,DOMAIN,--domain) \
+	    $(call option,SIGN_KEY,--sign-key)
 
 demo-publish: model ## publish the newest shipped run to a Hub on this machine and load it back; REVIEWER= approves a copy
 	@$(PY) -m scripts.demo_publish $(call option,RUN,--run) $(call option,REVIEWER,--reviewer)
@@ -212,6 +213,14 @@ check-golds: sandbox-root ## run every right command of data/ in its own file tr
 	@$(any-python) -m venv --clear .cache/docs
 	@.cache/docs/bin/python -m pip install --quiet --requirement requirements-docs.txt
 	@touch $@
+
+# The same: what turns the identity of a CI job into a token of the Hub needs a newer huggingface_hub than .venv has.
+.cache/hub-login/.made: requirements-hub-login.txt .venv/.runtime
+	@.venv/bin/uv venv --quiet --clear --python $(PY) .cache/hub-login
+	@.venv/bin/uv pip install --quiet --python .cache/hub-login/bin/python --requirement requirements-hub-login.txt
+	@touch $@
+
+hub-login: .cache/hub-login/.made ## install what publishes from CI without a stored token (trusted publishing)
 
 docs: .cache/docs/.made ## build README and docs/ as a site in .cache/site; a link that leads nowhere is an error
 	@.cache/docs/bin/sphinx-build -c docs --fail-on-warning --keep-going --quiet . .cache/site

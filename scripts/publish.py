@@ -28,6 +28,7 @@ from eval.run.records import Item
 from scripts.publishing.card import Evidence
 from scripts.publishing.hub_upload import Prove, Remote, Target, check_remote, connect, holds, hub_errors, look, upload
 from scripts.publishing.load_back import Loaded, card_lines, load_back
+from scripts.publishing.model_signature import SigningKey, check_signature, read_key
 from scripts.publishing.names import repo_problem, tag_problem
 from scripts.publishing.publication import Publication, build, read_record
 from scripts.publishing.spot_answers import DEFAULT, check_request, spot_answers
@@ -79,6 +80,18 @@ def prover(evidence: Evidence, tag: str) -> Prove:
     return prove
 
 
+def signed(prove: Prove, key: SigningKey | None) -> Prove:
+    """The same proof, once model.sig as it came back is of the files that came back. Without a key, the proof alone."""
+
+    def prove_signed(snapshot: Path, commit: str, cache: Path, api: HfApi) -> Loaded | None:
+        if key:
+            check_signature(snapshot, key.public)
+            print(f"model.sig is of what came back, by key {key.fingerprint[:16]}", flush=True)
+        return prove(snapshot, commit, cache, api)
+
+    return prove_signed
+
+
 @contextmanager
 def readable(run: Path) -> Iterator[None]:
     """A file of the run with a form that no stage writes ends with one line, too, and not with Python's exit code 1,
@@ -94,8 +107,9 @@ def readable(run: Path) -> Iterator[None]:
 
 
 def publish(
-    evidence: Evidence, folder: Path, digests: dict[str, str], target: Target, skip_load: bool
-) -> Publication | None:
+    evidence: Evidence, folder: Path, digests: dict[str, str], target: Target, skip_load: bool,
+    key: SigningKey | None = None,
+) -> Publication | None:  # fmt: skip
     """Upload and record; None when it is published already. Raises Refused or UserError."""
     record = read_record(evidence.folder)
     api = connect()
@@ -106,7 +120,7 @@ def publish(
             return None
         check_remote(api, folder, target, remote)
     print(f"publishing as {remote.publisher}", flush=True)
-    prove = (lambda *_: None) if skip_load else prover(evidence, target.tag)
+    prove = signed((lambda *_: None) if skip_load else prover(evidence, target.tag), key)
     sent = upload(api, folder, digests, target, remote, prove)
     publication = Publication(
         run=evidence.run,
@@ -124,6 +138,7 @@ def publish(
         loaded=sent.loaded,
         verified=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         spot=evidence.spot,
+        signing_key=key.fingerprint if key else None,
     )
     write_json(evidence.folder / RECORD, publication.model_dump())
     return publication
@@ -139,24 +154,26 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--spot", type=int, default=DEFAULT, help=f"items a draw to answer again ({DEFAULT}); 0: none")
     parser.add_argument("--spot-reason", help="why nothing is answered again, with --spot 0; the card shows it")
     parser.add_argument("--domain", metavar="FOLDER", help="believe what the repository around a domain has committed")
+    parser.add_argument("--sign-key", type=Path, help="sign what goes up with this private key (PEM): model.sig")
     parser.add_argument("--dry-run", action="store_true", help="stop before the upload")
     arguments = parser.parse_args(argv)
     parse_target(arguments.repo, arguments.tag, "run", arguments.public)
     check_request(arguments.spot, arguments.spot_reason)
     run = resolve_run(arguments.run)
+    key = read_key(arguments.sign_key) if arguments.sign_key else None
     with locked(run), unchanging():  # nobody may write while it is read
-        return verify_and_publish(run, arguments)
+        return verify_and_publish(run, arguments, key)
 
 
-def verify_and_publish(run: Path, arguments: argparse.Namespace) -> int:
+def verify_and_publish(run: Path, arguments: argparse.Namespace, key: SigningKey | None) -> int:
     """Exit code 0: published, already there, or everything but sent in a dry run."""
     print(f"verifying {run.name}", flush=True)
     with readable(run):
         evidence = verify(run, Place.of(Path(arguments.domain)) if arguments.domain else None)
         target = parse_target(arguments.repo, arguments.tag, evidence.run, arguments.public)
         spot = spot_answers(evidence, arguments.spot, arguments.spot_reason)
-        evidence = dataclasses.replace(evidence, spot=spot)
-        folder, digests = build(target.repo, evidence, target.tag)
+        evidence = dataclasses.replace(evidence, spot=spot, signing_key=key.public if key else None)
+        folder, digests = build(target.repo, evidence, target.tag, key)
     if not spot.skipped:
         again = f"{spot.read} read, {spot.generated} generated, {spot.executed} run"
         print(f"answers on record are the model's: {again} again in {spot.seconds:.0f} s", flush=True)
@@ -166,7 +183,7 @@ def verify_and_publish(run: Path, arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         print(f"dry run: nothing was uploaded; these files would go to {target.repo}, tag {target.tag}")
         return 0
-    publication = publish(evidence, folder, digests, target, arguments.skip_load)
+    publication = publish(evidence, folder, digests, target, arguments.skip_load, key)
     if publication is None:
         print(f"already published: {target.repo}, tag {target.tag}; nothing was sent")
         return 0

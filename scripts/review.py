@@ -17,7 +17,16 @@ from eval.report.escaped_text import visible
 from eval.report.rendering import edited_report
 from eval.run.files import read_metrics
 from eval.run.folder import resolve_run
-from scripts.publishing.approval import REVIEW, changed_since, make_review, read_review, verify_signature, write_review
+from scripts.publishing.approval import (
+    REVIEW,
+    changed_since,
+    evidence_digest,
+    make_review,
+    present_digests,
+    read_review,
+    verify_signature,
+    write_review,
+)
 from scripts.publishing.signing import default_key
 from scripts.review_page import decide_in_browser
 
@@ -42,6 +51,7 @@ def show(folder: Path) -> None:
             print(f"         OVERRIDES the verdict {review.verdict}: {visible(review.override)}")
         if review.signature:
             print(f"         signed by {verify_signature(folder)}")
+    print(f"evidence {evidence_digest(present_digests(folder))}")
     choices = "approve|reject" if metrics.verdict == "ship" else "reject"
     command = f"python -m scripts.review --run {folder.name} --decision {choices} --reviewer NAME"
     print(f"decide   {command} --comment TEXT")

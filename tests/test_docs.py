@@ -20,7 +20,9 @@ DOCS = sorted(
     for path in ROOT.glob(pattern)
 )
 # What a run or a user makes, and names of examples.
-MADE_LATER = r"results/(?!bench|noise|demo)|results/demo/adapter|configs/allowed_signers|data/\.\.\.|models/"
+MADE_LATER = (
+    r"results/(?!bench|noise|demo)|results/demo/adapter|configs/allowed_signers|configs/signing_key|data/\.\.\.|models/"
+)
 
 
 def name_of(path: Path) -> str:

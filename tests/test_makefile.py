@@ -71,6 +71,7 @@ USES = {
     "PUBLIC": [("publish", "")],
     "SKIP_LOAD": [("publish", "")],
     "DRY_RUN": [("publish", "")],
+    "SIGN_KEY": [("publish", "--sign-key={}")],
     "SPOT": [("publish", "--spot={}")],
     "REASON": [("publish", "--spot-reason={}")],
     "DOMAIN": [

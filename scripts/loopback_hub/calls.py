@@ -1,8 +1,8 @@
 """The calls of the loopback Hub: one method each, as the real huggingface_hub client makes them.
 
-Calls: whoami, create, validate, preupload, batch, blob, verify, commit, tag, settings, info, refs, tree, resolve.
-Requests and answers: connection.py; served by server.py. Not a Hub: no accounts (one token, one user, any owner), no
-Xet, no pull requests, no rate limits of its own.
+Calls: exchange, whoami, create, validate, preupload, batch, blob, verify, commit, tag, settings, info, refs, tree and
+resolve. Requests and answers: connection.py; served by server.py. Not a Hub: no accounts (one token, one user, any
+owner), no Xet, no pull requests, no rate limits of its own.
 """
 
 import base64
@@ -19,6 +19,22 @@ class Handler(Connection):
     """The calls: each is a method of its name that answers once."""
 
     # Accounts and repositories
+
+    def exchange(self) -> None:
+        """Trusted publishing (RFC 8693): the identity of a CI job becomes a token of one repository."""
+        asked = json.loads(self.read_body())
+        kinds = {"grant_type": "grant-type:token-exchange", "subject_token_type": "token-type:id_token"}
+        if any(asked.get(name) != f"urn:ietf:params:oauth:{kind}" for name, kind in kinds.items()):
+            self.answer(400, {"error": "invalid_request"})
+            return
+        repo = asked["resource"]
+        if self.hub.store.get(repo) is None or self.hub.trusted.get(repo) != asked["subject_token"]:
+            self.answer(400, {"error": "invalid_grant", "error_description": "no publisher matches"})
+            return
+        token = "hf_jwt_" + secrets.token_hex(16)
+        self.hub.exchanged[token] = repo
+        kind = "urn:ietf:params:oauth:token-type:access_token"
+        self.answer(200, {"access_token": token, "token_type": "bearer", "expires_in": 3600, "issued_token_type": kind})
 
     def whoami(self) -> None:
         self.answer(200, {"name": self.hub.user, "type": "user", "orgs": [], "auth": {"type": "access_token"}})

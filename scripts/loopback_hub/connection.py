@@ -16,6 +16,7 @@ from scripts.loopback_hub.store import Repository
 
 REPO = r"(?P<repo>[^/]+/[^/]+)"
 ROUTES = [
+    ("POST", "/oauth/token", "exchange"),
     ("GET", "/api/whoami-v2", "whoami"),
     ("POST", "/api/repos/create", "create"),
     ("POST", "/api/validate-yaml", "validate"),
@@ -31,7 +32,8 @@ ROUTES = [
     ("GET", f"/api/(?:models|datasets)/{REPO}(?:/revision/(?P<rev>[^/]+))?", "info"),
     ("(?:GET|HEAD)", f"/{REPO}/resolve/(?P<rev>[^/]+)/(?P<path>.+)", "resolve"),
 ]
-UNTOKENED = {"blob", "info", "tree", "refs", "resolve"}  # a blob's address is its key; the others check privacy
+UNTOKENED = {"exchange", "blob", "info", "tree", "refs", "resolve"}  # a blob's address is its key; others check privacy
+OF_ACCOUNTS = {"whoami", "create", "settings"}  # a token of trusted publishing is of one repository, and of no account
 CHUNK_BYTES = 1 << 16
 
 
@@ -47,6 +49,7 @@ class Connection(BaseHTTPRequestHandler):
     hub: Hub
     current: Fault | None = None
     entry: Request
+    called: tuple[str, str | None]  # the call, and the repository it is about
 
     def log_message(self, *arguments: object) -> None:
         """Requests are in hub.log."""
@@ -75,6 +78,7 @@ class Connection(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_PUT = handle_any
 
     def run_call(self, call: str, arguments: dict[str, str]) -> None:
+        self.called = call, arguments.get("repo")
         fault, kind = self.current, self.current.kind if self.current else None
         if fault and kind == "slow":
             time.sleep(fault.seconds)
@@ -114,7 +118,11 @@ class Connection(BaseHTTPRequestHandler):
     # Requests and answers
 
     def is_known(self) -> bool:
-        return self.headers.get("Authorization") == f"Bearer {self.hub.token}"
+        bearer = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        call, repo = self.called
+        if bearer in self.hub.exchanged:
+            return call not in OF_ACCOUNTS and repo in (None, self.hub.exchanged[bearer])
+        return bearer == self.hub.token
 
     def repository(self, repo: str) -> Repository | None:
         """The repository, when it is there and the token may see it; answered otherwise."""

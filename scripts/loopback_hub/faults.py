@@ -62,6 +62,9 @@ class Hub:
     endpoint: str = ""
     faults: list[Fault] = field(default_factory=list)
     log: list[Request] = field(default_factory=list)
+    # Trusted publishing: repository -> the identity that may have a token for it; token -> its repository.
+    trusted: dict[str, str] = field(default_factory=dict)
+    exchanged: dict[str, str] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:

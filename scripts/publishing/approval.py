@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from eval.common.errors import Refused, UserError
 from eval.config.suite_file import ReviewPolicy, load_suite
 from eval.report.rendering import edited_report
-from eval.run.digests import file_sha256
+from eval.run.digests import file_sha256, manifest_text, text_sha256
 from eval.run.files import first_problem, read_json, read_metrics, write_json
 from eval.run.folder import locked
 from eval.run.generated import JUDGED_ON
@@ -81,6 +81,14 @@ def present_digests(folder: Path) -> dict[str, str]:
     """Digest of each reviewed file that is there, by name."""
     names = (*REVIEWED, *REVIEWED_IF_THERE)
     return {name: file_sha256(folder / name) for name in names if (folder / name).is_file()}
+
+
+def evidence_digest(digests: dict[str, str]) -> str:
+    """One digest of everything that a review binds: what a person types where they approve away from the files.
+
+    It is that of the reviewed files' list as `sha256sum` prints it, sorted by name.
+    """
+    return text_sha256(manifest_text(digests))
 
 
 def changed_since(review: Review, folder: Path) -> list[str]:

@@ -79,6 +79,7 @@ class Evidence:
     earlier: EarlierCandidates
     signer: str | None = None  # whose key signed the review, when that was verified
     spot: Spot | None = None  # what was asked again, once everything else was verified
+    signing_key: str | None = None  # public half (PEM) of the key that signs what goes up
     notes: list[str] = field(default_factory=list)  # what the card has to say of how it was verified
 
     @property
@@ -193,6 +194,7 @@ def render_card(repo: str, base: Base, evidence: Evidence, tag: str | None = Non
         suite=evidence.suite,
         review=evidence.review,
         signer=evidence.signer,
+        signing_key=Verbatim(evidence.signing_key.strip()) if evidence.signing_key else None,
         earlier=said(evidence.earlier),
         spot=evidence.spot,
         training=training,

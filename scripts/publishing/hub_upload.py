@@ -43,12 +43,14 @@ from eval.run.digests import CHUNK_BYTES, folder_digests, read_manifest
 from eval.run.secret_patterns import redact
 from scripts.publishing.card import MANIFEST
 from scripts.publishing.load_back import Loaded
+from scripts.publishing.model_signature import NAME as SIGNATURE
 
 HUB_OWN_FILES = (".gitattributes",)  # written by the Hub itself
 SMALL_BYTES = 16 << 20
 LARGEST_MANIFEST = 64 << 10  # bytes; ours has a line for each of about a dozen files
 TIMEOUT_SECONDS = 120.0  # of one answer; the client's own default is to wait for ever
 LONGEST_SAID = 200  # characters of the Hub's own message
+TRUSTED = "hf_jwt_"  # how tokens of trusted publishing begin: of one repository that is there, and of no account
 ADDRESS = re.compile(r"[a-z]+://\S+")
 FINAL = "the same again would get the same answer: mend what it says first"
 ADVICE = {
@@ -95,10 +97,15 @@ class Sent:
 def look(api: HfApi, target: Target) -> Remote:
     """Account, newest commit, visibility and tags. Changes nothing."""
     with hub_errors(target.repo):
-        publisher = str(api.whoami()["name"])
+        trusted = (get_token() or "").startswith(TRUSTED)
+        publisher = "a trusted publisher (OIDC)" if trusted else str(api.whoami()["name"])
         try:
             info = api.model_info(target.repo)
         except RepositoryNotFoundError:
+            if trusted:
+                raise UserError(
+                    f"{target.repo} is not there, and a trusted publisher makes none: create it first"
+                ) from None
             return Remote(publisher, None, True, {})
         return Remote(publisher, info.sha, bool(info.private), tags_of(api, target.repo))
 
@@ -125,6 +132,8 @@ def stale_files(api: HfApi, repo: str, head: str, folder: Path) -> list[str]:
     there = {file.path: file for file in listing(api, repo, head)}
     stale = sorted(there.keys() - {path.name for path in folder.iterdir()} - set(HUB_OWN_FILES))
     listed = published_manifest(api, repo, head, there.get(MANIFEST)) if stale else {}
+    if listed:
+        listed.setdefault(SIGNATURE, "")  # it signs the list, which therefore cannot have it
     for name in stale:
         large = there[name].lfs
         if name not in listed or (large and large.sha256 != listed[name]):

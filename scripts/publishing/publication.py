@@ -26,6 +26,8 @@ from scripts.publishing.bom import NAME as BOM
 from scripts.publishing.bom import render_bom
 from scripts.publishing.card import MANIFEST, Evidence, hub_base, render_card
 from scripts.publishing.load_back import Loaded
+from scripts.publishing.model_signature import NAME as SIGNATURE
+from scripts.publishing.model_signature import SigningKey, sign_folder
 from scripts.publishing.spot_record import Spot
 from scripts.publishing.verify_run import FROM_RUN, RECORD
 
@@ -49,10 +51,11 @@ class Publication(Record):
     loaded: Loaded | None = Field(description="null when loading it back was skipped")
     verified: str = Field(description="when, UTC")
     spot: Spot | None = Field(None, description="what was answered again; null in records made before that was done")
+    signing_key: str | None = Field(None, description="SHA-256 of the public key (PEM) of model.sig; null: not signed")
 
 
-def build(repo: str, evidence: Evidence, tag: str) -> tuple[Path, dict[str, str]]:
-    """publication/, whole, and the digest of every file that has to be in it.
+def build(repo: str, evidence: Evidence, tag: str, key: SigningKey | None = None) -> tuple[Path, dict[str, str]]:
+    """publication/, whole, and the digest of every file that has to be in it. With a key it is signed.
 
     Raises Refused when a file changed since it was verified, the adapter names another base than the recipe,
     or the card holds a credential.
@@ -67,6 +70,9 @@ def build(repo: str, evidence: Evidence, tag: str) -> tuple[Path, dict[str, str]
         for name, text in written.items():
             write_text(partial / name, text)
         check_folder(partial, digests)
+        if key:
+            sign_folder(partial, key, target / SIGNATURE)
+            digests[SIGNATURE] = file_sha256(partial / SIGNATURE)
         refuse_secrets(sorted(partial.iterdir()), partial)
         shutil.rmtree(target, ignore_errors=True)
         partial.rename(target)
