@@ -245,6 +245,9 @@ bench-risk: .venv/.dev ## measure the command-risk analyser on dangerous and on 
 bench-verdict: setup ## simulate how often a verdict is wrong: false ships, power, coverage, sequential
 	@$(PY) -m scripts.benchmarks.verdict
 
+bench-numerics: sandbox-root ## judge RUN= on the weights it was trained on and in bfloat16, item by item (a QLoRA run; half an hour on 2 cores)
+	@$(PY) -m scripts.benchmarks.numerics $(call option,RUN,--run)
+
 bench-publish: setup ## measure seconds and peak memory of publishing a 500 MB adapter
 	@$(PY) -m scripts.benchmarks.publish
 

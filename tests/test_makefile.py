@@ -44,7 +44,7 @@ USES = {
     "GPUS": [("train", "--gpus={}")],
     "GPU": [("lint", "--gpu={}")],
     "RUN": [
-        *((goal, "--run={}") for goal in ("damage-check", "report", "gate", "advise", "export", "review", "bless")),
+        *((goal, "--run={}") for goal in ("damage-check", "report", "gate", "advise", "export", "review", "bless", "bench-numerics")),
         *((goal, "--run={}") for goal in ("publish", "demo-publish")),
     ],
     "SUITE": [
