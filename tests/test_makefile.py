@@ -44,8 +44,8 @@ USES = {
     "GPUS": [("train", "--gpus={}")],
     "GPU": [("lint", "--gpu={}")],
     "RUN": [
-        *((goal, "--run={}") for goal in ("damage-check", "report", "gate", "advise", "export", "review", "bless", "bench-numerics")),
-        *((goal, "--run={}") for goal in ("publish", "demo-publish")),
+        *((goal, "--run={}") for goal in ("damage-check", "report", "gate", "advise", "export", "review")),
+        *((goal, "--run={}") for goal in ("bless", "bench-numerics", "publish", "demo-publish")),
     ],
     "SUITE": [
         *((goal, "--config={}") for goal in ("eval", "generate", "judge")),
