@@ -43,7 +43,7 @@ class Page:
 
     def request(self, method: str, path: str, cookie: str = "", **more: Any) -> httpx.Response:
         headers = {**({"Cookie": cookie} if cookie else {}), **more.pop("headers", {})}
-        return httpx.request(method, self.address.rstrip("/") + path, headers=headers, timeout=PATIENCE, **more)
+        return client().request(method, self.address.rstrip("/") + path, headers=headers, **more)
 
     def config(self) -> dict[str, Any]:
         return self.request("GET", "/config").json()  # type: ignore[no-any-return]
@@ -71,11 +71,22 @@ class Page:
         if joined.status_code != 200:
             return False, f"{joined.status_code} {joined.text}"
         url = f"{self.address.rstrip('/')}/gradio_api/queue/data?session_hash={session}"
-        with httpx.stream("GET", url, headers={"Cookie": cookie} if cookie else {}, timeout=PATIENCE) as stream:
+        with client().stream("GET", url, headers={"Cookie": cookie} if cookie else {}) as stream:
             for line in stream.iter_lines():
                 if line.startswith("data: ") and (said := json.loads(line[6:]))["msg"] == "process_completed":
                     return said["success"], json.dumps(said["output"])
         raise AssertionError("the queue ended before the handler")
+
+
+@functools.cache
+def _client() -> httpx.Client:
+    return httpx.Client(verify=False, timeout=PATIENCE)  # plain http on this machine: no certificates to load
+
+
+def client() -> httpx.Client:
+    """The one client, which sends no cookie but those it is told to."""
+    _client().cookies.clear()
+    return _client()
 
 
 @contextmanager
@@ -178,7 +189,7 @@ def sign_in(page: Page, hub: Hub, user: str) -> str:
     hub.user, cookie, url = user, "", f"{page.address}/login/huggingface"
     for _ in range(3):  # to the provider, back with a code, to the page
         ours = url.startswith(page.address)
-        answer = httpx.get(url, headers={"Cookie": cookie} if cookie and ours else {}, timeout=PATIENCE)
+        answer = client().get(url, headers={"Cookie": cookie} if cookie and ours else {})
         assert answer.status_code in (302, 307), answer.text
         if ours:
             cookie = answer.headers["set-cookie"].partition(";")[0]
