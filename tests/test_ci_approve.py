@@ -11,8 +11,7 @@ import pytest
 
 from eval.common.places import ROOT
 from eval.report.rendering import render_report
-from eval.run.digests import file_sha256
-from eval.run.files import read_json, write_json
+from eval.run.files import write_json
 from scripts import review
 from scripts.ci import __main__ as ci
 from scripts.ci import github, hub_token
@@ -21,9 +20,8 @@ from scripts.loopback_hub.server import serve as serve_hub
 from scripts.publishing.approval import evidence_digest, present_digests, require_approval
 from tests import github_server
 from tests.github_server import BOT
-from tests.hub_server import REPO, settle
+from tests.hub_server import REPO
 from tests.run_builder import assert_one_line, build_run, call, edit_json, judge
-from tests.test_hub_end_to_end import command, copy_tokenizer
 from tests.test_review import keys, signed
 
 __all__ = ["keys"]
@@ -175,38 +173,35 @@ def test_where_signatures_are_asked_for_a_click_is_none(
 
 
 @pytest.mark.slow
-def test_a_job_publishes_with_a_token_that_nobody_stored(
-    run: Path, tmp_path: Path, served: github_server.GitHub, capfd: pytest.CaptureFixture[str],
+def test_a_command_gets_a_token_that_nobody_stored_and_nothing_to_ask_for_another(
+    tmp_path: Path, served: github_server.GitHub, capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """The real `hf auth token` asks the stand-ins; the real command publishes with what it gives."""
-    copy_tokenizer(run)
-    settle(run)
-    publishing = command(run, "--skip-load")
+    """The real `hf auth token` asks the stand-ins; tests/test_workflow_walk.py publishes with what it gives."""
+    shown = [sys.executable, "-c", "import os; print(sorted(os.environ), len(os.environ['HF_TOKEN']))"]
     with serve_hub(tmp_path / "hub") as hub:
         for name, value in hub.environment.items():
             monkeypatch.setenv(name, value)
         monkeypatch.delenv("HF_TOKEN")
         monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
         hub.trusted[REPO] = served.identity
-        code, _, err = with_token(publishing, capfd)
+        code, _, err = with_token(shown, capfd)
         assert code == 2
         assert_one_line(err, "no token", REPO)
         hub.store.create(REPO, private=True)
-        code, out, err = with_token(publishing, capfd)
+        code, out, err = with_token(shown, capfd)
         assert code == 0, out + err
         (token,) = hub.exchanged
         assert f"::add-mask::{token}" in out and (out + err).count(token) == 1
-        assert served.audiences[-1] == hub.endpoint and "publishing as a trusted publisher" in out
-        record = read_json(run / "publication.json")
-        assert record["publisher"] == "a trusted publisher (OIDC)" and record["private"] is True
-        assert [one.call for one in hub.writes if one.call in ("create", "settings")] == []
-    assert file_sha256(run / "publication/metrics.json") == record["digests"]["metrics.json"]
+        assert served.audiences[-1] == hub.endpoint
+        assert (
+            "HF_OIDC_RESOURCE" not in out and "ACTIONS_ID_TOKEN_REQUEST_TOKEN" not in out and "GITHUB_TOKEN" not in out
+        )
 
 
-def with_token(publishing: list[str], capfd: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+def with_token(command: list[str], capfd: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
     """As the workflow calls it, in a process of its own: what it prints is what a log holds."""
-    arguments = [sys.executable, "-m", "scripts.ci", "with-token", "--repo", REPO, "--", *publishing]
+    arguments = [sys.executable, "-m", "scripts.ci", "with-token", "--repo", REPO, "--", *command]
     code = subprocess.run(arguments, cwd=ROOT, env=dict(os.environ), check=False).returncode
     return code, *capfd.readouterr()
 

@@ -6,6 +6,7 @@ the file's own: the shell lines, the conditions, what one job hands to the next.
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -21,9 +22,11 @@ from scripts.loopback_hub.server import serve as serve_hub
 from scripts.publishing.approval import evidence_digest, present_digests
 from tests import github_server
 from tests.github_server import BRANCH, REPOSITORY, RUN
+from tests.log_rows import gate, write_suite
 from tests.run_builder import build_run, judge
 from tests.test_hub_end_to_end import copy_tokenizer
-from tests.workflow_walk import Failed, Walk, clone_of, commit, evaluate
+from tests.test_logs_verdict import BROUGHT, listed
+from tests.workflow_walk import Failed, Walk, clone_of, commit, evaluate, fill
 
 pytestmark = pytest.mark.slow
 PRODUCT = {"name": "shell", "recipe": "toy", "suite": "toy", "hub_name": "toy-adapter"}
@@ -106,6 +109,52 @@ def test_every_step_from_a_push_to_the_hub(tmp_path: Path) -> None:
         assert json.loads(walk.job("train.yml", "collect", needs={"train": {"result": "failure"}})["shipped"]) == []
         assert len(github.comments) == 1
     assert read_run(clone / "results/toy")["run"] == "toy"
+
+
+# Only what is listed can be imported: what the listed packages bring along is, too.
+FEW = """
+import importlib.metadata, re, sys
+allowed = {allowed!r}
+owners = importlib.metadata.packages_distributions()
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        found = {{re.sub("[-_.]+", "-", one).lower() for one in owners.get(name.split(".")[0], ())}}
+        if found and not found & allowed:
+            raise ModuleNotFoundError("blocked: " + name, name=name)
+sys.meta_path.insert(0, Blocked())
+"""
+
+
+@pytest.mark.parametrize(("b", "allow", "ended"), [("candidate", "true", ""), ("base", "", "Decide")])
+def test_the_gate_for_other_repositories_decides_with_few_packages(
+    b: str, allow: str, ended: str, tmp_path: Path
+) -> None:
+    """The action's own steps in somebody else's folder; the second time both logs are one, which decides nothing."""
+    logs, python = ROOT / "tests/data/logs/lm_eval", tmp_path / "ship-gate/bin/python"
+    allowed = {re.sub("[-_.]+", "-", line.partition("==")[0]).lower() for line in listed("requirements-logs.txt")}
+    (tmp_path / "few").mkdir()
+    (tmp_path / "few/sitecustomize.py").write_text(FEW.format(allowed=allowed | set(BROUGHT)))
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nPYTHONPATH="$PYTHONPATH:{tmp_path}/few" exec "{ROOT}/.venv/bin/python" "$@"\n')
+    python.chmod(0o755)
+    suite = write_suite(tmp_path / "suite.yaml", gate("small_choice", "acc", margin=0.9))
+    action = ROOT / ".github/actions/gate"
+    document = yaml.safe_load((action / "action.yml").read_text())
+    given = {"a": str(logs / "base"), "b": str(logs / b), "suite": str(suite), "allow-inconclusive": allow}
+    inputs = {key: value.get("default", "") for key, value in document["inputs"].items()} | given
+    environment = {"PATH": os.environ["PATH"], "RUNNER_TEMP": str(tmp_path), "GITHUB_ACTION_PATH": str(action)}
+    (tmp_path / "theirs").mkdir()
+    walk = Walk(tmp_path / "theirs", tmp_path, {"inputs": inputs}, environment, {"Install": "true"})
+    try:
+        steps = walk.steps(document["runs"]["steps"], walk.contexts, {})
+    except Failed as failed:
+        assert ended and failed.step == ended, walk.said
+        assert "A and B are both" in walk.said and "Traceback" not in walk.said
+        return
+    assert not ended and (tmp_path / "theirs/verdict/report.html").is_file()
+    outputs = {key: fill(one["value"], {"steps": steps}) for key, one in document["outputs"].items()}
+    assert outputs in ({"verdict": "ship", "exit-code": "0"}, {"verdict": "inconclusive", "exit-code": "3"}), walk.said
+    assert "blocking gate" in (tmp_path / "summary.md").read_text()
 
 
 def other_machine(clone: Path) -> None:
