@@ -38,7 +38,8 @@ def made(root: Path, **changed: Any) -> pipeline.Dataset:
 def test_the_card_shows_rows_as_text_and_nothing_private(tmp_path: Path) -> None:
     made(tmp_path)
     page, text = (tmp_path / "out/card.html").read_text(), (tmp_path / "out/card.md").read_text()
-    assert "&lt;script&gt;" in page and "<script" not in page and "<script" not in re.sub("`[^`]*`", "", text)
+    assert "&lt;script&gt;" in page and "<script" not in page
+    assert not re.search(r"(?<!\\)<script", re.sub("`[^`]*`", "", text))
     assert "\u202e" not in page + text
     for private in (SECRET, "maria.keller"):
         assert private not in page + text

@@ -217,6 +217,21 @@ def test_a_source_that_is_not_there_is_said_in_one_line(root: Path, path: str, s
     assert not (root / "out").exists()
 
 
+@pytest.mark.slow
+def test_a_hub_source_is_read_by_datasets_and_one_out_of_reach_is_one_line(root: Path) -> None:
+    """A folder in place of the Hub: the library, its splits and columns are the real ones."""
+    (root / "hub").mkdir()
+    (root / "hub/train.csv").write_text("nl,bash,difficulty\nprint the name of this machine,hostname,1\n,ls,2\n")
+    hub = {"name": "far", "kind": "hub", "path": str(root / "hub"), "revision": "a" * 40}
+    dataset = made(root, sources=[hub | {"columns": {"request": "nl", "answer": "bash"}}], split={"share": 0})
+    assert [row.gold for row in dataset.train] == ["hostname"]
+    assert [reject.where for reject in dataset.rejects] == ["far:2"]
+    assert json.loads((root / "out/data.json").read_text())["sources"][0]["revision"] == "a" * 40
+    with pytest.raises(UserError, match="source far: ") as caught:
+        made(root, sources=[hub | {"path": "someone/nowhere"}])
+    assert "\n" not in str(caught.value)
+
+
 def test_the_committed_configs_are_sound() -> None:
     for file in sorted((ROOT / "configs/data").glob("*.yaml")):
         assert load_config(file).name == file.stem

@@ -131,10 +131,10 @@ def as_markdown(dataset: "Dataset", facts: dict[str, Any]) -> str:
         lines += ["", f"## {title}", ""]
         lines += [f"| {' | '.join(row)} |" for row in ([name.rstrip(":") for name in head], marks, *body)]
     lines += ["", "## Examples of what was left out"]
-    for stage, rows in examples(dataset):
+    for stage, taken in examples(dataset):
         lines += ["", f"**{stage}**", ""]
-        for reason, row in rows:
-            asked, gold = (markdown_code(clip(" ".join(one.split()), LONGEST)) for one in (row.request, row.gold))
+        for reason, row in taken:
+            asked, gold = (markdown_code(clip(" ".join(said.split()), LONGEST)) for said in (row.request, row.gold))
             lines.append(f"- {markdown_text(reason)}: {asked} → {gold}")
     if dataset.tokens and dataset.tokens.shown:
         lines += ["", "## As it is trained", "", "What is learned stands between ⟦ and ⟧.", ""]
@@ -154,8 +154,8 @@ def as_page(dataset: "Dataset", facts: dict[str, Any], picture: str) -> str:
         top = "".join(f"<th>{shown(name.rstrip(':'))}</th>" for name in head)
         body.append(f"<h2>{title}</h2><table><tr>{top}</tr>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>")
     body.append("<h2>Examples of what was left out</h2>")
-    for stage, rows in examples(dataset):
-        said = (f"<li>{shown(why)}: {code(row.request)} → {code(row.gold)}</li>" for why, row in rows)
+    for stage, taken in examples(dataset):
+        said = (f"<li>{shown(why)}: {code(one.request)} → {code(one.gold)}</li>" for why, one in taken)
         body.append(f"<h3>{shown(stage)}</h3><ul>{''.join(said)}</ul>")
     if dataset.tokens and dataset.tokens.shown:
         body.append("<h2>As it is trained</h2><p>What is learned is marked.</p>")

@@ -50,6 +50,8 @@ class Source(Strict):
     def _complete(self) -> "Source":
         if self.kind != "grammar" and not self.path:
             raise ValueError(f"source {self.name}: names no path")
+        if len(self.columns) == 1:
+            raise ValueError(f"source {self.name}: columns: name both request and answer, or neither")
         if self.kind == "hub" and not COMMIT.fullmatch(str(self.revision)):
             raise ValueError(f"source {self.name}: not pinned: set revision to the full 40-digit commit of {self.path}")
         return self

@@ -151,11 +151,11 @@ def _shaped(source: Source, system: str, lines: Iterable[Line]) -> tuple[list[Ex
 
 
 def _texts(source: Source, row: dict[str, Any]) -> tuple[str, str]:
-    if len(source.columns) == 2:
-        found = tuple(row.get(source.columns[key]) for key in ("request", "answer"))  # type: ignore[index]
-        if not all(isinstance(text, str) for text in found):
+    if source.columns:
+        asked, answered = row.get(source.columns["request"]), row.get(source.columns["answer"])
+        if not isinstance(asked, str) or not isinstance(answered, str):
             raise Misshapen("one of its two columns holds no text")
-        return found[0], found[1]
+        return asked, answered
     usual = usual_shape(row)
     if usual is None:
         raise Misshapen("it is in no usual shape: set columns")
