@@ -32,9 +32,9 @@ CONTENTS = {
             "docs/tracking", "docs/logs", "docs/backends"],
     "How answers are judged": ["docs/judge", "docs/collateral", "docs/risk", "docs/risk_rules", "docs/sandbox",
                                "docs/retention"],
-    "Data": ["data/nl2bash/README", "data/safety/README", "data/retention/README"],
+    "Data": ["docs/data", "data/nl2bash/README", "data/safety/README", "data/retention/README"],
     "Evidence": ["docs/evidence", "The demo's report <results/demo/report>",
-                 "results/bench/verdict", "results/bench/judge", "docs/log"],
+                 "results/bench/verdict", "results/bench/judge", "results/bench/danger", "docs/log"],
     "Code": ["docs/architecture", "docs/extending"],
 }  # fmt: skip
 

@@ -32,7 +32,7 @@ from eval.run.metrics import Metrics
 from eval.run.records import Score
 from eval.statistics.sequential import orders_of
 from scripts.training.dataset_entries import BrokenRow, read_rows
-from scripts.training.leakage import asked_by_test, requests
+from scripts.training.leakage import Asked, asked_by_test, requests
 
 KINDS = ("shape", "category")  # fields of a row that say which kind of request it is, the finer one first
 MOST_ROWS = 400  # rows that are proposed at once
@@ -109,7 +109,7 @@ def request_of(row: Mapping[str, Any]) -> str:
 
 def proposed(trained: Trained, lost: Mapping[str, int], root: Path) -> Iterator[dict[str, Any]]:
     """Rows of the larger files of kinds that lost items have, the worst kinds first: not trained on, in no test."""
-    asked, taken = requests(root) if lost and trained.larger else {}, set(trained.known)
+    asked, taken = requests(root) if lost and trained.larger else Asked({}), set(trained.known)
     found = [
         (max(lost.get(kind, 0) for kind in kinds(row) or {""}), row) for path in trained.larger for row in rows_of(path)
     ]

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from eval.common.errors import UserError
 from eval.common.places import ROOT
 from scripts.data.dataset_facts import describe_data
-from scripts.training.leakage import committed_tests, compared_with, leakage_problems, requests
+from scripts.training.leakage import alfa_rows, committed_tests, compared_with, leakage_problems, requests
 from scripts.training.lint_recipe import load_recipe
 from scripts.training.recipe_data import dataset_problems
 
@@ -85,5 +86,43 @@ def test_no_committed_recipe_trains_on_a_test(path: Path) -> None:
 
 
 def test_every_test_set_has_requests(root: Path) -> None:
-    assert {file for file, _ in requests(root).values()} == set(compared_with(root))
-    assert len(compared_with(root)) == 7
+    assert {file for file, _ in requests(root).requests.values()} == set(compared_with(root))
+    assert len(compared_with(root)) == 8
+
+
+@pytest.mark.parametrize("change", ["please {}", "{}, and print it", "{} (quickly)"])
+def test_a_request_with_a_word_more_is_refused_as_nearly_a_tests(root: Path, change: str) -> None:
+    rows = [json.loads(line)["messages"][1]["content"] for line in (root / KNOWN).read_text().splitlines()]
+    request = next(text for text in rows if len(text) > 90)
+    (root / "mine.jsonl").write_text(chat(change.format(request)))
+    [problem] = leakage_problems(recipe(), root)
+    assert f"line 1 nearly asks what {KNOWN} asks" in problem and "make data FILE=" in problem
+
+
+def test_rows_of_the_package_count(root: Path) -> None:
+    (root / "mine.jsonl").write_text(chat(alfa_rows()[7]["messages"][1]["content"]))
+    [problem] = leakage_problems(recipe(), root)
+    assert "asks what intercode_alfa asks (alfa-7)" in problem
+
+
+@pytest.mark.parametrize("folder", ["domains/sql", "beside"])
+def test_the_test_set_of_a_domain_of_ones_own_counts_and_its_code_is_not_run(root: Path, folder: str) -> None:
+    (root / folder).mkdir(parents=True)
+    (root / folder / "domain.py").write_text("raise SystemExit('run')")
+    (root / folder / "test.jsonl").write_text(
+        json.dumps({"question": "which albums cost more than nine euros?"}) + "\n"
+    )
+    (root / "mine.jsonl").write_text(chat("Which albums cost more than nine euros") + chat("which albums are sold out"))
+    beside = root / "beside" if folder == "beside" else None
+    [problem] = leakage_problems(recipe(), root, beside)
+    assert f"line 1 asks what {folder}/test.jsonl asks (row 1);" in problem
+    assert folder != "beside" or leakage_problems(recipe(), root) == []
+
+
+def test_a_broken_test_set_is_said_and_not_left_out(root: Path) -> None:
+    (root / "domains/sql").mkdir(parents=True)
+    (root / "domains/sql/domain.py").touch()
+    (root / "domains/sql/test.jsonl").write_text("{")
+    (root / "mine.jsonl").write_text(chat("a request of my own"))
+    with pytest.raises(UserError, match=r"line 1.*mend this test set"):
+        leakage_problems(recipe(), root)

@@ -82,6 +82,7 @@ USES = {
     ],
     "FILE": [("data", "--file={}"), ("evaluate-file", "--test-file={}")],
     "OUT": [("data FILE=rows.jsonl", "--out={}"), ("evaluate-file", "--output={}"), ("gate A=base", "--out={}")],
+    "CONFIG": [("data", "--config={}")],
     "TEST": [("data FILE=rows.jsonl", "--test={}")],
     "LICENCE": [("data FILE=rows.jsonl", "--licence={}"), ("adopt ADAPTER=theirs", "--licence={}")],
     "ADAPTER": [("adopt", "{}")],
@@ -99,7 +100,9 @@ USES = {
     "CMD": [("check", "{}")],
     "FORCE": [("sandbox-root", "")],
     "MUTANTS": [("check-golds", "")],
-    "NL2BASH": [(goal, "--nl2bash={}") for goal in ("bench-judge", "bench-risk", "fuzz-risk")],
+    "NL2BASH": [
+        (goal, "--nl2bash={}") for goal in ("bench-judge", "bench-risk", "bench-data", "fuzz-risk", "data CONFIG=x")
+    ],
     "LIST": [("bench-collateral", "")],
     "INPUTS": [("fuzz-inputs", "--inputs={}")],
     "SEED": [("fuzz-inputs", "--seed={}")],

@@ -15,10 +15,11 @@ from eval.common.places import ROOT
 from eval.contracts.guests import guests
 from eval.run.digests import file_sha256
 from scripts.data import own_rows, own_split
+from scripts.data.alike import alike, letters
 from scripts.data.dataset_facts import describe_data
 from scripts.data.own_files import Result
 from scripts.data.own_shapes import CHATS, Line, read_lines, system_of
-from scripts.data.own_split import alike, drawn_for_test, letters, near_duplicates
+from scripts.data.own_split import SIMILAR, drawn_for_test, near_duplicates
 from tests.own_tasks import own_task
 
 SYSTEM = "Answer with one Bash command and nothing else."
@@ -299,7 +300,7 @@ def test_no_test_request_is_nearly_a_trained_one(tmp_path: Path) -> None:
     rows = many(120) + [{"prompt": q, "completion": a} for q, a in PAIRS]
     result = made(tmp_path, rows, share=0.3)
     train, test = ([letters(row["messages"][1]["content"]) for row in rows] for rows in (result.train, result.test))
-    assert train and test and not any(alike(one, two) for one in train for two in test)
+    assert train and test and not any(alike(one, two, SIMILAR) for one in train for two in test)
 
 
 def test_a_request_of_a_megabyte_takes_no_gigabyte() -> None:
@@ -309,7 +310,7 @@ def test_a_request_of_a_megabyte_takes_no_gigabyte() -> None:
 
 def test_many_forms_of_one_sentence_are_not_all_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     compared = []
-    monkeypatch.setattr(own_split, "alike", lambda one, two: compared.append(1) or alike(one, two))
+    monkeypatch.setattr(own_split, "alike", lambda *given: compared.append(1) or alike(*given))
     assert set(
         near_duplicates([f"find files in the folder projects larger than {n} megabytes" for n in range(999)])
     ) == {0}

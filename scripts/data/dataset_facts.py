@@ -21,7 +21,7 @@ from eval.common.places import ROOT
 from eval.run.digests import file_sha256, json_sha256
 from eval.run.files import read_json
 from scripts.training.dataset_entries import START, TRAINING, BrokenRow, Entry, inputs, read_rows
-from scripts.training.leakage import compared_with, leaked, requests
+from scripts.training.leakage import Asked, compared_with, leaked, requests
 
 TIMEOUT_SECONDS = 20.0
 IDENTITY = ("path", "sha256", "revision")  # what an input is; the rest is said about it
@@ -72,7 +72,7 @@ def describe_input(entry: Entry, root: Path = ROOT) -> dict[str, Any]:
     return row | more | ({"cleaning": built["cleaning"]} if built.get("cleaning") else {})
 
 
-def _leakage(entry: Entry, root: Path, tests: dict[str, str], asked: dict[str, tuple[str, str]]) -> dict[str, Any]:
+def _leakage(entry: Entry, root: Path, tests: dict[str, str], asked: Asked) -> dict[str, Any]:
     """How many rows ask what a test asks, and which tests they were compared with; nothing for what cannot be read."""
     files = entry.files(root)
     if files is None or entry.role == START:

@@ -19,8 +19,9 @@ from eval.contracts.task import Row, Task
 from eval.run.digests import file_sha256
 from eval.run.environment import git_state
 from eval.run.files import json_text, read_json, write_bytes
+from scripts.data.alike import GRAM
 from scripts.data.own_shapes import Pair, Reject, messages
-from scripts.data.own_split import GRAM, SEED, SIMILAR
+from scripts.data.own_split import SEED, SIMILAR
 
 MANIFEST, MADE_BY = "MANIFEST.json", "make data FILE="
 
@@ -144,15 +145,15 @@ def check_reads(task: Task, test: tuple[bytes, int]) -> None:
         raise UserError(f"task {task.name}: its `read` finds {found} of the {test[1]} rows of test.jsonl: remove it")
 
 
-def refuse_foreign(folder: Path, files: dict[str, bytes], source: Path) -> None:
+def refuse_foreign(folder: Path, files: dict[str, bytes], source: Path, made_by: str = MADE_BY) -> None:
     """UserError when a file that would be replaced was not written here, was changed since, or is what was read."""
     if source.resolve() in [(folder / name).resolve() for name in files]:
         raise UserError(f"{source} would be written over: choose another folder with OUT=, or copy your rows elsewhere")
     listed: dict[str, str] = {}
     if (folder / MANIFEST).exists():
         manifest = read_json(folder / MANIFEST)
-        if not isinstance(manifest, dict) or manifest.get("made_by") != MADE_BY:
-            raise UserError(f"{folder / MANIFEST} is not one of `make data FILE=`: choose another folder with OUT=")
+        if not isinstance(manifest, dict) or manifest.get("made_by") != made_by:
+            raise UserError(f"{folder / MANIFEST} is not one of `{made_by}`: choose another folder with OUT=")
         listed = {str(one["path"]): str(one["sha256"]) for one in manifest.get("files", []) if isinstance(one, dict)}
     for name, content in files.items():
         if name == MANIFEST or not (folder / name).exists():
@@ -160,7 +161,7 @@ def refuse_foreign(folder: Path, files: dict[str, bytes], source: Path) -> None:
         there = read_bytes(folder / name)
         if there != content and hashlib.sha256(there).hexdigest() != listed.get(name):
             raise UserError(
-                f"{folder / name} was not written by `make data FILE=`, or was changed since: move it away, or choose "
+                f"{folder / name} was not written by `{made_by}`, or was changed since: move it away, or choose "
                 "another folder with OUT="
             )
 

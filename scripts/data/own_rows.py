@@ -30,11 +30,12 @@ from eval.contracts.domains import OURS, data_of, domains
 from eval.contracts.guest_folder import MODULE
 from eval.contracts.guests import let_in_folder, visiting
 from eval.contracts.task import Metric, OwnTask, Task
-from eval.run.secret_patterns import find_secrets, redact
+from eval.run.secret_patterns import redact
 from scripts.data.own_files import Result, write_result
 from scripts.data.own_shapes import Line, Misshapen, Pair, Reject, as_read, read_lines, system_of
 from scripts.data.own_split import drawn_for_test, near_duplicates
-from scripts.training.leakage import asked_by_test, requests, texts
+from scripts.data.stages import Duplicates, InTests, Problem, empty, personal, secret
+from scripts.training.leakage import NEAR, requests
 
 OWN = Path("data/own")  # git-ignored
 NAME = re.compile(r"\w[\w. -]{0,79}")
@@ -85,7 +86,7 @@ def prepare(file: Path, target: Target, share: float, root: Path = ROOT) -> Resu
         ("duplicate", Duplicates()),
         ("secret", secret),
         ("check", check),
-        ("test", InTests(root)),
+        ("test", InTests(requests(root), NEAR)),
     ):
         pairs, rejects = sift(pairs, stage, problem)
         result.note(stage, len(pairs), rejects)
@@ -108,54 +109,16 @@ def shape(lines: Iterable[Line], task: Task, system: str) -> Sifted:
     return pairs, rejects
 
 
-def sift(pairs: Iterable[Pair], stage: str, problem: Callable[[Pair], tuple[str, str]]) -> Sifted:
+def sift(pairs: Iterable[Pair], stage: str, problem: Callable[[Pair], Problem]) -> Sifted:
     """The pairs without a problem, and the others with theirs: a reason for many, and the detail of this one."""
     kept, rejects = [], []
     for pair in pairs:
         reason, detail = problem(pair)
         if reason:
-            rejects.append(Reject(pair.line.number, pair.line.where, stage, reason, detail))
+            rejects.append(Reject(pair.line.number, pair.where, stage, reason, detail))
         else:
             kept.append(pair)
     return kept, rejects
-
-
-def empty(pair: Pair) -> tuple[str, str]:
-    """A blank request, prompt or gold."""
-    for text, what in ((pair.request, "request"), (pair.prompt, "prompt"), (pair.gold, "answer")):
-        if not text.strip():
-            return f"its {what} is empty", ""
-    return "", ""
-
-
-def secret(pair: Pair) -> tuple[str, str]:
-    """A text of the row, or the row as it would be written, with a suspected credential in it."""
-    for text in (*texts(pair.row), pair.prompt, Result.line_of(pair.row)):
-        if found := find_secrets(pair.line.where, text):
-            return f"holds a credential ({found[0].kind}): remove it, and revoke it", ""
-    return "", ""
-
-
-class Duplicates:
-    """Rows that ask the model the same, letter by letter, with the same answer: the first is kept."""
-
-    def __init__(self) -> None:
-        self.first: dict[tuple[str, str], str] = {}
-
-    def __call__(self, pair: Pair) -> tuple[str, str]:
-        before = self.first.setdefault((pair.prompt, pair.gold), pair.line.where)
-        return ("asks and answers what an earlier row does", before) if before != pair.line.where else ("", "")
-
-
-class InTests:
-    """Rows that ask what a committed test set of this repository asks, word for word."""
-
-    def __init__(self, root: Path) -> None:
-        self.asked = requests(root)
-
-    def __call__(self, pair: Pair) -> tuple[str, str]:
-        found = asked_by_test([pair.row, pair.prompt], self.asked)
-        return (f"asks what {found[0]} asks", found[1]) if found else ("", "")
 
 
 @dataclass
@@ -188,10 +151,12 @@ class Check:
         return "", ""
 
 
-def remarks(pairs: Iterable[Pair], system: str, against: dict[str, tuple[int, str]]) -> dict[str, tuple[int, str]]:
+def remarks(pairs: Sequence[Pair], system: str, against: dict[str, tuple[int, str]]) -> dict[str, tuple[int, str]]:
     """What is remarkable about rows that are kept: how many, and where the first is."""
     found = {f"{name} speaks against the answer": rows for name, rows in against.items()}
-    others = [pair.line.where for pair in pairs if system_of(pair.line.row) not in ("", system)]
+    if named := [pair.where for pair in pairs if personal(pair)[0]]:
+        found["it holds an e-mail address, a telephone number or a name"] = (len(named), named[0])
+    others = [pair.where for pair in pairs if system_of(pair.line.row) not in ("", system)]
     if others:
         found["its system message gave way to the task's" if system else "its system message is left out"] = (
             len(others),

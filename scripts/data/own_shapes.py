@@ -15,7 +15,7 @@ and becomes chat messages, or has its two texts under the names that the task as
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from eval.common.errors import UserError
 from eval.common.reading import refuse_special
 from eval.contracts.task import OwnTask, Row, Task
 from scripts.training.dataset_entries import BrokenRow, read_rows, unpacked
+from scripts.training.leakage import texts
 from scripts.training.recipe_data import OF_AXOLOTL
 
 CHATS = ("messages", "conversations")
@@ -57,6 +58,19 @@ class Pair:
     request: str
     gold: str
     prompt: str
+
+    @property
+    def where(self) -> str:
+        return self.line.where
+
+    def texts(self) -> Iterator[str]:
+        """Every text of the row, and what the model is asked."""
+        yield from texts(self.row)
+        yield self.prompt
+
+    def written(self) -> str:
+        """The row as it is written."""
+        return json.dumps(self.row, ensure_ascii=False, separators=(",", ":"))
 
 
 @dataclass(frozen=True)
@@ -170,7 +184,7 @@ def _unsound(row: Any) -> str:
 
 def as_read(line: Line, task: Task, system: str) -> Pair:
     """The row as `task` reads it. `system`: the system message of chat rows. Raises Misshapen."""
-    usual = _usual_shape(line.row)
+    usual = usual_shape(line.row)
     for place, row in enumerate(_candidates(line.row, usual, task, system)):
         try:
             found = task.request(row), task.gold(row)
@@ -191,7 +205,7 @@ def _candidates(row: Row, usual: Usual | None, task: Task, system: str) -> Itera
     if usual is None:
         yield row
         return
-    rest = _without(row, usual.fields)
+    rest = {name: value for name, value in row.items() if name not in usual.fields}
     chat = {**rest, "messages": messages(system, *usual.texts)}
     if not any(name in row for name in CHATS):
         yield row
@@ -213,7 +227,7 @@ def system_of(row: Row) -> str:
     return text if role == "system" and isinstance(text, str) else ""
 
 
-def _usual_shape(row: Row) -> Usual | None:
+def usual_shape(row: Row) -> Usual | None:
     """What a row in a usual shape says; None for any other row. Raises Misshapen for a chat that is more than one
     request with one answer, and for a request or an answer that is no text."""
     for name in CHATS:
@@ -254,10 +268,6 @@ def _written(row: Row, name: str) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise Misshapen(f"`{name}` is a {type(value).__name__}, not text")
     return str(value)
-
-
-def _without(row: Row, names: Iterable[str]) -> Row:
-    return {name: value for name, value in row.items() if name not in names}
 
 
 def _named(task: Task, row: Row, request: str, answer: str) -> Row:

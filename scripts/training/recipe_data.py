@@ -52,7 +52,7 @@ def dataset_problems(recipe: dict[str, Any], root: Path, beside: Path | None = N
                 problems.append(f"{key}[{i}].path: missing; name a file of the repository")
     for entry in inputs(recipe):
         problems += _entry_problems(entry, (root, beside or root), rl=bool(recipe.get("rl")))
-    return problems or leakage_problems(recipe, root)
+    return problems or leakage_problems(recipe, root, beside)
 
 
 def _entry_problems(entry: Entry, roots: tuple[Path, Path], rl: bool) -> list[str]:

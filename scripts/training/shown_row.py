@@ -23,6 +23,11 @@ def write_row(run: Path, dataset: Any, tokenizer: Any) -> None:
     ids, labels = list(row.get("input_ids") or []), list(row.get("labels") or [])
     if not ids or len(ids) != len(labels):
         return
+    write_json(run / "row.json", as_spans(ids, labels, tokenizer))
+
+
+def as_spans(ids: list[int], labels: list[int], tokenizer: Any) -> dict[str, Any]:
+    """A row's tokens as spans of text that are learned or only read, the first MOST_TOKENS of them."""
     found: list[dict[str, Any]] = []
     place = 0
     kept = min(len(ids), MOST_TOKENS)
@@ -33,7 +38,7 @@ def write_row(run: Path, dataset: Any, tokenizer: Any) -> None:
         found.append({"text": str(tokenizer.decode(ids[place:end])), "trained": trained, "tokens": end - place})
         place = end
     learned = sum(label != IGNORED for label in labels)
-    write_json(run / "row.json", {"tokens": len(ids), "trained": learned, "shown": kept, "spans": found})
+    return {"tokens": len(ids), "trained": learned, "shown": kept, "spans": found}
 
 
 def as_text(row: dict[str, Any]) -> str:
