@@ -94,8 +94,11 @@ def is_template(entry: Any) -> bool:
     if not isinstance(entry, dict) or not isinstance(entry.get("answer"), str):
         return False
     requests, values = entry.get("request"), entry.get("values", {})
-    lists = [requests, *values.values()] if isinstance(values, dict) else [None]
-    return all(isinstance(one, list) and one for one in lists) and all(isinstance(one, str) for one in requests)
+    if not isinstance(requests, list) or not isinstance(values, dict):
+        return False
+    return all(isinstance(one, list) and one for one in (requests, *values.values())) and all(
+        isinstance(one, str) for one in requests
+    )
 
 
 def filled(entry: dict[str, Any], rng: random.Random) -> dict[str, str]:
@@ -121,10 +124,10 @@ class Local:
         self.settings, self.torch = settings, torch
         with readable(f"model {settings.model} of teacher {settings.name}"):
             self.tokenizer: Any = AutoTokenizer.from_pretrained(settings.model, revision=settings.revision)
-            model = AutoModelForCausalLM.from_pretrained(settings.model, revision=settings.revision, dtype="auto")
+            model: Any = AutoModelForCausalLM.from_pretrained(settings.model, revision=settings.revision, dtype="auto")
         if self.tokenizer.chat_template is None:
             raise UserError(f"teacher {settings.name}: {settings.model} has no chat template: take an instruct model")
-        self.model: Any = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        self.model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
         identity = base_identity(settings.model, settings.revision, getattr(model.config, "_commit_hash", None))
         self.revision = settings.revision if identity is None else json_sha256(identity)
         self.closed = threading.Event()
