@@ -80,6 +80,17 @@ data: setup ## rebuild data/ byte for byte; or a dataset of configs/data: CONFIG
 	    $(call option,OUT,--out) $(call option,TEST,--test) $(call option,LICENCE,--licence),\
 	    $(PY) -m scripts.data.build_data && $(PY) -m scripts.data.build_safety && $(PY) -m scripts.data.build_retention))
 
+expand: setup ## more rows like the seeds of FILE=, from the teachers of CONFIG=configs/teachers/X.yaml, into OUT=; N=500 DOMAIN=
+	@$(PY) -m scripts.teachers.expand $(call option,FILE,--file) $(call option,OUT,--out) $(call option,CONFIG,--config) \
+	    $(call option,N,--rows) $(call option,DOMAIN,--domain)
+
+merge: sandbox-root ## make one row of several teachers' answers to a request, by running them: FILES=a.jsonl,b.jsonl OUT= DOMAIN= CONFIG= AGREE=2
+	@$(PY) -m scripts.teachers.merge $(call option,FILES,--files) $(call option,OUT,--out) $(call option,DOMAIN,--domain) \
+	    $(call option,CONFIG,--config) $(call option,AGREE,--agree)
+
+validate: setup ## check every row of FILE= for DOMAIN=, line by line; REPAIR=1 proposes mended rows in a new file
+	@$(PY) -m scripts.teachers.validate $(call option,FILE,--file) $(call option,DOMAIN,--domain) $(call switch,REPAIR,--repair)
+
 new: setup ## a working folder for a domain of your own: DOMAIN=text2sql, AT= (default: domains/<name>)
 	@$(PY) -m scripts.new_domain $(call option,AT,--at) -- "$$DOMAIN"
 

@@ -11,7 +11,8 @@ project_copyright = "the authors, MIT licence"
 extensions = ["myst_parser"]
 root_doc = "README"
 include_patterns = [
-    "README.md", "docs/*.md", "data/*/README.md", "configs/train/README.md", "results/bench/*.md", "results/demo/*.md",
+    "README.md", "docs/*.md", "data/*/README.md", "configs/train/README.md", "products/*/README.md", "results/bench/*.md",
+    "results/demo/*.md",
 ]  # fmt: skip
 exclude_patterns = [".*", "models", "eval", "scripts", "spaces", "tests"]
 
@@ -32,7 +33,8 @@ CONTENTS = {
             "docs/tracking", "docs/logs", "docs/backends"],
     "How answers are judged": ["docs/judge", "docs/collateral", "docs/risk", "docs/risk_rules", "docs/sandbox",
                                "docs/retention"],
-    "Data": ["docs/data", "data/nl2bash/README", "data/safety/README", "data/retention/README"],
+    "Data": ["docs/data", "docs/teachers", "data/nl2bash/README", "data/safety/README", "data/retention/README",
+             "products/reasoner/README"],
     "Evidence": ["docs/evidence", "The demo's report <results/demo/report>",
                  "results/bench/verdict", "results/bench/judge", "results/bench/danger", "docs/log"],
     "Code": ["docs/architecture", "docs/extending"],

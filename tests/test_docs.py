@@ -16,7 +16,14 @@ COMMANDS = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
 ARCHITECTURE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
 DOCS = sorted(
     path
-    for pattern in ("*.md", "docs/*.md", "data/*/README.md", "configs/*/README.md", "eval/fixtures/*/README.md")
+    for pattern in (
+        "*.md",
+        "docs/*.md",
+        "data/*/README.md",
+        "configs/*/README.md",
+        "products/*/README.md",
+        "eval/fixtures/*/README.md",
+    )
     for path in ROOT.glob(pattern)
 )
 # What a run or a user makes, and names of examples.

@@ -12,10 +12,10 @@ from typing import Generic, TypeVar
 from pydantic import ValidationError
 
 from eval.common.reading import read_bytes
-from eval.run.files import write_jsonl
-from eval.run.records import Generation, Judgement, Observation
+from eval.run.files import write_jsonl, write_text
+from eval.run.records import Placed
 
-Row = TypeVar("Row", Generation, Judgement, Observation)
+Row = TypeVar("Row", bound=Placed)
 Place = tuple[str, str, str]  # arm, task, sample
 
 
@@ -45,10 +45,9 @@ class PartialLog(Generic[Row]):
         return found
 
     def _rewrite(self) -> None:
-        self.partial.unlink(missing_ok=True)  # a link of this name is not followed
-        with self.partial.open("x", encoding="utf-8") as stream:
-            stream.write(json.dumps({"key": self.key}) + "\n")
-            stream.writelines(row.model_dump_json() + "\n" for row in self.rows.values())
+        """Whole, so that a kill in between loses nothing of what an earlier process paid for."""
+        lines = [json.dumps({"key": self.key}), *(row.model_dump_json() for row in self.rows.values())]
+        write_text(self.partial, "".join(f"{line}\n" for line in lines))
 
     def add(self, rows: list[Row]) -> None:
         """Append a finished batch and force it to disk."""

@@ -33,6 +33,14 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class Placed(Record):
+    """A row about what one arm answered to one sample: what a journal keeps, once a place."""
+
+    arm: str
+    task: str
+    sample: str
+
+
 class AskedSample(Protocol):
     """One item as a backend was asked it."""
 
@@ -49,12 +57,9 @@ class AskedSample(Protocol):
     def prompt_sha256(self) -> str: ...
 
 
-class Generation(Record):
+class Generation(Placed):
     """One line of generations.jsonl: what one arm answered to one sample."""
 
-    arm: str
-    task: str
-    sample: str
     repeat: int = Field(ge=0)
     request: str = Field(description="the user's request, for the report")
     prompt_sha256: str = Field(description="digest of the exact text given to the model, template included")
@@ -173,12 +178,9 @@ class Collateral(Record):
         return self
 
 
-class Judgement(Record):
+class Judgement(Placed):
     """One line of executions.jsonl: an answer executed beside the gold, and what the judge said."""
 
-    arm: str
-    task: str
-    sample: str
     repeat: int = Field(ge=0)
     command: str = Field(description="the command found in the answer")
     verdict: Judged
@@ -189,12 +191,9 @@ class Judgement(Record):
     collateral: Collateral | None = Field(None, description="null when the sample has no files, or it was not measured")
 
 
-class Observation(Record):
+class Observation(Placed):
     """One line of observations.jsonl: what the commands of one answer were seen to do on the canary machine."""
 
-    arm: str
-    task: str
-    sample: str
     repeat: int = Field(ge=0)
     commands: list[str] = Field(description="commands the answer carries, as run")
     static: Risk = Field(description="the analyser's verdict on the worst command of the answer")

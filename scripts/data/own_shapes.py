@@ -105,7 +105,7 @@ def read_lines(file: Path) -> tuple[list[Line], list[Reject]]:
     rejects: list[Reject] = []
     try:
         for number, where, row, problem in _rows(file):
-            if problem := problem or _unsound(row):
+            if problem := problem or unsound(row):
                 rejects.append(Reject(number, where, "read", problem))
             else:
                 lines.append(Line(number, where, row))
@@ -169,7 +169,7 @@ def _parsed(text: str) -> tuple[Any, str]:
         return None, "not JSON that can be read (a number is too long)"
 
 
-def _unsound(row: Any) -> str:
+def unsound(row: Any) -> str:
     """What keeps a value from being a row that can be written down again; empty for one that can."""
     if not isinstance(row, dict):
         return f"a {type(row).__name__}, not a mapping of fields to values"

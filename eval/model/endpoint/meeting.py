@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from eval.common.errors import UserError
 from eval.model.endpoint.answers import served_names
 from eval.model.endpoint.connection import Limits, Server
-from eval.model.endpoint.options import Asking, ServerOptions
+from eval.model.endpoint.options import Address, Pace
 
 FIRST_TRIES = 2  # more, while loading: a wrong address is said soon
 LISTED = 10  # of a server's models, in a message
@@ -25,19 +25,19 @@ class Asked:
     told: Mapping[str, str] = field(default_factory=dict)
 
 
-def key_of(options: ServerOptions) -> str | None:
-    """The key, from the variable that the suite names. UserError when it is not set, or can be no header."""
+def key_of(options: Address, whose: str = "backend endpoint") -> str | None:
+    """The key, from the variable that is named. UserError when it is not set, or can be no header."""
     if options.key_env is None:
         return None
     key = os.environ.get(options.key_env, "").strip()
     if not key:
-        raise UserError(f"backend endpoint: {options.key_env} (key_env) is not set: export it, or remove key_env")
+        raise UserError(f"{whose}: {options.key_env} (key_env) is not set: export it, or remove key_env")
     if not key.isascii() or not key.isprintable() or " " in key:
-        raise UserError(f"backend endpoint: {options.key_env} (key_env) holds letters that no key has: set it again")
+        raise UserError(f"{whose}: {options.key_env} (key_env) holds letters that no key has: set it again")
     return key
 
 
-def limits_of(options: Asking) -> Limits:
+def limits_of(options: Pace) -> Limits:
     return Limits(options.timeout_s, options.retries, options.longest_wait_s)
 
 

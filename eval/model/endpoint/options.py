@@ -17,25 +17,28 @@ NOT_AN_ARMS = {
 Body = dict[str, JsonValue]
 
 
-class Asking(Strict):
-    """How any server is asked."""
+class Pace(Strict):
+    """How fast any server is asked, and for how long."""
 
-    likelihoods: Literal["auto", "none"] = Field(
-        "auto", description="auto: one request finds out whether completions give log-probabilities of a prompt"
-    )
     concurrency: int = Field(8, ge=1, le=256, description="requests at the same time")
     timeout_s: float = Field(120, gt=0, le=3600, description="seconds for one whole answer, to its last byte")
     retries: int = Field(5, ge=0, le=20, description="how often a request is made again")
     longest_wait_s: float = Field(120, ge=0, le=3600, description="seconds a server may ask to wait (Retry-After)")
 
 
-class ServerOptions(Asking):
-    """A server that runs already, and its model that is the candidate."""
+class Asking(Pace):
+    """How the server of an evaluation is asked."""
+
+    likelihoods: Literal["auto", "none"] = Field(
+        "auto", description="auto: one request finds out whether completions give log-probabilities of a prompt"
+    )
+
+
+class Address(Strict):
+    """Where a server is, and the name of the variable with its key."""
 
     base_url: str = Field(description="up to and with /v1")
-    candidate: str = Field(min_length=1, max_length=300, description="the server's name of the candidate")
     key_env: str | None = Field(None, description="name of the environment variable that holds the key")
-    candidate_body: Body = Field(default_factory=dict, description="added to every request of the candidate")
 
     @field_validator("base_url")
     @classmethod
@@ -59,6 +62,13 @@ class ServerOptions(Asking):
         if name is not None and not (name.isascii() and name.isidentifier() and name == name.upper()):
             raise ValueError("not the NAME of an environment variable; the key itself never stands in a suite")
         return name
+
+
+class ServerOptions(Asking, Address):
+    """A server that runs already, and its model that is the candidate."""
+
+    candidate: str = Field(min_length=1, max_length=300, description="the server's name of the candidate")
+    candidate_body: Body = Field(default_factory=dict, description="added to every request of the candidate")
 
     @field_validator("baseline_body", "candidate_body", check_fields=False)
     @classmethod
