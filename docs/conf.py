@@ -11,7 +11,7 @@ project_copyright = "the authors, MIT licence"
 extensions = ["myst_parser"]
 root_doc = "README"
 include_patterns = [
-    "README.md", "docs/*.md", "data/*/README.md", "configs/train/README.md", "products/*/README.md", "results/bench/*.md",
+    "README.md", "docs/*.md", "data/*/README.md", "configs/*/README.md", "products/*/README.md", "results/bench/*.md",
     "results/demo/*.md",
 ]  # fmt: skip
 exclude_patterns = [".*", "models", "eval", "scripts", "spaces", "tests"]
@@ -28,8 +28,8 @@ html_copy_source = False
 html_show_sphinx = False
 
 CONTENTS = {
-    "Use": ["docs/commands", "configs/train/README", "docs/rehearsal", "docs/pods", "docs/runpod", "docs/containers",
-            "docs/adapters", "docs/gates", "docs/page", "docs/review", "docs/publishing", "docs/ci",
+    "Use": ["docs/commands", "configs/train/README", "docs/rehearsal", "docs/pods", "docs/runpod", "docs/remote",
+            "configs/remote/README", "docs/containers", "docs/adapters", "docs/gates", "docs/page", "docs/review", "docs/publishing", "docs/ci",
             "docs/tracking", "docs/logs", "docs/backends"],
     "How answers are judged": ["docs/judge", "docs/collateral", "docs/risk", "docs/risk_rules", "docs/sandbox",
                                "docs/retention"],

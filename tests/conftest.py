@@ -37,6 +37,7 @@ WAITING = (
     "test_hub_faults", "test_judge", "test_judge_asked", "test_judge_limits", "test_judge_scenes", "test_make_venv",
     "test_makefile", "test_memory", "test_packing", "test_product_suite", "test_programs", "test_publish_attacks",
     "test_publish_chain", "test_publish_hub_state", "test_publish_races", "test_publish_scores", "test_recipes",
+    "test_remote_faults", "test_remote_machine",
     "test_report_browser", "test_retention", "test_review_page", "test_risk_robust", "test_run_lock", "test_sandbox",
     "test_sandbox_hostile", "test_sandbox_root", "test_sandbox_trees", "test_sandbox_user", "test_served_suite",
     "test_system_metrics", "test_track", "test_vllm",

@@ -1,8 +1,8 @@
 """The calls of the loopback Hub: one method each, as the real huggingface_hub client makes them.
 
-Calls: exchange, whoami, create, validate, preupload, batch, blob, verify, commit, tag, settings, info, refs, tree and
-resolve. Requests and answers: connection.py; served by server.py. Not a Hub: no accounts (one token, one user, any
-owner), no Xet, no pull requests, no rate limits of its own.
+Calls: exchange, whoami, create, delete, validate, preupload, batch, blob, verify, commit, tag, settings, info, refs, tree
+and resolve. Requests and answers: connection.py; Jobs: job_calls.py; served by server.py. Not a Hub: no accounts (one
+token, one user, any owner), no Xet, no pull requests, no rate limits of its own.
 """
 
 import base64
@@ -11,11 +11,12 @@ import re
 import secrets
 from typing import Any
 
-from scripts.loopback_hub.connection import CHUNK_BYTES, Connection, Dropped
+from scripts.loopback_hub.connection import CHUNK_BYTES, Dropped
+from scripts.loopback_hub.job_calls import JobCalls
 from scripts.loopback_hub.store import is_large
 
 
-class Handler(Connection):
+class Handler(JobCalls):
     """The calls: each is a method of its name that answers once."""
 
     # Accounts and repositories
@@ -48,6 +49,15 @@ class Handler(Connection):
                 return
             self.hub.store.create(repo, private=asked.get("visibility", "public") == "private")
         self.answer(200, {"url": f"{self.hub.endpoint}/{repo}", "name": repo, "id": repo})
+
+    def delete(self) -> None:
+        asked = json.loads(self.read_body())
+        repo = f"{asked.get('organization') or self.hub.user}/{asked['name']}"
+        with self.hub.store.lock:
+            found = self.repository(repo)
+            if found:
+                self.hub.store.remove(repo)
+                self.answer(200, {})
 
     def settings(self, repo: str) -> None:
         asked = json.loads(self.read_body())

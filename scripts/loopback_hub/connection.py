@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import unquote, urlsplit
 
 from scripts.loopback_hub.faults import Fault, Hub, Request
@@ -31,6 +31,13 @@ ROUTES = [
     ("GET", f"/api/models/{REPO}/tree/(?P<rev>[^/]+)", "tree"),
     ("GET", f"/api/(?:models|datasets)/{REPO}(?:/revision/(?P<rev>[^/]+))?", "info"),
     ("(?:GET|HEAD)", f"/{REPO}/resolve/(?P<rev>[^/]+)/(?P<path>.+)", "resolve"),
+    ("DELETE", "/api/repos/delete", "delete"),
+    ("GET", "/api/jobs/hardware", "hardware"),
+    ("GET", "/api/jobs/(?P<owner>[^/]+)", "jobs"),
+    ("POST", "/api/jobs/(?P<owner>[^/]+)", "job_start"),
+    ("GET", "/api/jobs/(?P<owner>[^/]+)/(?P<job>[^/]+)", "job"),
+    ("GET", "/api/jobs/(?P<owner>[^/]+)/(?P<job>[^/]+)/logs", "job_logs"),
+    ("POST", "/api/jobs/(?P<owner>[^/]+)/(?P<job>[^/]+)/cancel", "job_cancel"),
 ]
 UNTOKENED = {"exchange", "blob", "info", "tree", "refs", "resolve"}  # a blob's address is its key; others check privacy
 OF_ACCOUNTS = {"whoami", "create", "settings"}  # a token of trusted publishing is of one repository, and of no account
@@ -47,6 +54,7 @@ class Connection(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # head and body are two writes: the second would wait 40 ms for an ACK
     hub: Hub
+    routes: ClassVar = ROUTES
     current: Fault | None = None
     entry: Request
     called: tuple[str, str | None]  # the call, and the repository it is about
@@ -59,7 +67,7 @@ class Connection(BaseHTTPRequestHandler):
         call, match = next(
             (
                 (call, match)
-                for method, pattern, call in ROUTES
+                for method, pattern, call in self.routes
                 if (match := re.fullmatch(pattern, path)) and re.fullmatch(method, self.command)
             ),
             ("unknown", None),
@@ -75,7 +83,7 @@ class Connection(BaseHTTPRequestHandler):
         except (Dropped, ConnectionError):
             self.close_connection = True
 
-    do_GET = do_HEAD = do_POST = do_PUT = handle_any
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = handle_any
 
     def run_call(self, call: str, arguments: dict[str, str]) -> None:
         self.called = call, arguments.get("repo")
@@ -166,6 +174,8 @@ class Connection(BaseHTTPRequestHandler):
     def send(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
         if self.current and self.current.kind == "lost":
             raise Dropped
+        if self.current and self.current.kind == "late error":
+            status, body = self.current.code, b'{"error": "injected"}'
         self.begin(status, len(body), {"Content-Type": "application/json", **(headers or {})})
         if self.command != "HEAD":
             self.wfile.write(body)

@@ -6,13 +6,24 @@ hub.faults.append(Fault("resolve", "alter", path="adapter_model.safetensors"))
 
 import secrets
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from scripts.loopback_hub.store import Store
 
 WRITING = {"create", "batch", "blob", "verify", "commit", "tag", "settings"}
 Kind = Literal[
-    "status", "drop", "lost", "alter", "truncate", "slow", "garbage", "overtaken", "drip", "trickle", "endless"
+    "status",
+    "drop",
+    "lost",
+    "late error",
+    "alter",
+    "truncate",
+    "slow",
+    "garbage",
+    "overtaken",
+    "drip",
+    "trickle",
+    "endless",
 ]
 
 
@@ -65,6 +76,8 @@ class Hub:
     # Trusted publishing: repository -> the identity that may have a token for it; token -> its repository.
     trusted: dict[str, str] = field(default_factory=dict)
     exchanged: dict[str, str] = field(default_factory=dict)
+    jobs: list[dict[str, Any]] = field(default_factory=list)  # as the API shows them, newest last
+    job_lines: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:

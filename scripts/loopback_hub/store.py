@@ -75,6 +75,10 @@ class Store:
     def save(self, repository: Repository) -> None:
         write_json(self._file(repository.id), asdict(repository))
 
+    def remove(self, repo: str) -> None:
+        """Forget a repository; its contents stay, as others may have them."""
+        self._file(repo).unlink(missing_ok=True)
+
     def create(self, repo: str, private: bool) -> Repository:
         """A repository with its first commit, as the Hub makes it."""
         files = {".gitattributes": self.put_bytes(GITATTRIBUTES)}

@@ -1,0 +1,122 @@
+"""Train, and evaluate, a recipe on a rented machine that ends by itself (docs/remote.md).
+
+    python -m scripts.remote start --on hf-jobs --max-hours 2 --budget 5 [--gpu a10g-large] [--detach] -- RECIPE
+    python -m scripts.remote status [--on X]          jobs, and machines that no job of this computer has
+    python -m scripts.remote logs JOB [--follow]
+    python -m scripts.remote stop JOB [--on X] [--forget]
+
+`start` exits with the verdict's code (0, 1, 3), or 2; with --detach with 0 once the machine is started. The same
+command again goes on with the same job. --json: one document on stdout, everything else on stderr.
+"""
+
+import argparse
+import json
+import math
+import sys
+from typing import Any
+
+from eval.common.errors import UserError, run_command
+from eval.common.places import ROOT
+from eval.common.reading import read_text
+from scripts.remote.providers import PROVIDERS
+
+EVALUATES = ("here", "there")
+
+
+def amount(text: str) -> float:
+    """A positive number: hours or US dollars."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < 100_000:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no positive number")
+    return value
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m scripts.remote", description=(__doc__ or "").split("\n")[0])
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    begin = verbs.add_parser("start", help="a new job, or the unfinished one of this recipe")
+    begin.add_argument("--on", required=True, choices=list(PROVIDERS))
+    begin.add_argument("--max-hours", required=True, type=amount, help="of all the job's machines together")
+    begin.add_argument("--budget", required=True, type=amount, help="US dollars, of all the job's machines together")
+    begin.add_argument("--gpu", help="the provider's own name of the hardware")
+    begin.add_argument("--price", type=amount, help="the most to pay for an hour, where prices are not asked for")
+    begin.add_argument("--count", type=int, default=1, help="GPUs (default: 1)")
+    begin.add_argument("--image", help="container image with bash, git, make and curl")
+    begin.add_argument("--evaluate", choices=EVALUATES, help="where answers are judged (default: here)")
+    begin.add_argument("--detach", action="store_true", help="do not wait: the same command goes on later")
+    begin.add_argument("recipe", help="recipe name or file")
+    shown = verbs.add_parser("status", help="jobs and machines")
+    shown.add_argument("--on", choices=list(PROVIDERS))
+    log = verbs.add_parser("logs", help="what a job's machine said")
+    log.add_argument("--follow", action="store_true")
+    log.add_argument("job")
+    ended = verbs.add_parser("stop", help="end a job's machine, and prove it")
+    ended.add_argument("--on", choices=list(PROVIDERS), help="of a machine that no job of this computer has")
+    ended.add_argument("--forget", action="store_true", help="delete what it sent to the Hub, too")
+    ended.add_argument("job")
+    for verb in (begin, shown, log, ended):
+        verb.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    return parser.parse_args(argv)
+
+
+def default_evaluate() -> str:
+    """Here, where answers that were generated elsewhere can be judged (`make judge`)."""
+    return "here" if "\njudge:" in read_text(ROOT / "Makefile") else "there"
+
+
+def run_start(arguments: argparse.Namespace, api: Any, say: Any) -> tuple[int, dict[str, Any]]:
+    from scripts.remote.asked import job_row
+    from scripts.remote.exchange import Exchange
+    from scripts.remote.providers import open_provider
+    from scripts.remote.site import Site
+    from scripts.remote.starting import Wanted, start
+
+    if not 1 <= arguments.count <= 64:
+        raise UserError(f"--count {arguments.count}: from 1 to 64 GPUs")
+    wanted = Wanted(
+        arguments.recipe, arguments.max_hours, arguments.budget, arguments.gpu, arguments.count, arguments.image,
+        arguments.evaluate or default_evaluate(),
+    )  # fmt: skip
+    provider = open_provider(arguments.on, api, arguments.price)
+    site = Site(provider, Exchange(api, ""), say, arguments.detach, sys.stderr if arguments.json else None)
+    try:
+        job, code = start(wanted, provider, api, site)
+    except KeyboardInterrupt:
+        say("the machine goes on by itself: the same command watches it again, `make remote-stop JOB=` ends it")
+        raise
+    return code, {**job_row(job, None), "exit_code": code}
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = parse_arguments(argv)
+    from scripts.publishing.hub_upload import connect
+    from scripts.remote import asked
+
+    out = sys.stderr if arguments.json else sys.stdout
+
+    def say(line: str) -> None:
+        print(line, file=out, flush=True)
+
+    api, code = connect(), 0
+    document: dict[str, Any]
+    if arguments.verb == "start":
+        code, document = run_start(arguments, api, say)
+    elif arguments.verb == "status":
+        document = asked.status(arguments.on, api, say)
+        if not arguments.json:
+            asked.say_status(document, say)
+    elif arguments.verb == "logs":
+        document = asked.job_row(asked.logs(arguments.job, arguments.follow, api, say), None)
+    else:
+        code = asked.stop(arguments.job, arguments.on, arguments.forget, api, say)
+        document = {"job": arguments.job, "left": 0}
+    if arguments.json:
+        print(json.dumps(document))
+    return code
+
+
+if __name__ == "__main__":
+    run_command(main)
