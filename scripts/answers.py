@@ -1,0 +1,62 @@
+"""What each command answers under `--json`, as JSON Schemas: eval/schemas/answers/<command>.schema.json.
+
+    python -m scripts.answers        writes the schemas again
+
+RESULTS names, for each command, the model that its `result` is an instance of. A command that is not in it answers with
+the same document and no result. How a command comes to answer is told in docs/extending.md.
+"""
+
+import importlib
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, Field
+
+from eval.common.errors import run_command
+from eval.common.places import ROOT
+from eval.run.files import write_json
+from eval.run.records import Record
+
+FOLDER = ROOT / "eval" / "schemas" / "answers"
+Result = TypeVar("Result", bound=BaseModel)
+Verdict = Literal["ship", "no-ship", "inconclusive", "allow", "review", "block"]
+# Command -> module:model
+RESULTS = {
+    "check": "scripts.check:Checked",
+    "setup": "scripts.setup.installed:Installed",
+}
+
+
+class Document(Record, Generic[Result]):
+    """The one document on stdout of a command under `--json`."""
+
+    command: str
+    exit_code: int = Field(description="0 ship or done, 1 no-ship or refused, 2 could not be done, 3 inconclusive")
+    verdict: Verdict | None
+    result: Result | None = Field(description="null when it could not be done, or there is nothing to tell")
+    files: list[str] = Field(description="written, or written before and still current; below the working directory")
+    error: str | None = Field(description="one line: what is wrong, where, what to do")
+
+
+def document_of(command: str) -> type[Document[Any]]:
+    """The model of a command's document. KeyError for one that has no result."""
+    module, _, name = RESULTS[command].partition(":")
+    kind = getattr(importlib.import_module(module), name)
+    return Document[kind]  # type: ignore[valid-type]
+
+
+def schema_of(command: str) -> dict[str, Any]:
+    """The JSON Schema of a command's document."""
+    return {**document_of(command).model_json_schema(), "title": f"make {command} JSON=1"}
+
+
+def main() -> int:
+    FOLDER.mkdir(exist_ok=True)
+    for command in RESULTS:
+        path = FOLDER / f"{command}.schema.json"
+        write_json(path, schema_of(command))
+        print(path.relative_to(ROOT))
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)
