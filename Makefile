@@ -152,7 +152,7 @@ sync: setup ## push the offline W&B runs, all or those of RUN= (needs a W&B logi
 	@$(RUNS); $(PY) -m scripts.track $(json) --sync "$$@"
 
 review: setup ## read the report of RUN= in a browser and decide; or DECISION=approve|reject REVIEWER= COMMENT= [SIGN=1 KEY= OVERRIDE=]
-	@$(PY) -m scripts.review $(json) $(call option,RUN,--run) $(or $(call option,DECISION,--decision),--page) \
+	@$(PY) -m scripts.review $(json) $(call option,RUN,--run) $(or $(call option,DECISION,--decision),$(if $(value JSON),,--page)) \
 	    $(call option,REVIEWER,--reviewer) $(call option,COMMENT,--comment) $(call option,OVERRIDE,--override) \
 	    $(call switch,SIGN,--sign) $(call option,KEY,--key)
 

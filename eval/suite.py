@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from eval.adapters.adopt import run_named
 from eval.bench import LOOKS, Bench, Case, Outcome
+from eval.common.answer import Answer
 from eval.common.errors import CANNOT_EVALUATE, INCONCLUSIVE, NO_SHIP, SHIP, UserError, run_command
 from eval.common.places import ROOT
 from eval.common.reading import read_bytes
@@ -32,6 +33,7 @@ from eval.record import metrics_of, with_answers, write_samples
 from eval.report.rendering import render_report
 from eval.run.baselines import Baseline, resolve_baseline
 from eval.run.candidate import Candidate, brought, candidate_of, self_check, whole_model
+from eval.run.decided import Decided, Evaluated, reports_of
 from eval.run.environment import capture_environment
 from eval.run.files import write_bytes, write_json, write_jsonl
 from eval.run.folder import locked, point_latest_at, update_run
@@ -191,8 +193,19 @@ def main() -> int:
     if len(candidates) > 1:
         say_table(candidates, results)
     codes = [EXIT_CODES[result.verdict] if isinstance(result, Metrics) else CANNOT_EVALUATE for result in results]
-    return max(codes, key=BEST_FIRST.index)
+    return answer_of(max(codes, key=BEST_FIRST.index), candidates, results)
+
+
+def answer_of(code: int, candidates: list[Candidate], results: list[Metrics | UserError]) -> Answer:
+    """What a program is told: every verdict, and the reports; the one verdict when one run was asked for."""
+    pairs = list(zip((candidate.run for candidate in candidates), results, strict=True))
+    done = [(run, metrics) for run, metrics in pairs if isinstance(metrics, Metrics)]
+    failed = {run.name: " ".join(str(error).split()) for run, error in pairs if isinstance(error, UserError)}
+    result = Evaluated(runs=[Decided.of(metrics) for _, metrics in done], failed=failed)
+    verdict = done[0][1].verdict if len(pairs) == 1 and done else None
+    files = [path for run, _ in done for path in reports_of(run)]
+    return Answer(code, result, verdict=verdict, files=files, error=next(iter(failed.values()), None))
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, "eval")

@@ -21,8 +21,34 @@ Result = TypeVar("Result", bound=BaseModel)
 Verdict = Literal["ship", "no-ship", "inconclusive", "allow", "review", "block"]
 # Command -> module:model
 RESULTS = {
-    "check": "scripts.check:Checked",
     "setup": "scripts.setup.installed:Installed",
+    "tracking-setup": "scripts.setup.installed:Installed",
+    "sandbox-check": "eval.sandbox.__main__:Probed",
+    "lint": "scripts.training.lint_recipe:Linted",
+    "preflight": "scripts.training.preflight:Fitness",
+    "rehearse": "scripts.training.rehearse:Rehearsed",
+    "train": "scripts.training.train:Trained",
+    "adopt": "eval.adapters.adopt:Adopted",
+    "eval": "eval.run.decided:Evaluated",
+    "self-check": "eval.run.decided:Evaluated",
+    "gate": "eval.run.decided:Decided",
+    "demo": "eval.run.decided:Decided",
+    "serve-check": "eval.run.decided:Decided",
+    "damage-check": "scripts.damage_check:Damaged",
+    "noise-floor": "scripts.noise_floor:Measured",
+    "evaluate-file": "scripts.evaluate_file:AnsweredFile",
+    "review": "scripts.review:Reviewed",
+    "publish": "scripts.publish:Published",
+    "demo-publish": "scripts.demo_publish:PublishedHere",
+    "bless": "eval.run.baselines:Blessings",
+    "runs": "scripts.runs:Listed",
+    "compare": "scripts.runs:Compared",
+    "track": "scripts.track:Logged",
+    "plugins": "scripts.plugins:Plugged",
+    "check": "scripts.check:Checked",
+    "check-golds": "scripts.check_golds:Golds",
+    "new": "scripts.new_domain:Made",
+    "data": "scripts.data.own_rows:Prepared",
 }
 
 

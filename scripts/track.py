@@ -8,12 +8,15 @@ files changed. What became of each tracker is written into run.json (`tracking`)
 """
 
 import argparse
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from eval.common.answer import Answer
 from eval.common.errors import CANNOT_EVALUATE, Refused, UserError, run_command
 from eval.config.suite_file import load_suite
 from eval.run.folder import locked, read_run, resolve_run, update_run
+from eval.run.records import Record
 from scripts.tracking.finished_run import read_finished_run
 from scripts.tracking.sync import sync
 from scripts.tracking.trackers import FOLDER, known, log_to
@@ -60,19 +63,28 @@ def main(argv: list[str] | None = None) -> int:
     runs = [resolve_run(name) for name in arguments.run or [None]] if arguments.run or not arguments.sync else []
     if arguments.sync:
         return sync(root / "wandb", [run.name for run in runs] or None)
-    outcomes = [outcome for run in runs for outcome in show(run, wanted(run, arguments.to), root, arguments.quiet)]
-    return 0 if all(outcome == "ok" for outcome in outcomes) else CANNOT_EVALUATE
+    outcomes = {run.name: show(run, wanted(run, arguments.to), root, arguments.quiet) for run in runs}
+    failed = [f"{name}: {said}" for of_run in outcomes.values() for name, said in of_run.items() if said != "ok"]
+    files = {root / name for of_run in outcomes.values() for name, said in of_run.items() if said == "ok"}
+    error = "; ".join(failed) or None
+    return Answer(CANNOT_EVALUATE if failed else 0, Logged(runs=outcomes), files=sorted(files), error=error)
 
 
-def show(run: Path, names: list[str], root: Path, quiet: bool) -> list[str]:
+class Logged(Record):
+    """By run and tracker: `ok`, or why it is not stored."""
+
+    runs: dict[str, dict[str, str]]
+
+
+def show(run: Path, names: list[str], root: Path, quiet: bool) -> dict[str, str]:
     """Track one run, print a line a tracker, return what became of each."""
     if not names and not quiet:
         print(f"track: the suite of {run.name} names no tracker; --to {','.join(known())} does, or `tracking:` in it")
     outcomes = track(run, names, root) if names else {}
     for name, outcome in outcomes.items():
         print(f"track: {run.name}: {name}: {root / name if outcome == 'ok' else outcome}")
-    return list(outcomes.values())
+    return outcomes
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, "sync" if "--sync" in sys.argv else "track")

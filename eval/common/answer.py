@@ -11,14 +11,13 @@ to file descriptor 1 goes to stderr. `run_command` (eval/common/errors.py) write
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 ALL, ERRORS = "--json", "--json=errors"
 
@@ -78,14 +77,7 @@ def open_document(command: str | None = None) -> Document | None:
     sys.stdout.flush()
     document = Document(command or _module(), os.dup(1), ALL not in asked, Path.cwd())
     os.dup2(2, 1)
-    argparse.ArgumentParser.error = _wrong_use  # type: ignore[method-assign]  # argparse would only print
     return document
-
-
-def _wrong_use(parser: argparse.ArgumentParser, message: str) -> NoReturn:
-    from eval.common.errors import UserError
-
-    raise UserError(f"{parser.prog}: {message}: `{parser.prog} --help` lists the options")
 
 
 def _module() -> str:

@@ -13,6 +13,7 @@ traceback in a log file (eval/common/error_log.py), which the line names. Comman
 
 from __future__ import annotations
 
+import argparse
 import errno
 import os
 import select
@@ -65,6 +66,8 @@ def run_command(main: Callable[[], int | None], command: str | None = None) -> N
         _print_anywhere(name)
     threading.excepthook = _thread_failed
     document = open_document(command)
+    if document is not None:
+        argparse.ArgumentParser.error = _wrong_use  # type: ignore[method-assign, assignment]  # by itself it would only print
     try:
         ended = main()
         answer = ended if isinstance(ended, Answer) else Answer(ended or 0)
@@ -79,6 +82,10 @@ def run_command(main: Callable[[], int | None], command: str | None = None) -> N
     except BaseException as error:  # not Exception: libraries written in Rust panic with a BaseException
         answer = report(error)
     _end(answer, document)
+
+
+def _wrong_use(parser: argparse.ArgumentParser, message: str) -> NoReturn:
+    raise UserError(f"{parser.prog}: {message}: `{parser.prog} --help` lists the options")
 
 
 def _end(answer: Answer, document: Document | None) -> NoReturn:
