@@ -148,8 +148,8 @@ tracking-setup: setup ## install the optional experiment trackers
 track: setup ## log RUN= with the trackers of its suite, or TO=wandb,trackio,mlflow,tensorboard (offline)
 	@$(RUNS); $(PY) -m scripts.track $(json) "$$@" $(call option,TO,--to)
 
-sync: setup ## push the offline W&B runs, all or those of RUN= (needs a W&B login)
-	@$(RUNS); $(PY) -m scripts.track $(json) --sync "$$@"
+sync: setup ## push the offline W&B runs, all or those of RUN= (needs a W&B login); or trackio's: TO=trackio SPACE=user/space
+	@$(RUNS); $(PY) -m scripts.track $(json) --sync "$$@" $(call option,TO,--to) $(call option,SPACE,--space)
 
 review: setup ## read the report of RUN= in a browser and decide; or DECISION=approve|reject REVIEWER= COMMENT= [SIGN=1 KEY= OVERRIDE=]
 	@$(PY) -m scripts.review $(json) $(call option,RUN,--run) $(or $(call option,DECISION,--decision),$(if $(value JSON),,--page)) \

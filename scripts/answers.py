@@ -44,6 +44,7 @@ RESULTS = {
     "runs": "scripts.runs:Listed",
     "compare": "scripts.runs:Compared",
     "track": "scripts.track:Logged",
+    "sync": "scripts.track:Pushed",
     "plugins": "scripts.plugins:Plugged",
     "check": "scripts.check:Checked",
     "check-golds": "scripts.check_golds:Golds",

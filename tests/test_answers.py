@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
 
 from eval.common.places import ROOT
 from scripts.answers import FOLDER, RESULTS, schema_of
+from tests.answers import document
 
 COMMAND = """
 import os, subprocess, sys
@@ -24,17 +24,6 @@ def main():
     {body}
 run_command(main)
 """
-
-
-def document(stdout: str | bytes) -> dict[str, Any]:
-    """The one document, on one line, of a schema when its command has one."""
-    (line,) = stdout.splitlines()
-    answered: dict[str, Any] = json.loads(line)
-    assert list(answered) == ["command", "exit_code", "verdict", "result", "files", "error"]
-    if answered["command"] in RESULTS:
-        schema = json.loads((FOLDER / f"{answered['command']}.schema.json").read_text())
-        Draft202012Validator(schema).validate(answered)
-    return answered
 
 
 def ended(

@@ -54,14 +54,21 @@ class Document:
         """OSError when it cannot be written; TypeError or ValueError when a result is no JSON."""
         if self.only_errors and not answer:
             return
-        result = answer.result.model_dump(mode="json") if hasattr(answer.result, "model_dump") else answer.result
-        content = {
-            "command": self.command, "exit_code": int(answer), "verdict": answer.verdict, "result": result,
-            "files": [self._shown(Path(path)) for path in answer.files], "error": answer.error,
-        }  # fmt: skip
-        left = (json.dumps(content, allow_nan=False) + "\n").encode()
+        left = (json.dumps(self.content(answer), allow_nan=False) + "\n").encode()
         while left:
             left = left[os.write(self.descriptor, left) :]
+
+    def content(self, answer: Answer) -> dict[str, Any]:
+        """The document of an answer."""
+        result = answer.result.model_dump(mode="json") if hasattr(answer.result, "model_dump") else answer.result
+        return {
+            "command": self.command,
+            "exit_code": int(answer),
+            "verdict": answer.verdict,
+            "result": result,
+            "files": [self._shown(Path(path)) for path in answer.files],
+            "error": answer.error,
+        }
 
     def _shown(self, path: Path) -> str:
         return str(path.relative_to(self.folder) if path.is_relative_to(self.folder) else path)
