@@ -60,7 +60,8 @@ class Hub(BaseHTTPRequestHandler):
         runtime = {"stage": "RUNNING", "hardware": {"current": "cpu-basic", "requested": "cpu-basic"}}
         answer: dict[str, Any] = {"error": "Repository not found"}
         if known:
-            answer = {"id": "me/runs", "private": True, "host": self.app, "runtime": runtime}
+            space = {"id": "me/runs", "private": True, "host": self.app, "runtime": runtime}
+            answer = runtime if self.path.endswith("/runtime") else space
         content = json.dumps(answer).encode()
         self.send_response(200 if known else 404)
         if not known:
