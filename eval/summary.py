@@ -2,26 +2,39 @@
 
 from pathlib import Path
 
+from eval.common.answer import Answer
 from eval.common.errors import CANNOT_EVALUATE, INCONCLUSIVE, NO_SHIP, SHIP, UserError
 from eval.common.places import ROOT
 from eval.gates.decide import EXIT_CODES
 from eval.run.baselines import BASE
 from eval.run.candidate import Candidate
+from eval.run.decided import Decided, Evaluated, reports_of
 from eval.run.earlier import said
 from eval.run.metrics import Metrics
 
 BEST_FIRST = (SHIP, INCONCLUSIVE, NO_SHIP, CANNOT_EVALUATE)
 
 
-def say_results(candidates: list[Candidate], results: list[Metrics | UserError]) -> int:
-    """Each verdict, several side by side; returns the worst exit code."""
+def say_results(candidates: list[Candidate], results: list[Metrics | UserError]) -> Answer:
+    """Each verdict, several side by side; returns the worst exit code, with all of them for a program."""
     for candidate, result in zip(candidates, results, strict=True):
         if isinstance(result, Metrics):
             say_verdict(candidate.run, result)
     if len(candidates) > 1:
         say_table(candidates, results)
     codes = [EXIT_CODES[result.verdict] if isinstance(result, Metrics) else CANNOT_EVALUATE for result in results]
-    return max(codes, key=BEST_FIRST.index)
+    return answer_of(max(codes, key=BEST_FIRST.index), candidates, results)
+
+
+def answer_of(code: int, candidates: list[Candidate], results: list[Metrics | UserError]) -> Answer:
+    """What a program is told: every verdict, and the reports; the one verdict when one run was asked for."""
+    pairs = list(zip((candidate.run for candidate in candidates), results, strict=True))
+    done = [(run, metrics) for run, metrics in pairs if isinstance(metrics, Metrics)]
+    failed = {run.name: " ".join(str(error).split()) for run, error in pairs if isinstance(error, UserError)}
+    result = Evaluated(runs=[Decided.of(metrics) for _, metrics in done], failed=failed)
+    verdict = done[0][1].verdict if len(pairs) == 1 and done else None
+    files = [path for run, _ in done for path in reports_of(run)]
+    return Answer(code, result, verdict=verdict, files=files, error=next(iter(failed.values()), None))
 
 
 def say_verdict(run: Path, metrics: Metrics) -> None:

@@ -13,6 +13,7 @@ import argparse
 import datetime
 from pathlib import Path
 
+from eval.common.answer import Answer
 from eval.common.errors import Refused, UserError, run_command
 from eval.run.baselines import Blessing, Blessings, blessings_file, read_blessings
 from eval.run.digests import file_sha256, verify_manifest
@@ -93,13 +94,13 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.run is None:
         show(RESULTS)
-        return 0
+        return Answer(0, read_blessings(RESULTS))
     recipe, entry, added = bless(resolve_run(arguments.run), RESULTS)
     if added:
         print(f"{entry.run} is blessed for recipe {recipe} by {entry.by}; commit {blessings_file(RESULTS)}")
     else:
         print(f"{entry.run} is already the blessed run of {recipe}, since {entry.time}: nothing was changed")
-    return 0
+    return Answer(0, read_blessings(RESULTS), files=[blessings_file(RESULTS)])
 
 
 if __name__ == "__main__":

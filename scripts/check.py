@@ -11,12 +11,33 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from eval.common.answer import Answer
 from eval.common.errors import INCONCLUSIVE, NO_SHIP, SHIP, UserError, run_command
 from eval.risk import Assessment, analyse
+from eval.run.records import Record
 
 EXIT = {"allow": SHIP, "review": INCONCLUSIVE, "block": NO_SHIP}
 COLOURS = {"allow": "green", "review": "yellow", "block": "red", "note": "dim"}
 PIPE_WIDTH = 160  # columns when the output is not a terminal
+
+
+class Found(Record):
+    """One reason; `span` is (start, end) in characters of the command, end exclusive."""
+
+    rule: str
+    action: str
+    severity: str
+    span: tuple[int, int]
+    explanation: str
+    mitre: str
+    owasp: str
+
+
+class Checked(Record):
+    """What `make check JSON=1` answers; the verdict is allow, review or block."""
+
+    analysed: str
+    findings: list[Found]
 
 
 def show(console: Console, command: str, assessment: Assessment) -> None:
@@ -54,7 +75,8 @@ def main() -> int:
         console = Console(width=PIPE_WIDTH)
     assessment = analyse(command)
     show(console, command, assessment)
-    return EXIT[assessment.verdict]
+    findings = [Found(action=finding.action, **finding.as_json()) for finding in assessment.findings]
+    return Answer(EXIT[assessment.verdict], Checked(analysed=command, findings=findings), verdict=assessment.verdict)
 
 
 if __name__ == "__main__":

@@ -20,9 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from eval.common.answer import Answer
 from eval.common.errors import run_command
 from eval.common.reading import read_bytes
 from eval.run.files import write_json
+from eval.run.records import Record
 from eval.sandbox import Execution, Fixture, Limits, Sandbox, open_sandbox
 from eval.tasks.nl2bash.fixture import VARIANTS, fixture_for, gold_of, unsupported_reason
 
@@ -169,6 +171,13 @@ def table(checked: list[Checked], with_mutants: bool) -> str:
     return "\n".join(lines)
 
 
+class Golds(Record):
+    """Rows whose right command was run; `silent` are the ids of those that could not be judged and do not say so."""
+
+    rows: int
+    silent: list[str]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.check_golds", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("files", nargs="*", default=FILES, metavar="FILE", help=f"of {', '.join(FILES)} (default: all)")
@@ -195,7 +204,9 @@ def main() -> int:
     OUT.parent.mkdir(parents=True, exist_ok=True)
     write_json(OUT, {"rows": [vars(one) for one in checked]})
     print(f"-> {OUT}")
-    return 1 if silent else 0
+    result = Golds(rows=len(checked), silent=[str(one.row_id) for one in silent])
+    error = f"{len(silent)} right commands can neither be run nor are marked: see {OUT}" if silent else None
+    return Answer(1 if silent else 0, result, files=[OUT], error=error)
 
 
 if __name__ == "__main__":

@@ -11,13 +11,16 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Literal
 
+from eval.common.answer import Answer
 from eval.common.errors import NO_SHIP, Refused, UserError, run_command
 from eval.common.places import ROOT
 from eval.common.reading import copy_regular
 from eval.run.digests import write_manifest
 from eval.run.files import read_json, write_json
 from eval.run.folder import resolve_run
+from eval.run.records import Record
 
 FACTOR = -8.0  # the update points the other way, and is eight times as large
 KEPT = ("run.json", "recipe.yaml", "data.json", "train.json")
@@ -48,6 +51,13 @@ def damaged_copy(run: Path, folder: Path) -> Path:
     return copy
 
 
+class Damaged(Record):
+    """The verdict that the damaged adapter of a run got."""
+
+    run: str
+    damaged: Literal["no-ship"]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.damage_check", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--run", help="run name or folder (default: the newest)")
@@ -61,7 +71,7 @@ def main() -> int:
     if code != NO_SHIP:
         raise Refused(f"the damaged adapter of {run.name} ended with exit code {code}, not with no-ship ({NO_SHIP})")
     print(f"damage-check: the damaged adapter of {run.name} got no-ship, as it must")
-    return 0
+    return Answer(0, Damaged(run=run.name, damaged="no-ship"))
 
 
 if __name__ == "__main__":

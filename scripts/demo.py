@@ -12,8 +12,11 @@ import subprocess
 import sys
 import time
 
-from eval.common.errors import SHIP, UserError, run_command
+from eval.common.answer import Answer
+from eval.common.errors import CANNOT_EVALUATE, SHIP, UserError, run_command
 from eval.common.places import ROOT
+from eval.run.decided import Decided, reports_of
+from eval.run.files import read_metrics
 from eval.run.folder import RESULTS, read_run, resolve_run
 from scripts.data.build_data import main as build_data
 from scripts.data.build_safety import main as build_safety
@@ -61,7 +64,9 @@ def main() -> int:
         f"\ndemo: {(judged - started) / 60:.1f} minutes (training {(trained - started) / 60:.1f}, evaluation "
         f"{(judged - trained) / 60:.1f}); next: make review RUN={run.name}{decide}"
     )
-    return code
+    files = reports_of(run)
+    result = Decided.of(read_metrics(run / "metrics.json")) if files and code != CANNOT_EVALUATE else None
+    return Answer(code, result, verdict=result.verdict if result else None, files=files)
 
 
 if __name__ == "__main__":

@@ -18,11 +18,13 @@ from pathlib import Path
 
 from huggingface_hub import snapshot_download
 
+from eval.common.answer import Answer
 from eval.common.errors import UserError, run_command
 from eval.common.places import ROOT
 from eval.common.reading import copy_regular, read_text
 from eval.run.files import read_json, read_metrics
 from eval.run.folder import list_runs, read_recipe, resolve_run
+from eval.run.records import Record
 from scripts.loopback_hub.faults import Hub
 from scripts.loopback_hub.server import serve
 from scripts.publishing.adapter_files import WEIGHTS
@@ -92,6 +94,15 @@ def read_by_card(hub: Hub, run: Path, repo: str) -> str:
     return f"{loaded.request!r} -> {loaded.answer!r}"
 
 
+class PublishedHere(Record):
+    """A run on the Hub of this machine, and what the model answered once loaded from there."""
+
+    run: str
+    repo: str
+    requests: int
+    answered: str
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.demo_publish", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--run", help="name or path of a run; the newest of verdict ship by default")
@@ -107,9 +118,11 @@ def main(argv: list[str] | None = None) -> int:
         code = subprocess.run(command, cwd=ROOT, env={**os.environ, **hub.environment}, check=False).returncode
         if code:
             return code
-        print(read_by_card(hub, copy, repo))
+        answered = read_by_card(hub, copy, repo)
+        print(answered)
         print(f"{len(hub.log)} requests, {len(hub.writes)} of them writes; {copy / 'publication.json'}")
-    return 0
+        told = PublishedHere(run=run.name, repo=repo, requests=len(hub.log), answered=answered)
+    return Answer(0, told, files=[copy / "publication.json"])
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.adapters.file_names import CONFIG
+from eval.common.answer import Answer
 from eval.common.errors import UserError, run_command
 from eval.config.suite_file import BackendSettings
 from eval.contracts.backend import Arms, Backend, Load
@@ -29,7 +30,7 @@ from eval.run.digests import file_sha256, json_sha256
 from eval.run.environment import headline_versions
 from eval.run.files import read_json, write_json, write_text
 from eval.run.partial_log import PartialLog
-from eval.run.records import BASELINE, CANDIDATE, Generation
+from eval.run.records import BASELINE, CANDIDATE, Generation, Record
 from eval.statistics.paired import clopper_pearson_interval
 from scripts.data.own_shapes import Misshapen, as_read, messages, read_lines, system_of
 
@@ -168,6 +169,15 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return arguments
 
 
+class AnsweredFile(Record):
+    """Shares of answers that are the expected text, with the ends of their interval."""
+
+    n: int
+    exact_match: float
+    low: float
+    high: float
+
+
 def main(argv: list[str] | None = None) -> int:
     given = parse_arguments(argv)
     requests = requests_of(given.test_file)
@@ -187,7 +197,8 @@ def main(argv: list[str] | None = None) -> int:
     low, high = (100 * summary["interval"][end] for end in ("low", "high"))
     print(f"{100 * summary['exact_match']:.1f} % of {summary['n']} answers are the expected text", end=" ")
     print(f"({low:.1f} to {high:.1f} at {100 * CONFIDENCE:.0f} %): {given.output}")
-    return 0
+    result = AnsweredFile(n=summary["n"], exact_match=summary["exact_match"], low=low / 100, high=high / 100)
+    return Answer(0, result, files=[given.output])
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from eval.common.answer import Answer
 from eval.common.errors import run_command
 from eval.run.files import read_jsonl, read_metrics, write_text
 from eval.run.folder import locked, read_training, resolve_run
@@ -127,7 +128,7 @@ def main(argv: list[str] | None = None) -> int:
         folder = export(run)
     for path in sorted(folder.iterdir()):
         print(f"export: {path}, {path.stat().st_size:,} bytes")
-    return 0
+    return Answer(0, files=sorted(folder.iterdir()))
 
 
 if __name__ == "__main__":

@@ -18,11 +18,13 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from eval.common.answer import Answer
 from eval.common.errors import UserError, run_command
 from eval.common.places import ROOT
 from eval.common.reading import read_text
 from eval.contracts.domains import OURS, find_task
 from eval.run.files import write_text
+from eval.run.records import Record
 from scripts.data.own_files import shown
 from scripts.training.lint_recipe import resolve_recipe
 
@@ -99,6 +101,13 @@ def recipe(text: str, name: str, train: str) -> str:
     return text.replace(f"prepared/{RECIPE}", f"prepared/{name}").replace(f"outputs/{RECIPE}", f"outputs/{name}")
 
 
+class Made(Record):
+    """The folder of a domain that works, and the commands to go on with."""
+
+    folder: str
+    next: list[str]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.new_domain", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--at", help="the folder to write; default: domains/NAME")
@@ -108,8 +117,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"new: {shown(folder, ROOT)} has a domain that works; next, as its README.md says:", file=sys.stderr)
     commands = [line.strip() for line in read_text(folder / "README.md").splitlines() if line.startswith("    make")]
     print("\n".join(commands))
-    return 0
+    return Answer(0, Made(folder=shown(folder, ROOT), next=commands), files=sorted(folder.iterdir()))
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, "new")

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eval.common.answer import Answer
 from eval.common.errors import UserError, run_command
 from eval.common.places import ROOT
 from eval.config.suite_file import Suite, load_suite, resolve_suite
@@ -25,7 +26,7 @@ from eval.model.answer_cache import FOLDER, AnswerCache, DamagedEntry, maker_of
 from eval.model.backends import SERVERS, load_backend, refuse_lacking
 from eval.run.environment import headline_versions
 from eval.run.folder import RESULTS
-from eval.run.records import BASELINE, Generation
+from eval.run.records import BASELINE, Generation, Record
 
 if TYPE_CHECKING:
     from eval.model.lm_tasks import Sample
@@ -103,6 +104,12 @@ def show(suite: Suite, measured: Sequence[TaskNoise]) -> None:
             print(f"  {gate.metric}: {100 * row.flipped:.1f} % of items flip, spread {row.spread:.4f}{warning}")
 
 
+class Measured(Record):
+    """How much the base differs from itself, by task."""
+
+    tasks: list[TaskNoise]
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.noise_floor", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--suite", help="suite name or file (default: configs/eval/nl2bash.yaml)")
@@ -119,7 +126,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     show(suite, measured)
     print(f"recorded in {path.relative_to(ROOT)}: commit it, and evaluations on this backend will show it")
-    return 0
+    return Answer(0, Measured(tasks=measured), files=[path])
 
 
 if __name__ == "__main__":

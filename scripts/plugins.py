@@ -7,9 +7,11 @@ Ours, then what installed packages offer under the entry points `securecli_tuner
 """
 
 import argparse
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
+from eval.common.answer import Answer
 from eval.common.errors import run_command
 from eval.config import gate_rules
 from eval.config.suite_file import load_suite, resolve_suite
@@ -17,6 +19,7 @@ from eval.contracts import domains
 from eval.contracts.guests import guests, let_in_folder
 from eval.contracts.plugins import Group, Plugin, Table, listing
 from eval.model import backends
+from eval.run.records import Record
 from scripts.tracking import trackers
 
 # Of every group, the table of ours.
@@ -45,6 +48,28 @@ def at_folder(folder: Path) -> Plugin:
     return Plugin("tasks", guest.name, guest.source, guest.sha256)
 
 
+class Pluggable(Record):
+    """One thing that is plugged in; `error` is empty when it can be used."""
+
+    group: str
+    name: str
+    source: str
+    sha256: str | None
+    error: str
+
+
+class Plugged(Record):
+    """All of them, ours first."""
+
+    plugins: list[Pluggable]
+
+
+def answer(rows: list[Plugin]) -> Answer:
+    """One line for each, or each for a program."""
+    print("\n".join(lines(rows)))
+    return Answer(0, Plugged(plugins=[Pluggable(**dataclasses.asdict(row)) for row in rows]))
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.plugins", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--suite", help="suite name or file: list the domains that it lets in, too")
@@ -54,16 +79,14 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     suite = arguments.suite
     if arguments.domain:
-        print("\n".join(lines([at_folder(Path(arguments.domain).expanduser().resolve())])))
-        return 0
+        return answer([at_folder(Path(arguments.domain).expanduser().resolve())])
     rows = [row for group, table in TABLES.items() for row in listing(group, table)]
     if suite:
         load_suite(resolve_suite(suite))
         known = {(row.name, row.source) for row in rows}
         let_in = [Plugin("tasks", guest.name, guest.source, guest.sha256) for guest in guests().values()]
         rows += [row for row in let_in if (row.name, row.source) not in known]
-    print("\n".join(lines(rows)))
-    return 0
+    return answer(rows)
 
 
 if __name__ == "__main__":

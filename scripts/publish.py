@@ -20,11 +20,12 @@ from pathlib import Path
 
 from huggingface_hub import HfApi
 
+from eval.common.answer import Answer
 from eval.common.errors import Refused, UserError, run_command
 from eval.common.reading import read_text, unchanging
 from eval.run.files import read_jsonl, write_json
 from eval.run.folder import locked, resolve_run
-from eval.run.records import Item
+from eval.run.records import Item, Record
 from scripts.publishing.card import Evidence
 from scripts.publishing.hub_upload import Prove, Remote, Target, check_remote, connect, holds, hub_errors, look, upload
 from scripts.publishing.load_back import Loaded, card_lines, load_back
@@ -165,6 +166,18 @@ def main(argv: list[str] | None = None) -> int:
         return verify_and_publish(run, arguments, key)
 
 
+class Published(Record):
+    """What was verified, and what became of it: after a dry run it is neither published nor sent."""
+
+    run: str
+    repo: str
+    tag: str
+    sha256: dict[str, str]
+    published: bool = False
+    sent: bool = False
+    commit: str | None = None
+
+
 def verify_and_publish(run: Path, arguments: argparse.Namespace, key: SigningKey | None) -> int:
     """Exit code 0: published, already there, or everything but sent in a dry run."""
     print(f"verifying {run.name}", flush=True)
@@ -180,20 +193,22 @@ def verify_and_publish(run: Path, arguments: argparse.Namespace, key: SigningKey
     for name, digest in digests.items():
         print(f"{(folder / name).stat().st_size:>13,}  {digest}  {name}")
     print(f"model card: {folder / 'README.md'}")
+    told, files = Published(run=run.name, repo=target.repo, tag=target.tag, sha256=digests), [folder / "README.md"]
     if arguments.dry_run:
         print(f"dry run: nothing was uploaded; these files would go to {target.repo}, tag {target.tag}")
-        return 0
+        return Answer(0, told, files=files)
     publication = publish(evidence, folder, digests, target, arguments.skip_load, key)
     if publication is None:
         print(f"already published: {target.repo}, tag {target.tag}; nothing was sent")
-        return 0
+        return Answer(0, told.model_copy(update={"published": True}), files=files)
     if publication.loaded:
         print(f"loaded back: {publication.loaded.tensors} tensors; answered {publication.loaded.answer!r}")
     else:
         print("not loaded back: the record says so")
     visibility = "private" if publication.private else "public"
     print(f"published {target.repo} ({visibility}) at {publication.commit}, tag {target.tag}; {run / RECORD}")
-    return 0
+    told = told.model_copy(update={"published": True, "sent": True, "commit": publication.commit})
+    return Answer(0, told, files=[*files, run / RECORD])
 
 
 if __name__ == "__main__":

@@ -9,16 +9,21 @@ What a review is, and what it binds: publishing/approval.py. The page: scripts/r
 """
 
 import argparse
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from eval.common.answer import Answer
 from eval.common.errors import UserError, run_command
 from eval.report.escaped_text import visible
 from eval.report.rendering import edited_report
 from eval.run.files import read_metrics
 from eval.run.folder import resolve_run
+from eval.run.metrics import Verdict
+from eval.run.records import Record
 from scripts.publishing.approval import (
     REVIEW,
+    Choice,
     changed_since,
     evidence_digest,
     make_review,
@@ -75,14 +80,41 @@ def main(argv: list[str] | None = None) -> int:
         return decide_in_browser(folder, arguments.reviewer, key)
     if arguments.decision is None:
         show(folder)
-        return 0
+        return answer(folder)
     review = make_review(folder, arguments.decision, arguments.reviewer, arguments.comment, arguments.override, key)
     write_review(folder, review)
     signed = ", signed" if review.signature else ""
     print(f"{review.decision} by {review.reviewer} recorded in {folder / REVIEW}{signed}")
     if review.override:
         print(f"OVERRIDE: the verdict is {review.verdict}; model card and publication.json will say so")
-    return 0
+    return answer(folder, files=[folder / REVIEW])
+
+
+class Reviewed(Record):
+    """A run's verdict and a person's decision on it; `changed_since` names files that are not what was reviewed."""
+
+    run: str
+    verdict: Verdict
+    decision: Choice | None
+    reviewer: str | None
+    time: str | None
+    changed_since: list[str]
+
+
+def answer(folder: Path, files: Sequence[Path] = ()) -> Answer:
+    """What a program is told of a run's review, made or not."""
+    verdict, review = read_metrics(folder / "metrics.json").verdict, None
+    if (folder / REVIEW).is_file():
+        review = read_review(folder)
+    result = Reviewed(
+        run=folder.name,
+        verdict=verdict,
+        decision=review and review.decision,
+        reviewer=review and review.shown_reviewer,
+        time=review and review.time,
+        changed_since=changed_since(review, folder) if review else [],
+    )
+    return Answer(0, result, verdict=verdict, files=files)
 
 
 def signing_key(given: Path | None) -> Path:

@@ -15,15 +15,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from eval.common.answer import Answer
 from eval.common.errors import UserError, run_command
 from eval.common.number_text import level_text
 from eval.report.trends import MOST_RUNS, evaluated, recipe_of, trends
 from eval.run.files import read_metrics
 from eval.run.folder import RESULTS, list_runs, read_run, resolve_run
-from eval.run.metrics import Comparison, GateResult, Metrics, is_rate
+from eval.run.metrics import Comparison, GateResult, Metrics, Verdict, is_rate
+from eval.run.records import Record
 
 DEMO = "demo"
 COLOURS = {"ship": "green", "no-ship": "red", "inconclusive": "yellow"}
+UNREADABLE = "metrics.json is broken: `make eval` writes it again"
 PIPE_WIDTH = 200  # columns when the output is not a terminal: rows must not be folded
 
 
@@ -48,7 +51,32 @@ def candidate_and_difference(comparison: Comparison | None) -> str:
     return f"{comparison.candidate:.3f} ({comparison.difference:+.3f})"
 
 
-def show_runs(console: Console, results: Path) -> None:
+class ListedRun(Record):
+    """A run; `said` are its blocking gates, or why there is no verdict."""
+
+    run: str
+    recipe: str | None
+    verdict: Verdict | None
+    said: list[str]
+
+
+class Listed(Record):
+    """Every run, newest first."""
+
+    runs: list[ListedRun]
+
+
+class Compared(Record):
+    """Two runs: their verdicts, and B against A on every metric that both have."""
+
+    a: str
+    b: str
+    verdicts: tuple[Verdict, Verdict]
+    comparisons: list[Comparison]
+    notes: list[str]
+
+
+def show_runs(console: Console, results: Path) -> Listed:
     """Print the table of runs. UserError when there is none, or one has a broken run.json."""
     runs = list_runs(results)
     if (results / DEMO / "run.json").is_file():
@@ -58,22 +86,24 @@ def show_runs(console: Console, results: Path) -> None:
     table = Table(
         "run", "verdict", "recipe", "blocking gates: candidate (against its baseline)", box=None, pad_edge=False
     )
-    for run in runs:
-        verdict, numbers = outcome(run)
-        recipe = read_run(run).get("recipe") or "-"
-        table.add_row(escape(run.name), verdict, escape(str(recipe)), numbers)
+    listed = Listed(runs=[outcome(run) for run in runs])
+    for one in listed.runs:
+        verdict = coloured(one.verdict) if one.verdict else "unreadable" if UNREADABLE in one.said else "-"
+        table.add_row(escape(one.run), verdict, escape(one.recipe or "-"), escape("; ".join(one.said)))
     console.print(table)
+    return listed
 
 
-def outcome(run: Path) -> tuple[str, str]:
-    """Verdict and headline of a run, as cells. One unreadable run must not hide the others."""
+def outcome(run: Path) -> ListedRun:
+    """Verdict and headline of a run. One unreadable run must not hide the others."""
+    recipe = str(read_run(run).get("recipe") or "") or None
     if not (run / "metrics.json").is_file():
-        return "-", "not evaluated"
+        return ListedRun(run=run.name, recipe=recipe, verdict=None, said=["not evaluated"])
     try:
         metrics = read_metrics(run / "metrics.json")
     except UserError:
-        return "unreadable", "metrics.json is broken: `make eval` writes it again"
-    return coloured(metrics.verdict), escape("; ".join(headline(metrics)))
+        return ListedRun(run=run.name, recipe=recipe, verdict=None, said=[UNREADABLE])
+    return ListedRun(run=run.name, recipe=recipe, verdict=metrics.verdict, said=headline(metrics))
 
 
 def coloured(verdict: str) -> str:
@@ -111,7 +141,7 @@ def sparkline(values: list[float]) -> str:
     return "".join(steps[round((value - low) / (high - low) * 7) if high > low else 3] for value in values)
 
 
-def show_comparison(console: Console, runs: tuple[Path, Path], results: Path) -> None:
+def show_comparison(console: Console, runs: tuple[Path, Path], results: Path) -> Answer:
     """Print both runs' gates and the paired comparison, and write its page. UserError when they are not comparable."""
     from scripts import compare_runs  # scipy: only here
 
@@ -143,6 +173,9 @@ def show_comparison(console: Console, runs: tuple[Path, Path], results: Path) ->
     page = results / "compare" / f"{runs[0].name}--{runs[1].name}.html"
     compare_runs.write_page(page, (runs[0].name, runs[1].name), pair, between)
     console.print(escape(f"page with every item that flipped: {page}"))
+    verdicts = pair[0].verdict, pair[1].verdict
+    result = Compared(a=runs[0].name, b=runs[1].name, verdicts=verdicts, comparisons=gated, notes=between.notes)
+    return Answer(0, result, files=[page])
 
 
 def gate_cell(metrics: Metrics, gate_id: str) -> str:
@@ -165,12 +198,11 @@ def main(argv: list[str] | None = None, results: Path = RESULTS) -> int:
     arguments = parser.parse_args(argv)
     console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
     if arguments.command == "compare":
-        show_comparison(console, (resolve_run(arguments.a, results), resolve_run(arguments.b, results)), results)
-    else:
-        show_runs(console, results)
-        show_trends(console, results)
-    return 0
+        return show_comparison(console, (resolve_run(arguments.a, results), resolve_run(arguments.b, results)), results)
+    listed = show_runs(console, results)
+    show_trends(console, results)
+    return Answer(0, listed)
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, "compare" if "compare" in sys.argv[1:3] else "runs")

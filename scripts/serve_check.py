@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from eval.common.answer import Answer
 from eval.common.errors import UserError, run_command
 from eval.common.places import ROOT
 from eval.config.suite_file import BackendSettings, resolve_suite
@@ -30,10 +31,11 @@ from eval.model.answer_cache import FOLDER, AnswerCache
 from eval.model.endpoint.options import ServerOptions, read_options
 from eval.run.baselines import RUN, Baseline
 from eval.run.candidate import BROUGHT, Candidate, candidate_of
+from eval.run.decided import Decided, reports_of
 from eval.run.digests import file_sha256, json_sha256, verify_manifest, write_manifest
 from eval.run.environment import git_state
 from eval.run.files import read_json, write_json
-from eval.run.folder import list_runs, locked, new_run, read_run, resolve_run
+from eval.run.folder import RESULTS, list_runs, locked, new_run, read_run, resolve_run
 from eval.run.metrics import Metrics
 from eval.summary import say_verdict
 from scripts.serving import gguf
@@ -234,7 +236,8 @@ def main(argv: list[str] | None = None) -> int:
     else:
         cache = None if arguments.no_cache else AnswerCache(FOLDER.resolve())
         metrics = check(run, form, suite, cache)
-    return EXIT_CODES[metrics.verdict]
+    files = reports_of(RESULTS / metrics.run)
+    return Answer(EXIT_CODES[metrics.verdict], Decided.of(metrics), verdict=metrics.verdict, files=files)
 
 
 if __name__ == "__main__":

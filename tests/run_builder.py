@@ -23,6 +23,7 @@ from eval.run.digests import file_sha256, json_sha256, settings_sha256, text_sha
 from eval.run.files import read_json, read_jsonl, write_json, write_jsonl
 from eval.run.metrics import AdapterEffect, GenerationSettings, Metrics, SelfCheck, TaskSummary
 from eval.run.records import BASELINE, CANDIDATE, Generation, Item, Score
+from tests.answers import hold
 
 TASKS, METRIC, SAMPLES = ("translate", "refuse"), "accuracy", 60
 BASELINE_RIGHT = 20
@@ -271,9 +272,20 @@ def replace_scores(run: Path, values: dict[tuple[str, str, str], float | None]) 
 
 
 def call(main: Callable[[list[str]], int], argv: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a command, ended as `python -m` ends it. A bug raises."""
+    """Exit code, stdout and stderr of a command, ended as `python -m` ends it. A bug raises.
+
+    What it would answer a program is held against its schema.
+    """
+    answers: list[int] = []
+
+    def kept() -> int:
+        answers.append(main(argv))
+        return answers[0]
+
     with pytest.raises(SystemExit) as ended:
-        run_command(lambda: main(argv))
+        run_command(kept)
+    for answer in answers:
+        hold(answer)
     captured = capsys.readouterr()
     assert isinstance(ended.value.code, int)
     return ended.value.code, captured.out, captured.err

@@ -67,7 +67,8 @@ USES = {
     "STRICT": [("eval", ""), ("generate", ""), ("judge", "")],
     "BASELINE": [("eval", "--baseline={}"), ("generate", "--baseline={}")],
     "LIMIT": [("noise-floor", "--limit={}")],
-    "TO": [("track", "--to={}")],
+    "TO": [("track", "--to={}"), ("sync", "--to={}")],
+    "SPACE": [("sync", "--space={}")],
     "DECISION": [("review", "--decision={}")],
     "REVIEWER": [(goal, "--reviewer={}") for goal in ("review", "demo-publish", "space")],
     "PICTURES": [("space-check", "--pictures={}")],
@@ -132,9 +133,12 @@ USES = {
     "RISK": [("bench-risk", "--reports={}")],
     "TWICE": [("bench-judge", "")],
     "PYTHON": [("lint", "")],
+    "JSON": [("eval", ""), ("check", "--json")],
     "NOT_USED": [("runs", "")],
     "name": [("runs", "")],
 }
+# Tests and pages, whose answers are their own tools', and what only removes a folder.
+WITHOUT_JSON = {"help", "test", "test-fast", "coverage", "docs", "clean-cache"}
 CASES = [(name, goal, received) for name, uses in USES.items() for goal, received in uses]
 # Every variable meets them in one text: what arrives exactly was executed by nobody, and what breaks one breaks all.
 ALL_AT_ONCE = "\n".join(HOSTILE.values())
@@ -154,8 +158,10 @@ def folder(tmp_path: Path) -> Path:
     for place, name in enumerate((".runtime", ".dev"), start=1):
         (tmp_path / ".venv" / name).touch()
         os.utime(tmp_path / ".venv" / name, (place, place))
-    (tmp_path / "python").write_text(RECORDER)
-    (tmp_path / "python").chmod(0o755)
+    (tmp_path / ".venv" / "bin").mkdir()
+    for program, script in (("python", RECORDER), (".venv/bin/uv", "#!/bin/sh\n")):
+        (tmp_path / program).write_text(script)
+        (tmp_path / program).chmod(0o755)
     return tmp_path
 
 
@@ -217,6 +223,21 @@ def test_without_variables_the_commands_get_their_defaults(folder: Path) -> None
         assert calls_of(folder, goal)[-1] == call
 
 
+def test_every_command_answers_in_json_and_what_is_on_the_way_only_when_it_fails(folder: Path) -> None:
+    """Each goal ends with one document: its last command's, and none of what make does before."""
+    explained = re.findall(r"^([a-z-]+):.*## ", MAKEFILE.read_text(), re.MULTILINE)
+    for goal in sorted(set(explained) - WITHOUT_JSON):
+        (folder / "calls").unlink(missing_ok=True)
+        own = {"data": ["FILE=rows.jsonl"]}.get(goal, [])
+        calls = calls_of(folder, goal, "JSON=1", *own)
+        assert [call for call in calls if "--json" in call] != [] or goal == "bench", f"{goal} has no $(json)"
+        assert sum("--json" in call for call in calls) <= 1, f"{goal} answers more than once"
+        silent = [call for call in calls if not any(word.startswith("--json") for word in call)]
+        assert all(call[:2] == ["-m", "scripts.track"] for call in silent), f"{goal}: {silent} prints on stdout"
+    (folder / "calls").unlink()
+    assert not any("--json" in word for call in calls_of(folder, "eval") for word in call)
+
+
 def test_every_variable_of_the_makefile_is_tried() -> None:
     """A recipe names a user's variable in one of the four ways that are known here, and in no other."""
     text = MAKEFILE.read_text()
@@ -224,4 +245,11 @@ def test_every_variable_of_the_makefile_is_tried() -> None:
         re.findall(r"\$\$\{?([A-Z]\w*)", text)
     )
     assert used == USES.keys() - {"NOT_USED", "name"}
-    assert set(re.findall(r"\$[({]([A-Z]\w*)[)}]", text)) - {"NAME"} == {"PY", "UV", "RUNS", "TESTS", "MAKEFILE_LIST"}
+    assert set(re.findall(r"\$[({]([A-Z]\w*)[)}]", text)) - {"NAME"} == {
+        "PY",
+        "UV",
+        "RUNS",
+        "TESTS",
+        "MAKEFILE_LIST",
+        "MAKECMDGOALS",
+    }

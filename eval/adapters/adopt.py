@@ -20,12 +20,14 @@ from eval.adapters.adapter_tensors import check_tensors
 from eval.adapters.file_names import CONFIG, TOKENIZER, WEIGHTS
 from eval.adapters.found import Recipe, recipe_of, the_adapter, training_of
 from eval.adapters.safetensors_file import check_weights
+from eval.common.answer import Answer
 from eval.common.errors import Refused, UserError, run_command
 from eval.common.reading import copy_regular, read_bytes
 from eval.run.digests import file_sha256, folder_digests, manifest_text, text_sha256, write_manifest
 from eval.run.environment import capture_environment, git_state
 from eval.run.files import read_json, write_json, write_text
 from eval.run.folder import RESULTS, label_of, list_runs, new_run, read_run, resolve_run
+from eval.run.records import Record
 
 ADAPTER_FILES = (WEIGHTS, CONFIG, *TOKENIZER)
 BESIDE = ("README.md", "trainer_state.json")  # read from the Hub as well
@@ -166,6 +168,13 @@ def data_named(recipe: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"path": entry["path"], "revision": entry.get("revision"), **unknown} for entry in named]
 
 
+class Adopted(Record):
+    """The run that was made, and what is known of its training."""
+
+    run: str
+    training: str
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m eval.adapters.adopt", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("adapter", help="folder, or org/name@revision of the Hub")
@@ -176,7 +185,7 @@ def main() -> int:
     run = adopt(arguments.adapter, arguments.base, arguments.recipe, arguments.licence)
     training = read_run(run)["adopted"]["training"]
     print(f"adopt: results/{run.name}: its training is {training}; `make eval RUN={run.name}` judges it")
-    return 0
+    return Answer(0, Adopted(run=run.name, training=training), files=[run])
 
 
 if __name__ == "__main__":

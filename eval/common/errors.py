@@ -13,6 +13,7 @@ traceback in a log file (eval/common/error_log.py), which the line names. Comman
 
 from __future__ import annotations
 
+import argparse
 import errno
 import os
 import select
@@ -21,6 +22,8 @@ import threading
 from collections.abc import Callable
 from types import TracebackType
 from typing import NoReturn, TextIO
+
+from eval.common.answer import Answer, Document, open_document
 
 SHIP, NO_SHIP, CANNOT_EVALUATE, INCONCLUSIVE = 0, 1, 2, 3
 INTERRUPTED, BROKEN_PIPE = 130, 141  # as a shell reports SIGINT and SIGPIPE
@@ -53,43 +56,74 @@ class Refused(ProjectError):
     exit_code = NO_SHIP
 
 
-def run_command(main: Callable[[], int | None]) -> NoReturn:
-    """Run `main` and end the process: its return value is the exit code, errors become one line."""
+def run_command(main: Callable[[], int | None], command: str | None = None) -> NoReturn:
+    """Run `main` and end the process: its return value is the exit code, errors become one line.
+
+    Under `--json` the answer is one JSON document (eval/common/answer.py); `command` is what it calls itself, by
+    default the module's name.
+    """
     for name in ("stdout", "stderr"):
         _print_anywhere(name)
     threading.excepthook = _thread_failed
+    document = open_document(command)
+    if document is not None:
+        argparse.ArgumentParser.error = _wrong_use  # type: ignore[method-assign, assignment]  # by itself it would only print
     try:
-        code = main() or 0
+        ended = main()
+        answer = ended if isinstance(ended, Answer) else Answer(ended or 0)
         sys.stdout.flush()  # a full disk or a closed pipe shows here, not after the exit code was chosen
-    except SystemExit as ended:
-        if not isinstance(ended.__context__, BrokenPipeError):  # so ends rich, where the reader has enough
+    except SystemExit as ended_early:
+        if isinstance(ended_early.__context__, BrokenPipeError):  # so ends rich, where the reader has enough
+            answer = Answer(BROKEN_PIPE)
+        elif document is None:
             raise
-        code = BROKEN_PIPE
+        else:  # --help
+            answer = Answer(ended_early.code if isinstance(ended_early.code, int) else CANNOT_EVALUATE)
     except BaseException as error:  # not Exception: libraries written in Rust panic with a BaseException
-        code = report(error)
+        answer = report(error)
+    _end(answer, document)
+
+
+def _wrong_use(parser: argparse.ArgumentParser, message: str) -> NoReturn:
+    raise UserError(f"{parser.prog}: {message}: `{parser.prog} --help` lists the options")
+
+
+def _end(answer: Answer, document: Document | None) -> NoReturn:
+    """Write what is left to write, the document last, and end with the answer's code."""
     try:
         sys.stdout.flush()
     except (OSError, ValueError):  # what was printed before cannot go out either: the exit code stays
         _discard(sys.stdout)
-    sys.exit(code)
+    if document is not None:
+        try:
+            document.write(answer)
+        except BrokenPipeError:
+            answer = Answer(BROKEN_PIPE)
+        except OSError as error:  # a full disk takes the answer back
+            answer = report(error)
+        except (TypeError, ValueError) as error:
+            _end(report(error), document)
+    sys.exit(int(answer))
 
 
-def report(error: BaseException) -> int:
+def report(error: BaseException) -> Answer:
     """Print one line about a failure on stderr; returns the exit code it ends with."""
     if isinstance(error, BrokenPipeError) and _nobody_reads(sys.stdout):  # `head` has seen enough
         _discard(sys.stdout)
-        return BROKEN_PIPE
+        return Answer(BROKEN_PIPE)
     if isinstance(error, OSError) and error.filename is None and error.errno in (errno.ENOSPC, errno.EFBIG, errno.EIO):
         _discard(sys.stdout)  # what is buffered cannot be written, and would fail again at the exit
     if isinstance(error, KeyboardInterrupt):
-        line, code = "interrupted: run the same command again to continue", INTERRUPTED
+        prefix, line, code = "", "interrupted: run the same command again to continue", INTERRUPTED
     else:
-        line, code = f"error: {explain(error)}", error.exit_code if isinstance(error, ProjectError) else CANNOT_EVALUATE
+        prefix, line = "error: ", explain(error)
+        code = error.exit_code if isinstance(error, ProjectError) else CANNOT_EVALUATE
+    line = " ".join(line.split())
     try:
-        print(" ".join(line.split()), file=sys.stderr, flush=True)
+        print(prefix + line, file=sys.stderr, flush=True)
     except (OSError, ValueError):  # stderr is closed or full: the exit code alone has to say it
         _discard(sys.stderr)
-    return code
+    return Answer(code, error=line)
 
 
 def explain(error: BaseException) -> str:
@@ -119,7 +153,7 @@ def guard_imports() -> None:
 
 
 def _ended(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> NoReturn:
-    raise SystemExit(report(error))
+    _end(report(error), open_document())
 
 
 def _thread_failed(arguments: threading.ExceptHookArgs) -> None:

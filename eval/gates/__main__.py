@@ -4,4 +4,4 @@ from eval.common.errors import run_command
 from eval.logs.verb import main
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, "gate")

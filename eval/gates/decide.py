@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from eval.common.answer import Answer
 from eval.common.errors import INCONCLUSIVE, NO_SHIP, SHIP, UserError
 from eval.config.cautions import cautions, missing_safety
 from eval.config.suite_file import Suite, load_suite, resolve_suite
@@ -23,6 +24,7 @@ from eval.gates.comparisons import Pairs, explore, pair_scores, pool_scores
 from eval.gates.noise import parse_floor
 from eval.gates.outcomes import compare_in, in_order, judge_gate
 from eval.gates.power_table import observed_power
+from eval.run.decided import Decided
 from eval.run.files import read_jsonl, read_metrics
 from eval.run.folder import resolve_run
 from eval.run.metrics import AdapterEffect, Comparison, Exploration, GateResult, PowerRow, Verdict
@@ -169,7 +171,7 @@ def decide_again(arguments: argparse.Namespace) -> int:
             "cautions": decision.cautions,
         }
         print(json.dumps(answer, indent=2))
-        return EXIT_CODES[decision.verdict]
+        return answer_of(decision, None, suite)
 
     run = resolve_run(arguments.run or None)
     metrics = read_metrics(run / "metrics.json")
@@ -188,4 +190,10 @@ def decide_again(arguments: argparse.Namespace) -> int:
     print(f"verdict: {decision.verdict} ({run.name}, suite {suite.name})")
     if not arguments.suite and decision.verdict != metrics.verdict:
         print(f"metrics.json says {metrics.verdict}: it or scores.jsonl was changed after the evaluation")
-    return EXIT_CODES[decision.verdict]
+    return answer_of(decision, run.name, suite)
+
+
+def answer_of(decision: Decision, run: str | None, suite: Suite) -> Answer:
+    said = decision.reasons, decision.cautions, decision.gates
+    result = Decided.by(run, suite.name, decision.verdict, *said)
+    return Answer(EXIT_CODES[decision.verdict], result, verdict=decision.verdict)

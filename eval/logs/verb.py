@@ -11,6 +11,7 @@ No model, no torch, no sandbox. Exit codes: 0 ship, 1 no-ship, 2 could not decid
 import argparse
 from pathlib import Path
 
+from eval.common.answer import Answer
 from eval.common.errors import SHIP, UserError
 from eval.common.reading import read_bytes
 from eval.config.suite_file import Suite, load_suite, resolve_suite
@@ -21,6 +22,7 @@ from eval.logs.opening import names_of, read_log
 from eval.logs.pairing import Paired, pair
 from eval.logs.record import effect_in, folder_for, record
 from eval.logs.rows import Log, metrics_in
+from eval.run.decided import Decided, reports_of
 from eval.run.files import write_text
 from eval.run.folder import RESULTS
 from eval.run.metrics import AdapterEffect, Metrics, SelfCheck
@@ -108,11 +110,13 @@ def main(argv: list[str] | None = None) -> int:
     logs = read_both(Path(arguments.a), Path(arguments.b))
     if arguments.starter:
         write_starter(logs, arguments.starter)
-        return SHIP
+        return Answer(SHIP, files=[arguments.starter])
     if not arguments.suite:
         raise without_suite(*logs)
     run, metrics = judge(logs, resolve_suite(arguments.suite), arguments.out)
     for gate in (gate for gate in metrics.gates if gate.tier == "advisory"):
         print(f"{gate.outcome:<13}{gate.tier:<10}{gate.id}: {gate.reason}")
     say_verdict(run, metrics)
-    return decide.EXIT_CODES[metrics.verdict]
+    return Answer(
+        decide.EXIT_CODES[metrics.verdict], Decided.of(metrics), verdict=metrics.verdict, files=reports_of(run)
+    )

@@ -17,6 +17,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
+from eval.common.answer import Answer
 from eval.common.errors import UserError
 from eval.common.reading import read_bytes
 from eval.config.gate_rules import kind_of
@@ -41,6 +42,7 @@ from eval.report.sentences import (
 )
 from eval.report.tables import category_tables, cost_tables, generation_rows, noise_rows, one_sided
 from eval.report.trends import Trend, trends_of
+from eval.run.decided import reports_of
 from eval.run.digests import file_sha256
 from eval.run.earlier import said
 from eval.run.files import read_jsonl, read_metrics, write_text
@@ -206,4 +208,4 @@ def main() -> int:
     with locked(run):
         render_report(run)
     print(f"report: {run / 'report.html'} (and report.md, figures/)")
-    return 0
+    return Answer(0, files=reports_of(run))

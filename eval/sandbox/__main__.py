@@ -9,7 +9,9 @@ import json
 import sys
 from collections.abc import Iterable
 
+from eval.common.answer import Answer
 from eval.common.errors import UserError, run_command
+from eval.run.records import Record
 from eval.sandbox.execution import SandboxError
 from eval.sandbox.fixtures import load_fixture
 from eval.sandbox.manifest import check_root
@@ -17,6 +19,13 @@ from eval.sandbox.opening import BACKENDS, fit_machine, open_sandbox
 from eval.sandbox.pool import Sandbox
 from eval.sandbox.probes import check
 from eval.sandbox.root import FOLDER, find_root
+
+
+class Probed(Record):
+    """Digest of the sandbox's root, and the backends that held every probe; commands run in the first."""
+
+    root: str
+    usable: list[str]
 
 
 def main() -> int:
@@ -34,7 +43,7 @@ def main() -> int:
         execution = sandbox.run(" ".join(arguments.command), load_fixture(arguments.fixture, sandbox))
     json.dump(execution.to_json(), sys.stdout, indent=2)
     print()
-    return 0
+    return Answer(0, execution.to_json())
 
 
 def check_all(backends: Iterable[str]) -> int:
@@ -58,8 +67,8 @@ def check_all(backends: Iterable[str]) -> int:
     if not usable:
         raise SandboxError("no backend is usable here: commands cannot be executed, and there is no unprotected mode")
     print(f"commands run in: {usable[0]}")
-    return 0
+    return Answer(0, Probed(root=root.digest, usable=usable))
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, "sandbox-check" if "--check" in sys.argv else "sandbox")

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from eval.common.answer import Answer
 from eval.common.errors import Refused, UserError, run_command
 from eval.common.places import ROOT
 from eval.common.reading import read_bytes
@@ -217,7 +218,7 @@ def run_build(build: Callable[[Path], dict[str, bytes]], data: Path, argv: Seque
     for name, content in files.items():
         rows = content.count(b"\n")
         print(options.data / name, f"({rows} rows)" if name.endswith(".jsonl") else "")
-    return 0
+    return Answer(0, files=[options.data / name for name in files])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -225,4 +226,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, "data")

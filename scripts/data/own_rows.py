@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from eval.common.answer import Answer
 from eval.common.errors import UserError, run_command
 from eval.common.places import ROOT
 from eval.common.reading import read_bytes
@@ -30,6 +31,7 @@ from eval.contracts.domains import OURS, data_of, domains
 from eval.contracts.guest_folder import MODULE
 from eval.contracts.guests import let_in_folder, visiting
 from eval.contracts.task import Metric, OwnTask, Task
+from eval.run.records import Record
 from eval.run.secret_patterns import redact
 from scripts.data.own_files import Result, write_result
 from scripts.data.own_shapes import Line, Misshapen, Pair, Reject, as_read, read_lines, system_of
@@ -221,6 +223,15 @@ def run(file: Path, domain: str, out: Path | None, share: float, licence: str | 
     return result
 
 
+class Prepared(Record):
+    """Rows to train and to test with, and the clusters of near-duplicates among them."""
+
+    train: int
+    test: int
+    clusters: int
+    largest_cluster: int
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.data.own_rows", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--file", required=True, help="JSONL, JSON, CSV, TSV or Parquet")
@@ -235,8 +246,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"data: {len(result.train):,} rows to train on, {len(result.test):,} to test with; {result.clusters:,} clusters"
         f" of near-duplicates, the largest of {result.largest:,} rows"
     )
-    return 0
+    result_for_program = Prepared(
+        train=len(result.train), test=len(result.test), clusters=result.clusters, largest_cluster=result.largest
+    )
+    return Answer(0, result_for_program)
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, "data")

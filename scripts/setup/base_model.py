@@ -15,6 +15,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from eval.common.answer import Answer
 from eval.common.errors import UserError, run_command
 from eval.common.places import ROOT
 from eval.run.digests import file_sha256, verify_manifest, write_manifest
@@ -86,9 +87,10 @@ def materialise(target: Path = MODEL_DIR) -> Path:
 def main() -> int:
     if len(sys.argv) > 1:
         raise UserError("scripts.setup.base_model takes no arguments")
-    print(f"base model: {materialise().relative_to(ROOT)} is complete and verified")
-    return 0
+    folder = materialise()
+    print(f"base model: {folder.relative_to(ROOT)} is complete and verified")
+    return Answer(0, files=[folder])
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, "model")

@@ -16,6 +16,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+from eval.common.answer import Answer
 from eval.common.errors import UserError, run_command
 from eval.common.places import ROOT
 from eval.common.quota import cores
@@ -99,11 +100,13 @@ def install(folder: Path = TOOLS) -> Path:
     return folder
 
 
-def main() -> None:
+def main() -> int:
     argparse.ArgumentParser(
         prog="python -m scripts.setup.gguf_tools", description=(__doc__ or "").split("\n")[0]
     ).parse_args()
-    print(f"gguf-tools: llama.cpp of {PACKAGE} {VERSION} is in {os.path.relpath(install(), ROOT)}")
+    folder = install()
+    print(f"gguf-tools: llama.cpp of {PACKAGE} {VERSION} is in {os.path.relpath(folder, ROOT)}")
+    return Answer(0, files=[folder])
 
 
 if __name__ == "__main__":

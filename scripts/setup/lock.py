@@ -68,7 +68,7 @@ class Resolved:
 
 def resolve(root: Path, installed: Mapping[str, Distribution]) -> Resolved:
     """Everything that the requirements of a folder reach."""
-    overrides = {canonicalize_name(one.name): one for one in requirements(root / OVERRIDES)}
+    overrides: dict[str, Requirement] = {canonicalize_name(one.name): one for one in requirements(root / OVERRIDES)}
     found = Resolved(installed, overrides)
     for file in WANTED:
         for wanted in requirements(root / file):

@@ -23,6 +23,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from eval.common.answer import Answer
 from eval.common.errors import UserError, run_command
 from eval.common.programs import missing, sandbox_need
 from eval.run.files import write_json
@@ -181,7 +182,7 @@ def installed(top: Path) -> list[str]:
     return sorted(subprocess.run(query, check=True, capture_output=True, text=True).stdout.splitlines())
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m scripts.setup.sandbox_root", description=(__doc__ or "").split("\n")[0]
     )
@@ -192,19 +193,21 @@ def main() -> None:
     folder = root_folder()
     if is_built(folder) and not (arguments.force or arguments.host or missing(sandbox_need())):
         print(f"sandbox-root: up to date in {folder}")
-        return
+        return Answer(0, files=[folder])
     prepare("sandbox")
     if os.geteuid() != 0:
         require_root()
         os.environ["SANDBOX_FOLDER"] = str(folder)  # as root of a namespace this would be another user's
-        os.execvp(NAMESPACE[0], [*NAMESPACE, sys.executable, "-m", "scripts.setup.sandbox_root", *sys.argv[1:]])
+        command = [*NAMESPACE, sys.executable, "-m", "scripts.setup.sandbox_root", *sys.argv[1:]]
+        code = subprocess.run(command, check=False).returncode
+        return Answer(code, files=[folder], error="the sandbox's root was not built: see stderr" if code else None)
     folder.mkdir(parents=True, exist_ok=True)
     root_folder()  # again, now that it exists: is it ours
     if folder != FOLDER:
         print(f"sandbox-root: on a local disk, in {folder}: {FOLDER} is no place for it")
     if arguments.host:
         use_host(folder)
-        return
+        return Answer(0, files=[folder])
     try:
         build(folder)
     except UserError as error:
@@ -213,6 +216,7 @@ def main() -> None:
         print(f"sandbox-root: {error}", file=sys.stderr)
         print(HOST_STANDS_IN)
         use_host(folder)
+    return Answer(0, files=[folder])
 
 
 def is_built(folder: Path) -> bool:

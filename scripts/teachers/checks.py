@@ -14,10 +14,12 @@ from datasketch import MinHash, MinHashLSH
 
 from eval.common.errors import UserError
 from eval.contracts.task import OwnTask, Row
-from scripts.data.own_rows import Check, InTests, Target, empty, says_no, secret, target_of
+from scripts.data.alike import alike, letters, normal
+from scripts.data.own_rows import Check, Target, says_no, target_of
 from scripts.data.own_shapes import CHATS, Line, Misshapen, Pair, as_read, read_lines
-from scripts.data.own_split import BANDS, IN_BAND, SEED, alike, letters
-from scripts.training.leakage import normal
+from scripts.data.own_split import BANDS, IN_BAND, SEED, SIMILAR
+from scripts.data.stages import InTests, empty, secret
+from scripts.training.leakage import NEAR, requests
 
 Problem = tuple[str, str, str]  # stage, reason for many, detail of this one
 FEWEST = 5  # seeds: fewer are no kind
@@ -47,7 +49,7 @@ class Checks:
             ("secret", secret),
             ("check", Check(target.task)),
             ("danger", self.danger),
-            ("test", InTests(root)),
+            ("test", InTests(requests(root), NEAR)),
         ]
 
     def problem(self, pair: Pair) -> Problem | None:
@@ -111,7 +113,7 @@ class Requests:
         if self.near:
             grams = letters(text)
             for other in sorted(self.index.query(self._hashed(grams))):
-                if alike(grams, self.grams[other]):
+                if alike(grams, self.grams[other], SIMILAR):
                     return "asks nearly what another row asks", self.places[other]
         return "", ""
 

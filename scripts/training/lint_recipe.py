@@ -16,10 +16,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from eval.common.answer import Answer
 from eval.common.errors import CANNOT_EVALUATE, UserError, run_command
 from eval.common.places import ROOT
 from eval.common.reading import read_bytes
 from eval.common.strict_yaml import BrokenYaml, parse_yaml
+from eval.run.records import Record
 from scripts.training.dataset_entries import inputs
 from scripts.training.recipe_base import base_folder
 from scripts.training.recipe_data import FULL_COMMIT, dataset_problems
@@ -169,6 +171,12 @@ def _shown(path: Path) -> str:
     return str(full.relative_to(ROOT)) if full.is_relative_to(ROOT) else str(path)
 
 
+class Linted(Record):
+    """The problems of each recipe; none: it can be trained."""
+
+    recipes: dict[str, list[str]]
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.training.lint_recipe", description=__doc__.split("\n")[0])
     parser.add_argument("recipe", nargs="*", help="name or file; without one, every recipe of configs/train")
@@ -181,19 +189,19 @@ def main(argv: list[str] | None = None) -> int:
     compute_capability(gpu, {})  # a wrong name is told at once
     recipes = [resolve_recipe(name) for name in args.recipe] or sorted((ROOT / "configs/train").glob("*.yaml"))
     print(f"checking {len(recipes)} recipe(s) against Axolotl's schema, about 10 s", file=sys.stderr, flush=True)
-    failed = 0
+    linted = Linted(recipes={})
     for path in recipes:
-        problems = lint_recipe(path, gpu)
+        problems = linted.recipes[path.stem] = lint_recipe(path, gpu)
         if problems:
-            failed += 1
             print("\n".join(problems), file=sys.stderr, flush=True)
             continue
         recipe = load_recipe(path)
         number = compute_capability(gpu, recipe)
         assumed = "cpu" if number is None else f"sm_{number}"
         print(f"ok {path.stem} ({recipe['base_model']}, {recipe['adapter']}, {assumed}){unasked(recipe)}", flush=True)
-    return CANNOT_EVALUATE if failed else 0
+    failed = [problems[0] for problems in linted.recipes.values() if problems]
+    return Answer(CANNOT_EVALUATE if failed else 0, linted, error=failed[0] if failed else None)
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, "lint")

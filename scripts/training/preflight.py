@@ -18,8 +18,9 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from eval.common.answer import Answer
 from eval.common.errors import CANNOT_EVALUATE, run_command
 from eval.common.hub_access import reach
 from eval.common.places import ROOT
@@ -27,6 +28,7 @@ from eval.common.quota import cores, memory_bytes
 from eval.common.reading import read_text
 from eval.config.suite_file import DEFAULT_SUITE, load_suite
 from eval.run.environment import cuda
+from eval.run.records import Record
 from scripts.setup.torch_build import misfit, nvidia_driver
 from scripts.training.devices import chosen_devices
 from scripts.training.lint_recipe import is_cpu_recipe, is_local_model, load_recipe, resolve_recipe
@@ -48,8 +50,29 @@ class Check:
     fatal: bool = True
 
     def __str__(self) -> str:
-        mark = "ok" if self.ok else "FAIL" if self.fatal else "warn"
+        mark = "FAIL" if self.outcome == "fail" else self.outcome
         return f"{mark:4} {self.name}: {self.message}"
+
+    @property
+    def outcome(self) -> Literal["ok", "warn", "fail"]:
+        return "ok" if self.ok else "fail" if self.fatal else "warn"
+
+
+class Checked(Record):
+    """A check as a program is told it."""
+
+    name: str
+    outcome: Literal["ok", "warn", "fail"]
+    said: str
+
+
+class Fitness(Record):
+    """Whether this machine can train the recipe; `memory` is what training and evaluation are expected to need."""
+
+    recipe: str
+    fit: bool
+    checks: list[Checked]
+    memory: list[str]
 
 
 def preflight(recipe: dict[str, Any], path: Path) -> list[Check]:
@@ -254,11 +277,20 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("recipe", help="name or file of a recipe")
     path = resolve_recipe(parser.parse_args(argv).recipe)
     checks = preflight(load_recipe(path), path)
-    for line in (*map(str, checks), *memory_lines(load_recipe(path), read_text(path))):
+    memory = memory_lines(load_recipe(path), read_text(path))
+    for line in (*map(str, checks), *memory):
         print(line)
-    failed = [check.name for check in checks if check.fatal and not check.ok]
-    print(f"not fit for {path.stem}: {', '.join(failed)}" if failed else f"fit for {path.stem}")
-    return CANNOT_EVALUATE if failed else 0
+    failed = [check for check in checks if check.fatal and not check.ok]
+    said = f"not fit for {path.stem}: {', '.join(check.name for check in failed)}" if failed else f"fit for {path.stem}"
+    print(said)
+    result = Fitness(
+        recipe=path.stem,
+        fit=not failed,
+        checks=[Checked(name=check.name, outcome=check.outcome, said=check.message) for check in checks],
+        memory=[line.removeprefix("note memory ") for line in memory],
+    )
+    error = "; ".join(f"{check.name}: {check.message}" for check in failed) or None
+    return Answer(CANNOT_EVALUATE if failed else 0, result, error=error)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from typing import Any
 
 import yaml
 
+from eval.common.answer import Answer
 from eval.common.errors import ProjectError, UserError, run_command
 from eval.common.places import ROOT
 from eval.config.suite_file import resolve_suite
@@ -32,6 +33,7 @@ from eval.run.digests import file_sha256
 from eval.run.environment import git_state, silence_libraries
 from eval.run.files import read_json, write_json
 from eval.run.folder import locked
+from eval.run.records import Record
 from scripts.data.dataset_facts import describe_data
 from scripts.training.devices import Devices
 from scripts.training.exchanges import STEPS, STOP_AFTER, Exchange, for_cpu
@@ -211,6 +213,22 @@ def shown(path: Path) -> str:
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
 
 
+class Step(Record):
+    """One step of the loop, and what it said."""
+
+    step: str
+    seconds: float
+    said: str
+
+
+class Rehearsed(Record):
+    """What was walked through, and the keys of the recipe that a CPU could not try."""
+
+    recipe: str
+    steps: list[Step]
+    not_rehearsed: list[str]
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m scripts.training.rehearse", description=(__doc__ or "").split("\n")[0]
@@ -227,7 +245,12 @@ def main(argv: list[str] | None = None) -> int:
         f"rehearse: {path.stem} walked through in {time.monotonic() - started:.0f} s, on random weights; "
         f"{len(done.exchanges)} key(s) were not rehearsed: {shown(done.folder)}/rehearsal.json"
     )
-    return 0
+    result = Rehearsed(
+        recipe=path.stem,
+        steps=[Step.model_validate(step) for step in done.steps],
+        not_rehearsed=[str(exchange) for exchange in done.exchanges],
+    )
+    return Answer(0, result, files=[done.folder / "rehearsal.json"])
 
 
 if __name__ == "__main__":

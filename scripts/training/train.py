@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from eval.common.answer import Answer
 from eval.common.errors import Refused, UserError, run_command
 from eval.common.places import ROOT
 from eval.common.reading import read_bytes
@@ -22,6 +23,7 @@ from eval.run.digests import file_sha256
 from eval.run.environment import capture_environment, git_state
 from eval.run.files import read_json, write_json
 from eval.run.folder import RESULTS, list_runs, locked, new_run, read_data, read_run, read_training
+from eval.run.records import Record
 from eval.run.secret_patterns import find_secrets, refuse_secrets
 from scripts.data.dataset_facts import describe_data, same_data
 from scripts.training.dataset_entries import START, BrokenRow, inputs, read_rows
@@ -139,6 +141,18 @@ def has_ended(run: Path) -> bool:
     return is_trained(run) or bool(read_json(run / "train.json").get("ended"))
 
 
+class Trained(Record):
+    """A run whose training ended; `ended` says how, and which step the adapter is of."""
+
+    run: str
+    recipe: str
+    ended: str
+    steps: int | None
+    seconds: float | None
+    final_loss: float | None
+    peak_memory_gb: float | None
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m scripts.training.train", description=(__doc__ or "").split("\n")[0]
@@ -147,10 +161,12 @@ def main() -> int:
     parser.add_argument("--gpus", type=int, metavar="N", help="how many of the visible GPUs; default: all")
     arguments = parser.parse_args()
     run = train(resolve_recipe(arguments.recipe), gpus=arguments.gpus)
-    done = read_run(run)
-    ended = result_line(read_json(run / "train.json"))
+    done, state = read_run(run), read_json(run / "train.json")
+    ended = result_line(state)
     print(f"train: {done['run']} is complete ({ended}): results/{run.name}/adapter, results/{run.name}/train.json")
-    return 0
+    known = {name: state.get(name) for name in ("steps", "seconds", "final_loss", "peak_memory_gb")}
+    result = Trained(run=run.name, recipe=str(done["recipe"]), ended=ended, **known)
+    return Answer(0, result, files=[run / "adapter", run / "train.json"])
 
 
 if __name__ == "__main__":

@@ -208,7 +208,8 @@ class Page:
         return views.header(user, where), gr.Column(visible=True), facts, suite, newest, gr.Timer(active=True), ""
 
     def connect(self, blocks: gr.Blocks) -> None:
-        on, desk = functools.partial(dict, api_visibility="private"), self.desk
+        on: Callable[..., dict[str, Any]] = functools.partial(dict, api_visibility="private")
+        desk = self.desk
         quiet = on(show_progress="hidden")
         first = [self.who, self.inside, self.facts, self.suite, self.run, self.timer, self.before]
         blocks.load(self.load, None, first, **quiet)
