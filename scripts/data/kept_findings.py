@@ -15,6 +15,7 @@ from pathlib import Path
 
 from eval.common.places import ROOT
 from eval.common.reading import read_bytes
+from eval.run.digests import file_sha256
 from eval.run.files import write_text
 
 CODE = (
@@ -61,5 +62,5 @@ def code_sha256(root: Path = ROOT) -> str:
         place = root / name
         for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
             if file.suffix in (".py", ".yaml", ".txt"):
-                digest.update(f"{file.relative_to(root)}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
+                digest.update(f"{file.relative_to(root)}\0{file_sha256(file)}\0".encode())
     return digest.hexdigest()
