@@ -47,7 +47,7 @@ FROM ${POD_BASE} AS pod
 # hadolint ignore=DL3008
 RUN apt-get update && apt-get install --yes --no-install-recommends \
         bubblewrap ca-certificates git make mmdebstrap openssh-client openssh-server \
-    && rm -rf /var/lib/apt/lists/*
+    && rm -rf /var/lib/apt/lists/* /etc/ssh/ssh_host_*
 # Not below /workspace, where a volume would hide it; Axolotl's own environment stays beside it, unused.
 COPY --from=source /source /opt/securecli-tuner
 WORKDIR /opt/securecli-tuner

@@ -154,11 +154,13 @@ def test_on_runpod_the_pod_is_stopped_after_a_verb_and_never_started_again(image
 
 def test_a_key_opens_ssh_once_and_the_environment_is_written_nowhere(image: Path) -> None:
     script(image.parent / "bin", "sshd")
-    script(image.parent / "bin", "service", "echo $* > $HOME/service")
+    script(image.parent / "bin", "ssh-keygen", "echo $* > $HOME/host_key")
+    script(image.parent / "bin", "service", "cat $HOME/host_key > $HOME/service; echo $* >> $HOME/service")
     for _ in range(2):
         enter(image, "hello", PUBLIC_KEY=KEY)
     home = image.parent / "home"
-    assert (home / ".ssh/authorized_keys").read_text() == f"{KEY}\n" and (home / "service").read_text() == "ssh start\n"
+    assert (home / ".ssh/authorized_keys").read_text() == f"{KEY}\n"
+    assert (home / "service").read_text() == "-A\nssh start\n"
     assert (home / ".ssh/authorized_keys").stat().st_mode & 0o777 == 0o600
     written = [path for path in image.parent.rglob("*") if path.is_file() and not path.is_symlink()]
     assert len(written) > 20 and not any(SECRET.encode() in path.read_bytes() for path in written)

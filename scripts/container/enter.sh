@@ -48,6 +48,7 @@ open_ssh() {
     mkdir -p "$HOME/.ssh" && chmod 700 "$HOME/.ssh"
     grep -qxF "$PUBLIC_KEY" "$HOME/.ssh/authorized_keys" 2> /dev/null || echo "$PUBLIC_KEY" >> "$HOME/.ssh/authorized_keys"
     chmod 600 "$HOME/.ssh/authorized_keys"
+    ssh-keygen -A > /dev/null # a host key of this container's own: the image has none
     service ssh start > /dev/null || say "sshd could not be started"
 }
 
