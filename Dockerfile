@@ -32,8 +32,11 @@ RUN apt-get update && apt-get install --yes --no-install-recommends \
 COPY --from=source /source /opt/securecli-tuner
 WORKDIR /opt/securecli-tuner
 ENV SANDBOX_FOLDER=/opt/sandbox-root HF_HOME=/workspace/data/huggingface JUPYTER_DISABLE=1
+# environment.json of a run reads the image's name there; its own digest no image can know.
+ARG CI_BASE
 RUN git config --system --add safe.directory /opt/securecli-tuner \
-    && git config --system --add safe.directory /workspace/data/securecli-tuner
+    && git config --system --add safe.directory /workspace/data/securecli-tuner \
+    && echo "securecli-tuner:ci of $(git rev-parse HEAD) on ${CI_BASE}" > /etc/container-image
 # What is made while the image is built; VERBS=help makes an image of some MB that installs at its first start.
 ARG VERBS="setup model sandbox-root"
 RUN UV_TORCH_BACKEND=cpu UV_CACHE_DIR=/tmp/uv make ${VERBS} && rm -rf /tmp/uv /root/.cache
@@ -52,8 +55,11 @@ RUN apt-get update && apt-get install --yes --no-install-recommends \
 COPY --from=source /source /opt/securecli-tuner
 WORKDIR /opt/securecli-tuner
 ENV SANDBOX_FOLDER=/opt/sandbox-root HF_HOME=/workspace/data/huggingface JUPYTER_DISABLE=1
+# environment.json of a run reads the image's name there; its own digest no image can know.
+ARG POD_BASE
 RUN git config --system --add safe.directory /opt/securecli-tuner \
-    && git config --system --add safe.directory /workspace/data/securecli-tuner
+    && git config --system --add safe.directory /workspace/data/securecli-tuner \
+    && echo "securecli-tuner:pod of $(git rev-parse HEAD) on ${POD_BASE}" > /etc/container-image
 ARG VERBS="setup model sandbox-root"
 # Nothing answers nvidia-smi while an image is built: the build of torch is named, and fits the base's CUDA.
 ARG TORCH_BACKEND=cu130

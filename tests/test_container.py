@@ -209,7 +209,7 @@ def test_only_what_is_committed_is_sent_and_no_stage_names_a_secret() -> None:
         "--from=source /source /opt/securecli-tuner",
     ]
     names = re.findall(r"^(?:ARG|ENV) (.*)$", DOCKERFILE, re.MULTILINE)
-    assert len(names) == 7 and not re.search(r"TOKEN|SECRET|PASSWORD|API_KEY", " ".join(names))
+    assert len(names) == 9 and not re.search(r"TOKEN|SECRET|PASSWORD|API_KEY", " ".join(names))
 
 
 @pytest.mark.parametrize("target", ["ci", "pod"])
@@ -218,6 +218,7 @@ def test_each_image_enters_by_a_verb_and_knows_its_health(target: str) -> None:
     (own,) = [text for text in stage if text.split("\n")[0].endswith(f"AS {target}")]
     for word in ("HEALTHCHECK", "container/health.sh", "ENTRYPOINT", "container/enter.sh", 'CMD ["help"]'):
         assert word in own
+    assert f"securecli-tuner:{target} of" in own and "> /etc/container-image" in own  # eval/run/environment.py reads it
     assert "JUPYTER_DISABLE=1" in own and "HF_HOME=/workspace/data" in own and "WORKDIR /opt/" in own
 
 
