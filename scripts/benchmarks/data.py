@@ -2,9 +2,10 @@
 
     python -m scripts.benchmarks.data --nl2bash FOLDER [--rows 12607,50000,100000]      results/bench/data.json
 
-NL2Bash is 12,607 pairs; more are made of it by a few words in front of each request, so that every pair has
-near-duplicates. Each size is a process of its own that starts with nothing kept. Seconds are of the processor, user and
-system together: on a machine that others use too, they say what a wall clock does not.
+NL2Bash is 12,607 pairs; more are made of it by moving the letters of each request along the alphabet, so that each
+copy has as many near-duplicates inside as NL2Bash, and none in another. Each size is a process of its own that starts
+with nothing kept. Seconds are of the processor, user and system together: on a machine that others use too, they say
+what a wall clock does not.
 """
 
 import argparse
@@ -29,12 +30,17 @@ MOST_SECONDS, MOST_MB = 60.0, 1000.0  # of NL2Bash's own pairs, on two cores
 
 
 def larger(folder: Path, rows: int, to: Path) -> None:
-    """`rows` pairs of NL2Bash in `to`, the later ones asked for a second, third ... time in other words."""
+    """`rows` pairs of NL2Bash in `to`, those of a second, third ... copy asked in other letters."""
     asked, commands = (read_text(folder / name).rstrip("\n").split("\n") for name in ("all.nl", "all.cm"))
     times = -(-rows // len(asked))
-    said = [text if not n else f"this is request number {n}: {text}" for n in range(times) for text in asked]
+    said = [moved(text, n) for n in range(times) for text in asked]
     (to / "all.nl").write_text("\n".join(said[:rows]) + "\n")
     (to / "all.cm").write_text("\n".join((commands * times)[:rows]) + "\n")
+
+
+def moved(text: str, by: int) -> str:
+    """The text with each small letter exchanged for the one `by` places on."""
+    return text.translate({97 + place: 97 + (place + by) % 26 for place in range(26)})
 
 
 def measured(folder: Path, rows: int) -> dict[str, Any]:

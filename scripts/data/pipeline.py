@@ -73,9 +73,9 @@ def prepare(config: Config, nl2bash: Path | None, root: Path = ROOT) -> Dataset:
     asked = against(dataset, root)
     for place, stage in enumerate(stages(config, asked)):
         rows = sift(dataset, rows, stage, findings(dataset, place, stage, root))
-    if config.golds:
+    if config.golds != "no":
         with open_sandbox() as sandbox:
-            stage = Stage("golds", lambda some, done: ran(some[done:], sandbox))
+            stage = Stage("golds", lambda some, done: ran(some[done:], sandbox, config.golds == "strict"))
             rows = sift(dataset, rows, stage, findings(dataset, len(dataset.stages), stage, root))
     rows = shared(dataset, rows)
     if not rows:

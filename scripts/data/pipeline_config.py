@@ -96,7 +96,11 @@ class Config(Strict):
     tests_similar: float = Field(0.8, ge=0.5, le=1, description="the same, for nearly asking what a test asks")
     danger: Danger = Danger()
     personal: bool = Field(True, description="leave out rows with personal data")
-    golds: bool = Field(False, description="run every command in a file tree of its own, and leave out what fails")
+    golds: Literal["no", "fails", "strict"] = Field(
+        "no",
+        description="run every command in a file tree made for it, and leave out what fails; strict: what does nothing "
+        "too, which of other people's rows is mostly the fault of the tree",
+    )
     split: Split = Split()
     recipe: str | None = Field(
         None,
