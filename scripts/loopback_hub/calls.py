@@ -1,8 +1,8 @@
 """The calls of the loopback Hub: one method each, as the real huggingface_hub client makes them.
 
 Calls: exchange, whoami, create, delete, validate, preupload, batch, blob, verify, commit, tag, settings, info, refs,
-tree and resolve. Requests and answers: connection.py; Jobs: job_calls.py; served by server.py. Not a Hub: no accounts (one
-token, one user, any owner), no Xet, no pull requests, no rate limits of its own.
+tree and resolve. Requests and answers: connection.py; Jobs: job_calls.py; served by server.py. Not a Hub: no accounts
+(one token, one user, any owner), no Xet, no pull requests, no rate limits of its own.
 """
 
 import base64
