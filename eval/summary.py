@@ -16,7 +16,7 @@ BEST_FIRST = (SHIP, INCONCLUSIVE, NO_SHIP, CANNOT_EVALUATE)
 
 
 def say_results(candidates: list[Candidate], results: list[Metrics | UserError]) -> Answer:
-    """Each verdict, several side by side; returns the worst exit code, with all of them for a program."""
+    """Each verdict, several side by side; returns the worst exit code."""
     for candidate, result in zip(candidates, results, strict=True):
         if isinstance(result, Metrics):
             say_verdict(candidate.run, result)
