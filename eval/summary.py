@@ -8,7 +8,7 @@ from eval.common.places import ROOT
 from eval.gates.decide import EXIT_CODES
 from eval.run.baselines import BASE
 from eval.run.candidate import Candidate
-from eval.run.decided import Decided, Evaluated, reports_of
+from eval.run.decided import Answered, Decided, Evaluated, reports_of
 from eval.run.earlier import said
 from eval.run.metrics import Metrics
 
@@ -35,6 +35,17 @@ def answer_of(code: int, candidates: list[Candidate], results: list[Metrics | Us
     verdict = done[0][1].verdict if len(pairs) == 1 and done else None
     files = [path for run, _ in done for path in reports_of(run)]
     return Answer(code, result, verdict=verdict, files=files, error=next(iter(failed.values()), None))
+
+
+def say_answered(candidates: list[Candidate], results: list[UserError | None]) -> Answer:
+    """Which runs are answered now, and how to go on; returns the exit code, with their answers for a program."""
+    done = [candidate.run for candidate, result in zip(candidates, results, strict=True) if result is None]
+    for run in done:
+        print(f"eval: {run.name} is answered; where the sandbox is, `make judge RUN={run.name}`", flush=True)
+    error = next((" ".join(str(result).split()) for result in results if result is not None), None)
+    files = [run / "generations.jsonl" for run in done]
+    made = Answered(runs=[run.name for run in done])
+    return Answer(CANNOT_EVALUATE if error else 0, made, files=files, error=error)
 
 
 def say_verdict(run: Path, metrics: Metrics) -> None:

@@ -23,6 +23,7 @@ from eval.run import folder as folders
 from scripts.loopback_hub.faults import Hub
 from scripts.remote import __main__ as remote
 from scripts.remote import asked, clock, job, loop, site, starting
+from tests.answers import hold
 from tests.hub_server import Capture, hub
 from tests.remote_cases import CASES, table
 from tests.remote_cloud import Cloud
@@ -208,10 +209,12 @@ def test_status_shows_and_stop_ends_what_no_job_here_has(rig: Rig, capsys: Captu
         {"id": "p1", "name": "sct-lost-1", "status": "RUNNING", "cost": 0.5, "env": {"SECURECLI_ORDER": orders}},
         {"id": "p2", "name": "somebody-elses", "status": "RUNNING", "cost": 0.5, "env": {}},
     ]
-    code, out, _ = call(remote.main, ["status", "--json"], capsys)
-    found = json.loads(out)
-    assert code == 0
-    assert found["orphans"] == [{"provider": "runpod", "job": "sct-lost-1", "machine": "p1", "state": "running"}]
+    answer = remote.main(["status"])
+    hold(answer)
+    assert answer == 0
+    assert answer.result.model_dump()["orphans"] == [
+        {"provider": "runpod", "job": "sct-lost-1", "machine": "p1", "state": "running"}
+    ]
     code, out, _ = call(remote.main, ["stop", "--on", "runpod", "--", "sct-lost-1"], capsys)
     assert code == 0 and "nothing of it is left" in out
     assert [pod["id"] for pod in rig.account.pods] == ["p2"]
@@ -220,11 +223,11 @@ def test_status_shows_and_stop_ends_what_no_job_here_has(rig: Rig, capsys: Captu
 def test_a_detached_job_is_seen_stopped_and_continued(rig: Rig, capsys: Capture) -> None:
     code, _, _ = call(remote.main, [*rig.arguments("runpod")[:-2], "--detach", "--", "smollm2-135m-cpu"], capsys)
     assert code == 0 and len(rig.cloud.live()) == 1
-    (row,) = json.loads(call(remote.main, ["status", "--json"], capsys)[1])["jobs"]
+    (row,) = remote.main(["status"]).result.model_dump()["jobs"]
     assert (row["phase"], row["machine"]) == ("running", "starting")
     assert call(remote.main, ["stop", row["job"]], capsys)[0] == 0
     assert rig.cloud.live() == []
-    (row,) = json.loads(call(remote.main, ["status", "--json"], capsys)[1])["jobs"]
+    (row,) = remote.main(["status"]).result.model_dump()["jobs"]
     assert (row["phase"], row["machine"], row["exit_code"]) == ("paused", None, 2)
     assert rig.start("runpod")[0] == 0 and rig.cloud.rented() == 2
 

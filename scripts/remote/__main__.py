@@ -6,18 +6,19 @@
     python -m scripts.remote stop JOB [--on X] [--forget]
 
 `start` exits with the verdict's code (0, 1, 3), or 2; with --detach with 0 once the machine is started. The same
-command again goes on with the same job. --json: one document on stdout, everything else on stderr.
+command again goes on with the same job.
 """
 
 import argparse
-import json
 import math
 import sys
 from typing import Any
 
+from eval.common.answer import Answer
 from eval.common.errors import UserError, run_command
 from eval.common.places import ROOT
 from eval.common.reading import read_text
+from scripts.remote.answered import JobRow, Jobs, Stopped
 from scripts.remote.providers import PROVIDERS
 
 EVALUATES = ("here", "there")
@@ -57,8 +58,6 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     ended.add_argument("--on", choices=list(PROVIDERS), help="of a machine that no job of this computer has")
     ended.add_argument("--forget", action="store_true", help="delete what it sent to the Hub, too")
     ended.add_argument("job")
-    for verb in (begin, shown, log, ended):
-        verb.add_argument("--json", action="store_true", help="one JSON document on stdout")
     return parser.parse_args(argv)
 
 
@@ -67,7 +66,7 @@ def default_evaluate() -> str:
     return "here" if "\njudge:" in read_text(ROOT / "Makefile") else "there"
 
 
-def run_start(arguments: argparse.Namespace, api: Any, say: Any) -> tuple[int, dict[str, Any]]:
+def run_start(arguments: argparse.Namespace, api: Any) -> Answer:
     from scripts.remote.asked import job_row
     from scripts.remote.exchange import Exchange
     from scripts.remote.providers import open_provider
@@ -81,42 +80,38 @@ def run_start(arguments: argparse.Namespace, api: Any, say: Any) -> tuple[int, d
         arguments.evaluate or default_evaluate(),
     )  # fmt: skip
     provider = open_provider(arguments.on, api, arguments.price)
-    site = Site(provider, Exchange(api, ""), say, arguments.detach, sys.stderr if arguments.json else None)
+    site = Site(provider, Exchange(api, ""), say, arguments.detach)
     try:
         job, code = start(wanted, provider, api, site)
     except KeyboardInterrupt:
         say("the machine goes on by itself: the same command watches it again, `make remote-stop JOB=` ends it")
         raise
-    return code, {**job_row(job, None), "exit_code": code}
+    return Answer(code, JobRow.model_validate(job_row(job, None)))
 
 
-def main(argv: list[str] | None = None) -> int:
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+def main(argv: list[str] | None = None) -> Answer:
     arguments = parse_arguments(argv)
     from scripts.publishing.hub_upload import connect
     from scripts.remote import asked
 
-    out = sys.stderr if arguments.json else sys.stdout
-
-    def say(line: str) -> None:
-        print(line, file=out, flush=True)
-
-    api, code = connect(), 0
-    document: dict[str, Any]
+    api = connect()
     if arguments.verb == "start":
-        code, document = run_start(arguments, api, say)
-    elif arguments.verb == "status":
-        document = asked.status(arguments.on, api, say)
-        if not arguments.json:
-            asked.say_status(document, say)
-    elif arguments.verb == "logs":
-        document = asked.job_row(asked.logs(arguments.job, arguments.follow, api, say), None)
-    else:
-        code = asked.stop(arguments.job, arguments.on, arguments.forget, api, say)
-        document = {"job": arguments.job, "left": 0}
-    if arguments.json:
-        print(json.dumps(document))
-    return code
+        return run_start(arguments, api)
+    if arguments.verb == "status":
+        found = asked.status(arguments.on, api, say)
+        asked.say_status(found, say)
+        return Answer(0, Jobs.model_validate(found))
+    if arguments.verb == "logs":
+        shown = asked.logs(arguments.job, arguments.follow, api, say)
+        return Answer(0, JobRow.model_validate(asked.job_row(shown, None)))
+    code = asked.stop(arguments.job, arguments.on, arguments.forget, api, say)
+    return Answer(code, Stopped(job=arguments.job, left=0))
 
 
 if __name__ == "__main__":
-    run_command(main)
+    known = (verb for verb in ("status", "logs", "stop") if verb in sys.argv[1:2])
+    run_command(main, next((f"remote-{verb}" for verb in known), "remote"))

@@ -226,7 +226,7 @@ def judge(job: Job, site: Site) -> None:
         job.outcome = Outcome(code=verdict_code(job.run), said=f"results/{job.run}/report.html")
     else:
         judging = [sys.executable, "eval/run_eval_suite.py", "--judge", "--run", job.run]
-        done = subprocess.run(judging, cwd=ROOT, stdout=site.out, check=False)
+        done = subprocess.run(judging, cwd=ROOT, check=False)
         known = done.returncode in (SHIP, NO_SHIP, INCONCLUSIVE)
         said = f"results/{job.run}/report.html" if known else f"not judged: make judge RUN={job.run}"
         job.outcome = Outcome(code=done.returncode if known else CANNOT_EVALUATE, said=said)

@@ -6,7 +6,7 @@ prove_gone(job, site)         end them, and list until nothing is left
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TextIO, TypeVar
+from typing import TypeVar
 
 from eval.common.errors import UserError
 from scripts.remote import clock
@@ -28,7 +28,6 @@ class Site:
     exchange: Exchange
     say: Callable[[str], None]
     detach: bool = False
-    out: TextIO | None = None  # where a command that is started here prints; None: on stdout
 
 
 def find(job: Job, site: Site) -> list[Machine]:
