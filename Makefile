@@ -115,17 +115,17 @@ rehearse: model sandbox-root ## walk through the whole loop of RECIPE= on this C
 	@$(PY) -m scripts.training.rehearse $(json) $(call option,SUITE,--suite) -- "$$RECIPE"
 
 remote: setup ## train and evaluate RECIPE= on a rented machine that ends by itself: ON= MAX_HOURS= BUDGET= [GPU= PRICE= DETACH=1]
-	@$(PY) -m scripts.remote start $(call option,ON,--on) $(call option,MAX_HOURS,--max-hours) $(call option,BUDGET,--budget) \
+	@$(PY) -m scripts.remote $(json) start $(call option,ON,--on) $(call option,MAX_HOURS,--max-hours) $(call option,BUDGET,--budget) \
 	    $(call option,GPU,--gpu) $(call option,PRICE,--price) $(call switch,DETACH,--detach) -- "$$RECIPE"
 
 remote-status: setup ## list the jobs on rented machines, and machines that no job here has; ON=
-	@$(PY) -m scripts.remote status $(call option,ON,--on)
+	@$(PY) -m scripts.remote $(json) status $(call option,ON,--on)
 
 remote-logs: setup ## show what the machine of JOB= said; FOLLOW=1
-	@$(PY) -m scripts.remote logs $(call switch,FOLLOW,--follow) -- "$$JOB"
+	@$(PY) -m scripts.remote $(json) logs $(call switch,FOLLOW,--follow) -- "$$JOB"
 
 remote-stop: setup ## end the machine of JOB=, and prove that it is gone; ON= of one that no job here has, FORGET=1
-	@$(PY) -m scripts.remote stop $(call option,ON,--on) $(call switch,FORGET,--forget) -- "$$JOB"
+	@$(PY) -m scripts.remote $(json) stop $(call option,ON,--on) $(call switch,FORGET,--forget) -- "$$JOB"
 
 adopt: setup ## make a run of an adapter trained elsewhere: ADAPTER=folder or org/name@revision; BASE= RECIPE= LICENCE=
 	@$(PY) -m eval.adapters.adopt $(json) $(call option,BASE,--base) $(if $(filter file,$(origin RECIPE)),,$(call option,RECIPE,--recipe)) \

@@ -11,4 +11,5 @@ if __name__ == "__main__":
     guard_imports()
     from eval.suite import main
 
-    run_command(main, "self-check" if "--self-check" in sys.argv else "eval")
+    kinds = (kind for kind in ("self-check", "generate", "judge") if f"--{kind}" in sys.argv)
+    run_command(main, next(kinds, "eval"))

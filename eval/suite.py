@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from eval.arguments import Pairs, compared, parse_arguments
 from eval.bench import LOOKS, Bench, Case, Outcome
+from eval.common.answer import Answer
 from eval.common.errors import CANNOT_EVALUATE, UserError, run_command
 from eval.common.places import ROOT
 from eval.common.reading import read_bytes
@@ -31,6 +32,7 @@ from eval.record import generated_of, metrics_of, with_answers, write_samples
 from eval.report.rendering import render_report
 from eval.run.baselines import Baseline
 from eval.run.candidate import Candidate
+from eval.run.decided import Answered
 from eval.run.environment import capture_environment
 from eval.run.files import write_bytes, write_json, write_jsonl
 from eval.run.folder import locked, point_latest_at, update_run
@@ -159,7 +161,10 @@ def generate_all(suite_path: Path, pairs: Pairs, cache: AnswerCache | None, stri
     for (candidate, _), result in zip(pairs, results, strict=True):
         if result is None:
             say(f"{candidate.run.name} is answered; where the sandbox is, `make judge RUN={candidate.run.name}`")
-    return CANNOT_EVALUATE if any(results) else 0
+    done = [candidate.run for (candidate, _), result in zip(pairs, results, strict=True) if result is None]
+    error = next((" ".join(str(result).split()) for result in results if result is not None), None)
+    made = Answered(runs=[run.name for run in done])
+    return Answer(CANNOT_EVALUATE if error else 0, made, files=[run / "generations.jsonl" for run in done], error=error)
 
 
 def of_one(

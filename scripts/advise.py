@@ -18,6 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from eval.common.answer import Answer
 from eval.common.errors import UserError, run_command
 from eval.common.places import ROOT
 from eval.common.reading import read_bytes
@@ -216,7 +217,7 @@ def main(argv: list[str] | None = None) -> int:
     with locked(run):
         for line in said(advise(run)):
             print(line)
-    return 0
+    return Answer(0, files=sorted((run / "advice").iterdir()))
 
 
 if __name__ == "__main__":

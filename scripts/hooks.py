@@ -17,10 +17,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+from eval.common.answer import Answer
 from eval.common.errors import NO_SHIP, UserError, run_command
 from eval.common.places import ROOT
 from eval.common.programs import how_to_install
 from eval.common.reading import read_bytes
+from eval.run.records import Record
 from eval.run.secret_patterns import find_secrets, redact, scan_file
 from scripts.training.lint_recipe import lint_recipe
 
@@ -119,21 +121,29 @@ def git(repository: Path, *arguments: str) -> str:
     return done.stdout.decode(errors="surrogateescape")
 
 
+class Searched(Record):
+    """What must not be committed, one line each, without the credential itself."""
+
+    problems: list[str]
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.hooks", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("what", choices=("install", "check", "tree"))
     what = parser.parse_args(argv).what
     repository = Path(git(Path.cwd(), "rev-parse", "--show-toplevel").rstrip("\n"))
     if what == "install":
-        print(f"hook: {install(repository)}")
-        return 0
+        hook = install(repository)
+        print(f"hook: {hook}")
+        return Answer(0, files=[hook])
     problems = check(repository) if what == "check" else check_tree(repository)
     for problem in problems:
         print(f"refused: {problem}", file=sys.stderr)
     if what == "tree" and not problems:
         print("secrets: no credential in the files that git tracks")
-    return NO_SHIP if problems else 0
+    result, error = Searched(problems=problems), problems[0] if problems else None
+    return Answer(NO_SHIP if problems else 0, result, error=error)
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, "secrets" if "tree" in sys.argv else "hooks")

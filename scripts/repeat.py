@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from eval.common.answer import Answer
 from eval.common.errors import UserError, run_command
 from eval.common.places import ROOT
 from eval.common.reading import read_text
@@ -161,7 +162,8 @@ def main(argv: list[str] | None = None) -> int:
     found = repeat(recipe, resolve_suite(arguments.suite), arguments.seeds, folder)
     print("\n".join(page(found)))
     print(f"repeat: {folder / 'repeat.md'} and repeat.json")
-    return EXIT_CODES[found["verdict"]]
+    files = [folder / "repeat.json", folder / "repeat.md"]
+    return Answer(EXIT_CODES[found["verdict"]], verdict=found["verdict"], files=files)
 
 
 if __name__ == "__main__":

@@ -137,8 +137,8 @@ USES = {
     "NOT_USED": [("runs", "")],
     "name": [("runs", "")],
 }
-# Tests and pages, whose answers are their own tools', and what only removes a folder.
-WITHOUT_JSON = {"hub-login", "help", "test", "test-fast", "coverage", "docs", "clean-cache"}
+# Tests and pages, whose answers are their own tools', and what only removes or installs a folder.
+WITHOUT_JSON = {"help", "test", "test-fast", "coverage", "docs", "clean-cache", "space", "space-check", "hub-login"}
 CASES = [(name, goal, received) for name, uses in USES.items() for goal, received in uses]
 # Every variable meets them in one text: what arrives exactly was executed by nobody, and what breaks one breaks all.
 ALL_AT_ONCE = "\n".join(HOSTILE.values())

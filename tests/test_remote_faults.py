@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 from huggingface_hub.utils import close_session
 
+from eval.common.answer import Answer
 from eval.run import folder as folders
 from scripts.loopback_hub.faults import Hub
 from scripts.remote import __main__ as remote
@@ -202,15 +203,20 @@ def test_the_budget_shortens_the_hours(rig: Rig, monkeypatch: pytest.MonkeyPatch
     assert code == 2 and "at most 4.00 hours and 2.00 USD" in said and "about 2.0" in said
 
 
+def told(argv: list[str]) -> Any:
+    """What a program is told by a command that is well."""
+    answer = remote.main(argv)
+    assert isinstance(answer, Answer) and answer == 0
+    return answer.result
+
+
 def test_status_shows_and_stop_ends_what_no_job_here_has(rig: Rig, capsys: Capture) -> None:
     orders = json.dumps({"attempt": 1, "repo": "someone/x"})
     rig.account.pods += [
         {"id": "p1", "name": "sct-lost-1", "status": "RUNNING", "cost": 0.5, "env": {"SECURECLI_ORDER": orders}},
         {"id": "p2", "name": "somebody-elses", "status": "RUNNING", "cost": 0.5, "env": {}},
     ]
-    code, out, _ = call(remote.main, ["status", "--json"], capsys)
-    found = json.loads(out)
-    assert code == 0
+    found = told(["status"])
     assert found["orphans"] == [{"provider": "runpod", "job": "sct-lost-1", "machine": "p1", "state": "running"}]
     code, out, _ = call(remote.main, ["stop", "--on", "runpod", "--", "sct-lost-1"], capsys)
     assert code == 0 and "nothing of it is left" in out
@@ -220,11 +226,11 @@ def test_status_shows_and_stop_ends_what_no_job_here_has(rig: Rig, capsys: Captu
 def test_a_detached_job_is_seen_stopped_and_continued(rig: Rig, capsys: Capture) -> None:
     code, _, _ = call(remote.main, [*rig.arguments("runpod")[:-2], "--detach", "--", "smollm2-135m-cpu"], capsys)
     assert code == 0 and len(rig.cloud.live()) == 1
-    (row,) = json.loads(call(remote.main, ["status", "--json"], capsys)[1])["jobs"]
+    (row,) = told(["status"])["jobs"]
     assert (row["phase"], row["machine"]) == ("running", "starting")
     assert call(remote.main, ["stop", row["job"]], capsys)[0] == 0
     assert rig.cloud.live() == []
-    (row,) = json.loads(call(remote.main, ["status", "--json"], capsys)[1])["jobs"]
+    (row,) = told(["status"])["jobs"]
     assert (row["phase"], row["machine"], row["exit_code"]) == ("paused", None, 2)
     assert rig.start("runpod")[0] == 0 and rig.cloud.rented() == 2
 

@@ -61,6 +61,12 @@ class Evaluated(Record):
     failed: dict[str, str]
 
 
+class Answered(Record):
+    """Runs whose every answer is generated, to be judged elsewhere."""
+
+    runs: list[str]
+
+
 def reports_of(run: Path) -> list[Path]:
     """The files in which a verdict is written down, as far as they are there."""
     return [run / name for name in REPORTED if (run / name).is_file()]

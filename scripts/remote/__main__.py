@@ -6,15 +6,14 @@
     python -m scripts.remote stop JOB [--on X] [--forget]
 
 `start` exits with the verdict's code (0, 1, 3), or 2; with --detach with 0 once the machine is started. The same
-command again goes on with the same job. --json: one document on stdout, everything else on stderr.
+command again goes on with the same job. --json as everywhere (docs/commands.md).
 """
 
 import argparse
-import json
 import math
-import sys
 from typing import Any
 
+from eval.common.answer import Answer
 from eval.common.errors import UserError, run_command
 from eval.common.places import ROOT
 from eval.common.reading import read_text
@@ -57,8 +56,6 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     ended.add_argument("--on", choices=list(PROVIDERS), help="of a machine that no job of this computer has")
     ended.add_argument("--forget", action="store_true", help="delete what it sent to the Hub, too")
     ended.add_argument("job")
-    for verb in (begin, shown, log, ended):
-        verb.add_argument("--json", action="store_true", help="one JSON document on stdout")
     return parser.parse_args(argv)
 
 
@@ -81,7 +78,7 @@ def run_start(arguments: argparse.Namespace, api: Any, say: Any) -> tuple[int, d
         arguments.evaluate or default_evaluate(),
     )  # fmt: skip
     provider = open_provider(arguments.on, api, arguments.price)
-    site = Site(provider, Exchange(api, ""), say, arguments.detach, sys.stderr if arguments.json else None)
+    site = Site(provider, Exchange(api, ""), say, arguments.detach)
     try:
         job, code = start(wanted, provider, api, site)
     except KeyboardInterrupt:
@@ -95,10 +92,8 @@ def main(argv: list[str] | None = None) -> int:
     from scripts.publishing.hub_upload import connect
     from scripts.remote import asked
 
-    out = sys.stderr if arguments.json else sys.stdout
-
     def say(line: str) -> None:
-        print(line, file=out, flush=True)
+        print(line, flush=True)
 
     api, code = connect(), 0
     document: dict[str, Any]
@@ -106,17 +101,14 @@ def main(argv: list[str] | None = None) -> int:
         code, document = run_start(arguments, api, say)
     elif arguments.verb == "status":
         document = asked.status(arguments.on, api, say)
-        if not arguments.json:
-            asked.say_status(document, say)
+        asked.say_status(document, say)
     elif arguments.verb == "logs":
         document = asked.job_row(asked.logs(arguments.job, arguments.follow, api, say), None)
     else:
         code = asked.stop(arguments.job, arguments.on, arguments.forget, api, say)
         document = {"job": arguments.job, "left": 0}
-    if arguments.json:
-        print(json.dumps(document))
-    return code
+    return Answer(code, document)
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, "remote")

@@ -16,9 +16,11 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from eval.common.answer import Answer
 from eval.common.errors import NO_SHIP, run_command
 from eval.common.places import ROOT
 from eval.common.reading import read_text
+from eval.run.records import Record
 
 WANTED = ("requirements.txt", "requirements-dev.txt")
 FILES_ONLY = "requirements-model.txt"  # installed without what they ask for
@@ -120,16 +122,25 @@ def here() -> dict[str, Distribution]:
     return found
 
 
+class Locked(Record):
+    """Where what is installed differs from what is pinned, and what is installed besides."""
+
+    problems: list[str]
+    besides: list[str]
+
+
 def main() -> int:
     installed = here()
     problems = differences(ROOT, installed)
     for problem in problems:
         print(problem)
-    if more := besides(ROOT, installed):
+    more = besides(ROOT, installed)
+    if more:
         print(f"lock: also installed, and part of no requirement: {', '.join(more)}")
     if not problems:
         print(f"lock: what is installed is what {LOCK} pins")
-    return NO_SHIP if problems else 0
+    result, error = Locked(problems=problems, besides=sorted(more)), problems[0] if problems else None
+    return Answer(NO_SHIP if problems else 0, result, error=error)
 
 
 if __name__ == "__main__":
