@@ -1,6 +1,7 @@
 """Every recipe lints clean, and each known mistake gets one line that names its key and the way out."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -30,11 +31,14 @@ def dataset_paths(recipe: dict[str, Any]) -> list[str]:
 
 
 def repository(tmp_path: Path, recipe: dict[str, Any]) -> Path:
-    """A repository root in which the datasets of `recipe` are two good rows."""
+    """A repository root with the files that `recipe` names; its datasets are two good rows."""
     for name in dataset_paths(recipe):
         file = tmp_path / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(2 * (json.dumps(ROW) + "\n"))
+    if settings := recipe.get("deepspeed"):
+        (tmp_path / settings).parent.mkdir(parents=True)
+        shutil.copy(lint.ROOT / settings, tmp_path / settings)
     return tmp_path
 
 
