@@ -49,7 +49,7 @@ class Checks:
             ("secret", secret),
             ("check", Check(target.task)),
             ("danger", self.danger),
-            ("test", InTests(requests(root), NEAR)),
+            ("test", InTests(requests(root), NEAR, forms=False)),
         ]
 
     def problem(self, pair: Pair) -> Problem | None:
