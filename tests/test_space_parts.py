@@ -122,7 +122,7 @@ def test_a_rented_machine_is_offered_where_it_can_be_rented(monkeypatch: pytest.
         {"job": "sct-b", "recipe": "configs/train/smollm2-135m-cpu.yaml", "phase": "done"},
         {"job": "sct-c", "recipe": "configs/train/smollm3-3b-qlora.yaml", "phase": "running"},
     ]
-    ended = choices.end_commands(rented, {"jobs": rows})
+    ended = choices.end_commands(rented, {"result": {"jobs": rows}})
     assert [command[-1] for command in ended] == ["sct-a"] and "stop" in ended[0]
     found["axolotl"] = False
     assert "here" not in choices.places()

@@ -16,8 +16,6 @@ from typing import Any
 
 from eval.common.answer import Answer
 from eval.common.errors import UserError, run_command
-from eval.common.places import ROOT
-from eval.common.reading import read_text
 from scripts.remote.answered import JobRow, Jobs, Stopped
 from scripts.remote.providers import PROVIDERS
 
@@ -46,7 +44,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     begin.add_argument("--price", type=amount, help="the most to pay for an hour, where prices are not asked for")
     begin.add_argument("--count", type=int, default=1, help="GPUs (default: 1)")
     begin.add_argument("--image", help="container image with bash, git, make and curl")
-    begin.add_argument("--evaluate", choices=EVALUATES, help="where answers are judged (default: here)")
+    begin.add_argument("--evaluate", choices=EVALUATES, default="here", help="where answers are judged (default: here)")
     begin.add_argument("--detach", action="store_true", help="do not wait: the same command goes on later")
     begin.add_argument("recipe", help="recipe name or file")
     shown = verbs.add_parser("status", help="jobs and machines")
@@ -61,11 +59,6 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def default_evaluate() -> str:
-    """Here, where answers that were generated elsewhere can be judged (`make judge`)."""
-    return "here" if "\njudge:" in read_text(ROOT / "Makefile") else "there"
-
-
 def run_start(arguments: argparse.Namespace, api: Any) -> Answer:
     from scripts.remote.asked import job_row
     from scripts.remote.exchange import Exchange
@@ -77,7 +70,7 @@ def run_start(arguments: argparse.Namespace, api: Any) -> Answer:
         raise UserError(f"--count {arguments.count}: from 1 to 64 GPUs")
     wanted = Wanted(
         arguments.recipe, arguments.max_hours, arguments.budget, arguments.gpu, arguments.count, arguments.image,
-        arguments.evaluate or default_evaluate(),
+        arguments.evaluate,
     )  # fmt: skip
     provider = open_provider(arguments.on, api, arguments.price)
     site = Site(provider, Exchange(api, ""), say, arguments.detach)

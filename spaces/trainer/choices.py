@@ -96,5 +96,6 @@ def list_command(order: Order) -> list[str]:
 
 def end_commands(order: Order, listed: dict[str, Any]) -> list[list[str]]:
     """What ends the machines of an order's recipe, by what `list_command` printed."""
-    rows = [row for row in listed["jobs"] if Path(row["recipe"]).stem == order.recipe and row["phase"] not in OVER]
+    jobs = listed["result"]["jobs"]
+    rows = [row for row in jobs if Path(row["recipe"]).stem == order.recipe and row["phase"] not in OVER]
     return [[*REMOTE, "stop", f"--on={order.where}", "--", str(row["job"])] for row in rows]
