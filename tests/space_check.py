@@ -92,7 +92,9 @@ class Walk:
             (self.pictures / f"{name}.png").write_bytes(self.browser.screenshot())
 
     def start(self) -> None:
-        self.browser.press("#agreed input")
+        """Tick and press. A start that was refused leaves the tick where it is."""
+        if not self.browser.value("document.querySelector('#agreed input').checked"):
+            self.browser.press("#agreed input")
         self.browser.press("#start")
 
     def before_training(self) -> None:
