@@ -59,6 +59,13 @@ class Job:
             return ""
         return str(self.state.get("outcome") or "cut off: start the same recipe again to continue")
 
+    @property
+    def mark(self) -> str:
+        """Another text whenever there is something new to show."""
+        log = self.folder / LOG
+        size = log.stat().st_size if log.is_file() else 0
+        return f"{self.folder.name} {self.running} {size} {self.state}"
+
     def log(self, most: int = LAST_BYTES) -> str:
         """The last bytes of its log, from the start of a line; redacted when it was written."""
         try:

@@ -111,12 +111,11 @@ class Desk:
     def look(self, user: str, before: str) -> tuple[Any, ...]:
         """The job as it is now, sent only when it changed; a job that has just ended may have left a run."""
         job = self.jobs.latest()
-        shown, log = views.job(job), views.log(job)
-        now = str(hash((shown, log)))
+        now = job.mark if job else "none"
         if now == before:
             return (gr.skip(),) * 5
-        running = job is not None and job.running
-        return shown, log, gr.Button(interactive=running), gr.Dropdown(choices=evaluated_runs(self.results)), now
+        running = gr.Button(interactive=job is not None and job.running)
+        return views.job(job), views.log(job), running, gr.Dropdown(choices=evaluated_runs(self.results)), now
 
     def show_run(self, user: str, name: str | None) -> tuple[Any, ...]:
         if not name:
