@@ -41,7 +41,7 @@ def stages(config: Config, asked: Asked) -> list[Stage]:
         each("syntax", of_commands(syntax_check)),
         each("secret", secret),
         *([each("personal", personal)] if config.personal else []),
-        each("test", InTests(asked, config.tests_similar)),
+        each("test", InTests(asked, config.tests_similar, forms=True)),
         each("danger", of_commands(danger(rules))),
         whole("near", lambda rows: near(rows, config.similar)),
     ]

@@ -88,7 +88,7 @@ def prepare(file: Path, target: Target, share: float, root: Path = ROOT) -> Resu
         ("duplicate", Duplicates()),
         ("secret", secret),
         ("check", check),
-        ("test", InTests(requests(root), NEAR)),
+        ("test", InTests(requests(root), NEAR, forms=False)),
     ):
         pairs, rejects = sift(pairs, stage, problem)
         result.note(stage, len(pairs), rejects)

@@ -145,11 +145,13 @@ class Duplicates:
 
 
 class InTests:
-    """Rows that ask what a test set asks: word for word or nearly, with another name in it, or inside a longer text."""
+    """Rows that ask what a test set asks: word for word or nearly; with `forms` also with another name in it or inside
+    a longer text, which says more of commands than of questions (`how many ... in <>?` is anybody's)."""
 
-    def __init__(self, asked: Asked, similar: float) -> None:
+    def __init__(self, asked: Asked, similar: float, forms: bool) -> None:
         self.places = list(asked.requests)
         self.asked = asked.requests
+        self.forms = forms
         self.near = NearTexts(self.places, similar)
         self.held = HeldTexts(self.places)
         self.templates: dict[str, str] = {}
@@ -168,6 +170,8 @@ class InTests:
             return self._said("asks", text)
         if (place := self.near.find(text)) is not None:
             return self._said("nearly asks", self.places[place])
+        if not self.forms:
+            return None
         if other := self.templates.get(template(text)):
             return self._said("but for the names in it asks", other)
         if (place := self.held.find(text)) is not None:
