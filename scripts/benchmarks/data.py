@@ -91,10 +91,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         sizes = [int(size) for size in given.rows.split(",")]
     except ValueError:
         raise UserError(f"--rows {given.rows}: give numbers with commas between, such as {SIZES}") from None
-    found = [measured(given.nl2bash, size) for size in sizes]
-    for one in found:
-        print("  ".join(f"{name} {value:,}" for name, value in one.items()))
-    write_json(OUT, {"sizes": found, "limits": {"seconds": MOST_SECONDS, "mb": MOST_MB}})
+    found: list[dict[str, Any]] = []
+    for size in sizes:
+        found.append(measured(given.nl2bash, size))
+        print("  ".join(f"{name} {value:,}" for name, value in found[-1].items()), flush=True)
+        write_json(OUT, {"sizes": found, "limits": {"seconds": MOST_SECONDS, "mb": MOST_MB}})
     print(f"-> {OUT.relative_to(ROOT)}")
     within = found[0]["processor_seconds"] <= MOST_SECONDS and found[0]["peak_mb"] <= MOST_MB
     return 0 if within else 1
