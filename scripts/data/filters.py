@@ -66,16 +66,21 @@ def near(rows: Sequence[Example], similar: float) -> Problems:
     """Rows that nearly ask what an earlier one asks, for the same command. The same command for quite other words is a
     paraphrase, and another command for nearly the same words another request: both are kept."""
     roots = near_duplicates([row.request for row in rows])
-    kept: dict[tuple[int, object], list[tuple[frozenset[str], str]]] = defaultdict(list)
+    kept: dict[tuple[int, object], list[Example]] = defaultdict(list)
     for row, root in zip(rows, roots, strict=True):
         earlier = kept[root, normalise(row.gold) or row.gold]
-        grams = letters(normal(row.request))
-        before = next((where for other, where in earlier if alike(grams, other, similar)), "")
-        if before:
-            yield "nearly asks and answers what an earlier row does", before
+        before = nearest(row, earlier, similar) if earlier else None
+        if before is not None:
+            yield "nearly asks and answers what an earlier row does", before.where
         else:
-            earlier.append((grams, row.where))
+            earlier.append(row)
             yield FINE
+
+
+def nearest(row: Example, earlier: Sequence[Example], similar: float) -> Example | None:
+    """The first row that asks nearly the same. Grams are made anew: kept, those of 100,000 rows fill a gigabyte."""
+    grams = letters(normal(row.request))
+    return next((one for one in earlier if alike(grams, letters(normal(one.request)), similar)), None)
 
 
 def groups(rows: Sequence[Example], by: str) -> list[int]:
