@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from eval.common.answer import Answer
 from eval.common.errors import UserError, run_command
 from eval.common.places import ROOT
 from eval.run.digests import json_sha256
@@ -26,6 +27,7 @@ from eval.sandbox import open_sandbox
 from scripts.data.card import EXAMPLES
 from scripts.data.filters import Stage, groups, stages
 from scripts.data.kept_findings import Findings, code_sha256
+from scripts.data.own_rows import Prepared
 from scripts.data.own_shapes import Reject
 from scripts.data.own_split import drawn_for_test
 from scripts.data.pipeline_config import Config, load_config
@@ -232,9 +234,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, help="default: data/own/<name of the config>")
     given = parser.parse_args(argv)
-    run(config_file(given.config), given.nl2bash, given.out)
-    return 0
+    dataset = run(config_file(given.config), given.nl2bash, given.out)
+    sizes = dataset.groups
+    return Answer(
+        0,
+        Prepared(
+            train=len(dataset.train),
+            test=len(dataset.validation),
+            clusters=sizes["groups"],
+            largest_cluster=sizes["largest"],
+        ),
+    )
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, "data")

@@ -134,7 +134,10 @@ def _hub_rows(source: Source) -> Iterable[dict[str, Any]]:
     try:
         return list(load_dataset(source.path, source.subset, split=source.split, revision=source.revision))
     except Exception as error:  # whatever datasets, fsspec or the Hub's client raises
-        said = hub_problem(error, source.path) or " ".join(str(error).split())[:200]
+        said = hub_problem(error, source.path) or (
+            f"{source.path} is not in the cache and cannot be had from the Hub ({type(error).__name__}): check the "
+            "network, and its path, subset and split; or copy its files here and name them as kind: file"
+        )
         raise UserError(f"source {source.name}: {said}") from None
 
 
