@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from eval.common.errors import UserError
+from scripts.remote.starting import new_job
 from scripts.training import preflight, train
 from scripts.training.exchanges import for_cpu
 from scripts.training.lint_recipe import ROOT, load_recipe, resolve_recipe
@@ -108,3 +109,10 @@ def test_preflight_asks_for_the_package_and_counts_the_gpus() -> None:
     assert package.ok and gpus.ok
     package, gpus = preflight.check_engine(RAY, 1)  # the others are of other machines
     assert "ray is missing" in package.message and gpus.ok
+
+
+def test_no_machine_is_rented_for_what_it_would_refuse() -> None:
+    """Neither provider nor account is asked: there is none here."""
+    nobody: Any = None
+    with pytest.raises(UserError, match="Ray is left to Axolotl's own command"):
+        new_job(nobody, resolve_recipe("qwen2.5-coder-7b-qlora-ray"), nobody, nobody, nobody)

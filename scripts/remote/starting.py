@@ -24,6 +24,7 @@ from scripts.remote.shown import say_kept
 from scripts.remote.site import Site
 from scripts.training.dataset_entries import inputs
 from scripts.training.lint_recipe import lint_recipe, load_recipe, resolve_recipe
+from scripts.training.sharded import refuse_to_train
 
 LOOK_SECONDS = 2.0
 
@@ -56,6 +57,7 @@ def pick_up(wanted: Wanted, provider: Provider, api: HfApi, site: Site) -> Job:
 def new_job(wanted: Wanted, path: Path, provider: Provider, api: HfApi, site: Site) -> Job:
     """A record of what is about to be asked, after everything that can be refused without money."""
     recipe = load_recipe(path)
+    refuse_to_train(recipe, path)  # as the rented machine would
     if problems := lint_recipe(path):
         raise UserError(f"{len(problems)} problem(s): {'; '.join(problems)}")
     files = [file for entry in inputs(recipe) for file in entry.files(ROOT) or []]
