@@ -75,7 +75,10 @@ class Runner:
         try:
             with (self.folder / LOG).open("ab", buffering=0) as self.log:
                 check(self.order)
-                self.train_and_evaluate() if self.on_this_machine else self.one_command()
+                if self.on_this_machine:
+                    self.train_and_evaluate()
+                else:
+                    self.one_command()
         except Ended as ended:
             outcome = str(ended)
         except (ProjectError, OSError) as error:
