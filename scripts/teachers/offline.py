@@ -36,7 +36,7 @@ class Grammar:
         self.settings, folder = settings, ROOT / settings.folder
         grammar = load_grammar(folder)
         self.pools, self.shapes = grammar.pools, [shape for shape in grammar.shapes if shape.split == "known"]
-        files = folder_digests(folder / "grammar") | {"values": folder_digests(folder)["values.yaml"]}
+        files = folder_digests(folder / "grammar") | {"values.yaml": file_sha256(folder / "values.yaml")}
         self.revision = json_sha256(files)
 
     def facts(self) -> dict[str, Any]:
