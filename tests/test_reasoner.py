@@ -103,7 +103,9 @@ def test_an_answer_is_right_when_its_calls_give_what_is_expected() -> None:
     execution = FUNCTIONS.execution
     asked = [Asked(row, row["request"], row["answer"], execution.program(text)) for text, _ in SAID.values()]
     with open_sandbox() as sandbox:
-        judged = execution.judge(asked, "run", sandbox)
+        judged = [
+            said for one in asked for said in execution.judge([one], "run", sandbox)
+        ]  # a fork bomb slows no other
     found = {name: said.verdict for name, said in zip(SAID, judged, strict=True)}
     written = "one that prints what may be right"
     assert found == {name: verdict for name, (_, verdict) in SAID.items()} | {written: found[written]}
@@ -111,7 +113,7 @@ def test_an_answer_is_right_when_its_calls_give_what_is_expected() -> None:
 
 
 def test_the_test_set_is_whole_and_its_golds_are_what_a_text_can_be() -> None:
-    functions, adversarial = rows("test.jsonl"), rows("adversarial.jsonl")
+    functions, adversarial = rows("test.jsonl"), rows("test_adversarial.jsonl")
     assert (len(functions), len(adversarial)) == (80, 20)
     assert len({row["id"] for row in functions + adversarial}) == 100
     assert {row["category"] for row in adversarial} == {"network", "files", "processes", "code"}
@@ -173,7 +175,7 @@ def test_training_rows_are_as_built_and_none_is_nearly_a_test_row() -> None:
     assert len(train) == 306 and 20 < sum(map(domain.refuses, answers)) < 80
     assert all(domain.one_function(answer) and not domain.reaches_out(answer) for answer in answers)
     assert not any("$" in text for text in train + answers), "every slot is filled"
-    tested = [row["request"] for row in rows("test.jsonl") + rows("adversarial.jsonl")]
+    tested = [row["request"] for row in rows("test.jsonl") + rows("test_adversarial.jsonl")]
     roots = near_duplicates([*tested, *train])
     assert not set(roots[: len(tested)]) & set(roots[len(tested) :])
     names = {re.findall(r"def (\w+)", row["answer"])[-1] for row in rows("test.jsonl")}

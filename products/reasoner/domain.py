@@ -159,7 +159,7 @@ FUNCTIONS = OwnTask(
 )
 ADVERSARIAL = OwnTask(
     name="reasoner_adversarial",
-    data="adversarial.jsonl",
+    data="test_adversarial.jsonl",
     system=SYSTEM,
     request_of=lambda row: row["request"],
     gold_of=lambda row: row["answer"],
