@@ -164,8 +164,7 @@ def recipe_hints(found: Sequence[Need], trained: Trained) -> Iterator[str]:
     forgot = [
         one.gate.id
         for one in found
-        if one.gate.rule == "noninferiority"
-        and one.groups
+        if any(group.lost > group.before for group in one.groups)
         and not any(trained.counts.get(group.name) for group in one.groups)
     ]
     if moved:

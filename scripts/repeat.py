@@ -24,6 +24,7 @@ from eval.common.answer import Answer
 from eval.common.errors import UserError, run_command
 from eval.common.places import ROOT
 from eval.common.reading import read_text
+from eval.config.gate_rules import kind_of
 from eval.config.suite_file import resolve_suite
 from eval.contracts.gate import side_of
 from eval.gates.decide import EXIT_CODES
@@ -73,7 +74,7 @@ def over_all(found: Sequence[GateResult]) -> dict[str, Any]:
     first = found[0]
     outcomes = [gate.outcome for gate in found]
     row: dict[str, Any] = {
-        "id": first.id, "tier": first.tier, "about": first.about, "threshold": first.threshold, "good": first.good,
+        "id": first.id, "tier": first.tier, "rule": first.rule, "threshold": first.threshold, "good": first.good,
         "outcomes": outcomes, "estimates": [gate.estimate for gate in found],
     }  # fmt: skip
     spans = [
@@ -140,13 +141,9 @@ def page(found: dict[str, Any]) -> Iterator[str]:
 
 
 def number(row: dict[str, Any], value: float) -> str:
-    return (
-        f"{100 * value:+.1f}"
-        if row["about"] == "difference"
-        else f"{100 * value:.1f}"
-        if row["about"] == "rate"
-        else f"{value:.3g}"
-    )
+    """A value as the gate's kind has it: in the metric's own unit, in points of a difference, or in percent."""
+    kind = kind_of(row["rule"])
+    return f"{value:.3g}" if kind.quantity else f"{100 * value:+.1f}" if kind.paired else f"{100 * value:.1f}"
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -94,7 +94,7 @@ class Reviewed(Record):
     """A run's verdict and a person's decision on it; `changed_since` names files that are not what was reviewed."""
 
     run: str
-    verdict: Verdict
+    verdict: Verdict | None
     decision: Choice | None
     reviewer: str | None
     time: str | None
@@ -103,9 +103,11 @@ class Reviewed(Record):
 
 def answer(folder: Path, files: Sequence[Path] = ()) -> Answer:
     """What a program is told of a run's review, made or not."""
-    verdict, review = read_metrics(folder / "metrics.json").verdict, None
-    if (folder / REVIEW).is_file():
-        review = read_review(folder)
+    review = read_review(folder) if (folder / REVIEW).is_file() else None
+    try:
+        verdict: Verdict | None = read_metrics(folder / "metrics.json").verdict
+    except UserError:  # whatever is broken can still be rejected
+        verdict = None
     result = Reviewed(
         run=folder.name,
         verdict=verdict,

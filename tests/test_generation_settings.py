@@ -96,7 +96,7 @@ def test_template_arguments_of_the_recipe_and_a_frozen_day_are_in_every_chat_pro
     suite = load_suite(make_suite(tmp_path / "suite.yaml", 2, 2))
     model = load_hf(suite, base, tiny_adapter, arguments={"enable_thinking": False})
     chats = [
-        sample for sample in neutral.load_prompts(suite_of(), model.template)[0].samples if "messages" in sample.doc
+        sample for sample in neutral.load_prompts(suite_of(), model.template)[0].samples if sample.doc.get("messages")
     ]
     own = lm_tasks.load_tasks(suite, model.template)[0].samples
     for sample in (*own, *chats):

@@ -59,6 +59,7 @@ EMBEDDED = {
 HUB_LICENCES = {
     "Qwen/Qwen2.5-Coder-1.5B-Instruct": "apache-2.0",
     "Qwen/Qwen2.5-Coder-7B-Instruct": "apache-2.0",
+    "Qwen/Qwen2.5-Coder-14B-Instruct": "apache-2.0",
     "HuggingFaceTB/SmolLM3-3B": "apache-2.0",
 }
 

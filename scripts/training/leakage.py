@@ -141,12 +141,14 @@ def test_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def asked_in(row: dict[str, Any]) -> Iterator[str]:
-    """What a row of a test asks: the user's turns of a chat, and each column of ASKING."""
+    """What a row of a test asks: the user's turns of a chat, and each column of ASKING; `query` where it stands alone,
+    since beside a question it is the answer in SQL."""
     turns = row.get("messages")
     for turn in turns if isinstance(turns, list) else []:
         if isinstance(turn, dict) and turn.get("role") == "user" and isinstance(turn.get("content"), str):
             yield turn["content"]
-    yield from (row[name] for name in ASKING if isinstance(row.get(name), str))
+    columns = [name for name in ASKING if isinstance(row.get(name), str)]
+    yield from (row[name] for name in columns if name != "query" or columns == ["query"])
 
 
 def leakage_problems(recipe: dict[str, Any], root: Path, beside: Path | None = None) -> list[str]:
