@@ -64,7 +64,9 @@ def made_tiny(clone: Path, tiny_model: Path) -> None:
 def answers(clone: Path, home: Path) -> list[dict[str, Any]]:
     """What the commands of AGENTS.md answer, one after the other."""
     set_up, found = "true", []
-    environment = {**os.environ, "HOME": str(home), "MAKEFLAGS": f"PY={preloaded.python()}"}
+    outer = {"MAKELEVEL", "MFLAGS", "MAKEOVERRIDES"}  # of `make test`: a make inside another says where it is
+    environment = {name: value for name, value in os.environ.items() if name not in outer}
+    environment |= {"HOME": str(home), "MAKEFLAGS": f"PY={preloaded.python()}"}
     for line in commands():
         if line.startswith("export "):
             set_up = line

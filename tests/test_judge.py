@@ -81,8 +81,13 @@ CLOSE = [
 def test_what_only_a_limit_or_chance_tells_apart(
     sandbox: Sandbox, runs: Runs, folder: str, case: tuple[str, str, str, str]
 ) -> None:
+    """Of two runs of nine random bytes, about one pair in thirty leaves nothing to compare: another look decides."""
     request, gold, candidate, expected = case
-    verdict = judge_many(sandbox, [Case(request, gold, candidate, folder)], runs=runs)[0]
+    for known in (runs, None, None):
+        verdict = judge_many(sandbox, [Case(request, gold, candidate, folder)], runs=known)[0]
+        if verdict.verdict == expected or "urandom" not in gold:
+            break
+        assert verdict.verdict == "undecided", verdict
     assert verdict.verdict == expected, verdict
 
 

@@ -223,7 +223,7 @@ def test_what_apt_cannot_install_is_one_line_with_its_reason(
 def test_what_was_installed_and_does_not_run_is_one_line(
     machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("PROVIDES", "mmdebstrap bwrap newuidmap ssh-keygen")
+    monkeypatch.setenv("PROVIDES", "mmdebstrap bwrap newuidmap ssh-keygen curl")
     code, _, err = call(system_packages.main, ["tests"], capsys)
     assert code == 2
     assert_one_line(err, "Chromium")

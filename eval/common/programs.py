@@ -43,7 +43,8 @@ BUBBLEWRAP = Program(("bwrap",), "bubblewrap", "commands run in it")
 NEWUIDMAP = Program(("newuidmap",), "uidmap", "an ordinary user's sandbox needs its subordinate ids")
 SSH_KEYGEN = Program(("ssh-keygen",), "openssh-client", "it signs reviews and checks signatures")
 CHROMIUM = Program(BROWSERS, "chromium", "tests draw the report and the review page in it", starts=True)
-PROGRAMS = (MMDEBSTRAP, BUBBLEWRAP, NEWUIDMAP, SSH_KEYGEN, CHROMIUM)
+CURL = Program(("curl",), "curl", "tests run the first script of a rented machine, which fetches the code with it")
+PROGRAMS = (MMDEBSTRAP, BUBBLEWRAP, NEWUIDMAP, SSH_KEYGEN, CHROMIUM, CURL)
 
 NEEDS = {
     "sandbox": (MMDEBSTRAP, BUBBLEWRAP),
