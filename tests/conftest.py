@@ -23,13 +23,14 @@ settings.load_profile("patient")
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 LONGEST_FIRST = (
     "test_extending", "test_rehearse", "test_training_end", "test_train", "test_ranks", "test_sandbox_hostile",
-    "test_suite", "test_sandbox", "test_spot_answers", "test_hub_faults", "test_hub_bounds", "test_adopt", "test_publish_scores",
-    "test_hub_end_to_end", "test_growth", "test_space_page", "test_fuzz_inputs", "test_product_suite", "test_teachers",
-    "test_workflow_walk", "test_judge", "test_hooks", "test_tracking", "test_remote_faults", "test_remote_machine",
-    "test_makefile", "test_agents", "test_publish_attacks", "test_programs", "test_leakage", "test_base_proof",
-    "test_publish_chain", "test_sequential_suite", "test_generate", "test_retention", "test_space", "test_own_rows",
-    "test_architecture", "test_endpoint", "test_served_suite", "test_baselines", "test_recipes", "test_review",
-    "test_canary", "test_generation_settings", "test_answer_cache", "test_drift", "test_noise", "test_memory", "test_publish",
+    "test_suite", "test_sandbox", "test_spot_answers", "test_hub_faults", "test_hub_bounds", "test_adopt",
+    "test_publish_scores", "test_hub_end_to_end", "test_growth", "test_space_page", "test_fuzz_inputs",
+    "test_product_suite", "test_teachers", "test_workflow_walk", "test_judge", "test_hooks", "test_tracking",
+    "test_remote_faults", "test_remote_machine", "test_makefile", "test_agents", "test_publish_attacks",
+    "test_programs", "test_leakage", "test_base_proof", "test_publish_chain", "test_sequential_suite",
+    "test_generate", "test_retention", "test_space", "test_own_rows", "test_architecture", "test_endpoint",
+    "test_served_suite", "test_baselines", "test_recipes", "test_review", "test_canary", "test_generation_settings",
+    "test_answer_cache", "test_drift", "test_noise", "test_memory", "test_publish",
 )  # fmt: skip
 # Their tests wait for sandboxes, other processes, browsers or very many inputs: `make test-fast` leaves them out.
 WAITING = (
