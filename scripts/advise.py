@@ -33,7 +33,7 @@ from eval.run.metrics import Metrics
 from eval.run.records import Score
 from eval.statistics.sequential import orders_of
 from scripts.training.dataset_entries import BrokenRow, read_rows
-from scripts.training.leakage import Asked, asked_by_test, requests
+from scripts.training.leakage import Asked, asked_by_test, asked_in, requests
 
 KINDS = ("shape", "category")  # fields of a row that say which kind of request it is, the finer one first
 MOST_ROWS = 400  # rows that are proposed at once
@@ -103,9 +103,8 @@ def kinds(row: Mapping[str, Any]) -> set[str]:
 
 
 def request_of(row: Mapping[str, Any]) -> str:
-    """What is asked in a row of messages; the whole row for another shape."""
-    asked = [turn["content"] for turn in row.get("messages") or [] if turn.get("role") == "user"]
-    return "\n".join(asked) or json.dumps(row, sort_keys=True)
+    """What a row asks, as the search for test rows reads it; the whole row where that finds nothing."""
+    return "\n".join(asked_in(dict(row))) or json.dumps(row, sort_keys=True)
 
 
 def proposed(trained: Trained, lost: Mapping[str, int], root: Path) -> Iterator[dict[str, Any]]:
