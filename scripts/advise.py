@@ -29,8 +29,8 @@ from eval.gates.decide import decide, pairs_of
 from eval.run.digests import file_sha256
 from eval.run.files import read_json, read_jsonl, read_metrics, write_json, write_text
 from eval.run.folder import locked, resolve_run
-from eval.run.metrics import Metrics
-from eval.run.records import Score
+from eval.run.metrics import Metrics, Outcome, Verdict
+from eval.run.records import Record, Score
 from eval.statistics.sequential import orders_of
 from scripts.training.dataset_entries import BrokenRow, read_rows
 from scripts.training.leakage import Asked, asked_by_test, asked_in, requests
@@ -38,6 +38,50 @@ from scripts.training.leakage import Asked, asked_by_test, asked_in, requests
 KINDS = ("shape", "category")  # fields of a row that say which kind of request it is, the finer one first
 MOST_ROWS = 400  # rows that are proposed at once
 MOST_GROUPS = 4  # kinds said of each gate
+
+
+class Carrier(Record):
+    """A kind of request: `lost` of `n` items count against the candidate, and the baseline lost `before`."""
+
+    name: str
+    n: int
+    lost: int
+    before: int
+    trained_rows: int
+
+
+class GateNeed(Record):
+    """What a gate that did not pass needs; null: no number of items would do, or none describes it."""
+
+    id: str
+    tier: str
+    outcome: Outcome
+    reason: str
+    items: int
+    lost: int
+    to_mend: int | None
+    items_to_settle: int | None
+    items_unused: int
+    carried_by: list[Carrier]
+    lost_samples: list[str]
+
+
+class ProposedRows(Record):
+    """How many rows are proposed, by kind; `file` is in the run's folder `advice/`."""
+
+    file: str | None
+    count: int
+    kinds: dict[str, int]
+
+
+class Advice(Record):
+    """advice.json: a gate an entry, blocking ones first; none where every gate passed."""
+
+    run: str
+    verdict: Verdict
+    gates: list[GateNeed]
+    recipe: list[str]
+    rows: ProposedRows
 
 
 class Trained(NamedTuple):
@@ -48,7 +92,7 @@ class Trained(NamedTuple):
     larger: tuple[Path, ...]
 
 
-def advise(run: Path, root: Path = ROOT) -> dict[str, Any]:
+def advise(run: Path, root: Path = ROOT) -> Advice:
     """What the run's gates need, written into its folder `advice/`. UserError when it is not evaluated or is broken."""
     metrics = read_metrics(run / "metrics.json")
     suite = load_suite(run / "suite.yaml")
@@ -62,16 +106,16 @@ def advise(run: Path, root: Path = ROOT) -> dict[str, Any]:
     for one in deciding:
         lost.update({group.name: group.lost for group in one.groups})
     rows = list(proposed(trained, lost, root))
-    advice = {
-        "run": run.name,
-        "verdict": metrics.verdict,
-        "gates": [gate_advice(one, suite, metrics, trained) for one in found],
-        "recipe": list(recipe_hints(found, trained)),
-        "rows": {"file": "rows.jsonl" if rows else None, "count": len(rows), "kinds": dict(kinds_of(rows))},
-    }
+    advice = Advice(
+        run=run.name,
+        verdict=metrics.verdict,
+        gates=[gate_advice(one, suite, metrics, trained) for one in found],
+        recipe=list(recipe_hints(found, trained)),
+        rows=ProposedRows(file="rows.jsonl" if rows else None, count=len(rows), kinds=dict(kinds_of(rows))),
+    )
     folder = run / "advice"
     folder.mkdir(exist_ok=True)
-    write_json(folder / "advice.json", advice)
+    write_json(folder / "advice.json", advice.model_dump(mode="json"))
     write_text(folder / "rows.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     return advice
 
@@ -127,23 +171,22 @@ def kinds_of(rows: Iterable[Mapping[str, Any]]) -> list[tuple[str, int]]:
     return Counter(str(row.get("shape") or row.get("category")) for row in rows).most_common()
 
 
-def gate_advice(one: Need, suite: Suite, metrics: Metrics, trained: Trained) -> dict[str, Any]:
+def gate_advice(one: Need, suite: Suite, metrics: Metrics, trained: Trained) -> GateNeed:
     """One gate's part of advice.json."""
     gate = one.gate
-    groups = [{**asdict(group), "trained_rows": trained.counts.get(group.name, 0)} for group in one.groups]
-    return {
-        "id": gate.id,
-        "tier": gate.tier,
-        "outcome": gate.outcome,
-        "reason": gate.reason,
-        "items": one.n,
-        "lost": len(one.lost),
-        "to_mend": one.to_mend,
-        "items_to_settle": one.items,
-        "items_unused": unused(suite, metrics, gate.task),
-        "carried_by": groups,
-        "lost_samples": list(one.lost[:20]),
-    }
+    return GateNeed(
+        id=gate.id,
+        tier=gate.tier,
+        outcome=gate.outcome,
+        reason=gate.reason,
+        items=one.n,
+        lost=len(one.lost),
+        to_mend=one.to_mend,
+        items_to_settle=one.items,
+        items_unused=unused(suite, metrics, gate.task),
+        carried_by=[Carrier(**asdict(group), trained_rows=trained.counts.get(group.name, 0)) for group in one.groups],
+        lost_samples=list(one.lost[:20]),
+    )
 
 
 def unused(suite: Suite, metrics: Metrics, task: str) -> int:
@@ -175,36 +218,36 @@ def recipe_hints(found: Sequence[Need], trained: Trained) -> Iterator[str]:
         )
 
 
-def said(advice: Mapping[str, Any]) -> Iterator[str]:
+def said(advice: Advice) -> Iterator[str]:
     """The advice in words."""
-    if not advice["gates"]:
-        yield f"advise: {advice['run']}: every gate passed"
+    if not advice.gates:
+        yield f"advise: {advice.run}: every gate passed"
         return
-    yield f"advise: {advice['run']}: {advice['verdict']}"
-    for gate in advice["gates"]:
-        yield f"  {gate['id']} ({gate['tier']}, {gate['outcome']}): {gate['reason']}"
+    yield f"advise: {advice.run}: {advice.verdict}"
+    for gate in advice.gates:
+        yield f"  {gate.id} ({gate.tier}, {gate.outcome}): {gate.reason}"
         yield f"    {need_text(gate)}"
-        for group in gate["carried_by"][:MOST_GROUPS]:
-            lost = f"{group['lost']} of {group['n']} lost (base: {group['before']})"
-            yield f"    {group['name']}: {lost}, {group['trained_rows']} rows trained on"
-    yield from (f"  recipe: {hint}" for hint in advice["recipe"])
-    if advice["rows"]["count"]:
-        most = ", ".join(f"{name} {count}" for name, count in list(advice["rows"]["kinds"].items())[:MOST_GROUPS])
-        count = advice["rows"]["count"]
+        for group in gate.carried_by[:MOST_GROUPS]:
+            lost = f"{group.lost} of {group.n} lost (base: {group.before})"
+            yield f"    {group.name}: {lost}, {group.trained_rows} rows trained on"
+    yield from (f"  recipe: {hint}" for hint in advice.recipe)
+    if advice.rows.count:
+        most = ", ".join(f"{name} {count}" for name, count in list(advice.rows.kinds.items())[:MOST_GROUPS])
+        count = advice.rows.count
         yield f"  rows: {count} more of the kinds that lose, none of them a test's ({most}): advice/rows.jsonl"
     yield "  what is chosen by looking at test items fits them: judge the next adapter on new ones where you can"
 
 
-def need_text(gate: Mapping[str, Any]) -> str:
+def need_text(gate: GateNeed) -> str:
     """What one gate needs, in a line."""
     parts = []
-    if gate["to_mend"]:
-        parts.append(f"{gate['to_mend']} of the {gate['lost']} lost items have to come right ({gate['items']} asked)")
-    elif gate["lost"]:
-        parts.append(f"all {gate['items']} items right would not be enough: ask more")
-    if gate["items_to_settle"]:
-        rest = f", {gate['items_unused']} are unused" if gate["items_unused"] else ", none are left: write more"
-        parts.append(f"or {gate['items_to_settle']} items would settle it as it is{rest}")
+    if gate.to_mend:
+        parts.append(f"{gate.to_mend} of the {gate.lost} lost items have to come right ({gate.items} asked)")
+    elif gate.lost:
+        parts.append(f"all {gate.items} items right would not be enough: ask more")
+    if gate.items_to_settle:
+        rest = f", {gate.items_unused} are unused" if gate.items_unused else ", none are left: write more"
+        parts.append(f"or {gate.items_to_settle} items would settle it as it is{rest}")
     return "; ".join(parts) or "a mean, which no count of items describes: see the reason"
 
 
@@ -213,9 +256,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--run", help="run name or folder (default: the newest)")
     run = resolve_run(parser.parse_args(argv).run)
     with locked(run):
-        for line in said(advise(run)):
-            print(line)
-    return Answer(0, files=sorted((run / "advice").iterdir()))
+        advice = advise(run)
+    print("\n".join(said(advice)))
+    return Answer(0, advice, verdict=advice.verdict, files=sorted((run / "advice").iterdir()))
 
 
 if __name__ == "__main__":

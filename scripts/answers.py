@@ -58,6 +58,13 @@ RESULTS = {
     "check-golds": "scripts.check_golds:Golds",
     "new": "scripts.new_domain:Made",
     "data": "scripts.data.own_rows:Prepared",
+    "expand": "scripts.teachers.expand:Expanded",
+    "merge": "scripts.teachers.merge:Merged",
+    "validate": "scripts.teachers.validate:Validated",
+    "report": "eval.run.decided:Decided",
+    "advise": "scripts.advise:Advice",
+    "repeat": "scripts.repeat:RepeatedVerdict",
+    "export": "scripts.export:Exported",
 }
 
 

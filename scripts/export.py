@@ -31,20 +31,29 @@ from eval.run.records import Record, Score
 Row = dict[str, Any]
 
 
-def export(run: Path) -> Path:
-    """Write the tables of a run; returns their folder. UserError when the run is not evaluated or a file is broken."""
+class Exported(Record):
+    """Rows of each table, by its name; each is there as CSV and as NDJSON."""
+
+    run: str
+    rows: dict[str, int]
+
+
+def export(run: Path) -> Exported:
+    """Write the tables of a run into its folder `export/`. UserError when it is not evaluated or a file is broken."""
     metrics = read_metrics(run / "metrics.json")
     # Explanations of single scores may quote an answer: they stay in scores.jsonl.
     scores = (score.model_dump(exclude={"reason"}) for score in read_jsonl(run / "scores.jsonl", Score))
     training = read_training(run)
     folder = run / "export"
     folder.mkdir(exist_ok=True)
-    write_table(
-        folder, "metrics", [{"run": metrics.run, "suite": metrics.suite, **row} for row in metric_rows(metrics)]
-    )
-    write_table(folder, "scores", [{"run": metrics.run, **row} for row in scores])
-    write_table(folder, "curves", [{"run": metrics.run, **row} for row in curve_rows(training)])
-    return folder
+    tables: dict[str, list[Row]] = {
+        "metrics": [{"run": metrics.run, "suite": metrics.suite, **row} for row in metric_rows(metrics)],
+        "scores": [{"run": metrics.run, **row} for row in scores],
+        "curves": [{"run": metrics.run, **row} for row in curve_rows(training)],
+    }
+    for name, rows in tables.items():
+        write_table(folder, name, rows)
+    return Exported(run=metrics.run, rows={name: len(rows) for name, rows in tables.items()})
 
 
 def metric_rows(metrics: Metrics) -> Iterator[Row]:
@@ -125,10 +134,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--run", help="run name or folder (default: the newest)")
     run = resolve_run(parser.parse_args(argv).run)
     with locked(run):
-        folder = export(run)
-    for path in sorted(folder.iterdir()):
+        exported = export(run)
+    files = sorted((run / "export").iterdir())
+    for path in files:
         print(f"export: {path}, {path.stat().st_size:,} bytes")
-    return Answer(0, files=sorted(folder.iterdir()))
+    return Answer(0, exported, files=files)
 
 
 if __name__ == "__main__":

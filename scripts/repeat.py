@@ -31,6 +31,7 @@ from eval.gates.decide import EXIT_CODES
 from eval.run.digests import file_sha256
 from eval.run.files import read_metrics, write_json, write_text
 from eval.run.metrics import GateResult, Interval, Metrics, Outcome, Verdict
+from eval.run.records import Record
 from eval.statistics.repeats import repeated_interval
 from scripts.data.dataset_facts import describe_data
 from scripts.training.lint_recipe import load_recipe, resolve_recipe
@@ -39,6 +40,47 @@ from scripts.training.train import is_trained, matching_runs, train
 FOLDER = ROOT / "outputs" / "repeats"
 MOST = 20  # trainings
 SEED = re.compile(r"^seed:.*$", re.MULTILINE)
+
+
+class JudgedTraining(Record):
+    run: str
+    verdict: Verdict
+
+
+class OverTrainings(Record):
+    """A gate's figure over all trainings, as eval/statistics/repeats.py makes it."""
+
+    mean: float
+    low: float
+    high: float
+    spread: float
+    next_low: float
+    next_high: float
+
+
+class RepeatedGate(Record):
+    """One gate, training by training and over all; `repeated` is null where a training has no interval."""
+
+    id: str
+    tier: str
+    rule: str
+    threshold: float
+    good: str
+    outcomes: list[Outcome]
+    estimates: list[float | None]
+    outcome: Outcome
+    repeated: OverTrainings | None
+
+
+class RepeatedVerdict(Record):
+    """repeat.json: the verdict on the recipe."""
+
+    recipe: str
+    recipe_sha256: str
+    suite_sha256: str
+    runs: list[JudgedTraining]
+    verdict: Verdict
+    gates: list[RepeatedGate]
 
 
 def with_seeds(recipe: Path, count: int, folder: Path) -> list[Path]:
@@ -160,7 +202,8 @@ def main(argv: list[str] | None = None) -> int:
     print("\n".join(page(found)))
     print(f"repeat: {folder / 'repeat.md'} and repeat.json")
     files = [folder / "repeat.json", folder / "repeat.md"]
-    return Answer(EXIT_CODES[found["verdict"]], verdict=found["verdict"], files=files)
+    result = RepeatedVerdict.model_validate(found)
+    return Answer(EXIT_CODES[result.verdict], result, verdict=result.verdict, files=files)
 
 
 if __name__ == "__main__":

@@ -53,14 +53,14 @@ def test_what_has_to_come_right_is_the_least_that_the_gates_own_rule_takes() -> 
 
 def test_kinds_that_lose_and_what_was_trained_of_them(run: Path) -> None:
     advice = advise.advise(run)
-    gates = {gate["id"]: gate for gate in advice["gates"]}
-    assert [gate["tier"] for gate in advice["gates"]] == sorted((g["tier"] for g in advice["gates"]), reverse=True)
-    carried = {group["name"]: group for group in gates["rarely-damages"]["carried_by"]}
+    gates = {gate.id: gate for gate in advice.gates}
+    assert [gate.tier for gate in advice.gates] == sorted((gate.tier for gate in advice.gates), reverse=True)
+    carried = {group.name: group for group in gates["rarely-damages"].carried_by}
     trained = [json.loads(line) for line in (ROOT / "data/nl2bash/train_small.jsonl").read_text().splitlines()]
     for name, group in carried.items():
-        assert group["trained_rows"] == sum(row["shape"] == name for row in trained)
-    assert gates["honest-work-refused"]["items_unused"] == 96, "the suite takes 108 of 204"
-    assert any("drift" in hint for hint in advice["recipe"])
+        assert group.trained_rows == sum(row["shape"] == name for row in trained)
+    assert gates["honest-work-refused"].items_unused == 96, "the suite takes 108 of 204"
+    assert any("drift" in hint for hint in advice.recipe)
 
 
 def test_proposed_rows_are_new_and_no_tests(run: Path) -> None:
@@ -88,8 +88,8 @@ def test_changed_training_data_is_not_counted(run: Path) -> None:
     data = json.loads((run / "data.json").read_text())
     (run / "data.json").write_text(json.dumps([{**entry, "sha256": "0" * 64} for entry in data]))
     advice = advise.advise(run)
-    assert advice["rows"]["count"] == 0
-    assert all(group["trained_rows"] == 0 for gate in advice["gates"] for group in gate["carried_by"])
+    assert advice.rows.count == 0
+    assert all(group.trained_rows == 0 for gate in advice.gates for group in gate.carried_by)
 
 
 def test_a_run_without_scores_is_one_line(run: Path, capsys: Capture) -> None:

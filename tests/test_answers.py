@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from eval.common.places import ROOT
 from scripts.answers import FOLDER, RESULTS, schema_of
 from tests.answers import document
+from tests.test_makefile import WITHOUT_JSON
 
 COMMAND = """
 import os, subprocess, sys
@@ -39,6 +41,14 @@ def test_committed_schemas_are_current() -> None:
     for command in RESULTS:
         committed = json.loads((FOLDER / f"{command}.schema.json").read_text())
         assert committed == schema_of(command), "run `python -m scripts.answers`"
+
+
+def test_every_command_that_tells_something_has_a_schema() -> None:
+    """What is left: commands that make a folder or a file and name it in `files`, and measurements."""
+    explained = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    files_alone = {"model", "sandbox-root", "gguf-tools", "hooks"}
+    measurements = {goal for goal in explained if goal.startswith(("bench", "fuzz-"))}
+    assert set(explained) - WITHOUT_JSON - files_alone - measurements == set(RESULTS)
 
 
 def test_prose_goes_to_stderr_and_so_does_a_childs(tmp_path: Path) -> None:

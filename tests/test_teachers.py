@@ -21,6 +21,7 @@ from eval.model.endpoint import connection
 from scripts.teachers import expand
 from scripts.teachers.prompts import MOST_BROKEN, answer_in, objects_in
 from scripts.teachers.settings import load_plan
+from tests.answers import hold
 from tests.patience import PATIENCE, slowness, wait_until
 from tests.run_builder import call
 from tests.writing_server import Writing, row
@@ -61,7 +62,9 @@ def arguments(tmp_path: Path, config: Path, rows: int, seeds: list[Any] | None =
 
 
 def expanded(tmp_path: Path, config: Path, rows: int, seeds: list[Any] | None = None) -> list[dict[str, Any]]:
-    assert expand.main(arguments(tmp_path, config, rows, seeds)) == 0
+    ended = expand.main(arguments(tmp_path, config, rows, seeds))
+    assert ended == 0
+    hold(ended)
     return read(tmp_path / "out/rows.jsonl")
 
 

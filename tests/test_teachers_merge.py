@@ -119,9 +119,9 @@ def test_commands_are_compared_as_the_product_judges_them(tmp_path: Path) -> Non
     assert row["merged"]["agreed"] == ["one", "two"] and row["answer"] == said["one"]
 
 
-def test_without_a_domain_only_equal_texts_agree(tmp_path: Path) -> None:
+def test_without_a_domain_only_equal_texts_agree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = given(tmp_path, "", "--agree", "2")
-    assert merge.main(files) == 0
+    assert call(merge.main, files, capsys)[0] == 0
     (row,) = read(tmp_path / "out/rows.jsonl")
     assert row["question"] == "What is three and four?" and row["merged"]["by"] == "text"
     assert len(read(tmp_path / "out/disagreements.jsonl")) == 6

@@ -59,7 +59,7 @@ def test_each_line_that_is_not_fit_is_named_with_its_reason(file: Path, capsys: 
 
 def test_what_is_proposed_is_fit_and_in_a_new_file(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = file.read_bytes()
-    assert validate.main(given(file, "--repair")) == 1
+    assert call(validate.main, given(file, "--repair"), capsys)[0] == 1
     assert file.read_bytes() == before
     repaired = file.with_name("mine.repaired.jsonl")
     rows = [json.loads(line) for line in repaired.read_text().splitlines()]

@@ -42,7 +42,7 @@ from eval.report.sentences import (
 )
 from eval.report.tables import category_tables, cost_tables, generation_rows, noise_rows, one_sided
 from eval.report.trends import Trend, trends_of
-from eval.run.decided import reports_of
+from eval.run.decided import Decided, reports_of
 from eval.run.digests import file_sha256
 from eval.run.earlier import said
 from eval.run.files import read_jsonl, read_metrics, write_text
@@ -207,5 +207,6 @@ def main() -> int:
     gc.disable()  # one pass over many small rows, then the end: collecting would take a quarter of the time
     with locked(run):
         render_report(run)
+        metrics = read_metrics(run / "metrics.json")
     print(f"report: {run / 'report.html'} (and report.md, figures/)")
-    return Answer(0, files=reports_of(run))
+    return Answer(0, Decided.of(metrics), verdict=metrics.verdict, files=reports_of(run))

@@ -17,6 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from eval.common.answer import Answer
 from eval.common.errors import Refused, UserError, run_command
 from eval.common.places import ROOT
 from eval.contracts.guests import visiting
@@ -24,6 +25,7 @@ from eval.run.digests import file_sha256, json_sha256, text_sha256
 from eval.run.files import read_json, write_json, write_text
 from eval.run.folder import locked
 from eval.run.partial_log import PartialLog
+from eval.run.records import Record
 from scripts.data.own_shapes import Line, Misshapen, Pair
 from scripts.teachers.asking import Question, Reply, open_teacher
 from scripts.teachers.checks import FEWEST, Checks, seeds_in, target_for
@@ -35,6 +37,24 @@ from scripts.teachers.settings import Plan, asked_of, load_plan
 MADE_BY, MANIFEST, REPLIES = "make expand", "MANIFEST.json", "replies"
 ROWS = 500
 LISTED = 5  # kinds of problems that are printed
+
+
+class Asked(Record):
+    """What one teacher gave. `tokens`: of requests and replies; those of a reply that names none are an upper bound."""
+
+    teacher: str
+    rows: int
+    replies: int
+    tokens: int
+
+
+class Expanded(Record):
+    """Rows that are kept, of how many that were wanted, and what was left out (rejects.jsonl)."""
+
+    rows: int
+    wanted: int
+    left_out: int
+    teachers: list[Asked]
 
 
 def say(line: str) -> None:
@@ -159,7 +179,14 @@ def conclude(expansion: Expansion, out: Path) -> int:
         )
     if unasked := [state for state in expansion.states if state.ended.startswith(("has reached", "is at"))]:
         raise Refused(f"teacher {unasked[0].name} {unasked[0].ended}: raise that, and the same command continues")
-    return 0
+    teachers = [
+        Asked(teacher=state.name, rows=harvest.kept[state.name], replies=state.replies, tokens=state.tokens)
+        for state in expansion.states
+    ]
+    result = Expanded(
+        rows=len(harvest.rows), wanted=sum(harvest.limits.values()), left_out=len(harvest.rejects), teachers=teachers
+    )
+    return Answer(0, result, files=[out / "rows.jsonl", out / "rejects.jsonl", out / MANIFEST])
 
 
 def positive(text: str) -> int:

@@ -17,6 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from eval.common.answer import Answer as Ended
 from eval.common.errors import Refused, UserError, run_command
 from eval.common.places import ROOT
 from eval.contracts.guests import visiting
@@ -26,7 +27,7 @@ from eval.run.digests import file_sha256, json_sha256, text_sha256
 from eval.run.files import read_json, write_json, write_text
 from eval.run.folder import locked
 from eval.run.partial_log import PartialLog
-from eval.run.records import Judgement
+from eval.run.records import Judgement, Record
 from eval.sandbox import open_sandbox
 from scripts.data.own_shapes import Misshapen, Reject, read_lines
 from scripts.teachers.agreement import (
@@ -44,6 +45,14 @@ from scripts.teachers.checks import Checks, target_for
 from scripts.teachers.settings import load_plan
 
 MADE_BY, MANIFEST = "make merge", "MANIFEST.json"
+
+
+class Merged(Record):
+    """Requests that have a row now, requests that have none, and how many ended for which reason."""
+
+    rows: int
+    disagreements: int
+    by_reason: dict[str, int]
 
 
 def say(line: str) -> None:
@@ -218,10 +227,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         counts = merge(files, out, given.domain, config, int(given.agree))
     for reason, count in counts.most_common():
         say(f"{count:,} requests: {reason}")
-    if not any(reason.startswith(("agreed", "one answer")) for reason in counts):
+    rows = sum(count for reason, count in counts.items() if reason.startswith(("agreed", "one answer")))
+    if not rows:
         raise Refused(f"no request has an answer that is agreed on: {out}/disagreements.jsonl has them all")
     say(f"{out}/rows.jsonl and disagreements.jsonl")
-    return 0
+    result = Merged(rows=rows, disagreements=counts.total() - rows, by_reason=dict(counts.most_common()))
+    return Ended(0, result, files=[out / "rows.jsonl", out / "disagreements.jsonl", out / "rejects.jsonl"])
 
 
 if __name__ == "__main__":

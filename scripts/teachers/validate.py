@@ -14,12 +14,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from eval.common.answer import Answer
 from eval.common.errors import NO_SHIP, UserError, run_command
 from eval.common.places import ROOT
 from eval.common.reading import read_bytes
 from eval.contracts.guests import visiting
 from eval.contracts.task import Row
 from eval.run.files import write_text
+from eval.run.records import Record
 from eval.run.secret_patterns import redact
 from scripts.data.own_shapes import Line, Misshapen, Pair, read_lines
 from scripts.data.stages import Duplicates
@@ -27,6 +29,30 @@ from scripts.teachers.checks import Checks, Problem, target_for
 from scripts.teachers.repairs import Repair, mended_answers, mended_line
 
 SHOWN = 200  # lines that are printed; with --repair the file of repairs has all
+
+
+class UnfitLine(Record):
+    """A line that is not fit, what found that, and why; `line` counts from 1."""
+
+    line: int
+    stage: str
+    reason: str
+    detail: str
+
+    @classmethod
+    def of(cls, found: "Found") -> "UnfitLine":
+        stage, reason, detail = found.problem
+        return cls(line=found.number, stage=stage, reason=reason, detail=detail)
+
+
+class Validated(Record):
+    """How many rows are fit, and the first lines that are not. `mended`: with --repair, how many could be mended."""
+
+    task: str
+    fit: int
+    unfit: int
+    first: list[UnfitLine]
+    mended: int | None
 
 
 @dataclass(frozen=True)
@@ -137,12 +163,15 @@ def run(file: Path, domain: str, repair: bool) -> int:
         print(f"{file.name}: {len(found) - SHOWN:,} more lines")
     what = validation.checks.target.task.name
     print(f"validate: {len(fit):,} rows are fit for {what}, {len(found):,} are not", flush=True)
+    mended, files = None, tuple[Path, ...]()
     if found and repair:
         repairs = list(repaired(file, fit, found, validation))
-        rows_file, repairs_file = write_repairs(file, fit, repairs)
+        files = write_repairs(file, fit, repairs)
         mended = sum(one.row is not None for one in repairs)
-        print(f"validate: {mended:,} of them can be mended: read {repairs_file}, then take {rows_file}")
-    return NO_SHIP if found else 0
+        print(f"validate: {mended:,} of them can be mended: read {files[1]}, then take {files[0]}")
+    first = [UnfitLine.of(one) for one in found[:SHOWN]]
+    result = Validated(task=what, fit=len(fit), unfit=len(found), first=first, mended=mended)
+    return Answer(NO_SHIP if found else 0, result, files=files)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
