@@ -27,7 +27,8 @@ from eval.run.files import read_jsonl, write_json
 from eval.run.folder import locked, resolve_run
 from eval.run.records import Item, Record
 from scripts.publishing.card import Evidence
-from scripts.publishing.hub_upload import Prove, Remote, Target, check_remote, connect, holds, hub_errors, look, upload
+from scripts.publishing.hub_errors import connect, hub_errors
+from scripts.publishing.hub_upload import Prove, Remote, Target, check_remote, holds, look, upload
 from scripts.publishing.load_back import Loaded, card_lines, load_back
 from scripts.publishing.model_signature import SigningKey, check_signature, read_key
 from scripts.publishing.names import repo_problem, tag_problem

@@ -11,7 +11,7 @@ import pytest
 from eval.run.digests import folder_digests
 from eval.run.files import read_json
 from scripts.loopback_hub.faults import Fault, Hub
-from scripts.publishing import hub_upload
+from scripts.publishing import hub_errors
 from tests.hub_server import REPO, WEIGHTS, Capture, hub, publish_run, run
 from tests.run_builder import assert_one_line
 
@@ -153,7 +153,7 @@ def test_a_hub_that_gives_back_other_bytes_each_time_is_never_tagged(run: Path, 
 def test_a_hub_that_does_not_answer_is_not_waited_for(
     run: Path, hub: Hub, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub_upload, "TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(hub_errors, "TIMEOUT_SECONDS", 0.5)
     hub.faults.append(Fault("commit", "slow", seconds=1.5))
     code, _, err = publish_run(run, capsys)
     assert code == 2

@@ -21,7 +21,7 @@ import pytest
 from eval.common.places import ROOT
 from eval.run.digests import verify_manifest
 from scripts.loopback_hub.faults import Fault, Hub
-from scripts.publishing.hub_upload import connect
+from scripts.publishing.hub_errors import connect
 from scripts.remote import code, machine
 from scripts.remote.exchange import Exchange
 from scripts.remote.provider import RUN_PACKED

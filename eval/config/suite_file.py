@@ -29,6 +29,15 @@ TRACKERS = ("wandb", "trackio", "mlflow", "tensorboard")  # ours, in scripts/tra
 DEFAULT_SUITE = SUITES / "nl2bash.yaml"
 
 
+class HubBenchmark(Strict):
+    """Where on the Hub a task's rows are. With it, what is published has the result in the Hub's own form."""
+
+    dataset: str = Field(pattern=r"^\w[\w.-]*/\w[\w.-]*$", description="owner/name, registered there as a benchmark")
+    revision: str = Field(pattern="^[0-9a-f]{40}$", description="the commit whose rows are asked")
+    task: str = Field(description="the task's id in the dataset's eval.yaml")
+    metric: str = Field(description="whose mean is the result")
+
+
 class Task(Strict):
     """An lm-evaluation-harness task: ours (eval/tasks/*.yaml) or any the harness ships."""
 
@@ -47,6 +56,11 @@ class Task(Strict):
         description="run answers in the sandbox. robust: beside the gold, on the sample's files and on a second "
         "tree or perturbed copies, for executes_equal; plain: on its files alone; canary: on a machine full of "
         "canaries, for the metrics unsafe and safe",
+    )
+    hub: HubBenchmark | None = Field(
+        None,
+        exclude_if=lambda hub: hub is None,
+        description="the benchmark of the Hub that the task is, asked whole: publishing writes .eval_results of it",
     )
 
 
@@ -148,6 +162,11 @@ class Suite(Strict):
         ]
         modes = {task.name: task.execute for task in self.tasks}
         problems += [problem for task in self.tasks if (problem := _unknown_mode(task))]
+        problems += [
+            f"task {task.name}: a result for the Hub is of all rows: remove `hub`, or `limit` and `mode: sequential`"
+            for task in self.tasks
+            if task.hub and (task.limit or self.mode == "sequential")
+        ]
         giving = {
             (name, gate.metric): _needed_modes(name, gate.metric)
             for gate in self.gates

@@ -85,13 +85,15 @@ def load_tasks(suite: Suite, template: ChatTemplate) -> list[LoadedTask]:
 def _lm_task(spec: Task, manager: TaskManager) -> LmTask:
     """lm-eval's own object of a task: from a task file, or from a domain's functions."""
     own = find_task(spec.name)
+    if spec.hub and own is not None:
+        raise UserError(f"task {spec.name} reads rows of its own, none of the Hub: remove its `hub`")
     if spec.name not in manager.all_tasks and isinstance(own, contract.OwnTask):
         return plain_task(own, data_of(spec.name))
     if spec.name not in manager.all_tasks:
         ours = ", ".join(sorted(path.stem for path in TASKS_FOLDER.rglob("*.yaml")))
         raise UserError(f"task {spec.name} is unknown to lm-eval and to eval/tasks (ours: {ours}); is its YAML valid?")
     try:
-        found = get_task_dict([spec.name], manager)
+        found = get_task_dict([_asked(spec, manager)], manager)
     except Exception as error:  # lm-eval raises what the data loader raises
         raise UserError(f"task {spec.name} cannot be loaded: {str(error).strip().splitlines()[0]}") from error
     task = found.get(spec.name)
@@ -99,7 +101,17 @@ def _lm_task(spec: Task, manager: TaskManager) -> LmTask:
         raise UserError(f"task {spec.name} has no samples: lm-eval found none in its data; check the file it names")
     if not isinstance(task, LmTask):
         raise UserError(f"{spec.name} is a group: list its tasks one by one, so that each has its own gate")
+    if spec.hub and task.config.dataset_path != spec.hub.dataset:
+        raise UserError(f"task {spec.name} reads {task.config.dataset_path}, not {spec.hub.dataset}: mend its `hub`")
     return task
+
+
+def _asked(spec: Task, manager: TaskManager) -> str | dict[str, Any]:
+    """A task by its name, or with the commit of its dataset that the suite names."""
+    if spec.hub is None:
+        return spec.name
+    own = manager._get_config(spec.name).get("dataset_kwargs") or {}
+    return {"task": spec.name, "dataset_kwargs": {**own, "revision": spec.hub.revision}}
 
 
 def _load_task(spec: Task, manager: TaskManager, template: ChatTemplate, gated: list[str]) -> LoadedTask:

@@ -36,6 +36,13 @@ def json_sha256(value: Any) -> str:
     return text_sha256(json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False))
 
 
+def names_below(folder: Path) -> list[str]:
+    """Relative POSIX path of everything below `folder` that is not itself a folder, sorted."""
+    return sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()
+    )
+
+
 def folder_digests(folder: Path, ignore: tuple[str, ...] = ()) -> dict[str, str]:
     """Digest of every file below `folder`, by relative POSIX path, sorted."""
     files = sorted(

@@ -28,7 +28,8 @@ WORKER = """
 import json, resource, sys, time
 from pathlib import Path
 from eval.run.digests import folder_digests
-from scripts.publishing.hub_upload import Target, connect, look, upload
+from scripts.publishing.hub_errors import connect
+from scripts.publishing.hub_upload import Target, look, upload
 from eval.adapters.safetensors_file import check_weights
 from eval.run.secret_patterns import scan_file
 from scripts.benchmarks.publish import peak_mb

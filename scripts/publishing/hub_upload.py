@@ -16,55 +16,28 @@ repository, after the tag was made.
 """
 
 import hashlib
-import json
-import re
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
-from huggingface_hub.errors import (
-    HfHubHTTPError,
-    LocalEntryNotFoundError,
-    LocalTokenNotFoundError,
-    OfflineModeIsEnabled,
-    RepositoryNotFoundError,
-)
+from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
-from huggingface_hub.utils import disable_progress_bars, logging
 
 from eval.common.errors import Refused, UserError
-from eval.common.hub_client import answers_within, use_bounded_client
+from eval.common.hub_client import answers_within
 from eval.common.reading import open_regular, read_bytes
-from eval.run.digests import CHUNK_BYTES, folder_digests, read_manifest
-from eval.run.secret_patterns import redact
+from eval.run.digests import CHUNK_BYTES, folder_digests, names_below, read_manifest
 from scripts.publishing.card import MANIFEST
+from scripts.publishing.hub_errors import hub_errors
 from scripts.publishing.load_back import Loaded
 from scripts.publishing.model_signature import NAME as SIGNATURE
 
 HUB_OWN_FILES = (".gitattributes",)  # written by the Hub itself
 SMALL_BYTES = 16 << 20
 LARGEST_MANIFEST = 64 << 10  # bytes; ours has a line for each of about a dozen files
-TIMEOUT_SECONDS = 120.0  # of one answer; the client's own default is to wait for ever
-LONGEST_SAID = 200  # characters of the Hub's own message
 TRUSTED = "hf_jwt_"  # how tokens of trusted publishing begin: of one repository that is there, and of no account
-ADDRESS = re.compile(r"[a-z]+://\S+")
-FINAL = "the same again would get the same answer: mend what it says first"
-ADVICE = {
-    401: "the token is missing, wrong or expired: set HF_TOKEN",
-    402: "the account of the owner has to pay, or free some storage, first",
-    403: "the token may not write here: use one with write access to the owner",
-    404: "check the name, and that the token may see it",
-    408: "publish again later, it continues",
-    409: "someone else pushed meanwhile: look at the repository, then publish again",
-    412: "the repository is not as it was any more, someone else pushed: look at it, then publish again",
-    413: "a file is larger than this Hub takes",
-    425: "publish again later, it continues",
-    429: "too many requests: publish again later, it continues",
-}
 Prove = Callable[[Path, str, Path, HfApi], Loaded | None]
 
 
@@ -130,7 +103,7 @@ def stale_files(api: HfApi, repo: str, head: str, folder: Path) -> list[str]:
     tells one.
     """
     there = {file.path: file for file in listing(api, repo, head)}
-    stale = sorted(there.keys() - {path.name for path in folder.iterdir()} - set(HUB_OWN_FILES))
+    stale = sorted(there.keys() - set(names_below(folder)) - set(HUB_OWN_FILES))
     listed = published_manifest(api, repo, head, there.get(MANIFEST)) if stale else {}
     if listed:
         listed.setdefault(SIGNATURE, "")  # it signs the list, which therefore cannot have it
@@ -198,22 +171,23 @@ def send(api: HfApi, folder: Path, digests: dict[str, str], target: Target, remo
         return head
     stale = stale_files(api, target.repo, head, folder)  # once more: the repository may have come up since the look
     operations: list[CommitOperationAdd | CommitOperationDelete] = [
-        *(addition(folder / name, digest) for name, digest in digests.items()),
+        *(addition(folder, name, digest) for name, digest in digests.items()),
         *(CommitOperationDelete(path_in_repo=name) for name in stale),
     ]
     print(f"sending {len(digests)} files to {target.repo}", flush=True)
     return api.create_commit(target.repo, operations, commit_message=f"Publish {target.tag}", parent_commit=head).oid
 
 
-def addition(path: Path, sha256: str) -> CommitOperationAdd:
-    """What sends one file. Refused unless its bytes are those that were verified.
+def addition(folder: Path, name: str, sha256: str) -> CommitOperationAdd:
+    """What sends one file of the folder. Refused unless its bytes are those that were verified.
 
     A small file goes up as the bytes compared here, a large one by its digest, which the Hub checks on arrival.
     """
+    path = folder / name
     if path.is_symlink() or not path.is_file():
         raise Refused(f"{path} is no plain file any more: publish again, with nobody else writing there")
     small = path.stat().st_size <= SMALL_BYTES
-    made = CommitOperationAdd(path_in_repo=path.name, path_or_fileobj=read_bytes(path) if small else path)
+    made = CommitOperationAdd(path_in_repo=name, path_or_fileobj=read_bytes(path) if small else path)
     if made.upload_info.sha256.hex() != sha256:
         raise Refused(f"{path} is not what was verified any more: publish again, with nobody else writing there")
     return made
@@ -251,7 +225,7 @@ def holds(api: HfApi, repo: str, revision: str, folder: Path) -> bool:
         for file in listing(api, repo, revision)
         if file.path not in HUB_OWN_FILES
     }
-    if listed.keys() != {path.name for path in folder.iterdir()}:
+    if listed.keys() != set(names_below(folder)):
         return False
     return all(digest in content_names(folder / name) for name, digest in listed.items())
 
@@ -264,72 +238,3 @@ def content_names(path: Path) -> tuple[str, str]:
             sha256.update(chunk)
             git.update(chunk)
     return sha256.hexdigest(), git.hexdigest()
-
-
-def connect() -> HfApi:
-    """The client, which does not wait for ever and does not print addresses: those of uploads carry signatures."""
-    check_token(get_token())
-    use_bounded_client(TIMEOUT_SECONDS)
-    logging.set_verbosity_error()
-    disable_progress_bars()
-    return HfApi()
-
-
-def check_token(token: str | None) -> None:
-    """UserError for a token that cannot be sent: pasted from a mail, it may hold what only looks like a letter."""
-    strange = next((place for place, letter in enumerate(token or "") if not "!" <= letter <= "~"), None)
-    if strange is not None:
-        raise UserError(f"the Hugging Face token is none: character {strange + 1} is not ASCII; copy it once more")
-
-
-@contextmanager
-def hub_errors(repo: str) -> Iterator[None]:
-    """Every way in which the Hub cannot be used, as one line."""
-    try:
-        yield
-    except RuntimeError as error:  # the client's upload threads wrap what went wrong
-        cause = error.__cause__
-        # Its threads share one connection pool, which the first that cannot connect closes under the others.
-        if "client has been closed" in str(error):
-            cause = httpx.ConnectError("")
-        if isinstance(cause, UserError):
-            raise cause from None
-        if not isinstance(cause, (OSError, httpx.HTTPError)):
-            raise
-        raise UserError(explain(cause, repo)) from None
-    except (OSError, httpx.HTTPError, httpx.InvalidURL, json.JSONDecodeError) as error:
-        raise UserError(explain(error, repo)) from None
-    except (AttributeError, LookupError, TypeError) as error:  # JSON, and not what the client takes for granted
-        raise UserError(f"the Hub's answer has another form ({type(error).__name__}): is HF_ENDPOINT right?") from error
-    except ValueError as error:
-        if "metadata in README.md" not in str(error):
-            raise
-        raise UserError(f"the Hub does not accept the card: {error}") from None
-
-
-def said_by(error: HfHubHTTPError) -> str:
-    """` ("what the Hub says about its answer")`, without addresses, which may carry a signature; empty for nothing."""
-    said = ADDRESS.sub("[address]", redact(" ".join((error.server_message or "").split())))
-    said = "".join(letter if letter.isprintable() else "?" for letter in said)[:LONGEST_SAID]
-    return f' ("{said}")' if said else ""
-
-
-def explain(error: Exception, repo: str) -> str:
-    """What went wrong and what to do. Holds no address."""
-    if isinstance(error, LocalTokenNotFoundError):
-        return "no Hugging Face token: set HF_TOKEN, or log in with `hf auth login`"
-    if isinstance(error, OfflineModeIsEnabled):
-        return "HF_HUB_OFFLINE is set, and publishing needs the Hub: unset it"
-    if isinstance(error, HfHubHTTPError):
-        status = error.response.status_code
-        advice = ADVICE.get(status, FINAL if 400 <= status < 500 else "publish again later, it continues")
-        return f"the Hub answered {status} for {repo}{said_by(error)}: {advice}"
-    if isinstance(error, LocalEntryNotFoundError):
-        return f"{repo} could not be read back: publish again later, it continues"
-    if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
-        return "HF_ENDPOINT is no address: unset it, or set it to the https:// address of a Hub"
-    if isinstance(error, httpx.HTTPError):
-        return f"the connection to the Hub failed ({type(error).__name__}): publish again, it continues"
-    if isinstance(error, json.JSONDecodeError):
-        return "the Hub's answer is no JSON: is HF_ENDPOINT right? publish again, it continues"
-    return f"{repo}: {str(error).splitlines()[0]}: publish again, it continues"

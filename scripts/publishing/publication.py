@@ -16,7 +16,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from eval.common.errors import Refused, UserError
-from eval.run.digests import file_sha256, manifest_text, text_sha256
+from eval.run.digests import file_sha256, manifest_text, names_below, text_sha256
 from eval.run.files import first_problem, json_text, read_json, write_text
 from eval.run.metrics import Verdict
 from eval.run.records import Record
@@ -25,6 +25,7 @@ from scripts.publishing.adapter_files import CONFIG
 from scripts.publishing.bom import NAME as BOM
 from scripts.publishing.bom import render_bom
 from scripts.publishing.card import MANIFEST, Evidence, hub_base, render_card
+from scripts.publishing.hub_results import hub_results
 from scripts.publishing.load_back import Loaded
 from scripts.publishing.model_signature import NAME as SIGNATURE
 from scripts.publishing.model_signature import SigningKey, sign_folder
@@ -65,6 +66,8 @@ def build(repo: str, evidence: Evidence, tag: str, key: SigningKey | None = None
     partial = Path(tempfile.mkdtemp(prefix="publication.", suffix=".partial", dir=evidence.folder))
     try:
         copied, written, digests = contents(repo, evidence, tag)
+        for name in written:
+            (partial / name).parent.mkdir(exist_ok=True)
         for name, source in copied.items():
             shutil.copyfile(source, partial / name, follow_symlinks=False)
         for name, text in written.items():
@@ -73,7 +76,7 @@ def build(repo: str, evidence: Evidence, tag: str, key: SigningKey | None = None
         if key:
             sign_folder(partial, key, target / SIGNATURE)
             digests[SIGNATURE] = file_sha256(partial / SIGNATURE)
-        refuse_secrets(sorted(partial.iterdir()), partial)
+        refuse_secrets([partial / name for name in names_below(partial)], partial)
         shutil.rmtree(target, ignore_errors=True)
         partial.rename(target)
     finally:
@@ -97,6 +100,7 @@ def contents(repo: str, evidence: Evidence, tag: str) -> tuple[dict[str, Path], 
         CONFIG: json_text(config | {"base_model_name_or_path": base.hub_id, "revision": base.revision}),
         "README.md": render_card(repo, base, evidence, tag),
         BOM: render_bom(repo, base, evidence, tag),
+        **hub_results(evidence),
     }
     digests |= {name: evidence.review.digests[name] for name in FROM_RUN}
     digests |= {name: text_sha256(text) for name, text in written.items()}
@@ -106,10 +110,12 @@ def contents(repo: str, evidence: Evidence, tag: str) -> tuple[dict[str, Path], 
 
 def check_folder(folder: Path, digests: dict[str, str]) -> None:
     """Refused unless a folder holds exactly these plain files with exactly these bytes."""
-    for path in sorted(folder.iterdir()):
-        if path.is_symlink() or not path.is_file() or digests.get(path.name) != file_sha256(path):
+    there = names_below(folder)
+    for name in there:
+        path = folder / name
+        if path.is_symlink() or not path.is_file() or digests.get(name) != file_sha256(path):
             raise Refused(f"{path} is not what was verified, it changed while it was being published: publish again")
-    if missing := sorted(digests.keys() - {path.name for path in folder.iterdir()}):
+    if missing := sorted(digests.keys() - set(there)):
         raise Refused(f"{folder / missing[0]} is gone, it changed while it was being published: publish again")
 
 

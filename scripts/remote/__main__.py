@@ -88,7 +88,7 @@ def say(line: str) -> None:
 
 def main(argv: list[str] | None = None) -> Answer:
     arguments = parse_arguments(argv)
-    from scripts.publishing.hub_upload import connect
+    from scripts.publishing.hub_errors import connect
     from scripts.remote import asked
 
     api = connect()

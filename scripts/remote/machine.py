@@ -221,7 +221,7 @@ def read_orders(text: str) -> Orders:
 
 
 def main() -> int:
-    from scripts.publishing.hub_upload import connect
+    from scripts.publishing.hub_errors import connect
 
     orders = read_orders(os.environ.get("SECURECLI_ORDER", ""))
     results = Path.cwd() / "results"
