@@ -12,7 +12,7 @@ from eval.risk.findings import rules
 from eval.risk.roles import ROLES
 from eval.risk.special import SPECIAL
 from eval.risk.utilities import EFFECTS, KINDS
-from eval.risk.words import Word
+from eval.risk.word import Word
 
 ENTRIES: list[dict[str, Any]] = [entry for entries in sections("utilities").values() for entry in entries]
 KEYS = {"names", "does", "operands", "options", "harmless", "finding", "looks", "verbs", "other-verbs", "output"}

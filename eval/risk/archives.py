@@ -7,7 +7,7 @@ from eval.risk.effects import Use
 from eval.risk.network import Role
 from eval.risk.paths import is_critical_tree
 from eval.risk.touched import place, read, unpacked, write
-from eval.risk.words import NET, SECRET, Output, Word
+from eval.risk.word import NET, SECRET, Output, Word
 
 COMPRESSORS = re.compile(
     r"(?:pigz|pbzip2|zstdmt|zstd|xz|lz4|gzip|bzip2|pixz|lbzip2|lzip|lzop|plzip|brotli)(?:\s+-[\w=-]+)*"

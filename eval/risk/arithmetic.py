@@ -9,7 +9,7 @@ import re
 
 from eval.risk.context import Context
 from eval.risk.paths import UNKNOWN
-from eval.risk.words import NET, Word
+from eval.risk.word import NET, Word
 
 NAMES = re.compile(r"(?<![\w$])[A-Za-z_]\w*")
 CODE = re.compile(r"(?<!\\)(?:\\\\)*(?:\$[({]|`)")

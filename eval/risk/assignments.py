@@ -6,7 +6,8 @@ from eval.risk.context import Context
 from eval.risk.paths import UNKNOWN
 from eval.risk.shell_builtins import declare
 from eval.risk.variables import assign
-from eval.risk.words import NOTHING, Output, Word, expand, flattened, value_of
+from eval.risk.word import NOTHING, Output, Word
+from eval.risk.words import expand, flattened, value_of
 
 
 def assignment(shell: Context, node: Node, _stdin: Output) -> Output:

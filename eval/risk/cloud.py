@@ -3,7 +3,7 @@
 import re
 
 from eval.risk.effects import Use
-from eval.risk.words import Output
+from eval.risk.word import Output
 
 ESCAPES = re.compile(
     r"--privileged|--pid[= ]host|--cap-add[= ]?(?:ALL|SYS_ADMIN|SYS_PTRACE|SYS_MODULE)|--userns[= ]host"

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from tree_sitter import Node
 
-from eval.risk.words import Output, Word
+from eval.risk.word import Output, Word
 
 
 class Context(Protocol):

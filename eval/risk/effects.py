@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from eval.risk.utilities import Action, Row, table
-from eval.risk.words import Word
+from eval.risk.word import Word
 
 __all__ = ["Row", "Use", "read_arguments", "table"]
 
@@ -209,3 +209,10 @@ def _assign_roles(use: Use) -> None:
         use.found += zip(tail, operands[split:], strict=False)
     elif row.many and row.many != "ignore":
         use.found += [(row.many, word) for word in operands]
+
+
+def asks_about(row: Row, argv: list[Word]) -> bool:
+    """Whether the command only asks the utility for its version or its help."""
+    if len(argv) == 2:
+        return argv[1].text in row.about
+    return len(argv) == 3 and argv[2].text == "--help" and argv[1].text in row.verbs

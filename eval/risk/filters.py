@@ -13,8 +13,9 @@ from eval.risk.decode import (
     translate,
     unpack,
 )
-from eval.risk.paths import UNKNOWN, program_name
-from eval.risk.words import Output, Word
+from eval.risk.effects import Row, Use
+from eval.risk.paths import GLOB, UNKNOWN, program_name
+from eval.risk.word import Output, Word
 
 Filter = Callable[[str, Sequence[str]], str | None]
 SILENT = {"true", "false", ":", "test", "[", "[[", "cd", "touch", "mkdir", "sleep", "umask", "export", "declare", "set"}
@@ -85,3 +86,34 @@ FILTERS: dict[str, Filter] = {
     "sort": lambda text, arguments: None if arguments else "\n".join(sorted(text.split("\n"))),
     "envsubst": lambda text, _arguments: None,
 }
+
+
+THINNING = {
+    "grep",
+    "egrep",
+    "fgrep",
+    "head",
+    "tail",
+    "sort",
+    "uniq",
+    "sed",
+    "awk",
+    "cut",
+    "tr",
+    "tac",
+    "shuf",
+    "comm",
+    "rg",
+}
+
+
+def passed(row: Row, use: Use, stdin: Output) -> tuple[str, ...]:
+    """Paths that a filter lets through: no longer all of them."""
+    if row.name in ("ls", "dir", "fd"):
+        places = [word.text for role, word in use.found if role == "read"]
+        return tuple(f"{one.rstrip('/')}/*" if not GLOB.search(one) else one for one in places) or ("./*",)
+    if row.name not in THINNING or not stdin.paths:
+        return ()
+    if row.name in ("sort", "uniq", "tac", "shuf"):
+        return stdin.paths
+    return tuple(path[: path.rindex("/") + 1] + UNKNOWN if path.endswith("/*") else path for path in stdin.paths)

@@ -5,7 +5,7 @@ import re
 from eval.risk.context import Context
 from eval.risk.paths import UNKNOWN
 from eval.risk.touched import place, read
-from eval.risk.words import DECODED, NET, NOTHING, SHELL, UNKNOWN_OUTPUT, Output, Word
+from eval.risk.word import DECODED, NET, NOTHING, SHELL, UNKNOWN_OUTPUT, Output, Word
 
 Result = Output | list[Word]
 STANDARD_INPUT = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")

@@ -10,20 +10,21 @@ import re
 
 from eval.risk.archives import archive
 from eval.risk.context import Context
-from eval.risk.effects import Row, Use, read_arguments, table
-from eval.risk.filters import filtered
+from eval.risk.effects import Row, Use, asks_about, read_arguments, table
+from eval.risk.filters import filtered, passed
 from eval.risk.interpreters import run_shell
 from eval.risk.languages import code, from_stdin, sed, vim
-from eval.risk.launchers import find_action, parallel_text, xargs_words
+from eval.risk.launchers import find_action, parallel_text, python_module, xargs_words
+from eval.risk.network import piped_out
 from eval.risk.paths import GLOB, UNKNOWN, program_name
 from eval.risk.processes import processes
 from eval.risk.repository import changes_files
 from eval.risk.roles import ROLES
 from eval.risk.shell_builtins import BUILTINS
 from eval.risk.special import SPECIAL
-from eval.risk.touched import forget, place, read, write
+from eval.risk.touched import forget, place, write
 from eval.risk.variables import assigned
-from eval.risk.words import DECODED, ENDLESS, NET, NOTHING, SECRET, SHELL, UNKNOWN_OUTPUT, Output, Word
+from eval.risk.word import DECODED, ENDLESS, NET, NOTHING, SECRET, UNKNOWN_OUTPUT, Output, Word
 
 SHELLS = {"sh", "bash", "dash", "ash", "ksh", "zsh", "csh", "tcsh", "fish", "rbash", "mksh"}
 MAX_WRAPPERS = 24
@@ -143,7 +144,7 @@ def _known(shell: Context, row: Row, argv: list[Word], stdin: Output) -> Output 
         return archive(shell, argv, stdin)
     if row.name in ("sed", "gsed"):
         return _sed(shell, row, argv, stdin)
-    if _asks_about(row, argv):
+    if asks_about(row, argv):
         return UNKNOWN_OUTPUT
     known = filtered(argv, stdin)
     use = read_arguments(row, argv)
@@ -196,7 +197,7 @@ def _known(shell: Context, row: Row, argv: list[Word], stdin: Output) -> Output 
         return _wrapped(shell, row, use, stdin)
     if shell.privileged and "executes" in row.does and row.name not in ("sudo", "env"):
         shell.find("privileged-execution", use.name)
-    _network(shell, row, use, stdin)
+    piped_out(shell, row, use, stdin)
     if row.lead[:1] == ("code:file",) and not use.found and (stdin.text != "" or stdin.taint):
         from_stdin(shell, use.name, stdin)
     if row.out == "endless":
@@ -210,14 +211,7 @@ def _known(shell: Context, row: Row, argv: list[Word], stdin: Output) -> Output 
     taint |= processes(row.name, argv, stdin)
     if known is not None:
         return Output(known, taint)
-    return Output(None, taint, _passed(row, use, stdin))
-
-
-def _asks_about(row: Row, argv: list[Word]) -> bool:
-    """Whether the command only asks the utility for its version or its help."""
-    if len(argv) == 2:
-        return argv[1].text in row.about
-    return len(argv) == 3 and argv[2].text == "--help" and argv[1].text in row.verbs
+    return Output(None, taint, passed(row, use, stdin))
 
 
 def _obeys(shell: Context, use: Use, stdin: Output) -> None:
@@ -265,22 +259,12 @@ def _runs(shell: Context, row: Row, use: Use, rest: list[Word], stdin: Output) -
     if row.name == "parallel":
         return shell.run_text(parallel_text(rest, stdin), rest[0], UNKNOWN_OUTPUT)
     if row.name.startswith(("python", "pypy", "ipython")):
-        return _module(shell, rest)
+        return python_module(shell, rest)
     if row.name in ("fd", "fdfind"):
         roots = use.operands[1:] or [Word("_", 0, rest[0].start, rest[0].end)]
         narrow = UNKNOWN if use.operands and use.operands[0].text not in (".", "", "*", ".*") else "*"
         return [*rest, *(one._replace(text=f"{one.text.rstrip('/')}/{narrow}") for one in roots)]
     return rest
-
-
-def _network(shell: Context, row: Row, use: Use, stdin: Output) -> None:
-    """What a network tool gets through a pipe leaves the machine."""
-    if "network" not in row.does or (row.out == "" and row.many not in ("cloud", "openssl")):
-        return
-    if stdin.taint & SHELL:
-        shell.find("reverse-shell", use.name)
-    if stdin.taint & SECRET and row.many in ("raw", "cloud", "openssl"):
-        shell.find("exfiltration", use.name)
 
 
 # Files they write are named on the command line, and judged there; all others that write may change any file.
@@ -292,58 +276,7 @@ NAMES_WHAT_IT_WRITES = {
 CHANGES_FILES = {"make", "code"}
 EDITORS = {"ex", "vi", "vim", "nvim", "view", "gvim"}  # with -e they obey their input
 MAX_LINES = 32
-# Modules of Python that are utilities of the table, and those that do no more than print, test or make a folder.
-MODULES = {"pip", "pytest", "mypy", "black", "ruff", "flake8", "pylint", "isort", "yamllint", "bandit"}
-HARMLESS_MODULES = {"this", "calendar", "unittest", "doctest", "venv", "py_compile", "compileall", "tabnanny", "site"}
-
-
-def _module(shell: Context, rest: list[Word]) -> Output | list[Word]:
-    """`python -m module arguments`."""
-    name = rest[0].text
-    if name in MODULES:
-        return rest
-    if name == "http.server":
-        shell.find("listen", rest[0])
-    elif name == "json.tool":
-        files = [word for word in rest[1:] if word.text[:1] != "-"]
-        for word in files[1:]:
-            write(shell, word, False, UNKNOWN_OUTPUT)
-        return Output(None, read(shell, files[0]).taint) if files else UNKNOWN_OUTPUT
-    elif name not in HARMLESS_MODULES:
-        shell.find("unknown-program", rest[0])
-    return UNKNOWN_OUTPUT
-
-
 COMPRESSORS = {"gzip", "bzip2", "xz", "lzma", "zstd", "lz4", "pigz", "pbzip2"}
-FILTERS = {
-    "grep",
-    "egrep",
-    "fgrep",
-    "head",
-    "tail",
-    "sort",
-    "uniq",
-    "sed",
-    "awk",
-    "cut",
-    "tr",
-    "tac",
-    "shuf",
-    "comm",
-    "rg",
-}
-
-
-def _passed(row: Row, use: Use, stdin: Output) -> tuple[str, ...]:
-    """Paths that a filter lets through: no longer all of them."""
-    if row.name in ("ls", "dir", "fd"):
-        places = [word.text for role, word in use.found if role == "read"]
-        return tuple(f"{one.rstrip('/')}/*" if not GLOB.search(one) else one for one in places) or ("./*",)
-    if row.name not in FILTERS or not stdin.paths:
-        return ()
-    if row.name in ("sort", "uniq", "tac", "shuf"):
-        return stdin.paths
-    return tuple(path[: path.rindex("/") + 1] + UNKNOWN if path.endswith("/*") else path for path in stdin.paths)
 
 
 def _sed(shell: Context, row: Row, argv: list[Word], stdin: Output) -> Output:
@@ -364,4 +297,4 @@ def _sed(shell: Context, row: Row, argv: list[Word], stdin: Output) -> Output:
                 output = ROLES["read"](shell, use, word, stdin)
                 taint |= output.taint if output else 0
     known = filtered(argv, stdin)
-    return Output(known, taint | stdin.taint & ~ENDLESS, _passed(row, use, stdin))
+    return Output(known, taint | stdin.taint & ~ENDLESS, passed(row, use, stdin))

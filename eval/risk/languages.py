@@ -9,7 +9,7 @@ import re
 from eval.risk.context import Context
 from eval.risk.paths import UNKNOWN
 from eval.risk.touched import delete, read, send, write
-from eval.risk.words import DECODED, NET, SECRET, UNKNOWN_OUTPUT, Output, Word
+from eval.risk.word import DECODED, NET, SECRET, UNKNOWN_OUTPUT, Output, Word
 
 STRING = re.compile(r"'((?:[^'\\\n]|\\.)*)'|\"((?:[^\"\\\n]|\\.)*)\"|`([^`]*)`")
 RUNS = re.compile(

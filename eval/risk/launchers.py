@@ -10,7 +10,7 @@ from eval.risk.context import Context
 from eval.risk.effects import read_arguments, table
 from eval.risk.paths import UNKNOWN, is_below_home, is_critical_tree
 from eval.risk.touched import delete, place, read, write
-from eval.risk.words import FILE, NOTHING, SECRET, UNKNOWN_OUTPUT, Output, Word
+from eval.risk.word import FILE, NOTHING, SECRET, UNKNOWN_OUTPUT, Output, Word
 
 Run = Callable[[list[Word], Output], Output]
 
@@ -191,3 +191,25 @@ def _input_words(stdin: Output) -> list[str]:
         beyond = [word for word in found[MAX_INPUT_WORDS:] if word[:1] in ("/", "~", "-", ".", "*")]
         return found[:MAX_INPUT_WORDS] + beyond[:MAX_INPUT_WORDS]
     return list(stdin.paths) or [UNKNOWN]
+
+
+# Modules of Python that are utilities of the table, and those that do no more than print, test or make a folder.
+MODULES = {"pip", "pytest", "mypy", "black", "ruff", "flake8", "pylint", "isort", "yamllint", "bandit"}
+HARMLESS_MODULES = {"this", "calendar", "unittest", "doctest", "venv", "py_compile", "compileall", "tabnanny", "site"}
+
+
+def python_module(shell: Context, rest: list[Word]) -> Output | list[Word]:
+    """`python -m module arguments`."""
+    name = rest[0].text
+    if name in MODULES:
+        return rest
+    if name == "http.server":
+        shell.find("listen", rest[0])
+    elif name == "json.tool":
+        files = [word for word in rest[1:] if word.text[:1] != "-"]
+        for word in files[1:]:
+            write(shell, word, False, UNKNOWN_OUTPUT)
+        return Output(None, read(shell, files[0]).taint) if files else UNKNOWN_OUTPUT
+    elif name not in HARMLESS_MODULES:
+        shell.find("unknown-program", rest[0])
+    return UNKNOWN_OUTPUT

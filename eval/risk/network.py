@@ -4,11 +4,11 @@ import re
 from collections.abc import Callable
 
 from eval.risk.context import Context
-from eval.risk.effects import Use
+from eval.risk.effects import Row, Use
 from eval.risk.paths import SYSTEM_PATH, UNKNOWN, is_credential, is_critical_tree
 from eval.risk.repository import git_argument, git_directory, git_path
 from eval.risk.touched import delete, forget, place, read, send, url, write
-from eval.risk.words import NET, SECRET, UNKNOWN_OUTPUT, Output, Word
+from eval.risk.word import NET, SECRET, SHELL, UNKNOWN_OUTPUT, Output, Word
 
 Role = Callable[[Context, Use, Word, Output], Output | None]
 
@@ -246,6 +246,16 @@ def _index(shell: Context, use: Use, word: Word, _stdin: Output) -> None:
         shell.find("untrusted-source", word)
     elif "://" in word.text:
         shell.find("supply-chain", word)
+
+
+def piped_out(shell: Context, row: Row, use: Use, stdin: Output) -> None:
+    """What a network tool gets through a pipe leaves the machine."""
+    if "network" not in row.does or (row.out == "" and row.many not in ("cloud", "openssl")):
+        return
+    if stdin.taint & SHELL:
+        shell.find("reverse-shell", use.name)
+    if stdin.taint & SECRET and row.many in ("raw", "cloud", "openssl"):
+        shell.find("exfiltration", use.name)
 
 
 NETWORK_ROLES: dict[str, Role] = {

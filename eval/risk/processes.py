@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 
-from eval.risk.words import PROCESSES, SERVICE, Output, Word
+from eval.risk.word import PROCESSES, SERVICE, Output, Word
 
 SERVICES = re.compile(
     r"\W*(?:\[s\]shd|sshd|systemd|init\b|dbus|a?\[?c\]?rond?\b|dockerd|containerd|kubelet|NetworkManager|journald|udev"

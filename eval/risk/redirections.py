@@ -12,7 +12,8 @@ from tree_sitter import Node
 from eval.risk.context import Context
 from eval.risk.paths import UNKNOWN
 from eval.risk.touched import read, write
-from eval.risk.words import NOTHING, UNKNOWN_OUTPUT, Output, Word, backquotes, leftover, part, value_of
+from eval.risk.word import NOTHING, UNKNOWN_OUTPUT, Output, Word
+from eval.risk.words import backquotes, leftover, part, value_of
 
 Targets = list[tuple[Word, bool, bool]]  # word, appends, gets standard output
 WORDS = {"word", "string", "raw_string", "ansi_c_string", "translated_string", "number", "concatenation", "expansion",

@@ -6,7 +6,7 @@ from eval.risk.context import Context
 from eval.risk.effects import Use
 from eval.risk.paths import SCRATCH
 from eval.risk.touched import read
-from eval.risk.words import Output, Word
+from eval.risk.word import Output, Word
 
 # Configuration that cannot run code nor send anything elsewhere.
 HARMLESS_SETTINGS = re.compile(

@@ -19,7 +19,7 @@ from eval.risk.redirections import redirects, run_readers
 from eval.risk.statements import STATEMENTS
 from eval.risk.syntax import parse
 from eval.risk.variables import assign
-from eval.risk.words import MAX_TEXT, NOTHING, UNKNOWN_OUTPUT, Output, Word
+from eval.risk.word import MAX_TEXT, NOTHING, UNKNOWN_OUTPUT, Output, Word
 
 AT_START = {"HOME": ("~", 0), "IFS": (" ", 0), "UID": ("1000", 0), "SHELL": ("/bin/bash", 0), "BASH": ("/bin/bash", 0)}
 MAX_STEPS = 500

@@ -14,7 +14,8 @@ from eval.risk.filters import filtered
 from eval.risk.interpreters import Result, run_eval, run_source
 from eval.risk.paths import UNKNOWN, clean
 from eval.risk.variables import assign
-from eval.risk.words import DECODED, FILE, NET, NOTHING, SECRET, UNKNOWN_OUTPUT, Output, Word, fields
+from eval.risk.word import DECODED, FILE, NET, NOTHING, SECRET, UNKNOWN_OUTPUT, Output, Word
+from eval.risk.words import fields
 
 MAX_LINES = 64
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from eval.risk import cloud, repository
 from eval.risk.effects import Use
-from eval.risk.words import Output
+from eval.risk.word import Output
 
 Check = Callable[[Use, Output], str]
 

@@ -1,6 +1,6 @@
 """Bash's statements: what each kind of syntax node does to the walk's state.
 
-Loops run once for each known value (at most LOOP_VALUES), both branches of a choice run, and unknown conditions
+Both branches of a choice run, and unknown conditions
 are taken as possible.
 """
 
@@ -9,21 +9,19 @@ from collections.abc import Callable
 
 from tree_sitter import Node
 
+from eval.risk import loops
 from eval.risk.assignments import assignment, declaration, unset
 from eval.risk.context import Context
 from eval.risk.invoke import invoke
-from eval.risk.paths import GLOB, NETWORK_DEVICE, UNKNOWN
+from eval.risk.paths import NETWORK_DEVICE
 from eval.risk.redirections import WORDS, Targets, command_of, redirects, run_readers, words_after, write_targets
 from eval.risk.touched import shell_on_network
-from eval.risk.variables import assign
-from eval.risk.words import NOTHING, UNKNOWN_OUTPUT, Output, Word, evaluated, expand, flattened, part
+from eval.risk.word import NOTHING, UNKNOWN_OUTPUT, Output, Word
+from eval.risk.words import evaluated, expand, flattened, part
 
-LOOP_VALUES = 8
 MAX_EARLIER = 4
-ALWAYS = re.compile(r"(?:true|:|\[\s+1\s+\]|1|\(\(\s*1\s*\)\)|\[\[\s+1\s+\]\])\s*;?$")
 EXEC = re.compile(r"\s*exec(?:\s+\{\w+\})?\s*")
 SKIPPED = re.compile(r"[^ \t\\\n]|(?<!\\)\n")  # between the words of a command only blanks and continued lines
-PLAIN = re.compile(r"[\w.,:@%+=]+")  # a loop's value that is no place
 COMPARES = {"-eq", "-ne", "-lt", "-le", "-gt", "-ge"}
 
 
@@ -161,45 +159,6 @@ def _scoped(shell: Context, node: Node, stdin: Output) -> Output:
     return output
 
 
-def _for(shell: Context, node: Node, stdin: Output) -> Output:
-    name = node.child_by_field_name("variable")
-    body = node.child_by_field_name("body")
-    values: list[Word] = []
-    for child in node.children_by_field_name("value"):
-        values += expand(shell, child)
-    if name is None or body is None:
-        return shell.run_children(node, stdin)
-    variable = shell.text[name.start_byte : name.end_byte]
-    if not any(child.type == "in" for child in node.children):  # for x; do
-        values = shell.arrays.get("@", [])
-    output = NOTHING
-    before = shell.snapshot()
-    beyond = [value for value in values[LOOP_VALUES:] if not PLAIN.fullmatch(value.text)]
-    for value in values[:LOOP_VALUES] + beyond or [Word(UNKNOWN, 0, node.start_byte, node.end_byte)]:
-        assign(shell, variable, value)
-        output = shell.run(body, stdin)
-    if not values or any(UNKNOWN in value.text or GLOB.search(value.text) for value in values):
-        shell.join(before)  # perhaps it never ran
-    return Output(None, output.taint, output.paths)
-
-
-def _while(shell: Context, node: Node, stdin: Output) -> Output:
-    condition, body = node.child_by_field_name("condition"), node.child_by_field_name("body")
-    if condition is not None and body is not None:
-        text = shell.text[condition.start_byte : condition.end_byte]
-        inner = shell.text[body.start_byte : body.end_byte]
-        if (
-            ALWAYS.match(text)
-            and "&" in [child.type for child in body.children]
-            and not re.search("sleep|wait|read", inner)
-        ):
-            shell.find_at("fork-bomb", node.start_byte, node.end_byte)
-    state = shell.snapshot()
-    output = shell.run_children(node, stdin)
-    shell.join(state)
-    return Output(None, output.taint, output.paths)
-
-
 def _if(shell: Context, node: Node, stdin: Output) -> Output:
     """Every branch starts from the same state; afterwards only what all agree on is known."""
     before = shell.snapshot()
@@ -252,21 +211,6 @@ def _compound(shell: Context, node: Node, stdin: Output) -> Output:
     return NOTHING
 
 
-def _counting(shell: Context, node: Node, stdin: Output) -> Output:
-    """`for ((a; b; c))`"""
-    before = shell.snapshot()
-    output = NOTHING
-    for child in node.named_children:
-        if child.type in ("do_group", "compound_statement"):
-            output = shell.run(child, stdin)
-        else:
-            evaluated(shell, child)
-            if child.type == "variable_assignment" and (name := child.child_by_field_name("name")) is not None:
-                shell.variables[shell.text[name.start_byte : name.end_byte]] = (UNKNOWN, 0)
-    shell.join(before)
-    return Output(None, output.taint, output.paths)
-
-
 def _test(shell: Context, node: Node, stdin: Output) -> Output:
     """`[ .. ]` and `[[ .. ]]`. `-v` names a variable, and `[[` compares numbers as arithmetic."""
     waiting = [node]
@@ -308,8 +252,8 @@ STATEMENTS: dict[str, Callable[[Context, Node, Output], Output]] = {
     "redirected_statement": _redirected,
     "pipeline": _pipeline,
     "subshell": _scoped,
-    "for_statement": _for,
-    "while_statement": _while,
+    "for_statement": loops.for_loop,
+    "while_statement": loops.while_loop,
     "if_statement": _if,
     "case_statement": _case,
     "list": _list,
@@ -318,7 +262,7 @@ STATEMENTS: dict[str, Callable[[Context, Node, Output], Output]] = {
     "declaration_command": declaration,
     "unset_command": unset,
     "compound_statement": _compound,
-    "c_style_for_statement": _counting,
+    "c_style_for_statement": loops.counting_loop,
     "test_command": _test,
 } | dict.fromkeys(
     ("string", "concatenation", "command_substitution", "process_substitution", "expansion", "simple_expansion",

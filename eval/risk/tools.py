@@ -8,7 +8,7 @@ from eval.risk.languages import inline, program_file
 from eval.risk.network import Role
 from eval.risk.paths import UNKNOWN, is_credential
 from eval.risk.touched import read, write
-from eval.risk.words import NET, UNKNOWN_OUTPUT, Output, Word
+from eval.risk.word import NET, UNKNOWN_OUTPUT, Output, Word
 
 MAGICK = {"convert", "composite", "montage", "magick", "sox", "pdfunite"}  # the last operand is written
 IN_PLACE = {"black", "isort", "rustfmt", "mogrify"}  # without an option that says so

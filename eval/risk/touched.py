@@ -30,7 +30,7 @@ from eval.risk.paths import (
     is_owned_tree,
 )
 from eval.risk.places import HOME_SETTINGS, TOOL_SETTINGS
-from eval.risk.words import DECODED, ENDLESS, FILE, MAX_TEXT, NET, NOTHING, RUN, SECRET, Output, Word
+from eval.risk.word import DECODED, ENDLESS, FILE, MAX_TEXT, NET, NOTHING, RUN, SECRET, Output, Word
 
 EVERYTHING = re.compile(r"(?:\./)?(?:\*|\.\*|\.)$|(?:\.\./)*\.\.(?:/\*)?$")
 SETGID = re.compile(r"(?:^|,)[uoa]*g[ugoa]*[+=][rwxXt]*s|^[0-7]?[2367][0-7]{3}$")

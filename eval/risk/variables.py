@@ -14,7 +14,7 @@ from eval.risk.arithmetic import evaluate, subscript
 from eval.risk.catalogue import sections
 from eval.risk.context import Context
 from eval.risk.paths import UNKNOWN, program_name
-from eval.risk.words import FILE, MAX_TEXT, NET, NOTHING, UNKNOWN_OUTPUT, Word
+from eval.risk.word import FILE, MAX_TEXT, NET, NOTHING, UNKNOWN_OUTPUT, Word
 
 HIST_OFF = {"HISTFILE", "HISTSIZE", "HISTFILESIZE", "HISTCONTROL", "HISTIGNORE", "HISTCMD"}
 HISTORY_OFF = ("/dev/null", "0", "")

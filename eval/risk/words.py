@@ -6,86 +6,20 @@ Not modelled: most array operations and changes of case: they are UNKNOWN.
 """
 
 import re
-from typing import NamedTuple, Protocol
 
 from tree_sitter import Node
 
 from eval.risk.decode import unescape
+from eval.risk.parameters import modified, referred
 from eval.risk.paths import UNKNOWN
-from eval.risk.quoting import MAX_WORDS, expand_braces, has_braces, in_quotes, trimmed, unquote
-
-# Where a text comes from. NET: the network. SECRET: credentials or the environment. DECODED: an encoding was undone.
-# ENDLESS: it does not end by itself. FILE: a file's content. SHELL: what a shell prints that obeys its
-# input. RUN: an unknown output of a command. PROCESSES: a list of processes, SERVICE: of a service of the system.
-NET, SECRET, DECODED, ENDLESS, FILE, SHELL, RUN, PROCESSES, SERVICE = 1, 2, 4, 8, 16, 32, 64, 128, 256
-MAX_TEXT = 10_240  # a longer text is unknown: variables could double it again and again
+from eval.risk.quoting import MAX_WORDS, expand_braces, has_braces, in_quotes, unquote
+from eval.risk.word import MAX_TEXT, RUN, Shell, Word
 
 BARE_NEWLINE = re.compile(r"(?<!\\)\n")
 BACKQUOTES = re.compile(r"(?<!\\)`((?:[^`\\]|\\.)*)`", re.DOTALL)
 PARAMETER = re.compile(r"\$\{([#!]?)(\w+|[@*#?$!-])(?:\[([^]]*)\])?(.*)\}$", re.DOTALL)
-SLICE = re.compile(r":\s*(-?\d+)(?:\s*:\s*(-?\d+))?$")
 EXPANDED = {"string", "raw_string", "ansi_c_string", "translated_string", "simple_expansion", "expansion",
             "command_substitution", "process_substitution", "arithmetic_expansion", "concatenation"}  # fmt: skip
-
-
-class Word(NamedTuple):
-    """An expanded word: its text, where it comes from, and its place in the analysed text."""
-
-    text: str
-    taint: int
-    start: int
-    end: int
-
-
-class Output(NamedTuple):
-    """What a command prints or a file holds: the text when it is known, where it comes from, the paths when it lists
-    files, and where it leads when it is a symbolic link."""
-
-    text: str | None
-    taint: int = 0
-    paths: tuple[str, ...] = ()
-    link: str = ""
-
-
-NOTHING = Output("")
-UNKNOWN_OUTPUT = Output(None)
-
-
-class Shell(Protocol):
-    """What expansion needs of the shell: its text, its variables, and a way to run a substitution."""
-
-    text: str
-    variables: dict[str, tuple[str, int]]
-    arrays: dict[str, list[Word]]
-    references: dict[str, str]
-    steps: int
-
-    def enter(self) -> None:
-        """Count one step and one level of nesting."""
-
-    def leave(self) -> None:
-        """Leave the level of the last `enter`."""
-
-    def find_at(self, rule: str, start: int, end: int, detail: str = "") -> None:
-        """Record a finding."""
-
-    def run_text(self, code: str, word: Word) -> Output:
-        """Judge a script that is the text of a word."""
-
-    def assign(self, name: str, word: Word) -> None:
-        """Set a variable."""
-
-    def evaluate(self, text: str, word: Word) -> None:
-        """Evaluate a text as arithmetic."""
-
-    def subscript(self, text: str, word: Word) -> None:
-        """Evaluate the subscript of an array."""
-
-    def expand_text(self, text: str, word: Word) -> None:
-        """Expand a text once more, as a prompt."""
-
-    def substitute(self, node: Node) -> Output:
-        """Run the commands of a `$(..)`, `<(..)` or backquotes and say what they print."""
 
 
 def expand(shell: Shell, node: Node) -> list[Word]:
@@ -162,7 +96,7 @@ def part(shell: Shell, node: Node) -> tuple[str, int, bool]:
     if kind == "simple_expansion":
         name = shell.text[start + 1 : end]
         if name in shell.references:
-            name = _reference(shell, name, Word("", 0, start, end))
+            name = referred(shell, name, Word("", 0, start, end))
         text, taint = shell.variables.get(name, (UNKNOWN, 0))
         return text, taint, True
     if kind == "expansion":
@@ -304,7 +238,7 @@ def _expansion(shell: Shell, node: Node) -> tuple[str, int]:
         return UNKNOWN, taint
     prefix, name, index, rest = found.groups()
     word = Word("", taint, node.start_byte, node.end_byte)
-    name = _reference(shell, name, word)
+    name = referred(shell, name, word)
     if prefix == "!" and index is None and not rest:  # ${!x}: the variable that x names
         target, origin = shell.variables.get(name, (UNKNOWN, 0))
         if "[" in target:
@@ -328,46 +262,4 @@ def _expansion(shell: Shell, node: Node) -> tuple[str, int]:
     if rest[:1] == ":" and rest[1:2] not in ("-", "=", "+", "?"):
         for one in rest[1:].split(":"):
             shell.evaluate(inner if "$" in one or "`" in one else one, word)
-    return _modified(shell, name, value, rest, inner, word._replace(taint=taint | origin))
-
-
-def _reference(shell: Shell, name: str, word: Word) -> str:
-    """The variable that a name of `declare -n` stands for; a subscript in what it names is evaluated."""
-    target = shell.references.get(name)
-    if target is None:
-        return name
-    name, bracket, rest = target.partition("[")
-    if bracket:
-        shell.subscript(rest.rstrip("]"), word)
-    return name
-
-
-def _modified(shell: Shell, name: str, value: str, rest: str, inner: str, word: Word) -> tuple[str, int]:
-    operator, taint = rest.lstrip(":")[:1], word.taint
-    known = UNKNOWN not in value
-    if not rest or operator == "?":
-        return value, taint
-    if operator in "-=" and operator:
-        default = inner or rest.lstrip(":")[1:]
-        if name in shell.variables and known and value:
-            return value, taint
-        if operator == "=":
-            shell.assign(name, word._replace(text=default))
-        return default, taint
-    if operator == "+":
-        return inner or rest.lstrip(":")[1:], taint
-    if not known:
-        return UNKNOWN, taint
-    if slice_of := SLICE.match(rest):
-        first = int(slice_of.group(1))
-        size = slice_of.group(2)
-        return value[first : None if size is None else (first + int(size) if int(size) >= 0 else int(size))], taint
-    if rest in (",,", "^^"):
-        return (value.lower() if rest == ",," else value.upper()), taint
-    if operator in "%#" and operator:
-        return trimmed(value, rest), taint
-    if rest[0] == "/":
-        old, _slash, new = rest.lstrip("/").partition("/")
-        if not re.search(r"[*?\[$`]", old + new):
-            return value.replace(old, new, -1 if rest[1:2] == "/" else 1), taint
-    return UNKNOWN, taint
+    return modified(shell, name, value, rest, inner, word._replace(taint=taint | origin))
