@@ -25,7 +25,7 @@ from eval.common.reading import read_bytes
 from eval.config.suite_file import Suite, load_suite
 from eval.contracts.domains import data_of, reads_logits
 from eval.gates.advice import Need, needs
-from eval.gates.decide import decide, pairs_of
+from eval.gates.decide import decide_on, pairs_of
 from eval.run.digests import file_sha256
 from eval.run.files import read_json, read_jsonl, read_metrics, write_json, write_text
 from eval.run.folder import locked, resolve_run
@@ -97,9 +97,8 @@ def advise(run: Path, root: Path = ROOT) -> Advice:
     metrics = read_metrics(run / "metrics.json")
     suite = load_suite(run / "suite.yaml")
     orders = orders_of(metrics.tasks, metrics.provenance.get("adapter_sha256"))
-    scores = read_jsonl(run / "scores.jsonl", Score)
-    decided = decide(suite, scores, metrics.adapter_effect, metrics.noise, orders).gates
-    found = needs(suite, pairs_of(suite, scores, orders), decided)
+    pairs = pairs_of(suite, read_jsonl(run / "scores.jsonl", Score), orders)
+    found = needs(suite, pairs, decide_on(suite, pairs, metrics.adapter_effect, metrics.noise).gates)
     trained = trained_on(run, root)
     deciding = [one for one in found if one.gate.tier == "blocking"] or found
     lost = Counter[str]()

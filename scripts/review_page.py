@@ -37,11 +37,11 @@ from scripts.publishing.approval import (
     REVIEW,
     Choice,
     Review,
+    earlier_decision,
     git_user,
     make_review,
     policy_of,
     present_digests,
-    read_review,
     write_review,
 )
 
@@ -125,16 +125,6 @@ def render(desk: Desk, nonce: str, message: str = "", form: dict[str, str] | Non
         message=message,
         done=desk.review is not None,
     )
-
-
-def earlier_decision(folder: Path) -> str:
-    if not (folder / REVIEW).is_file():
-        return ""
-    try:
-        review = read_review(folder)
-    except UserError as error:
-        return str(error)
-    return f"Already decided: {review.decision} by {review.reviewer}, {review.time}. A new decision replaces it."
 
 
 class Handler(BaseHTTPRequestHandler):

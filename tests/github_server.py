@@ -8,13 +8,14 @@ with serve() as github:
 
 import json
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from scripts.loopback_hub.server import listening
 
 REPOSITORY, RUN, COMMIT, BRANCH = "someone/tuner", "4711", "c" * 40, "main"
 PAGE = 2  # rows of a page here, so that few rows are several pages
@@ -124,14 +125,5 @@ class Handler(BaseHTTPRequestHandler):
 @contextmanager
 def serve() -> Iterator[GitHub]:
     github = GitHub()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"github": github}))
-    server.daemon_threads = True
-    github.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with listening(type("Bound", (Handler,), {"github": github})) as github.url:
         yield github
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -8,17 +8,16 @@ deadline is known here, whatever is sent. Nothing runs: whoever plays the machin
 
 import json
 import secrets
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 from scripts.loopback_hub.connection import Connection
 from scripts.loopback_hub.faults import Hub
+from scripts.loopback_hub.server import listening
 from scripts.loopback_hub.store import Store
 
 GPU = "NVIDIA GeForce RTX 4090"
@@ -119,14 +118,6 @@ class Pods(Connection):
 def serve_pods(folder: Path) -> Iterator[Account]:
     """A running account without pods."""
     account = Account(Store(folder))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Pods,), {"hub": account}))
-    server.daemon_threads = True
-    account.endpoint = f"http://127.0.0.1:{server.server_address[1]}/v2"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with listening(type("Bound", (Pods,), {"hub": account})) as address:
+        account.endpoint = f"{address}/v2"
         yield account
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -136,10 +136,40 @@ def test_the_story_reads_as_six_short_steps() -> None:
     assert max(lengths.values()) < 20 and len(text.splitlines()) < 200
 
 
+def test_the_page_and_the_products_are_above_everything() -> None:
+    """`scripts` imports no page, and a page no product; modules of the page have no cycle."""
+    for path in Path("scripts").rglob("*.py"):
+        tops = {name.split(".")[0] for name, _ in imports(path)}
+        assert not tops & {"spaces", "products", "tests"}, f"{path} imports {tops}"
+    page = {
+        path.stem: path for path in Path("spaces/trainer").glob("*.py") if path.stem not in ("__init__", "__main__")
+    }
+    needs = {}
+    for name, path in page.items():
+        found = [imported for imported, _ in imports(path)]
+        assert not [one for one in found if one.split(".")[0] in ("products", "tests")], path
+        ours = [one.split(".") for one in found if one.startswith("spaces.trainer.")]
+        needs[name] = {parts[2] for parts in ours if parts[2] in page}
+    graphlib.TopologicalSorter(needs).prepare()
+
+
+LONGEST = 300  # lines of a module
+LONGER = {"scripts/benchmarks/fuzz_inputs.py"}
+
+
+def test_modules_are_short() -> None:
+    for top in ("eval", "scripts", "spaces", "products"):
+        for path in Path(top).rglob("*.py"):
+            lines = len(path.read_text().splitlines())
+            assert lines <= LONGEST or str(path) in LONGER, (
+                f"{path} has {lines} lines: split it where a seam is natural"
+            )
+
+
 def test_a_backend_is_known_by_its_contract_alone() -> None:
     """Outside of eval/model nobody reaches for the model class of one backend."""
     inside = re.compile(r"\.lm\b|from eval\.model import .*\b(hf|two_arms)\b|from eval\.model\.(hf|two_arms)")
-    for path in (*FILES, *Path("scripts").rglob("*.py")):
+    for path in (*FILES, *Path("scripts").rglob("*.py"), *Path("spaces").rglob("*.py")):
         found = None if path.is_relative_to(EVAL / "model") else inside.search(path.read_text())
         assert found is None, f"{path}: {found[0]}"
 

@@ -222,7 +222,7 @@ def test_a_decision_is_about_the_bytes_that_were_shown(tmp_path: Path) -> None:
     (run / "report.html").write_text(report)
     review = reports.decide("toy", shown.seen, "approve", "ada", "read", tmp_path)
     assert review == read_review(run) and (review.reviewer, review.comment) == ("ada", "read")
-    assert reports.show("toy", tmp_path).review.startswith("approve by ada")
+    assert reports.show("toy", tmp_path).review.startswith("Already decided: approve by ada")
 
 
 def test_what_is_no_ship_can_only_be_rejected(tmp_path: Path) -> None:

@@ -62,14 +62,25 @@ def decide(
     noise: Mapping[str, Any] | None = None,
     orders: Mapping[str, str] | None = None,
 ) -> Decision:
-    """The verdict of a suite on its scores.
+    """The verdict of a suite on its scores. `orders`: by task, what fixed the order of a sequential evaluation
+    (eval/statistics/sequential.py); without it the order is that of no data and no adapter. The rest as of `decide_on`.
 
-    `effect` is the proof that the adapter did something; None when the candidate is the base itself. `noise` is
-    Metrics.noise: a threshold inside the noise of the backend decides nothing. `orders`: by task, what fixed the order
-    of a sequential evaluation (eval/statistics/sequential.py); without it the order is that of no data and no adapter.
     Raises UserError when the two arms do not hold the same items, or a gate names an unknown metric.
     """
-    pairs = pairs_of(suite, scores, orders)
+    return decide_on(suite, pairs_of(suite, scores, orders), effect, noise)
+
+
+def decide_on(
+    suite: Suite,
+    pairs: Mapping[tuple[str, str], Pairs],
+    effect: AdapterEffect | None,
+    noise: Mapping[str, Any] | None = None,
+) -> Decision:
+    """The verdict on items that are paired already (`pairs_of`). UserError when a gate names an unknown metric.
+
+    `effect` is the proof that the adapter did something; None when the candidate is the base itself. `noise` is
+    Metrics.noise: a threshold inside the noise of the backend decides nothing.
+    """
     comparisons = {key: compare_in(suite, paired) for key, paired in pairs.items()}
 
     for gate in suite.gates:

@@ -14,7 +14,7 @@ import argparse
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from http.server import ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from eval.common.errors import run_command
@@ -31,19 +31,25 @@ class Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serve(folder: Path, port: int = 0) -> Iterator[Hub]:
-    """A running Hub whose state is below `folder`; stopped when the block ends. Port 0: any free one."""
-    hub = Hub(Store(folder))
-    server = Server(("127.0.0.1", port), type("Bound", (Handler,), {"hub": hub}))
-    hub.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
+def listening(handler: type[BaseHTTPRequestHandler], port: int = 0) -> Iterator[str]:
+    """A server of this machine alone, in a thread; its address. Stopped when the block ends. Port 0: any free one."""
+    server = Server(("127.0.0.1", port), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
-        yield hub
+        yield f"http://127.0.0.1:{server.server_address[1]}"
     finally:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextmanager
+def serve(folder: Path, port: int = 0) -> Iterator[Hub]:
+    """A running Hub whose state is below `folder`; stopped when the block ends. Port 0: any free one."""
+    hub = Hub(Store(folder))
+    with listening(type("Bound", (Handler,), {"hub": hub}), port) as hub.endpoint:
+        yield hub
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -106,6 +106,19 @@ def read_review(folder: Path) -> Review:
         raise UserError(f"{folder / REVIEW}: {redact(first_problem(error))}; review again") from None
 
 
+def earlier_decision(folder: Path) -> str:
+    """What was decided before, and whether it still holds, in a sentence; empty before the first review."""
+    if not (folder / REVIEW).is_file():
+        return ""
+    try:
+        review = read_review(folder)
+    except UserError as error:
+        return str(error)
+    changed = ", ".join(changed_since(review, folder))
+    said = f"Already decided: {review.decision} by {review.shown_reviewer}, {review.time}"
+    return f"{said}{f', but {changed} changed since' if changed else ''}. A new decision replaces it."
+
+
 def require_approval(folder: Path, verdict: Verdict) -> Review:
     """The review, once it approves exactly the bytes on disk and this verdict; Refused otherwise."""
     if not (folder / REVIEW).is_file():

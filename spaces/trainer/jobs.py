@@ -26,6 +26,7 @@ from typing import Any
 
 from eval.common.errors import UserError
 from eval.common.places import ROOT
+from eval.common.reading import open_regular
 from eval.run.files import read_json, write_json
 from spaces.trainer.choices import Order, check
 from spaces.trainer.runner import LOG, ORDER, STATE, read_order
@@ -69,7 +70,7 @@ class Job:
     def log(self, most: int = LAST_BYTES) -> str:
         """The last bytes of its log, from the start of a line; redacted when it was written."""
         try:
-            with (self.folder / LOG).open("rb") as stream:
+            with open_regular(self.folder / LOG) as stream:
                 size = stream.seek(0, os.SEEK_END)
                 stream.seek(max(0, size - most))
                 tail = stream.read(most)

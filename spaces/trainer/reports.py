@@ -7,7 +7,6 @@ What a review is and what it binds: scripts/publishing/approval.py, as for `make
 """
 
 import threading
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,13 +18,11 @@ from eval.run.files import read_metrics
 from eval.run.folder import RESULTS, list_runs, locked
 from eval.run.metrics import Verdict
 from scripts.publishing.approval import (
-    REVIEW,
     Review,
-    changed_since,
+    earlier_decision,
     make_review,
     policy_of,
     present_digests,
-    read_review,
     write_review,
 )
 from scripts.review_page import CHOICES
@@ -43,7 +40,7 @@ class Shown:
     reasons: list[str]
     report: str  # HTML; empty when there is none
     seen: str  # digest of the digests of what the decision is about
-    review: str  # what was decided before
+    review: str  # what was decided before, in a sentence; empty before the first review
     approvable: bool
 
 
@@ -76,22 +73,7 @@ def show(name: str, results: Path = RESULTS) -> Shown:
     if json_sha256(present_digests(folder)) != json_sha256(digests):
         raise UserError(f"{name} is being written to: show it again in a moment")
     approvable = verdict == "ship" and not policy_of(folder).require_signature
-    return Shown(name, verdict, reasons, report, json_sha256(digests), earlier(folder), approvable)
-
-
-def earlier(folder: Path) -> str:
-    """`approve by Ada, 2026-...`, and whether it still holds; empty before the first review."""
-    if not (folder / REVIEW).is_file():
-        return ""
-    try:
-        review = read_review(folder)
-    except UserError as error:
-        return str(error)
-    changed: list[str] = []
-    with suppress(OSError):
-        changed = changed_since(review, folder)
-    stale = f", but {', '.join(changed)} changed since" if changed else ""
-    return f"{review.decision} by {review.shown_reviewer}, {review.time}{stale}"
+    return Shown(name, verdict, reasons, report, json_sha256(digests), earlier_decision(folder), approvable)
 
 
 def decide(name: str, seen: str, decision: str, reviewer: str, comment: str, results: Path = RESULTS) -> Review:

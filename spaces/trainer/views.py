@@ -124,7 +124,7 @@ def text_lines(words: str) -> str:
 def verdict(shown: Shown) -> str:
     """Verdict and reasons of a run, and what was decided about it."""
     reasons = "".join(f"<li>{text(reason)}</li>" for reason in shown.reasons)
-    said = notice(f"Decided: {shown.review}. A new decision replaces it.", "unsure") if shown.review else ""
+    said = notice(shown.review, "unsure") if shown.review else ""
     only = "" if shown.approvable else '<p class="quiet">Only a ship can be approved here.</p>'
     return (
         f'<div class="verdict {VERDICT_TONES[shown.verdict]}">{text(shown.verdict or "no verdict")}</div>'
