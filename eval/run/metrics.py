@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from eval.contracts.domains import facts_of
 from eval.run.facts import Training, first_wrong
 from eval.run.records import Judged, Record
 
@@ -61,7 +62,10 @@ class SliceResult(Record):
 
 
 def is_rate(measured: Comparison | SliceResult | None) -> bool:
-    """Whether the metric lies in 0..1, so that differences are written in percentage points."""
+    """Whether differences are written in percentage points: as the task declares it, else where all lies in 0..1."""
+    declared = facts_of(measured.task, measured.metric) if isinstance(measured, Comparison) else None
+    if declared is not None:
+        return declared.rate
     values = (measured.baseline, measured.candidate) if measured else ()
     return all(value is None or 0 <= value <= 1 for value in values)
 
