@@ -44,7 +44,7 @@ VERSION = re.compile(rf"v{NUMBER}\.{NUMBER}\.{NUMBER}(?:-[0-9A-Za-z.-]+)?")  # s
 def parse_target(repo: str, tag: str | None, run: str, public: bool) -> Target:
     """Where to publish. UserError for a name that the Hub would not take, or a tag that is no version."""
     if problem := repo_problem(repo):
-        raise UserError(f"--repo {repo!r} {problem}")
+        raise UserError(f"REPO={repo!r} {problem}" if repo else "no repository is named: REPO=OWNER/NAME on the Hub")
     if tag is not None and (not VERSION.fullmatch(tag) or tag_problem(tag)):
         raise UserError(f"--tag {tag!r} is not a version like v1.2.0; without it the tag is the run's name")
     return Target(repo, tag or run, public)

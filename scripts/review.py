@@ -58,8 +58,7 @@ def show(folder: Path) -> None:
             print(f"         signed by {verify_signature(folder)}")
     print(f"evidence {evidence_digest(present_digests(folder))}")
     choices = "approve|reject" if metrics.verdict == "ship" else "reject"
-    command = f"python -m scripts.review --run {folder.name} --decision {choices} --reviewer NAME"
-    print(f"decide   {command} --comment TEXT")
+    print(f"decide   make review RUN={folder.name} DECISION={choices} REVIEWER=NAME COMMENT=TEXT")
 
 
 def main(argv: list[str] | None = None) -> int:

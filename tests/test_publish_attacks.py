@@ -516,7 +516,7 @@ def test_the_card_says_what_was_not_at_hand(run: Path, capsys: Capture) -> None:
 def test_repositories_that_the_hub_does_not_take_are_one_line(repo: str, run: Path, hub: Hub, capsys: Capture) -> None:
     code, _, err = publish_run(run, capsys, repo=repo)
     assert (code, hub.log) == (2, [])
-    assert_one_line(err, "--repo", "OWNER/NAME")
+    assert_one_line(err, "REPO=", "OWNER/NAME")
 
 
 @pytest.mark.parametrize("tag", ["v1.0.0-x.lock", "v1.0.0-a..b", "v1.0.0-x."])

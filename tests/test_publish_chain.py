@@ -357,7 +357,7 @@ def test_there_are_enough_ways() -> None:
 def test_repository_names_that_are_none(repo: str, run: Path, hub: Hub, capsys: Capture) -> None:
     code, _, err = publish_run(run, capsys, repo=repo)
     assert (code, hub.log) == (2, [])
-    assert_one_line(err, "--repo", "OWNER/NAME")
+    assert_one_line(err, "REPO=", "OWNER/NAME")
 
 
 @pytest.mark.parametrize("tag", ["latest", "v1", "1.2.3", "v01.2.3", "v1.2.3/../main", "main"])

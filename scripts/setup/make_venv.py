@@ -109,7 +109,10 @@ def pinned(name: str) -> str:
 def main() -> None:
     refuse_unfit(VENV)
     make()
-    print(f"setup: installing {pinned('axolotl')} and the rest into .venv (sizes and minutes: README.md)", flush=True)
+    print(
+        f"setup: installing {pinned('axolotl')} and the rest into .venv (sizes and minutes: docs/containers.md)",
+        flush=True,
+    )
     pip = [str(VENV / "bin/pip"), "install", "--quiet", "--disable-pip-version-check", pinned("uv")]
     if subprocess.run(pip).returncode != 0:
         raise UserError(f"{pinned('uv')} could not be installed: pip's lines above say why")

@@ -41,7 +41,7 @@ LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/s
 # mmdebstrap before 1.3.0 (Ubuntu 22.04 has 0.8.4) cannot be told to leave out the host's own copy of Debian's keys.
 WITHOUT_SIGNED_BY = (
     'for list in "$1"/etc/apt/sources.list "$1"/etc/apt/sources.list.d/*.list; do '
-    '[ ! -f "$list" ] || sed -i \'s/ \[signed-by="[^"]*"\]//\' "$list"; done'
+    '[ ! -f "$list" ] || sed -i \'s/ \\[signed-by="[^"]*"\\]//\' "$list"; done'
 )
 CAP_SYS_ADMIN = 21  # linux/capability.h
 HOST_STANDS_IN = (
