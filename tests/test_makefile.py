@@ -72,6 +72,8 @@ USES = {
     "DECISION": [("review", "--decision={}")],
     "REVIEWER": [(goal, "--reviewer={}") for goal in ("review", "demo-publish", "space")],
     "PICTURES": [("space-check", "--pictures={}")],
+    "PRODUCT": [("ci-check", "--product={}")],
+    "STEPS": [("ci-check", "--steps={}")],
     "COMMENT": [("review", "--comment={}")],
     "OVERRIDE": [("review", "--override={}")],
     "SIGN": [("review", "")],
@@ -138,7 +140,8 @@ USES = {
     "name": [("runs", "")],
 }
 # Tests and pages, whose answers are their own tools', and what only removes or installs a folder.
-WITHOUT_JSON = {"help", "test", "test-fast", "coverage", "docs", "clean-cache", "space", "space-check", "hub-login"}
+WITHOUT_JSON = {"help", "test", "test-fast", "coverage", "docs", "clean-cache", "space", "space-check", "ci-check",
+                "hub-login"}  # fmt: skip
 CASES = [(name, goal, received) for name, uses in USES.items() for goal, received in uses]
 # Every variable meets them in one text: what arrives exactly was executed by nobody, and what breaks one breaks all.
 ALL_AT_ONCE = "\n".join(HOSTILE.values())

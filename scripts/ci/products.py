@@ -48,6 +48,9 @@ class Product(Entry):
     recipe: File
     suite: File
     hub_name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="on the Hub, below vars.HUB_OWNER")
+    domain: File | None = Field(
+        None, description="folder of a domain of its own: publishing believes the code, data and suite committed there"
+    )
     served: Served | None = None
     remote: Remote | None = Field(None, description="without it, the runner itself trains, on its CPU")
 
@@ -87,6 +90,7 @@ def outputs_of(product: Product) -> dict[str, object]:
         "recipe": product.recipe,
         "suite": product.suite,
         "hub_name": product.hub_name,
+        "domain": product.domain or "",
         "served_form": served.form if served else "",
         "served_suite": (served.suite or "") if served else "",
         "served_blocking": "true" if served and served.blocking else "",
