@@ -1,4 +1,4 @@
-"""find and xargs: which files, and what is done to them.
+"""find, xargs and `python -m`: which files, and what is done to them.
 
 A find without a test that narrows it (-name '*' and -type do not) stands for its whole roots; with one, for some
 unknown files below them. xargs gets the words of its standard input when they are known.

@@ -10,8 +10,7 @@ from eval.risk.tools import kill_source
 from eval.risk.word import NOTHING, SERVICE, Output, Word
 
 TMUX_RUNS = {"new", "new-session", "neww", "new-window", "send-keys", "send", "splitw", "split-window", "run",
-"run-shell",
-             "respawn-pane"}  # fmt: skip
+             "run-shell", "respawn-pane"}  # fmt: skip
 SYSTEM_SERVICES = re.compile(
     r"\W*(?:sshd|systemd|init|dbus|a?crond?|\.|\*|dockerd|containerd|kubelet|NetworkManager|journald|udev)"
 )
