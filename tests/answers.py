@@ -3,16 +3,19 @@
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any
-
-from jsonschema import Draft202012Validator
+from typing import TYPE_CHECKING, Any
 
 from eval.common.answer import Answer, Document
 from scripts.answers import FOLDER, RESULTS
 
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
+
 
 @cache
-def validator(command: str) -> Draft202012Validator:
+def validator(command: str) -> "Draft202012Validator":
+    from jsonschema import Draft202012Validator  # a second of grammars that no schema here needs
+
     return Draft202012Validator(json.loads((FOLDER / f"{command}.schema.json").read_text()))
 
 

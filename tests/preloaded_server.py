@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 LIBRARIES = ("torch", "peft", "transformers.trainer", "axolotl.train", "axolotl.cli.train", "axolotl.cli.config",
-             "axolotl.utils.data.sft", "eval.model.hf", "eval.suite")  # fmt: skip
+             "axolotl.utils.data.sft", "axolotl.core.builders", "wandb", "eval.model.hf", "eval.suite")  # fmt: skip
 MOST_FDS = 64
 OURS, ROOT = ("eval", "scripts", "tests"), Path(__file__).resolve().parent.parent
 

@@ -9,9 +9,7 @@ from typing import Any
 
 import psutil
 import pytest
-import torch
 import yaml
-from torch.distributed.run import config_from_args, parse_args
 
 from eval.common.errors import UserError
 from eval.run.folder import read_run
@@ -46,6 +44,8 @@ def test_all_visible_gpus_are_used_or_as_many_as_asked_for(visible: str, asked: 
 
 
 def test_without_the_variable_torch_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     assert chosen_devices(GPU, {}).visible == "0,1,2"
 
@@ -72,6 +72,8 @@ def test_another_number_of_processes_does_not_continue_a_run() -> None:
 
 def test_torchrun_takes_the_command_as_axolotls_own_launcher_would_give_it() -> None:
     """Not run on several GPUs: what is shown is what torchrun makes of the arguments."""
+    from torch.distributed.run import config_from_args, parse_args
+
     given = parse_args(ranks.arguments(4, "RUN", "PREPARED"))
     config, _, rest = config_from_args(given)
     assert (config.nproc_per_node, config.min_nodes, config.max_nodes, config.max_restarts) == (4, 1, 1, 0)
@@ -94,6 +96,7 @@ def recipe_path(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     recipe = DEMO | {
         "base_model": str(tiny_model),
         "datasets": datasets(folder, "plain"),
+        "dataset_num_proc": 0,
         "peft_layers_to_transform": [1],
         "gradient_accumulation_steps": 1,
         "sample_packing": False,

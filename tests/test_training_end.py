@@ -100,6 +100,7 @@ def trained(all_words: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
         recipe = DEMO | {
             "base_model": str(all_words),
             "datasets": datasets(folder, name),
+            "dataset_num_proc": 0,
             "peft_layers_to_transform": [1],
             "excess_length_strategy": "drop",
             "gradient_accumulation_steps": 1,
@@ -112,9 +113,9 @@ def trained(all_words: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
         path = folder / f"{name}.yaml"
         path.write_text(yaml.safe_dump(recipe))
         runs[name] = start_run(path, recipe, describe_data(recipe), folder / "results")
-    environment = os.environ | {"AXOLOTL_DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1", "AXOLOTL_DATASET_NUM_PROC": "1"}
+    environment = os.environ | {"AXOLOTL_DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1", "AXOLOTL_DATASET_NUM_PROC": "0"}
     for name, run in runs.items():
-        # All but one prepare the same rows in the same way, which costs a few processes: only the first does.
+        # All but one prepare the same rows in the same way, which takes a second: only the first does.
         prepared = folder / ("prepared-rows" if name == "rows" else "prepared")
         command = [sys.executable, "-m", "scripts.training.train_worker", str(run), str(prepared)]
         done = preloaded.run(command, env=environment, timeout=PATIENCE)
