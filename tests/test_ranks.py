@@ -12,9 +12,11 @@ import pytest
 import yaml
 
 from eval.common.errors import UserError
+from eval.run.files import write_json
 from eval.run.folder import read_run
 from scripts.data.dataset_facts import describe_data
 from scripts.training import launch, ranks
+from scripts.training.dataset_entries import START
 from scripts.training.devices import Devices, chosen_devices, same_number
 from scripts.training.train import complete, start_run
 from scripts.training.training_end import checkpoints, how_it_ended
@@ -88,6 +90,21 @@ def test_one_device_starts_one_process_that_sees_no_other(tmp_path: Path, monkey
     assert environment["CUDA_VISIBLE_DEVICES"] == "3" and "WORLD_SIZE" not in environment
     assert launch.command(tmp_path, Devices(("3",)))[2] == "scripts.training.train_worker"
     assert launch.command(tmp_path, Devices(("3", "5"), 2))[2:4] == ["scripts.training.ranks", "2"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "processes"), [([3000, 400], "0"), ([9_000, 1_000], "7"), ([400, None], "7"), ([], "0")]
+)
+def test_processes_for_rows_are_started_where_there_are_many(
+    rows: list[int | None], processes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How many rows a dataset on the Hub has is not known; a starting adapter has none."""
+    monkeypatch.delenv("AXOLOTL_DATASET_NUM_PROC", raising=False)
+    monkeypatch.setattr(launch, "cores", lambda: 7)
+    data = [{"path": "x", "role": "training", "rows": number} for number in rows]
+    write_json(tmp_path / "data.json", [*data, {"path": "y", "role": START, "rows": None}])
+    environment = launch.environment_of(tmp_path, {"base_model": "a/b"}, Devices())
+    assert environment["AXOLOTL_DATASET_NUM_PROC"] == processes
 
 
 @pytest.fixture(scope="module")

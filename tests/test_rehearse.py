@@ -123,7 +123,9 @@ def test_what_needs_a_gpu_is_exchanged_and_said() -> None:
         attn_implementation="flash_attention_2",
         peft_layers_to_transform=[20, 21],
         save_strategy="epoch",
+        dataset_num_proc=8,
     )
+    assert recipe["dataset_num_proc"] == said["dataset_num_proc"] == 0
     assert said["plugins"] == ["mine.Plugin"] and said["liger_rms_norm"] is None and "liger_rms_norm" not in recipe
     assert (recipe["optimizer"], recipe["attn_implementation"]) == ("adamw_torch", "sdpa")
     assert (said["bf16"], said["tf32"], recipe["peft_layers_to_transform"]) == (False, False, [1])
