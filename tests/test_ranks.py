@@ -93,7 +93,7 @@ def test_one_device_starts_one_process_that_sees_no_other(tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize(
-    ("rows", "processes"), [([3000, 400], "0"), ([9_000, 1_000], "7"), ([400, None], "7"), ([], "0")]
+    ("rows", "processes"), [([3000, 400], "0"), ([4_000, 1_000], "7"), ([400, None], "7"), ([], "0")]
 )
 def test_processes_for_rows_are_started_where_there_are_many(
     rows: list[int | None], processes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -27,7 +27,7 @@ from scripts.training.system_metrics import Sampler
 from scripts.training.training_end import checkpoints, name_best_here, remove_torn_checkpoints
 
 INTERRUPTED = 130
-FEW_ROWS = 10_000  # below, processes that share the work take longer to start than the worker takes for it
+FEW_ROWS = 5_000  # six seconds of one process; starting a pool for each step takes about as long
 
 
 def launch_worker(
