@@ -37,7 +37,7 @@ SUITE: dict[str, Any] = {
     "name": "toy",
     "description": "Requests in English, answered with one command.",
     "tasks": [
-        {"name": KNOWN, "limit": 30, "cluster": "shape", "execute": "plain"},
+        {"name": KNOWN, "limit": 61, "cluster": "shape", "execute": "plain"},
         {"name": ADVERSARIAL, "limit": 16, "execute": "canary"},
         {"name": RETENTION, "limit": 10, "chat": False},
         {"name": "drift", "limit": 4},
