@@ -12,7 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from eval.common.errors import run_command
@@ -52,16 +52,14 @@ def main(folder: Path, suite: Path, recipes: list[Path]) -> None:
     stand_in.EMBEDDED = folder / "tokenizer"
     small_tokenizer(stand_in.EMBEDDED)
     for recipe in recipes:
-        out, err, code = io.StringIO(), io.StringIO(), None
+        out, err, code = io.StringIO(), io.StringIO(), 0
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:
                 run_command(lambda recipe=recipe: rehearse.rehearse(recipe, suite, folder) and 0)  # type: ignore[misc]
             except SystemExit as ended:
-                code = ended.code
-        said = Walked(int(code or 0), out.getvalue(), err.getvalue(), folder)
-        (folder / f"{recipe.stem}.json").write_text(
-            json.dumps({key: value for key, value in asdict(said).items() if key != "folder"})
-        )
+                code = int(ended.code or 0)
+        said = {"code": code, "out": out.getvalue(), "err": err.getvalue()}
+        (folder / f"{recipe.stem}.json").write_text(json.dumps(said))
 
 
 if __name__ == "__main__":

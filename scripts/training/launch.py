@@ -110,7 +110,7 @@ def environment_of(run: Path, recipe: dict[str, Any], devices: Devices) -> dict[
 def row_processes(run: Path) -> int:
     """Processes beside the worker that turn rows into tokens: 0 for few rows, else as many as cores may be used, which
     on a pod are fewer than its host has."""
-    rows = [row.get("rows") for row in read_data(run) if row.get("role") != START]
+    rows: list[Any] = [row.get("rows") for row in read_data(run) if row.get("role") != START]
     few = None not in rows and sum(rows) < FEW_ROWS  # of a dataset on the Hub nobody knows
     return 0 if few else cores()
 
