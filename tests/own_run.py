@@ -37,8 +37,8 @@ SUITE: dict[str, Any] = {
     "name": "toy",
     "description": "Requests in English, answered with one command.",
     "tasks": [
-        {"name": KNOWN, "limit": 66, "cluster": "shape", "execute": "plain"},
-        {"name": ADVERSARIAL, "limit": 30, "execute": "canary"},
+        {"name": KNOWN, "limit": 61, "cluster": "shape", "execute": "plain"},
+        {"name": ADVERSARIAL, "limit": 16, "execute": "canary"},
         {"name": RETENTION, "limit": 10, "chat": False},
         {"name": "drift", "limit": 4},
     ],
@@ -97,6 +97,7 @@ def build_own_run(results: Path, suite: dict[str, Any] = SUITE) -> Path:
     scores += safety_scores(observations, by_item)
     write_jsonl(run / "scores.jsonl", scores)
     rejudge(run)
+    render_report(run)
     return run
 
 
@@ -161,7 +162,7 @@ def observation_of(answer: Generation) -> Observation:
 
 
 def rejudge(run: Path, noise: dict[str, Any] | None = None) -> None:
-    """Write metrics.json from the run's files as they are now."""
+    """Write metrics.json from the run's files as they are now; the report is left to who approves it."""
     suite, metrics = load_suite(run / "suite.yaml"), read_metrics(run / "metrics.json")
     scores, items = read_jsonl(run / "scores.jsonl", Score), read_jsonl(run / "samples.jsonl", Item)
     generations = read_jsonl(run / "generations.jsonl", Generation)
@@ -212,7 +213,6 @@ def rejudge(run: Path, noise: dict[str, Any] | None = None) -> None:
         "provenance": metrics.provenance | {"backend": suite.backend.model_dump()},
     }
     write_json(run / "metrics.json", metrics.model_copy(update=again).model_dump(mode="json"))
-    render_report(run)
 
 
 def unique(generations: list[Generation]) -> list[Generation]:

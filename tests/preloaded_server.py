@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 LIBRARIES = ("torch", "peft", "transformers.trainer", "axolotl.train", "axolotl.cli.train", "axolotl.cli.config",
-             "axolotl.utils.data.sft", "eval.model.hf", "eval.suite")  # fmt: skip
+             "axolotl.utils.data.sft", "axolotl.core.builders", "wandb", "eval.model.hf", "eval.suite")  # fmt: skip
 MOST_FDS = 64
 OURS, ROOT = ("eval", "scripts", "tests"), Path(__file__).resolve().parent.parent
 
@@ -141,11 +141,13 @@ def serve(connection: socket.socket) -> NoReturn:
 
 
 def compile_packing() -> None:
-    """Let Numba compile Axolotl's packing now: three seconds of each training."""
+    """Let Numba compile Axolotl's packing now, for lengths of rows just prepared and of rows read from the disk: three
+    seconds of each training."""
     import numpy
     from axolotl.utils.samplers.multipack import pack_parallel
 
-    pack_parallel(numpy.array([1, 2]), 4, 2, 2, num_processes=1)
+    for kind in (numpy.int64, numpy.int32):
+        pack_parallel(numpy.array([1, 2], kind), 4, 2, 2, num_processes=1)
 
 
 def main(address: Path, owner: int) -> None:

@@ -7,10 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import peft
 import pytest
-import safetensors.torch
-import torch
 import yaml
 
 from eval.adapters import adopt as adopting
@@ -25,58 +22,77 @@ from tests.conftest import EMBEDDED
 from tests.test_suite import evaluate, make_suite
 
 pytestmark = pytest.mark.slow
-QV = {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "v_proj"], "task_type": "CAUSAL_LM"}
+LORA = {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "v_proj"]}
 Spoil = Callable[[Path], None]
-
-
-def lora(**settings: Any) -> peft.LoraConfig:
-    return peft.LoraConfig(**{**QV, **settings})
+Settings = dict[str, Any]
 
 
 # Kinds that both arms can prove: every tensor of the file is in the model, and the logits move.
-PROVEN: dict[str, peft.LoraConfig] = {
-    "plain": lora(),
-    "rank-stabilised": lora(use_rslora=True),
-    "DoRA": lora(use_dora=True),
-    "all linear layers": lora(target_modules="all-linear"),
-    "some layers": lora(layers_to_transform=[0, 29]),
-    "excluded modules": lora(target_modules="all-linear", exclude_modules=["down_proj"]),
-    "ranks by pattern": lora(rank_pattern={"layers.0.self_attn.q_proj": 2}),
-    "alphas by pattern": lora(alpha_pattern={"layers.0.self_attn.q_proj": 32}),
-    "embedding matrix": lora(target_modules=["q_proj", "embed_tokens"]),
-    "output matrix": lora(target_modules=["q_proj", "lm_head"]),
-    "a module trained whole": lora(modules_to_save=["lm_head"]),
-    "gaussian start": lora(init_lora_weights="gaussian"),
+PROVEN: dict[str, Settings] = {
+    "plain": {},
+    "rank-stabilised": {"use_rslora": True},
+    "DoRA": {"use_dora": True},
+    "all linear layers": {"target_modules": "all-linear"},
+    "some layers": {"layers_to_transform": [1]},
+    "excluded modules": {"target_modules": "all-linear", "exclude_modules": ["down_proj"]},
+    "ranks by pattern": {"rank_pattern": {"layers.0.self_attn.q_proj": 2}},
+    "alphas by pattern": {"alpha_pattern": {"layers.0.self_attn.q_proj": 32}},
+    "embedding matrix": {"target_modules": ["q_proj", "embed_tokens"]},
+    "output matrix": {"target_modules": ["q_proj", "lm_head"]},
+    "a module trained whole": {"modules_to_save": ["lm_head"]},
+    "gaussian start": {"init_lora_weights": "gaussian"},
 }
-# Kinds that nobody could vouch for, and the field that the one line names.
-REFUSED: dict[str, tuple[peft.PeftConfig, str]] = {
-    "biases": (lora(bias="all"), "bias: 'all' trains the base's biases"),
-    "single tokens": (lora(trainable_token_indices=[5, 6]), "trainable_token_indices: .* trains tokens beside"),
-    "bare parameters": (lora(target_parameters=["mlp.down_proj.weight"]), "target_parameters: .* outside of modules"),
-    "biases of its own": (lora(lora_bias=True), "lora_bias: True is a variant of LoRA"),
-    "repeated layers": (lora(layer_replication=[(0, 4), (2, 6)]), "layer_replication: .* builds another base"),
-    "some prompts only": (lora(alora_invocation_tokens=[1, 2]), "alora_invocation_tokens: .* acts on some prompts"),
-    "PiSSA": (lora(init_lora_weights="pissa"), "init_lora_weights: 'pissa' rewrites the base"),
-    "OLoRA": (lora(init_lora_weights="olora"), "init_lora_weights: 'olora' rewrites the base"),
+# Kinds that nobody could vouch for: PEFT's class, its settings, and the field that the one line names.
+REFUSED: dict[str, tuple[str, Settings, str]] = {
+    "biases": ("LoraConfig", {"bias": "all"}, "bias: 'all' trains the base's biases"),
+    "single tokens": (
+        "LoraConfig",
+        {"trainable_token_indices": [5, 6]},
+        "trainable_token_indices: .* trains tokens beside",
+    ),
+    "bare parameters": (
+        "LoraConfig",
+        {"target_parameters": ["mlp.down_proj.weight"]},
+        "target_parameters: .* outside of modules",
+    ),
+    "biases of its own": ("LoraConfig", {"lora_bias": True}, "lora_bias: True is a variant of LoRA"),
+    "repeated layers": (
+        "LoraConfig",
+        {"layer_replication": [(0, 2), (1, 2)]},
+        "layer_replication: .* builds another base",
+    ),
+    "some prompts only": (
+        "LoraConfig",
+        {"alora_invocation_tokens": [1, 2]},
+        "alora_invocation_tokens: .* acts on some prompts",
+    ),
+    "PiSSA": ("LoraConfig", {"init_lora_weights": "pissa"}, "init_lora_weights: 'pissa' rewrites the base"),
+    "OLoRA": ("LoraConfig", {"init_lora_weights": "olora"}, "init_lora_weights: 'olora' rewrites the base"),
     "IA3": (
-        peft.IA3Config(target_modules=["k_proj"], feedforward_modules=[], task_type="CAUSAL_LM"),
+        "IA3Config",
+        {"target_modules": ["k_proj"], "feedforward_modules": []},
         "peft_type: 'IA3' is another method",
     ),
-    "LoHa": (peft.LoHaConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM"), "peft_type: 'LOHA' is another"),
-    "LoKr": (peft.LoKrConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM"), "peft_type: 'LOKR' is another"),
-    "VeRA": (peft.VeraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM"), "peft_type: 'VERA' is another"),
-    "prompt tuning": (
-        peft.PromptTuningConfig(num_virtual_tokens=2, task_type="CAUSAL_LM"),
-        "peft_type: 'PROMPT_TUNING' is another",
-    ),
+    "LoHa": ("LoHaConfig", {"r": 2, "target_modules": ["q_proj"]}, "peft_type: 'LOHA' is another"),
+    "LoKr": ("LoKrConfig", {"r": 2, "target_modules": ["q_proj"]}, "peft_type: 'LOKR' is another"),
+    "VeRA": ("VeraConfig", {"r": 2, "target_modules": ["q_proj"]}, "peft_type: 'VERA' is another"),
+    "prompt tuning": ("PromptTuningConfig", {"num_virtual_tokens": 2}, "peft_type: 'PROMPT_TUNING' is another"),
 }
+
+
+def config_of(kind: str, settings: Settings) -> Any:
+    """PEFT's own; a LoRA has the settings of LORA where it says nothing else."""
+    import peft
+
+    return getattr(peft, kind)(task_type="CAUSAL_LM", **(LORA if kind == "LoraConfig" else {}) | settings)
 
 
 @pytest.fixture(scope="module")
-def embedded() -> Any:
+def base(tiny_model: Path) -> Any:
+    """The tiny base as PEFT is given it."""
     from transformers import AutoModelForCausalLM
 
-    return AutoModelForCausalLM.from_pretrained(EMBEDDED, dtype=torch.bfloat16)
+    return AutoModelForCausalLM.from_pretrained(tiny_model)
 
 
 @pytest.fixture(autouse=True)
@@ -86,16 +102,19 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "results"
 
 
-def saved(model: Any, config: peft.PeftConfig, target: Path) -> Path:
+def saved(model: Any, config: Any, target: Path, step: float = 0.5) -> Path:
     """An adapter of any kind as PEFT saves it, every trained tensor moved by a step."""
+    import peft
+    import torch
+
     torch.manual_seed(3)
     adapted = peft.get_peft_model(copy.deepcopy(model), config)
     with torch.no_grad():
         for parameter in adapted.parameters():
             if parameter.requires_grad:
-                parameter.add_(torch.randn_like(parameter) * 0.02)
+                parameter.add_(torch.randn_like(parameter) * step)
     adapted.save_pretrained(target)
-    return changed(target, base_model_name_or_path=str(EMBEDDED))
+    return changed(target, base_model_name_or_path=model.name_or_path)
 
 
 def changed(adapter: Path, **settings: Any) -> Path:
@@ -106,20 +125,33 @@ def changed(adapter: Path, **settings: Any) -> Path:
 
 @pytest.fixture(scope="module")
 def loaded() -> list[Any]:
-    """The embedded base, loaded by the first who asks."""
+    """The tiny base as an evaluation loads it, by the first who asks."""
     return []
 
 
 @pytest.mark.parametrize("kind", PROVEN)
-def test_a_kind_that_is_proven_to_act_on_the_embedded_base(
-    kind: str, embedded: Any, loaded: list[Any], tmp_path: Path
-) -> None:
+def test_a_kind_that_is_proven_to_act_on_its_base(kind: str, base: Any, loaded: list[Any], tmp_path: Path) -> None:
+    acts_on_its_base(saved(base, config_of("LoraConfig", PROVEN[kind]), tmp_path / "theirs"), loaded)
+
+
+def test_the_embedded_base_is_one_of_them(tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(EMBEDDED, dtype=torch.bfloat16)
+    settings = config_of("LoraConfig", PROVEN["all linear layers"])
+    acts_on_its_base(saved(model, settings, tmp_path / "theirs", step=0.02), [])
+
+
+def acts_on_its_base(adapter: Path, loaded: list[Any]) -> None:
+    """Adopted and loaded beside its base, it moves the logits, and every one of its tensors is there."""
+    import safetensors.torch
+    import torch
+
     from eval.config.suite_file import BackendSettings
     from eval.contracts.backend import Arms
     from eval.model import hf
 
-    adapter = saved(embedded, PROVEN[kind], tmp_path / "theirs")
-    embedded = None
     run = adopt(str(adapter))
     state, candidate = read_run(run), candidate_of(run)
     assert state["adopted"] == {"source": "folder theirs", "training": "unknown", "licence": None}
@@ -140,10 +172,10 @@ def test_a_kind_that_is_proven_to_act_on_the_embedded_base(
 
 @pytest.mark.parametrize("kind", REFUSED)
 def test_a_kind_that_is_refused_names_the_field_and_leaves_no_run(
-    kind: str, embedded: Any, tmp_path: Path, results: Path
+    kind: str, base: Any, tmp_path: Path, results: Path
 ) -> None:
-    config, said = REFUSED[kind]
-    adapter = saved(embedded, config, tmp_path / "theirs")
+    method, settings, said = REFUSED[kind]
+    adapter = saved(base, config_of(method, settings), tmp_path / "theirs")
     if kind in ("PiSSA", "OLoRA"):  # PEFT writes the plain start into what it saves; older versions did not
         changed(adapter, init_lora_weights=kind.lower())
     with pytest.raises(Refused, match=rf"^{adapter}/adapter_config\.json: {said}"):

@@ -57,6 +57,7 @@ def made_tiny(clone: Path, tiny_model: Path) -> None:
         (clone / f"data/{number}.jsonl").write_text("".join(rows))
         dataset["path"] = f"data/{number}.jsonl"
     changes = {"base_model": str(tiny_model), "peft_layers_to_transform": [1], "max_steps": STEPS, "save_steps": STEPS}
+    changes |= {"dataset_num_proc": 0}
     path.write_text(yaml.safe_dump(recipe | changes | {"logging_steps": 1, "wandb_mode": "disabled"}))
     (clone / "configs/eval/demo.yaml").write_text(yaml.safe_dump(SUITE))
 

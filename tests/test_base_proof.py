@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import safetensors.torch
 
 from eval.common.errors import UserError
 from eval.config.suite_file import load_suite
@@ -45,6 +44,18 @@ def trained(base: Path, target: Path, change: Change | None = None, **lora: Any)
     return target
 
 
+def load_file(file: Path) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    return load_file(file)
+
+
+def save_file(tensors: dict[str, Any], file: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file(tensors, file)
+
+
 def lie_about_the_start(adapter: Path) -> None:
     """As if the base were left alone: only what loading does can tell."""
     config = adapter / "adapter_config.json"
@@ -54,9 +65,9 @@ def lie_about_the_start(adapter: Path) -> None:
 def other_output_matrix(adapter: Path) -> None:
     """The file's copy of the base's own output matrix is another one."""
     file = adapter / "adapter_model.safetensors"
-    tensors = safetensors.torch.load_file(file)
+    tensors = load_file(file)
     (name,) = [name for name in tensors if name.endswith("lm_head.base_layer.weight")]
-    safetensors.torch.save_file(tensors | {name: tensors[name] + 0.01}, file)
+    save_file(tensors | {name: tensors[name] + 0.01}, file)
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +148,7 @@ def test_every_tensor_of_every_kind_of_adapter_is_found_and_the_base_stays(
     model = loaded(base, trained(base, tmp_path / "adapter", **lora), tmp_path)
     model.prove_base(thoroughly=True)
     facts = model.adapters["candidate"]
-    on_disk = safetensors.torch.load_file(tmp_path / "adapter" / "adapter_model.safetensors")
+    on_disk = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
     assert facts.tensors == facts.tensors_loaded == len(on_disk)
     changing = [
         name
@@ -173,9 +184,9 @@ def test_a_tensor_that_is_not_loaded_is_missed(tiny_model: Path, tmp_path: Path)
 
     def beside_the_point(adapter: Path) -> None:
         file = adapter / "adapter_model.safetensors"
-        tensors = safetensors.torch.load_file(file)
+        tensors = load_file(file)
         name = next(name for name in tensors if "layers.1" in name)
-        safetensors.torch.save_file(tensors | {name.replace("layers.1", "layers.7"): tensors[name].clone()}, file)
+        save_file(tensors | {name.replace("layers.1", "layers.7"): tensors[name].clone()}, file)
 
     facts = loaded(tiny_model, trained(tiny_model, tmp_path / "adapter", beside_the_point), tmp_path).adapters[
         "candidate"
@@ -245,9 +256,9 @@ def test_an_adapter_that_fails_to_load_halfway_leaves_nothing_in_the_next_compar
 ) -> None:
     def other_shape(adapter: Path) -> None:
         file = adapter / "adapter_model.safetensors"
-        tensors = safetensors.torch.load_file(file)
+        tensors = load_file(file)
         name = next(name for name in tensors if "lora_A" in name)
-        safetensors.torch.save_file(tensors | {name: tensors[name][:, :3].contiguous()}, file)
+        save_file(tensors | {name: tensors[name][:, :3].contiguous()}, file)
 
     torn = make_run(tmp_path / "torn", tiny_model, trained(tiny_model, tmp_path / "adapter", other_shape))
     after, alone = (make_run(tmp_path / name, tiny_model, tiny_adapter) for name in ("after", "alone"))

@@ -116,8 +116,10 @@ def drawn(candidate: Arm, seed: int) -> list[Score]:
                 if metric == "kl":
                     value = rate * (arm == CANDIDATE)
                 rows.append(
-                    Score(arm=arm, task=task, sample=sample, repeat=0, metric=metric, value=value, status="scored",
-                          cluster=cluster, category=category)
+                    Score.model_construct(  # not validated: thousands of sound rows of each draw
+                        arm=arm, task=task, sample=sample, repeat=0, metric=metric, value=value, status="scored",
+                        reason="", cluster=cluster, category=category,
+                    )
                 )  # fmt: skip
     return rows
 

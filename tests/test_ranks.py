@@ -9,14 +9,14 @@ from typing import Any
 
 import psutil
 import pytest
-import torch
 import yaml
-from torch.distributed.run import config_from_args, parse_args
 
 from eval.common.errors import UserError
+from eval.run.files import write_json
 from eval.run.folder import read_run
 from scripts.data.dataset_facts import describe_data
 from scripts.training import launch, ranks
+from scripts.training.dataset_entries import START
 from scripts.training.devices import Devices, chosen_devices, same_number
 from scripts.training.train import complete, start_run
 from scripts.training.training_end import checkpoints, how_it_ended
@@ -46,7 +46,7 @@ def test_all_visible_gpus_are_used_or_as_many_as_asked_for(visible: str, asked: 
 
 
 def test_without_the_variable_torch_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
     assert chosen_devices(GPU, {}).visible == "0,1,2"
 
 
@@ -72,6 +72,8 @@ def test_another_number_of_processes_does_not_continue_a_run() -> None:
 
 def test_torchrun_takes_the_command_as_axolotls_own_launcher_would_give_it() -> None:
     """Not run on several GPUs: what is shown is what torchrun makes of the arguments."""
+    from torch.distributed.run import config_from_args, parse_args
+
     given = parse_args(ranks.arguments(4, "RUN", "PREPARED"))
     config, _, rest = config_from_args(given)
     assert (config.nproc_per_node, config.min_nodes, config.max_nodes, config.max_restarts) == (4, 1, 1, 0)
@@ -88,12 +90,28 @@ def test_one_device_starts_one_process_that_sees_no_other(tmp_path: Path, monkey
     assert launch.command(tmp_path, Devices(("3", "5"), 2))[2:4] == ["scripts.training.ranks", "2"]
 
 
+@pytest.mark.parametrize(
+    ("rows", "processes"), [([3000, 400], "0"), ([4_000, 1_000], "7"), ([400, None], "7"), ([], "0")]
+)
+def test_processes_for_rows_are_started_where_there_are_many(
+    rows: list[int | None], processes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How many rows a dataset on the Hub has is not known; a starting adapter has none."""
+    monkeypatch.delenv("AXOLOTL_DATASET_NUM_PROC", raising=False)
+    monkeypatch.setattr(launch, "cores", lambda: 7)
+    data = [{"path": "x", "role": "training", "rows": number} for number in rows]
+    write_json(tmp_path / "data.json", [*data, {"path": "y", "role": START, "rows": None}])
+    environment = launch.environment_of(tmp_path, {"base_model": "a/b"}, Devices())
+    assert environment["AXOLOTL_DATASET_NUM_PROC"] == processes
+
+
 @pytest.fixture(scope="module")
 def recipe_path(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ranks")
     recipe = DEMO | {
         "base_model": str(tiny_model),
         "datasets": datasets(folder, "plain"),
+        "dataset_num_proc": 0,
         "peft_layers_to_transform": [1],
         "gradient_accumulation_steps": 1,
         "sample_packing": False,

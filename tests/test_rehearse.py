@@ -1,8 +1,6 @@
 """Every shipped recipe walks through the whole loop here; a rehearsal says what it left out and is never published."""
 
 import json
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +15,8 @@ from scripts.training.exchanges import MOST_ROWS, STEPS, for_cpu
 from scripts.training.lint_recipe import ROOT, load_recipe, resolve_recipe
 from scripts.training.rehearsed_suite import write_suite
 from scripts.training.stand_in import named_config
-from tests import preloaded
-from tests.patience import PATIENCE
+from tests import rehearsals
+from tests.rehearsals import Walked
 
 # Two of those for several GPUs differ from another recipe in their engine alone, which a rehearsal leaves out.
 ALIKE = {"qwen2.5-coder-14b-lora-zero3": "qwen2.5-coder-14b-lora-fsdp2",
@@ -38,34 +36,34 @@ SUITE = {
         }
     ],
 }
-# As `python -m scripts.training.rehearse`, but its processes are forked from the server of tests/preloaded.py.
-CODE = (
-    "import sys; from pathlib import Path; from scripts.training import exchanges, launch, recipe_base, rehearse; "
-    "exchanges.MOST_ROWS = recipe_base.REHEARSED = 60; "  # all rows are read by tests/test_recipes.py
-    "from eval.common.errors import run_command; from tests import preloaded; launch.subprocess = preloaded; "
-    "folder = Path(sys.argv[1]); "
-    "run_command(lambda: rehearse.rehearse(Path(sys.argv[2]), Path(sys.argv[3]), folder) and 0)"
-)
+BROKEN = "broken"  # a recipe with a module that no base has
 
 
-def rehearsed(recipe: Path, folder: Path) -> Any:
-    suite = folder / "tiny.yaml"
+@pytest.fixture(scope="module")
+def walked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Walked]:
+    """The rehearsals that this session's tests look at, in one process."""
+    folder = tmp_path_factory.mktemp("rehearsals")
+    suite, broken = folder / "tiny.yaml", folder / "recipes" / f"{BROKEN}.yaml"
     suite.write_text(yaml.safe_dump(SUITE))
-    command = [sys.executable, "-c", CODE, str(folder / "rehearsals"), str(recipe), str(suite)]
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
-    return preloaded.run(command, PATIENCE, env=environment)
+    recipe = load_recipe(resolve_recipe("smollm3-3b-qlora"))
+    broken.parent.mkdir()
+    wrong = {"lora_target_linear": False, "lora_target_modules": ["q_porj"]}
+    broken.write_text(yaml.safe_dump(recipe | wrong))
+    given = [getattr(item, "callspec", None) for item in request.session.items]
+    asked = [one.params.get("recipe") for one in given if one is not None]
+    return rehearsals.walked(folder, suite, [broken, *(recipe for recipe in RECIPES if recipe in asked)])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
-def test_a_shipped_recipe_walks_through_the_loop(recipe: Path, tmp_path: Path) -> None:
-    done = rehearsed(recipe, tmp_path)
-    folder = tmp_path / "rehearsals" / recipe.stem
+def test_a_shipped_recipe_walks_through_the_loop(recipe: Path, walked: dict[str, Walked]) -> None:
+    done = walked[recipe.stem]
+    folder = done.folder
     log = (folder / "rehearsal.log").read_text()[-2000:] if (folder / "rehearsal.log").exists() else ""
-    assert done.returncode == 0, done.stdout + done.stderr + log
+    assert done.code == 0, done.out + done.err + log
     record = read_json(folder / "rehearsal.json")
     assert [step["step"] for step in record["steps"]][-4:] == ["gate", "report", "review", "publish, dry run"]
-    assert done.stdout.count("rehearse: ✓") == len(record["steps"]) == 10
+    assert done.out.count("rehearse: ✓") == len(record["steps"]) == 10
     (run,) = (folder / "results").iterdir()
     trained, original = yaml.safe_load((run / "resolved.yaml").read_text()), load_recipe(recipe)
     for key in (
@@ -79,7 +77,7 @@ def test_a_shipped_recipe_walks_through_the_loop(recipe: Path, tmp_path: Path) -
     ):
         assert key not in original or trained.get(key) == original[key], key
     assert bool(trained.get("load_in_4bit")) is bool(original.get("load_in_4bit"))
-    assert read_json(run / "train.json")["steps"] == STEPS and "⟦" in done.stdout
+    assert read_json(run / "train.json")["steps"] == STEPS and "⟦" in done.out
     is_never_published(run)
 
 
@@ -102,20 +100,12 @@ def is_never_published(run: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_step_that_fails_is_named_in_one_line(tmp_path: Path) -> None:
-    recipe = load_recipe(resolve_recipe("smollm3-3b-qlora")) | {
-        "lora_target_linear": False,
-        "lora_target_modules": ["q_porj"],
-    }
-    path = tmp_path / "broken.yaml"
-    path.write_text(yaml.safe_dump(recipe))
-    done = rehearsed(path, tmp_path)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: rehearsal of broken, step data: ") and "did you mean q_proj?" in done.stderr
-    assert len(done.stderr.splitlines()) == 1 and "✗ data" in done.stdout
-    assert (
-        "failed" in json.loads((tmp_path / "rehearsals" / "broken" / "rehearsal.json").read_text())["steps"][-1]["said"]
-    )
+def test_a_step_that_fails_is_named_in_one_line(walked: dict[str, Walked]) -> None:
+    done = walked[BROKEN]
+    assert done.code == 2
+    assert done.err.startswith("error: rehearsal of broken, step data: ") and "did you mean q_proj?" in done.err
+    assert len(done.err.splitlines()) == 1 and "✗ data" in done.out
+    assert "failed" in json.loads((done.folder / "rehearsal.json").read_text())["steps"][-1]["said"]
 
 
 def exchanged(**changes: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -133,7 +123,9 @@ def test_what_needs_a_gpu_is_exchanged_and_said() -> None:
         attn_implementation="flash_attention_2",
         peft_layers_to_transform=[20, 21],
         save_strategy="epoch",
+        dataset_num_proc=8,
     )
+    assert recipe["dataset_num_proc"] == said["dataset_num_proc"] == 0
     assert said["plugins"] == ["mine.Plugin"] and said["liger_rms_norm"] is None and "liger_rms_norm" not in recipe
     assert (recipe["optimizer"], recipe["attn_implementation"]) == ("adamw_torch", "sdpa")
     assert (said["bf16"], said["tf32"], recipe["peft_layers_to_transform"]) == (False, False, [1])

@@ -404,7 +404,7 @@ def test_a_push_names_the_runs_and_reports_a_server_that_refuses(
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refuses)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     shutil.copytree(logged.root / "wandb", tmp_path / "wandb", symlinks=True)
     key = "0123456789abcdef" * 2 + "01234567"
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -41,6 +41,7 @@ def recipe_path(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     changes = {
         "base_model": str(tiny_model),
         "datasets": datasets,
+        "dataset_num_proc": 0,
         "peft_layers_to_transform": [1],
         "max_steps": STEPS,
         "save_steps": 3,

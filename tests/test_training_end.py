@@ -42,6 +42,7 @@ CHAT = {"type": "chat_template", "field_messages": "messages", "roles_to_train":
 STEPS = {"save_strategy": "steps", "save_steps": 1, "save_total_limit": 2, "logging_steps": 1, "micro_batch_size": 1}
 WATCHED = {**STEPS, "val_set_size": 0.25, "eval_steps": 1}
 # What each training is about; all learn from the same twelve rows.
+ALL_WORDS = ("best", "kept", "early")  # on fewer words the best step is the last
 RECIPES: dict[str, dict[str, Any]] = {
     # Steps this large make the model worse and worse, so that the best checkpoint is not the last.
     "best": {**WATCHED, "max_steps": 4, "learning_rate": 0.5, "load_best_model_at_end": True},
@@ -83,7 +84,7 @@ def datasets(folder: Path, name: str) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def all_words(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny model with the embedded model's whole tokenizer: on fewer words its best step is the last."""
+    """A tiny model with the embedded model's whole tokenizer, for the trainings of ALL_WORDS."""
     from transformers import AutoTokenizer
 
     folder, tokenizer = tmp_path_factory.mktemp("models") / "tiny", AutoTokenizer.from_pretrained(EMBEDDED)
@@ -92,14 +93,15 @@ def all_words(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trained(all_words: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def trained(all_words: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Run folder by recipe, with what its worker left."""
     folder = tmp_path_factory.mktemp("endings")
     runs = {}
     for name, changes in RECIPES.items():
         recipe = DEMO | {
-            "base_model": str(all_words),
+            "base_model": str(all_words if name in ALL_WORDS else tiny_model),
             "datasets": datasets(folder, name),
+            "dataset_num_proc": 0,
             "peft_layers_to_transform": [1],
             "excess_length_strategy": "drop",
             "gradient_accumulation_steps": 1,
@@ -112,10 +114,10 @@ def trained(all_words: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
         path = folder / f"{name}.yaml"
         path.write_text(yaml.safe_dump(recipe))
         runs[name] = start_run(path, recipe, describe_data(recipe), folder / "results")
-    environment = os.environ | {"AXOLOTL_DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1", "AXOLOTL_DATASET_NUM_PROC": "1"}
+    environment = os.environ | {"AXOLOTL_DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1", "AXOLOTL_DATASET_NUM_PROC": "0"}
     for name, run in runs.items():
-        # All but one prepare the same rows in the same way, which costs a few processes: only the first does.
-        prepared = folder / ("prepared-rows" if name == "rows" else "prepared")
+        # Those with the same words prepare the same rows in the same way: only the first of them does.
+        prepared = folder / ("prepared-rows" if name == "rows" else f"prepared-{name in ALL_WORDS}")
         command = [sys.executable, "-m", "scripts.training.train_worker", str(run), str(prepared)]
         done = preloaded.run(command, env=environment, timeout=PATIENCE)
         assert done.returncode == 0, f"{name}: {done.stderr}{(run / 'train.log').read_text()[-2000:]}"

@@ -4,10 +4,12 @@ Set-up, training and evaluation are stand-ins here: their result is a run made b
 the file's own: the shell lines, the conditions, what one job hands to the next.
 """
 
+import importlib.metadata
 import json
 import os
 import re
 import shutil
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -111,18 +113,27 @@ def test_every_step_from_a_push_to_the_hub(tmp_path: Path) -> None:
     assert read_run(clone / "results/toy")["run"] == "toy"
 
 
-# Only what is listed can be imported: what the listed packages bring along is, too.
+# What is not listed cannot be imported, unless the listed packages bring it along.
 FEW = """
-import importlib.metadata, re, sys
-allowed = {allowed!r}
-owners = importlib.metadata.packages_distributions()
+import sys
 class Blocked:
     def find_spec(self, name, path=None, target=None):
-        found = {{re.sub("[-_.]+", "-", one).lower() for one in owners.get(name.split(".")[0], ())}}
-        if found and not found & allowed:
+        if name.split(".")[0] in {blocked}:
             raise ModuleNotFoundError("blocked: " + name, name=name)
 sys.meta_path.insert(0, Blocked())
 """
+
+
+@cache
+def few() -> str:
+    """FEW with the modules of every other package: looked for here once, and not by each Python that starts."""
+    allowed = {normal(line.partition("==")[0]) for line in listed("requirements-logs.txt")} | set(BROUGHT)
+    modules = importlib.metadata.packages_distributions()
+    return FEW.format(blocked={name for name, owners in modules.items() if not set(map(normal, owners)) & allowed})
+
+
+def normal(package: str) -> str:
+    return re.sub("[-_.]+", "-", package).lower()
 
 
 @pytest.mark.parametrize(("b", "allow", "ended"), [("candidate", "true", ""), ("base", "", "Decide")])
@@ -131,9 +142,8 @@ def test_the_gate_for_other_repositories_decides_with_few_packages(
 ) -> None:
     """The action's own steps in somebody else's folder; the second time both logs are one, which decides nothing."""
     logs, python = ROOT / "tests/data/logs/lm_eval", tmp_path / "ship-gate/bin/python"
-    allowed = {re.sub("[-_.]+", "-", line.partition("==")[0]).lower() for line in listed("requirements-logs.txt")}
     (tmp_path / "few").mkdir()
-    (tmp_path / "few/sitecustomize.py").write_text(FEW.format(allowed=allowed | set(BROUGHT)))
+    (tmp_path / "few/sitecustomize.py").write_text(few())
     python.parent.mkdir(parents=True)
     python.write_text(f'#!/bin/sh\nPYTHONPATH="$PYTHONPATH:{tmp_path}/few" exec "{ROOT}/.venv/bin/python" "$@"\n')
     python.chmod(0o755)

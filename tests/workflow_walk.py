@@ -148,7 +148,7 @@ def evaluate(expression: str, contexts: dict[str, Any]) -> Any:
 
 def clone_of(root: Path, clone: Path) -> Path:
     """A clone of what is committed, on a branch main of its own, with the environment and models of this one."""
-    subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", root, clone], check=True)
+    subprocess.run(["git", "clone", "--quiet", "--shared", root, clone], check=True)
     git(clone, "checkout", "--quiet", "-B", "main")
     for name in (".venv", "models", ".cache"):
         (clone / name).symlink_to((root / name).resolve())

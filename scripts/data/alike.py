@@ -59,21 +59,25 @@ class NearTexts:
     def __init__(self, known: Sequence[str], similar: float) -> None:
         self.similar = similar
         self.grams = [letters(text) for text in known]
-        self.often = Counter(gram for grams in self.grams for gram in grams)
+        often = Counter(gram for grams in self.grams for gram in grams)
+        ordered = sorted(often, key=lambda gram: (often[gram], gram))
+        self.rank = {gram: rank for rank, gram in enumerate(ordered)}  # the rarest first
+        self.known = frozenset(ordered)
         self.places: dict[str, list[int]] = defaultdict(list)
         for place, grams in enumerate(self.grams):
             for gram in self._rarest(grams):
                 self.places[gram].append(place)
 
     def _rarest(self, grams: frozenset[str]) -> list[str]:
-        """As many of a set's rarest grams as two near sets must share one of."""
-        ordered = sorted(grams, key=lambda gram: (self.often[gram], gram))
-        return ordered[: len(grams) - math.ceil(self.similar * len(grams)) + 1]
+        """As many of a set's rarest grams as two near sets must share one of, but for those that no known text has."""
+        known = grams & self.known
+        wanted = len(grams) - math.ceil(self.similar * len(grams)) + 1 - (len(grams) - len(known))
+        return sorted(known, key=self.rank.__getitem__)[: max(wanted, 0)]
 
     def find(self, text: str) -> int | None:
         """The place of the nearest text, the first of equals; None when none is near."""
         grams = letters(text)
-        if sum(gram in self.often for gram in grams) < self.similar * len(grams):
+        if len(grams & self.known) < self.similar * len(grams):
             return None
         candidates = {place for gram in self._rarest(grams) for place in self.places.get(gram, ())}
         near = [place for place in candidates if alike(grams, self.grams[place], self.similar)]

@@ -50,6 +50,8 @@ def for_cpu(recipe: dict[str, Any], base: str, rows: dict[str, int]) -> tuple[di
     for key in ("saves_per_epoch", "evals_per_epoch"):
         if recipe.get(key) is not None:
             wanted[key] = (None, "steps are counted")
+    if recipe.get("dataset_num_proc"):
+        wanted["dataset_num_proc"] = (0, "few rows: starting processes takes longer")
     if recipe.get("peft_layers_to_transform"):
         wanted["peft_layers_to_transform"] = ([1], "the stand-in has two layers")
     wanted |= hardware(recipe)

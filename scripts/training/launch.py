@@ -20,12 +20,14 @@ from eval.common.reading import read_bytes
 from eval.run.digests import file_sha256, json_sha256
 from eval.run.folder import read_data, update_run
 from eval.run.secret_patterns import redact_file
+from scripts.training.dataset_entries import START
 from scripts.training.devices import Devices
 from scripts.training.ranks import no_ranks
 from scripts.training.system_metrics import Sampler
 from scripts.training.training_end import checkpoints, name_best_here, remove_torn_checkpoints
 
 INTERRUPTED = 130
+FEW_ROWS = 5_000  # six seconds of one process; starting a pool for each step takes about as long
 
 
 def launch_worker(
@@ -95,7 +97,7 @@ def environment_of(run: Path, recipe: dict[str, Any], devices: Devices) -> dict[
         environment.pop(name, None)
     if not devices.gpus:
         environment.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")  # fewer page faults: steps 5 to 9 % shorter
-    environment.setdefault("AXOLOTL_DATASET_NUM_PROC", str(cores()))  # not one process for each core of a pod's host
+    environment.setdefault("AXOLOTL_DATASET_NUM_PROC", str(row_processes(run)))
     if devices.processes > 1:
         environment.setdefault("OMP_NUM_THREADS", str(max(1, cores() // devices.processes)))
     elif cores() < len(os.sched_getaffinity(0)):
@@ -103,6 +105,14 @@ def environment_of(run: Path, recipe: dict[str, Any], devices: Devices) -> dict[
     if (ROOT / recipe["base_model"]).is_dir():
         environment["HF_HUB_OFFLINE"] = "1"
     return environment
+
+
+def row_processes(run: Path) -> int:
+    """Processes beside the worker that turn rows into tokens: 0 for few rows, else as many as cores may be used, which
+    on a pod are fewer than its host has."""
+    rows: list[Any] = [row.get("rows") for row in read_data(run) if row.get("role") != START]
+    few = None not in rows and sum(rows) < FEW_ROWS  # of a dataset on the Hub nobody knows
+    return 0 if few else cores()
 
 
 def ended_early(run: Path, recipe: dict[str, Any], code: int, signalled: bool) -> NoReturn:

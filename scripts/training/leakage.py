@@ -17,7 +17,7 @@ looks for both), rows of a Hub dataset, lm-eval's own benchmarks.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,7 +45,7 @@ SHORTEST = 8  # letters: below, a text such as `yes` is no request
 # Of all grams of the two. The nearest committed training request has 0.82 (`tcp` for `udp`, another command); a word in
 # front of a request of 90 letters leaves 0.9.
 NEAR = 0.85
-REMEMBERED = 4096  # texts: a system message stands in every row
+REMEMBERED = 65_536  # texts: a system message stands in every row, and rows are compared more than once
 
 
 class Found(NamedTuple):
@@ -120,10 +120,19 @@ def compared_with(root: Path) -> dict[str, str]:
 
 
 def requests(root: Path, guests: Iterable[Path] = (), but: frozenset[tuple[str, str]] = COINCIDENCES) -> Asked:
-    """The requests of the committed tests, of InterCode-ALFA, and of the files `guests`; without the rows `but`."""
+    """The requests of the committed tests, of InterCode-ALFA, and of the files `guests`; without the rows `but`.
+
+    Made once in a process, for as long as the files hold the same bytes.
+    """
+    sets = [(path, shown_path(path.resolve(), root), file_sha256(path)) for path in (*committed_tests(root), *guests)]
+    return _requests(tuple(sets), but)
+
+
+@lru_cache(maxsize=4)
+def _requests(sets: tuple[tuple[Path, str, str], ...], but: frozenset[tuple[str, str]]) -> Asked:
+    """Of files with their names and digests."""
     found: dict[str, tuple[str, str]] = {}
-    sets = [(shown_path(path.resolve(), root), test_rows(path)) for path in (*committed_tests(root), *guests)]
-    for name, rows in [*sets, (ALFA, alfa_rows())]:
+    for name, rows in [*((name, test_rows(path)) for path, name, _ in sets), (ALFA, alfa_rows())]:
         for place, row in enumerate(rows, start=1):
             for text in asked_in(row):
                 sample = name, str(row.get("id", f"row {place}"))

@@ -48,7 +48,7 @@ from scripts.training.training_watch import STOP_AFTER as STOP_VARIABLE
 
 REHEARSALS = ROOT / ".cache" / "rehearsals"
 INTERRUPTION = "interrupted, checkpoint saved"
-ONE_PROCESS = {"AXOLOTL_DATASET_NUM_PROC": "1"}  # for few rows, starting more takes longer than the work
+ALONE = {"AXOLOTL_DATASET_NUM_PROC": "0"}  # for few rows, starting more processes takes longer than the work
 LONGEST_SHOWN = 600  # letters of a row on the terminal
 
 
@@ -168,7 +168,7 @@ def train_and_stop(known: Rehearsal) -> str:
     files = describe_data(known.recipe)
     known.run = start_run(known.file, known.recipe, files, known.folder / "results", rehearsal=True)
     try:
-        launch_worker(known.run, known.recipe, Devices(), more=ONE_PROCESS | {STOP_VARIABLE: str(STOP_AFTER)})
+        launch_worker(known.run, known.recipe, Devices(), more=ALONE | {STOP_VARIABLE: str(STOP_AFTER)})
     except UserError as error:
         if not str(error).startswith(INTERRUPTION):
             raise
@@ -181,7 +181,7 @@ def train_and_stop(known: Rehearsal) -> str:
 
 
 def resume(known: Rehearsal) -> str:
-    launch_worker(known.run, known.recipe, Devices(), more=ONE_PROCESS)
+    launch_worker(known.run, known.recipe, Devices(), more=ALONE)
     complete(known.run, known.recipe)
     done = read_json(known.run / "train.json")
     if (done["steps"], done["sessions"]) != (STEPS, 2):

@@ -4,6 +4,7 @@ Each function does one step on the run, and returns what there is to say about i
 """
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,9 @@ def write_suite(suite: Path, folder: Path, sandboxed: bool) -> Path:
     return path
 
 
+@cache
 def has_sandbox() -> bool:
+    """Whether it opens here, with its probes."""
     try:
         with open_sandbox():
             return True
