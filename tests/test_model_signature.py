@@ -19,6 +19,7 @@ from tests.hub_server import REPO, Capture, hub, publish_run, run
 from tests.run_builder import assert_one_line
 
 __all__ = ["hub", "run"]
+pytestmark = pytest.mark.usefixtures("made_up_runs")
 PEM, PKCS8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
 
 

@@ -4,12 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
-import torch
 
 from scripts.training import preflight as pre
 from scripts.training.lint_recipe import load_recipe, resolve_recipe
 
-gpu_only = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+gpu_only = pytest.mark.skipif("not __import__('torch').cuda.is_available()", reason="needs a GPU")
 
 
 def checks_of(name: str) -> dict[str, pre.Check]:
@@ -20,7 +19,7 @@ def checks_of(name: str) -> dict[str, pre.Check]:
 @pytest.fixture
 def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine without a GPU, whatever this one has."""
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
 
 
 @pytest.mark.usefixtures("no_gpu")
@@ -83,6 +82,8 @@ class Card:
 @pytest.fixture
 def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pod with two cards, a driver that fits, and a quota of 4 cores."""
+    import torch
+
     ones = torch.ones
     for name, value in {
         "is_available": True,

@@ -25,6 +25,7 @@ from tests.hub_server import WEIGHTS, Capture, approve, assert_refused, dry_run,
 from tests.run_builder import ADAPTER, DATASETS, RECIPE, assert_one_line, build_adapter, build_run, call, edit_json
 
 __all__ = ["run"]
+pytestmark = pytest.mark.usefixtures("made_up_runs")
 UPLOAD_SET = [
     "MANIFEST.sha256",
     "README.md",

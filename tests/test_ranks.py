@@ -9,9 +9,7 @@ from typing import Any
 
 import psutil
 import pytest
-import torch
 import yaml
-from torch.distributed.run import config_from_args, parse_args
 
 from eval.common.errors import UserError
 from eval.run.folder import read_run
@@ -46,7 +44,7 @@ def test_all_visible_gpus_are_used_or_as_many_as_asked_for(visible: str, asked: 
 
 
 def test_without_the_variable_torch_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
     assert chosen_devices(GPU, {}).visible == "0,1,2"
 
 
@@ -72,6 +70,8 @@ def test_another_number_of_processes_does_not_continue_a_run() -> None:
 
 def test_torchrun_takes_the_command_as_axolotls_own_launcher_would_give_it() -> None:
     """Not run on several GPUs: what is shown is what torchrun makes of the arguments."""
+    from torch.distributed.run import config_from_args, parse_args
+
     given = parse_args(ranks.arguments(4, "RUN", "PREPARED"))
     config, _, rest = config_from_args(given)
     assert (config.nproc_per_node, config.min_nodes, config.max_nodes, config.max_restarts) == (4, 1, 1, 0)

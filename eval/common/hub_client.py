@@ -11,6 +11,8 @@ one may unpack to gigabytes, and a wait that a rate limit asks for is the client
 Not protected against: a server that answers many requests, each just in time.
 """
 
+import functools
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +21,7 @@ from typing import Any
 
 import httpx
 from huggingface_hub import set_client_factory
-from huggingface_hub.utils._http import default_client_factory
+from huggingface_hub.utils._http import hf_request_event_hook
 
 from eval.common.deadlines import end_in_time, set_deadline
 from eval.common.errors import UserError
@@ -48,13 +50,19 @@ def use_bounded_client(idle_seconds: float = IDLE_SECONDS) -> None:
     """Let huggingface_hub, and every library that downloads through it, use the bounded client in this process."""
 
     def made() -> httpx.Client:
-        client = default_client_factory()
-        client.timeout = httpx.Timeout(idle_seconds)
+        hooks = {"request": [hf_request_event_hook]}  # as the library's own client has
+        client = httpx.Client(event_hooks=hooks, follow_redirects=True, timeout=idle_seconds, verify=authorities())
         client._transport = _Bounded(client._transport)
         client._mounts = {place: _Bounded(inner) if inner else None for place, inner in client._mounts.items()}
         return client
 
     set_client_factory(made)
+
+
+@functools.cache
+def authorities() -> ssl.SSLContext:
+    """Whose certificates count. Reading them takes 30 ms, and a client would for itself and for each proxy."""
+    return httpx.create_ssl_context()
 
 
 @contextmanager
