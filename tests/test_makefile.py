@@ -142,10 +142,11 @@ WITHOUT_JSON = {"help", "test", "test-fast", "coverage", "docs", "clean-cache", 
 CASES = [(name, goal, received) for name, uses in USES.items() for goal, received in uses]
 # Every variable meets them in one text: what arrives exactly was executed by nobody, and what breaks one breaks all.
 ALL_AT_ONCE = "\n".join(HOSTILE.values())
-# One variable for each way in which a recipe names any, and two that none names: these meet every text by itself.
+# One variable for each way in which a recipe names any, one beside which others are not read, and two that none names:
+# these meet every text by themselves.
 WAYS = [("CMD", "check"), ("A", "compare"), ("GPU", "lint"), ("STRICT", "eval"), ("RECIPE", "train"), ("RUN", "gate"),
-        ("REPO", "publish"), ("NL2BASH", "bench-risk"), ("NOT_USED", "runs"), ("name", "runs")]  # fmt: skip
-
+        ("CONFIG", "data"), ("REPO", "publish"), ("NL2BASH", "bench-risk"), ("NOT_USED", "runs"),
+        ("name", "runs")]  # fmt: skip
 OTHERS = [case for case in CASES if case[:2] not in WAYS]
 
 
