@@ -56,12 +56,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
+def all_slow(path: Path) -> bool:
+    """Whether every test of a file is slow."""
+    return path.stem in WAITING or ALL_SLOW.search(path.read_text(encoding="utf-8")) is not None
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """A file whose tests are all slow is not even imported where slow ones are left out: most import torch."""
-    if "not slow" not in config.option.markexpr or not collection_path.name.startswith("test_"):
-        return None
-    text = collection_path.read_text(encoding="utf-8")
-    return collection_path.stem in WAITING or ALL_SLOW.search(text) is not None or None
+    """Where slow tests are left out, a file of nothing else is not even imported: most import torch."""
+    left_out = "not slow" in config.option.markexpr and collection_path.match("test_*.py")
+    return True if left_out and all_slow(collection_path) else None
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -11,8 +11,6 @@ one may unpack to gigabytes, and a wait that a rate limit asks for is the client
 Not protected against: a server that answers many requests, each just in time.
 """
 
-import functools
-import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +21,7 @@ import httpx
 from huggingface_hub import set_client_factory
 from huggingface_hub.utils._http import hf_request_event_hook
 
+from eval.common.certificates import authorities
 from eval.common.deadlines import end_in_time, set_deadline
 from eval.common.errors import UserError
 
@@ -57,12 +56,6 @@ def use_bounded_client(idle_seconds: float = IDLE_SECONDS) -> None:
         return client
 
     set_client_factory(made)
-
-
-@functools.cache
-def authorities() -> ssl.SSLContext:
-    """Whose certificates count. Reading them takes 30 ms, and a client would for itself and for each proxy."""
-    return httpx.create_ssl_context()
 
 
 @contextmanager
