@@ -148,6 +148,7 @@ def test_tests_are_flat() -> None:
     assert not Path("tests/eval").exists()
 
 
+@pytest.mark.slow
 def test_the_launcher_replaces_the_first_path_and_works_from_elsewhere(tmp_path: Path) -> None:
     launcher = Path("eval/run_eval_suite.py").resolve()
     assert len(launcher.read_text().splitlines()) <= 15
@@ -159,6 +160,7 @@ QUICK = ["eval.gates", "eval.report", "eval.suite", "scripts.training.train", "s
 HELP_SECONDS = 3.0  # of processor time; the slowest of these took 1.8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", QUICK)
 def test_help_is_quick(module: str) -> None:
     code = (

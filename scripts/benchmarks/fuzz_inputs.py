@@ -36,7 +36,8 @@ SECONDS = 20.0
 MEMORY_MB = 1500  # beyond what the process had before
 NOBODY = 65534
 CODES = (0, 2, 3)
-ANSWERS = ("no-ship", "block", "refused", "error: ")  # what an exit code 1 stands beside; `error:` is a Refused then
+# What an exit code 1 stands beside; `error:` is a Refused then, and "are not" the rows that `validate` counts.
+ANSWERS = ("no-ship", "block", "refused", "error: ", "are not")
 BROKEN_PIPE = 141  # as a shell reports SIGPIPE
 LONGEST_OUTPUT = 4 << 20
 # Where commands look and write unless they are told otherwise, by the variable of their modules; and where in a case.
