@@ -1,6 +1,7 @@
 """The module layers of eval/, and the four rules that make a package named `eval` safe."""
 
 import ast
+import functools
 import graphlib
 import importlib.metadata
 import re
@@ -36,6 +37,7 @@ def module_name(path: Path) -> str:
 OURS = {f"eval.{module_name(path)}" for path in FILES}
 
 
+@functools.cache
 def imports(path: Path) -> list[tuple[str, bool]]:
     """Imported module names; the flag says whether the statement is `import x` rather than `from x import y`.
 
