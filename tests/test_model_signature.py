@@ -42,6 +42,7 @@ def downloaded(hub: Hub, target: Path) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_what_goes_up_is_signed_and_a_reader_can_check_it(run: Path, hub: Hub, tmp_path: Path, capsys: Capture) -> None:
     key = write_key(tmp_path / "signer.pem")
     code, out, err = publish_run(run, capsys, "--sign-key", str(key))
