@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Generator
@@ -11,10 +12,7 @@ from typing import Any, TypeVar
 import pytest
 from hypothesis import settings
 
-from scripts.publishing.spot_record import Spot
 from tests import durations, no_network, preloaded
-from tests.run_builder import write_tokenizer
-from tests.small_tokenizer import small_tokenizer
 
 # How long an example takes says something about the machine, not about the code.
 settings.register_profile("patient", deadline=None)
@@ -37,13 +35,15 @@ WAITING = (
     "test_bench_verdict", "test_canary", "test_collateral", "test_data", "test_executed", "test_full_disk",
     "test_fuzz_inputs", "test_gate_sense", "test_growth", "test_hooks", "test_hub_bounds", "test_hub_end_to_end",
     "test_hub_faults", "test_judge", "test_judge_asked", "test_judge_limits", "test_judge_scenes", "test_make_venv",
-    "test_makefile", "test_memory", "test_packing", "test_product_suite", "test_programs", "test_publish_attacks",
-    "test_publish_chain", "test_publish_hub_state", "test_publish_races", "test_publish_scores", "test_recipes",
-    "test_remote_faults", "test_remote_machine",
-    "test_report_browser", "test_retention", "test_review_page", "test_risk_robust", "test_run_lock", "test_sandbox",
-    "test_sandbox_hostile", "test_sandbox_root", "test_sandbox_trees", "test_sandbox_user", "test_served_suite",
-    "test_system_metrics", "test_track", "test_vllm",
+    "test_makefile", "test_memory", "test_packed_rows", "test_packing", "test_product_suite", "test_programs",
+    "test_publish_attacks", "test_publish_chain", "test_publish_hub_state", "test_publish_races",
+    "test_publish_scores", "test_recipes", "test_remote_faults", "test_remote_machine", "test_report_browser",
+    "test_retention", "test_review_page", "test_risk_robust", "test_run_lock", "test_sandbox", "test_sandbox_hostile",
+    "test_sandbox_root", "test_sandbox_trees", "test_sandbox_user", "test_served_suite", "test_system_metrics",
+    "test_track", "test_vllm",
 )  # fmt: skip
+
+ALL_SLOW = re.compile(r"^pytestmark = \[?pytest\.mark\.slow\b", re.MULTILINE)
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m looks at the marks
@@ -54,6 +54,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.stem in WAITING:
             item.add_marker(pytest.mark.slow)
+
+
+def all_slow(path: Path) -> bool:
+    """Whether every test of a file is slow."""
+    return path.stem in WAITING or ALL_SLOW.search(path.read_text(encoding="utf-8")) is not None
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Where slow tests are left out, a file of nothing else is not even imported: most import torch."""
+    left_out = "not slow" in config.option.markexpr and collection_path.match("test_*.py")
+    return True if left_out and all_slow(collection_path) else None
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -108,35 +119,29 @@ class Everything:
         return True
 
 
-@pytest.fixture(autouse=True)
-def committed_suites(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The made-up suites of tests count as committed, except where a test asks for the real ones."""
+@pytest.fixture
+def made_up_runs(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """For tests that publish runs which nobody trained, on a base whose tokenizer files take a few bytes.
+
+    Their suites count as committed and the branch that is checked out as merged, but where a test is marked
+    committed_suites; their answers count as given again, but where it is marked spot_answers.
+    """
+    monkeypatch.setattr("scripts.publishing.verify_base.ROOT", toy_root(tmp_path_factory.getbasetemp() / "toy-root"))
     if not request.node.get_closest_marker("committed_suites"):
         monkeypatch.setattr("scripts.publishing.verify_guests.committed_suites", Everything)
-
-
-@pytest.fixture(autouse=True)
-def spot_answers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No model gave the answers of made-up runs: they count as answered again, except where a test asks for it."""
-    if not request.node.get_closest_marker("spot_answers"):
-        monkeypatch.setattr("scripts.publish.spot_answers", lambda evidence, count, reason: Spot())
-
-
-@pytest.fixture(autouse=True)
-def merged_branch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The branch that is checked out counts as merged, except where a test has a repository of its own."""
-    if not request.node.get_closest_marker("committed_suites"):
         monkeypatch.setattr("scripts.publishing.committed.protected", lambda root: ())
+    if not request.node.get_closest_marker("spot_answers"):
+        from scripts.publishing.spot_record import Spot
 
-
-@pytest.fixture(autouse=True)
-def toy_base(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """The made-up runs of tests have a base of their own, whose tokenizer files take a few bytes."""
-    monkeypatch.setattr("scripts.publishing.verify_base.ROOT", toy_root(tmp_path_factory.getbasetemp() / "toy-root"))
+        monkeypatch.setattr("scripts.publish.spot_answers", lambda evidence, count, reason: Spot())
 
 
 @functools.cache
 def toy_root(folder: Path) -> Path:
+    from tests.run_builder import write_tokenizer
+
     write_tokenizer(folder / EMBEDDED)
     return folder
 
@@ -147,6 +152,8 @@ EMBEDDED = Path("models/SmolLM2-135M-Instruct")
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny model with the embedded model's chat template and the commoner words it knows."""
+    from tests.small_tokenizer import small_tokenizer
+
     folder = tmp_path_factory.mktemp("models") / "tiny"
     return make_model(folder, small_tokenizer(folder))
 

@@ -12,15 +12,17 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eval.common.errors import UserError
 from eval.config.suite_file import BackendSettings
 from eval.contracts.backend import PROOFS, Arms, Backend, Say
-from eval.model.lm_tasks import LoadedTask, Sample
 from eval.run.digests import file_sha256, settings_sha256
 from eval.run.metrics import AdapterEffect, GenerationSettings
 from eval.run.records import CANDIDATE, Generation
+
+if TYPE_CHECKING:
+    from eval.model.lm_tasks import LoadedTask, Sample
 
 
 def one_by_one(answer: Callable[[str, list[Any]], list[Generation]]) -> Any:
@@ -44,7 +46,7 @@ class Dictionary(Backend):
             end_tokens=[], pad_token=None, decoding={}, ignored={}, template_arguments={}, template_date=None
         )
 
-    def answer(self, arm: str, batch: Sequence[Sample]) -> list[Generation]:
+    def answer(self, arm: str, batch: "Sequence[Sample]") -> list[Generation]:
         return [
             Generation(
                 arm=arm,
@@ -81,7 +83,7 @@ class Claiming(Dictionary):
             "settings_sha256": settings_sha256(self.settings()),
         }
 
-    def effect(self, tasks: Sequence[LoadedTask]) -> AdapterEffect | None:
+    def effect(self, tasks: "Sequence[LoadedTask]") -> AdapterEffect | None:
         return AdapterEffect(
             tensors=2, tensors_loaded=2, nonzero_updates=1, probe_prompts=1, max_logit_change=1.0, answers_changed=0,
             samples=0,

@@ -1,6 +1,7 @@
 """The module layers of eval/, and the four rules that make a package named `eval` safe."""
 
 import ast
+import functools
 import graphlib
 import importlib.metadata
 import re
@@ -36,6 +37,7 @@ def module_name(path: Path) -> str:
 OURS = {f"eval.{module_name(path)}" for path in FILES}
 
 
+@functools.cache
 def imports(path: Path) -> list[tuple[str, bool]]:
     """Imported module names; the flag says whether the statement is `import x` rather than `from x import y`.
 
@@ -178,6 +180,7 @@ def test_tests_are_flat() -> None:
     assert not Path("tests/eval").exists()
 
 
+@pytest.mark.slow
 def test_the_launcher_replaces_the_first_path_and_works_from_elsewhere(tmp_path: Path) -> None:
     launcher = Path("eval/run_eval_suite.py").resolve()
     assert len(launcher.read_text().splitlines()) <= 15
@@ -189,6 +192,7 @@ QUICK = ["eval.gates", "eval.report", "eval.suite", "scripts.training.train", "s
 HELP_SECONDS = 3.0  # of processor time; the slowest of these took 1.8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", QUICK)
 def test_help_is_quick(module: str) -> None:
     code = (

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from cyclonedx.model.bom import Bom
 from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 
 from eval.common.errors import UserError
 from eval.run.files import write_json
@@ -37,6 +36,8 @@ def by_type(bom: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
 
 
 def test_the_librarys_own_validator_and_parser_accept_it(evidence: Evidence) -> None:
+    from cyclonedx.validation.json import JsonStrictValidator
+
     bom = written(evidence)
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(bom)) is None
     assert (bom["bomFormat"], bom["specVersion"]) == ("CycloneDX", "1.6")

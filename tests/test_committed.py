@@ -14,7 +14,7 @@ from scripts.publishing.committed import committed_bytes, committed_suites, diff
 from tests.hub_server import Capture, assert_refused, dry_run, run, settle
 
 __all__ = ["run"]
-pytestmark = pytest.mark.committed_suites
+pytestmark = [pytest.mark.committed_suites, pytest.mark.usefixtures("made_up_runs")]
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -26,6 +26,8 @@ from scripts.publishing.approval import read_review
 from tests.packages import found_by_this_process, install
 from tests.run_builder import assert_one_line, build_run, call
 
+pytestmark = pytest.mark.usefixtures("made_up_runs")
+
 KNOWN, HARM = "securecli_nl2bash_known", "securecli_adversarial"
 LIMIT = 60
 SOURCE = (Path(__file__).parent / "dictionary_backend.py").read_text()

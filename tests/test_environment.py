@@ -153,6 +153,7 @@ def test_the_command_writes_what_it_prints(tmp_path: Path, capsys: pytest.Captur
     assert_one_line(err, "cannot be written")
 
 
+@pytest.mark.slow
 def test_it_starts_without_torch() -> None:
     code = "import sys; from eval.run import environment as e; e.capture_environment(); exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -11,6 +11,7 @@ import pytest
 
 from eval.common import error_log, errors
 from eval.common.errors import run_command
+from eval.common.reading import read_bytes
 
 TOKEN = "sesame-0penly-\u00e9"
 LETTERS = "caf\u00e9 \u2014 \u65e5"
@@ -73,6 +74,11 @@ def test_an_endless_recursion_names_its_place(capsys: pytest.CaptureFixture[str]
     assert code == 2 and "tests/test_errors.py:" in err
 
 
+def test_a_file_that_breaks_while_it_is_read_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    code, err = ended(lambda: len(read_bytes(Path("/proc/self/mem"))), capsys)
+    assert (code, err) == (2, "error: /proc/self/mem: Input/output error: check the path\n")
+
+
 def test_a_file_error_names_the_path_and_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     full = OSError(28, "No space left on device", str(tmp_path / "x"))
     code, err = ended(fails(full), capsys)
@@ -119,6 +125,7 @@ import eval, scripts
 from eval.common import error_log
 error_log.FOLDER = __import__("pathlib").Path({folder!r})
 from eval.common.errors import run_command
+from eval.common.reading import read_bytes
 def main():
     {body}
 run_command(main)

@@ -2,13 +2,13 @@
 
 import json
 import random
-import subprocess
 import sys
 
 import pytest
 
 from scripts.benchmarks import bad_inputs, fuzz_inputs
 from scripts.benchmarks.fuzz_inputs import COMMANDS, Case, judge
+from tests import preloaded
 
 INPUTS = 100
 CASE = Case(0, "gate", "x", ())
@@ -16,13 +16,14 @@ CASE = Case(0, "gate", "x", ())
 
 @pytest.fixture(scope="module")
 def outcomes() -> list[fuzz_inputs.Outcome]:
-    # A process of its own: the fuzz puts ends where commands would load a model, and forks.
+    # A process of its own, with Axolotl imported: the fuzz puts ends where commands would load a model, and forks.
     code = (
         "import json, dataclasses; from scripts.benchmarks import fuzz_inputs as f; "
         "f.SECONDS = 120.0; "  # other tests take the machine meanwhile
         f"print(json.dumps([dataclasses.asdict(one) for one in f.fuzz({INPUTS}, seed=7)]))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = preloaded.run([sys.executable, "-c", code])
+    assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout.splitlines()[-1])
     return [fuzz_inputs.Outcome(**{**row, "case": Case(**row["case"])}) for row in rows]
 

@@ -126,6 +126,7 @@ def judged_by_theirs(results: Path) -> Path:
     return run
 
 
+@pytest.mark.slow
 def test_a_kind_of_an_installed_package_goes_through_everything(
     installed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -124,6 +124,7 @@ def test_making_lost_items_invalid_never_turns_a_verdict_into_ship(
     assert after.verdict != "ship"
 
 
+@pytest.mark.slow
 def test_the_command_prints_json_and_exits_with_the_verdict(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "scores.jsonl", scores(counted(2, 40, 58)))
     (tmp_path / "suite.yaml").write_text(json.dumps(suite(GAIN).model_dump()))
@@ -136,6 +137,7 @@ def test_the_command_prints_json_and_exits_with_the_verdict(tmp_path: Path) -> N
     assert json.loads(done.stdout)["verdict"] == "no-ship"
 
 
+@pytest.mark.slow
 def test_deciding_needs_no_torch() -> None:
     code = "import sys, eval.gates, eval.report; sys.exit('torch' in sys.modules or 'lm_eval' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

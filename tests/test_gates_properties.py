@@ -133,12 +133,14 @@ def run_gates(folder: Path, tasks: int, items: int) -> tuple[float, float]:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, after.ru_maxrss / 1024
 
 
+@pytest.mark.slow
 def test_deciding_five_tasks_of_two_thousand_items_is_fast(tmp_path: Path) -> None:
     """1.8 s of CPU where it was measured; 200,000 lines took 5 s and 380 MB."""
     seconds, _ = run_gates(tmp_path, tasks=5, items=2_000)
     assert seconds < 3.0 * 1.5  # a busy machine's caches
 
 
+@pytest.mark.slow
 def test_reading_scores_takes_little_memory() -> None:
     """Bytes a line, so that 200,000 lines stay far below 1 GB."""
     code = (

@@ -127,6 +127,7 @@ def test_both_halves_give_the_bytes_of_one_evaluation(in_one_go: Path, judged: P
     assert read_json(judged / "run.json")["stages"]["eval"] == "completed"
 
 
+@pytest.mark.usefixtures("made_up_runs")
 def test_publishing_derives_a_judged_run_again_and_holds_the_judging_machine_against_its_file(
     judged: Path, tmp_path: Path
 ) -> None:
@@ -220,6 +221,7 @@ def test_a_killed_generation_continues_and_is_not_judged_before(
     assert answered(run, tmp_path / "s.yaml")[0].adapter_sha256
 
 
+@pytest.mark.usefixtures("made_up_runs")
 def test_a_sequential_suite_is_answered_whole_and_judged_in_one_look(
     tiny_model: Path, tiny_adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """scripts.hooks: real commits in a repository of their own, refused in one line or let through."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,10 +23,10 @@ def git(folder: Path, *arguments: str) -> Done:
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
 
-@pytest.fixture
-def clone(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository with the hook, installed by the command of `make hooks`."""
-    folder = tmp_path / "clone with a space"
+    folder = tmp_path_factory.mktemp("hooks") / "clone with a space"
     folder.mkdir()
     git(folder, "init", "-q")
     command = [sys.executable, "-m", "scripts.hooks", "install"]
@@ -33,6 +34,12 @@ def clone(tmp_path: Path) -> Path:
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0 and "pre-commit" in done.stdout, done.stderr
     return folder
+
+
+@pytest.fixture
+def clone(installed: Path, tmp_path: Path) -> Path:
+    """A copy of it, with nothing committed."""
+    return shutil.copytree(installed, tmp_path / installed.name)
 
 
 def commit(clone: Path, **files: str | bytes) -> Done:

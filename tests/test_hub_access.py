@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import transformers
 import yaml
 
 from eval.common.errors import UserError
 from eval.common.hub_access import asked_to_wait, hub_problem, reach
 from eval.common.hub_client import use_bounded_client
-from eval.model.adapters_on_base import readable
 from scripts.data.dataset_facts import describe_data
 from scripts.loopback_hub.faults import Fault, Hub, gated
 from scripts.training import launch
@@ -60,6 +58,10 @@ def test_what_the_hub_refuses_is_said_once_for_preflight_and_evaluation(
     fault: Fault,
     said: str,
 ) -> None:
+    import transformers
+
+    from eval.model.adapters_on_base import readable
+
     stored(hub)
     hub.faults.append(fault)
     (tmp_path / "cache").mkdir()

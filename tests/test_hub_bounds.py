@@ -17,8 +17,9 @@ from tests.run_builder import assert_one_line
 from tests.test_hub_faults import ALWAYS, tagged_files
 
 __all__ = ["hub", "run"]
+pytestmark = pytest.mark.usefixtures("made_up_runs")
 CALLS = ("whoami", "info", "validate", "batch", "blob", "commit", "resolve")
-SECONDS = 1.0
+SECONDS = 0.5
 PATIENCE = 120.0  # for what the command does besides waiting; without a limit each of these cases takes for ever
 
 

@@ -16,6 +16,7 @@ from tests.hub_server import REPO, WEIGHTS, Capture, hub, publish_run, run
 from tests.run_builder import assert_one_line
 
 __all__ = ["hub", "run"]
+pytestmark = pytest.mark.usefixtures("made_up_runs")
 ALWAYS = 99
 STOPPED = {
     "account: 503": (Fault("whoami", "status"), 2, "503"),

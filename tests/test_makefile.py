@@ -145,9 +145,12 @@ WITHOUT_JSON = {"help", "test", "test-fast", "coverage", "docs", "clean-cache", 
 CASES = [(name, goal, received) for name, uses in USES.items() for goal, received in uses]
 # Every variable meets them in one text: what arrives exactly was executed by nobody, and what breaks one breaks all.
 ALL_AT_ONCE = "\n".join(HOSTILE.values())
-# One variable for each way in which a recipe names any, and two that none names: these meet every text by itself.
+# One variable for each way in which a recipe names any, one beside which others are not read, and two that none names:
+# these meet every text by themselves.
 WAYS = [("CMD", "check"), ("A", "compare"), ("GPU", "lint"), ("STRICT", "eval"), ("RECIPE", "train"), ("RUN", "gate"),
-        ("REPO", "publish"), ("NL2BASH", "bench-risk"), ("NOT_USED", "runs"), ("name", "runs")]  # fmt: skip
+        ("CONFIG", "data"), ("REPO", "publish"), ("NL2BASH", "bench-risk"), ("NOT_USED", "runs"),
+        ("name", "runs")]  # fmt: skip
+OTHERS = [case for case in CASES if case[:2] not in WAYS]
 
 
 @pytest.fixture
@@ -182,20 +185,24 @@ def calls_of(folder: Path, goal: str, *given: str, **environment: str) -> list[l
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 @pytest.mark.parametrize(("name", "goal", "received"), [case for case in CASES if case[:2] in WAYS])
 def test_what_a_user_sets_is_text(folder: Path, name: str, goal: str, received: str, text: str) -> None:
-    assert_text(folder, name, goal, received, text)
+    assert_texts(folder, goal, {name: text}, {name: received})
 
 
 @pytest.mark.parametrize("text", [ALL_AT_ONCE, HOSTILE["option"]], ids=["all at once", "option"])
-@pytest.mark.parametrize(("name", "goal", "received"), [case for case in CASES if case[:2] not in WAYS])
-def test_and_so_is_every_other_variable(folder: Path, name: str, goal: str, received: str, text: str) -> None:
-    assert_text(folder, name, goal, received, text)
+@pytest.mark.parametrize("goal", sorted({goal for _, goal, _ in OTHERS}))
+def test_and_so_is_every_other_variable(folder: Path, goal: str, text: str) -> None:
+    """All variables of a goal at once, each with its own name behind the text."""
+    uses = {name: received for name, other, received in OTHERS if other == goal}
+    assert_texts(folder, goal, {name: text + name for name in uses}, uses)
 
 
-def assert_text(folder: Path, name: str, goal: str, received: str, text: str) -> None:
-    """The goal's command gets the text exactly, given to make or in the environment, and nothing of it is executed."""
-    for calls in (calls_of(folder, goal, f"{name}={text}"), calls_of(folder, goal, **{name: text})):
-        assert any(received.format(text) in call for call in calls) or not received
-    assert not (folder / "touched").exists()
+def assert_texts(folder: Path, goal: str, given: dict[str, str], received: dict[str, str]) -> None:
+    """The goal's command gets the texts exactly, given to make or in the environment, and executes nothing of them."""
+    on_the_line = calls_of(folder, goal, *(f"{name}={text}" for name, text in given.items()))
+    (folder / "calls").unlink()
+    for calls in (on_the_line, calls_of(folder, goal, **given)):
+        for name, text in given.items():
+            assert any(received[name].format(text) in call for call in calls) or not received[name], name
 
 
 @pytest.mark.parametrize("goal", ["eval", "track", "sync"])

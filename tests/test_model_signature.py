@@ -19,6 +19,7 @@ from tests.hub_server import REPO, Capture, hub, publish_run, run
 from tests.run_builder import assert_one_line
 
 __all__ = ["hub", "run"]
+pytestmark = pytest.mark.usefixtures("made_up_runs")
 PEM, PKCS8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
 
 
@@ -40,6 +41,7 @@ def downloaded(hub: Hub, target: Path) -> Path:
     return target
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_what_goes_up_is_signed_and_a_reader_can_check_it(run: Path, hub: Hub, tmp_path: Path, capsys: Capture) -> None:
     key = write_key(tmp_path / "signer.pem")

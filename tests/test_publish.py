@@ -21,10 +21,12 @@ from eval.run.files import read_jsonl, write_json, write_jsonl
 from eval.run.records import Generation
 from scripts import publish
 from scripts.data.dataset_facts import describe_data
+from scripts.publishing.verify_base import is_at_hand
 from tests.hub_server import WEIGHTS, Capture, approve, assert_refused, dry_run, run, settle
 from tests.run_builder import ADAPTER, DATASETS, RECIPE, assert_one_line, build_adapter, build_run, call, edit_json
 
 __all__ = ["run"]
+pytestmark = pytest.mark.usefixtures("made_up_runs")
 UPLOAD_SET = [
     "MANIFEST.sha256",
     "README.md",
@@ -93,6 +95,18 @@ def test_a_pinned_hub_base_keeps_its_revision(run: Path, capsys: Capture) -> Non
     published = json.loads((run / "publication" / "adapter_config.json").read_text())
     assert published["revision"] == pinned
     assert pinned in (run / "publication" / "README.md").read_text()
+
+
+def test_a_base_is_at_hand_once_the_cache_has_a_file_of_that_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    assert not is_at_hand("org/base", "c" * 40) and not is_at_hand("/no/name of the Hub", None)
+    cached = tmp_path / "models--org--base" / "snapshots" / ("c" * 40)
+    cached.mkdir(parents=True)
+    (cached / "config.json").write_text("{}")
+    assert is_at_hand("org/base", "c" * 40) and is_at_hand(str(cached), None)
+    assert not is_at_hand("org/base", "d" * 40) and not is_at_hand("org/base", None)
 
 
 def test_a_base_without_a_hub_id_is_refused(run: Path, capsys: Capture) -> None:
@@ -216,6 +230,7 @@ def test_float16_adapters_pass(run: Path, capsys: Capture) -> None:
     assert dry_run(run, capsys)[0] == 0
 
 
+@pytest.mark.slow
 def test_the_real_command_ends_with_one_line(run: Path) -> None:
     edit_json(run / "train.json", lambda value: value.update(completed=False))
     command = [sys.executable, "-m", "scripts.publish", "--run", str(run), "--repo", "a/b", "--dry-run"]

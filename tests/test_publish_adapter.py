@@ -17,6 +17,7 @@ from tests.hub_server import TOKEN, WEIGHTS, Capture, assert_refused, dry_run, r
 from tests.run_builder import edit_json
 
 __all__ = ["run"]
+pytestmark = pytest.mark.usefixtures("made_up_runs")
 
 
 @pytest.mark.parametrize("name", ["training_args.bin", "optimizer.pt", "debug.log", "adapter_model.bin", "handler.py"])

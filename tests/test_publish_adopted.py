@@ -16,6 +16,7 @@ from tests.hub_server import Capture, approve, assert_refused, dry_run, hub, run
 from tests.run_builder import edit_json, judge
 
 __all__ = ["hub", "run"]
+pytestmark = pytest.mark.usefixtures("made_up_runs")
 ADOPTED: dict[str, Any] = {"source": "org/theirs@" + "c" * 40, "training": "unknown", "licence": "mit"}
 
 

@@ -30,6 +30,7 @@ from tests.test_committed import git, repository
 from tests.test_publish_chain import Cheat, config, settled, signature_asked, weights
 
 __all__ = ["hub", "repository", "run"]
+pytestmark = pytest.mark.usefixtures("made_up_runs")
 Change = Callable[[Path], Any]
 PREFIX = "base_model.model.model.layers.0.self_attn.q_proj"
 TRAINED = "is not what recipe.yaml trained with"

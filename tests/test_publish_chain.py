@@ -40,6 +40,7 @@ from tests.run_builder import (
 )
 
 __all__ = ["hub", "run"]
+pytestmark = pytest.mark.usefixtures("made_up_runs")
 Change = Callable[[Path], Any]
 FAILING = [(arm, task, "s59") for arm in (BASELINE, CANDIDATE) for task in ("translate", "refuse")]
 

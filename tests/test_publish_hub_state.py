@@ -14,6 +14,7 @@ from tests.run_builder import (
 )
 
 __all__ = ["hub", "run"]
+pytestmark = pytest.mark.usefixtures("made_up_runs")
 
 
 def test_no_token(run: Path, hub: Hub, capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

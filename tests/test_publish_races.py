@@ -17,6 +17,7 @@ from tests.run_builder import (
 )
 
 __all__ = ["hub", "run"]
+pytestmark = pytest.mark.usefixtures("made_up_runs")
 
 
 def test_files_that_change_between_check_and_copy(run: Path, hub: Hub, capsys: Capture, monkeypatch: Any) -> None:

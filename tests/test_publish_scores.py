@@ -40,6 +40,7 @@ from tests.own_tasks import own_task
 from tests.run_builder import assert_one_line, edit_json
 
 __all__ = ["hub"]
+pytestmark = pytest.mark.usefixtures("made_up_runs")
 Change = Callable[[Path], Any]
 Lines = list[dict[str, Any]]
 

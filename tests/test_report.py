@@ -143,6 +143,7 @@ def test_the_base_against_itself_is_announced(tmp_path: Path) -> None:
         assert "NOTHING CHANGED" in text and "compared with itself" in text and "INCONCLUSIVE" in text
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_bytes_without_heavy_libraries(report: Rendered, tmp_path: Path) -> None:
     first, second = report("ship")[0], write_run(tmp_path / "b")
     code = (
@@ -343,6 +344,7 @@ def test_difference_and_paired_counts() -> None:
     assert signed_text(-0.0001, rate=True) == "+0.0"
 
 
+@pytest.mark.slow
 def test_a_run_without_metrics_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{}")
     done = subprocess.run(

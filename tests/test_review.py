@@ -126,6 +126,7 @@ def test_approving_with_a_missing_file_says_which(tmp_path, capsys):
     assert_one_line(err, "data.json is missing")
 
 
+@pytest.mark.slow
 def test_the_real_command_ends_with_one_line(tmp_path):
     run = build_run(tmp_path, candidate_right=2)
     command = [sys.executable, "-m", "scripts.review", "--run", str(run), "--decision", "approve"]

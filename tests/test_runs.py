@@ -174,6 +174,7 @@ def test_compare_needs_a_common_task(tmp_path, capsys):
     assert_one_line(err, "no task in common")
 
 
+@pytest.mark.slow
 def test_runs_needs_no_torch_and_no_scipy():
     assert not {"torch", "scipy", "transformers"} & set(_modules_after("import scripts.runs"))
 

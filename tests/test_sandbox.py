@@ -203,10 +203,10 @@ def test_a_grown_folder_tells_the_next_run_nothing(sandbox: Sandbox) -> None:
     home = load_fixture("home", sandbox)
     sizes = "stat -c '%s %n' / /tmp /home ~ ~/*"
     clean = sandbox.run(sizes, home).stdout
-    for folder in ("/tmp", "/", "~", "~/notes"):
-        many = f"cd {folder} && seq -f 'a-name-that-makes-a-folder-grow-%g' 3000 | xargs touch"
+    for folder in ("/tmp", "/", "~", "~/Documents"):
+        many = f"cd {folder} && seq -f 'a-name-that-makes-a-folder-grow-%g' 300 | xargs touch; cd ~; {sizes}"
         for _ in range(sandbox.workers):
-            sandbox.run(many, home, Limits(wall_seconds=PATIENCE))
+            assert sandbox.run(many, home, Limits(wall_seconds=PATIENCE)).stdout != clean, folder
         assert [sandbox.run(sizes, home).stdout for _ in range(sandbox.workers)] == [clean] * sandbox.workers
 
 

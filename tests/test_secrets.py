@@ -228,6 +228,7 @@ def secret_parts() -> list[bytes]:
     return [text.split()[-1][-24:].encode() for text in ALL if "BEGIN" not in text]
 
 
+@pytest.mark.usefixtures("made_up_runs")
 def test_nothing_of_the_environment_gets_into_a_run_or_up(tmp_path, capsys, monkeypatch) -> None:
     """More than thirty kinds in the environment and in a log; then everything that writes into a run folder."""
     for number, text in enumerate(ALL):

@@ -83,6 +83,7 @@ def decided(tiny_model: Path, tiny_adapter: Path, tmp_path_factory: pytest.TempP
     return run
 
 
+@pytest.mark.usefixtures("made_up_runs")
 @pytest.mark.slow
 def test_it_ends_when_every_blocking_gate_is_decided(decided: Path) -> None:
     metrics = read_metrics(decided / "metrics.json")

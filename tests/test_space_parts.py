@@ -276,6 +276,7 @@ def test_nothing_imports_the_page() -> None:
             assert not re.search(r"^\s*(from|import) spaces\b", path.read_text(), re.MULTILINE), path
 
 
+@pytest.mark.slow
 def test_the_page_starts_without_a_training_stack() -> None:
     """A free Space has none; and who asks for --help does not wait for Gradio."""
     code = (

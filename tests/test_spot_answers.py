@@ -36,7 +36,7 @@ from tests.own_run import ADVERSARIAL, KNOWN, RETENTION, rejudge
 from tests.run_builder import assert_one_line, call, edit_json
 
 __all__ = ["hub"]
-pytestmark = [pytest.mark.slow, pytest.mark.spot_answers]
+pytestmark = [pytest.mark.slow, pytest.mark.spot_answers, pytest.mark.usefixtures("made_up_runs")]
 SUITE = {
     "name": "spot",
     "description": "A few requests, answered with one command.",

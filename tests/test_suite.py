@@ -9,7 +9,6 @@ from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 import yaml
 
@@ -121,6 +120,7 @@ def evaluated(tiny_model: Path, tiny_adapter: Path, tmp_path_factory: pytest.Tem
     return run
 
 
+@pytest.mark.usefixtures("made_up_runs")
 def test_publishing_derives_all_of_it_again(evaluated: Path) -> None:
     suite, metrics = load_suite(evaluated / "suite.yaml"), read_metrics(evaluated / "metrics.json")
     scores = read_jsonl(evaluated / "scores.jsonl", Score)
@@ -145,6 +145,8 @@ def test_every_file_of_a_run_is_written_and_matches_its_schema(evaluated: Path) 
 
 def validator(schema: Path) -> Any:
     """Of a JSON Schema that is one; `jsonschema.validate` would check the schema again for every line."""
+    import jsonschema
+
     kind = jsonschema.validators.validator_for(read_json(schema))
     kind.check_schema(read_json(schema))
     return kind(read_json(schema))

@@ -19,8 +19,9 @@ from typing import Any
 
 import httpx
 from huggingface_hub import set_client_factory
-from huggingface_hub.utils._http import default_client_factory
+from huggingface_hub.utils._http import hf_request_event_hook
 
+from eval.common.certificates import authorities
 from eval.common.deadlines import end_in_time, set_deadline
 from eval.common.errors import UserError
 
@@ -48,8 +49,8 @@ def use_bounded_client(idle_seconds: float = IDLE_SECONDS) -> None:
     """Let huggingface_hub, and every library that downloads through it, use the bounded client in this process."""
 
     def made() -> httpx.Client:
-        client = default_client_factory()
-        client.timeout = httpx.Timeout(idle_seconds)
+        hooks = {"request": [hf_request_event_hook]}  # as the library's own client has
+        client = httpx.Client(event_hooks=hooks, follow_redirects=True, timeout=idle_seconds, verify=authorities())
         client._transport = _Bounded(client._transport)
         client._mounts = {place: _Bounded(inner) if inner else None for place, inner in client._mounts.items()}
         return client

@@ -90,11 +90,14 @@ def read_bytes(path: Path, limit: int | None = None) -> bytes:
     """
     most = LARGEST_BYTES if limit is None else limit
     pieces, left = [], most + 1
-    with open_regular(path) as stream:
-        step = os.fstat(stream.fileno()).st_size + (1 << 16)  # a reader takes the memory it is asked for at once
-        while left > 0 and (piece := stream.read(min(left, step))):  # until its end: it may grow
-            pieces.append(piece)
-            left -= len(piece)
+    try:
+        with open_regular(path) as stream:
+            step = os.fstat(stream.fileno()).st_size + (1 << 16)  # a reader takes the memory it is asked for at once
+            while left > 0 and (piece := stream.read(min(left, step))):  # until its end: it may grow
+                pieces.append(piece)
+                left -= len(piece)
+    except OSError as error:  # of a reading it names no file: a bad disk, or a file of /proc that gives nothing
+        raise OSError(error.errno, error.strerror, str(path)) from None
     content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
     if len(content) > most:
         raise UserError(f"{path} is larger than {most:,} bytes, the most that is read of it: is it the right file?")

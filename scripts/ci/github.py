@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from eval.common.certificates import authorities
 from eval.common.errors import UserError
 from scripts.ci.runner import variable
 
@@ -40,7 +41,7 @@ class GitHub:
 
     def __init__(self, api: str, repository: str, token: str) -> None:
         self.base = f"{api.rstrip('/')}/repos/{repository}"
-        transport = httpx.HTTPTransport()
+        transport = httpx.HTTPTransport(verify=authorities())
         self._client = httpx.Client(
             transport=transport, headers=HEADERS | {"Authorization": f"Bearer {token}"}, timeout=SECONDS,
             follow_redirects=False,

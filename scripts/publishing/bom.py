@@ -10,6 +10,7 @@ Not protected against: a dataset or package that is not what its name says. It l
 vulnerability.
 """
 
+import functools
 import json
 import uuid
 from datetime import datetime
@@ -40,11 +41,17 @@ def render_bom(repo: str, base: Base, evidence: Evidence, tag: str | None = None
     Raises UserError when a record of the run cannot be expressed in it.
     """
     text = json.dumps(bill(repo, base, evidence, tag or evidence.run), indent=2, ensure_ascii=False) + "\n"
+    if found := problem(text):
+        raise UserError(f"{evidence.folder.name}: its bill of materials is not valid CycloneDX: {found[:200]}")
+    return text
+
+
+@functools.lru_cache(maxsize=8)  # a tenth of a second, and a second try renders the same text
+def problem(text: str) -> str:
+    """What CycloneDX's own schema says against a document; nothing when it is valid."""
     from cyclonedx.validation.json import JsonStrictValidator  # two seconds, for grammars of formats
 
-    if problem := JsonStrictValidator(SchemaVersion.V1_6).validate_str(text):
-        raise UserError(f"{evidence.folder.name}: its bill of materials is not valid CycloneDX: {str(problem)[:200]}")
-    return text
+    return str(JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) or "")
 
 
 def bill(repo: str, base: Base, evidence: Evidence, version: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ quoted in places of its own, escaped, with letters of mixed alphabets spelled ou
 Not protected against: words. A reviewer's comment can still say anything.
 """
 
+import functools
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -153,8 +154,9 @@ def directions(suite: Suite) -> dict[tuple[str, str], str]:
     return {(gate.task, gate.metric): f"({gate.wants()} is better)" for gate in gates}
 
 
-def render_card(repo: str, base: Base, evidence: Evidence, tag: str | None = None) -> str:
-    """README.md of the model repository; `tag` is the name its five lines load it by, the run's id by default."""
+@functools.cache
+def templates() -> Environment:
+    """Of markdown, in which every value is escaped that is not Verbatim."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
@@ -171,6 +173,11 @@ def render_card(repo: str, base: Base, evidence: Evidence, tag: str | None = Non
         "difference": difference,
         "interval": interval,
     }
+    return environment
+
+
+def render_card(repo: str, base: Base, evidence: Evidence, tag: str | None = None) -> str:
+    """README.md of the model repository; `tag` is the name its five lines load it by, the run's id by default."""
     metrics = evidence.metrics
     training: dict[str, Any] = {
         name: round(value, 4)
@@ -182,39 +189,43 @@ def render_card(repo: str, base: Base, evidence: Evidence, tag: str | None = Non
     arguments = template_arguments(evidence.recipe, str(evidence.folder / "recipe.yaml"))
     numerics = Numerics.recorded(metrics.provenance.get("device") or {})
     ticks = max((len(found) for found in re.findall(r"`+", evidence.recipe_text)), default=0)
-    return environment.get_template("card.md.j2").render(
-        front_matter=Verbatim(front_matter(repo, base, evidence)),
-        repo=repo,
-        base=base,
-        run=evidence.run,
-        tag=tag or evidence.run,
-        state=evidence.state,
-        metrics=metrics,
-        better=directions(evidence.suite),
-        safety=[row for row in metrics.comparisons if is_safety(evidence.suite, row)],
-        suite=evidence.suite,
-        review=evidence.review,
-        signer=evidence.signer,
-        signing_key=Verbatim(evidence.signing_key.strip()) if evidence.signing_key else None,
-        earlier=said(evidence.earlier),
-        spot=evidence.spot,
-        training=training,
-        notes=evidence.notes,
-        git=metrics.provenance.get("git_training") or {},
-        machine=known(metrics.provenance.get("machine")),
-        judged=known((metrics.provenance.get("judged") or {}).get("machine")),
-        packages=metrics.provenance.get("packages") or {},
-        decoding=metrics.provenance.get("backend") or {},
-        data=evidence.data,
-        quantised=Verbatim(", ".join(f"{key}={value!r}" for key, value in numerics.settings.items())),
-        numerics=Verbatim(numerics.words),
-        as_trained=evidence.suite.backend.load == "as-trained",
-        template_arguments=Verbatim(repr(arguments)) if arguments else None,
-        fence=Verbatim("`" * max(3, ticks + 1)),
-        recipe_text=Verbatim(evidence.recipe_text.rstrip("\n")),
-        manifest=MANIFEST,
-        digests=evidence.review.digests
-        | {f"adapter/{name}": digest for name, digest in evidence.adapter_digests.items()},
+    return (
+        templates()
+        .get_template("card.md.j2")
+        .render(
+            front_matter=Verbatim(front_matter(repo, base, evidence)),
+            repo=repo,
+            base=base,
+            run=evidence.run,
+            tag=tag or evidence.run,
+            state=evidence.state,
+            metrics=metrics,
+            better=directions(evidence.suite),
+            safety=[row for row in metrics.comparisons if is_safety(evidence.suite, row)],
+            suite=evidence.suite,
+            review=evidence.review,
+            signer=evidence.signer,
+            signing_key=Verbatim(evidence.signing_key.strip()) if evidence.signing_key else None,
+            earlier=said(evidence.earlier),
+            spot=evidence.spot,
+            training=training,
+            notes=evidence.notes,
+            git=metrics.provenance.get("git_training") or {},
+            machine=known(metrics.provenance.get("machine")),
+            judged=known((metrics.provenance.get("judged") or {}).get("machine")),
+            packages=metrics.provenance.get("packages") or {},
+            decoding=metrics.provenance.get("backend") or {},
+            data=evidence.data,
+            quantised=Verbatim(", ".join(f"{key}={value!r}" for key, value in numerics.settings.items())),
+            numerics=Verbatim(numerics.words),
+            as_trained=evidence.suite.backend.load == "as-trained",
+            template_arguments=Verbatim(repr(arguments)) if arguments else None,
+            fence=Verbatim("`" * max(3, ticks + 1)),
+            recipe_text=Verbatim(evidence.recipe_text.rstrip("\n")),
+            manifest=MANIFEST,
+            digests=evidence.review.digests
+            | {f"adapter/{name}": digest for name, digest in evidence.adapter_digests.items()},
+        )
     )
 
 

@@ -62,8 +62,9 @@ def committed_suites(root: Path = ROOT) -> dict[str, str]:
 
 def committed_files(folder: str, root: Path = ROOT) -> dict[str, str]:
     """Stem by SHA-256 of every YAML file of a folder at HEAD that is merged."""
-    names = [name for name in _children(root, head(root), folder) if name.endswith(".yaml")]
-    found = ((name, merged_bytes(f"{folder}/{name}", root)) for name in names)
+    here, branches = head(root), protected(root)
+    names = [name for name in _children(root, here, folder) if name.endswith(".yaml")]
+    found = ((name, _merged(root, here, branches, f"{folder}/{name}")) for name in names)
     return {hashlib.sha256(content).hexdigest(): Path(name).stem for name, content in found if content is not None}
 
 
@@ -82,7 +83,10 @@ def committed_bytes(commit: str | None, path: Path, root: Path = ROOT) -> bytes 
 
 def merged_bytes(name: str, root: Path = ROOT) -> bytes | None:
     """A file at HEAD, where a protected branch has the same bytes or HEAD's commit; None otherwise."""
-    here, branches = head(root), protected(root)
+    return _merged(root, head(root), protected(root), name)
+
+
+def _merged(root: Path, here: str, branches: tuple[str, ...], name: str) -> bytes | None:
     content = _file(root, here, name)
     if content is None or not branches or any(_file(root, branch, name) == content for branch in branches):
         return content

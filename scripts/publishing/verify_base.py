@@ -12,11 +12,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError
+
 from eval.adapters.file_names import TOKENIZER
 from eval.common.errors import Refused, UserError
 from eval.common.places import ROOT
 from eval.model.adapter_check import check_tokenizer
 
+LOADED_FROM = (*TOKENIZER, "config.json", "tokenizer.model")
 NOT_AT_HAND = (
     "The base was not at hand when this was published: that tokenizer and chat template are the base's was checked by "
     "the evaluation, and not again."
@@ -53,6 +57,8 @@ def problem(adapter: Path, base: Path, names: Iterable[str]) -> str | None:
 @functools.lru_cache(maxsize=4)
 def saved_tokenizer(base: str, revision: str | None) -> "tempfile.TemporaryDirectory[str] | None":
     """The base's tokenizer as transformers saves it, which is how training wrote the adapter's; None if not at hand."""
+    if not is_at_hand(base, revision):
+        return None
     from transformers import AutoTokenizer  # seconds, and only for a base that is not in the form of a saved one
 
     try:
@@ -62,3 +68,14 @@ def saved_tokenizer(base: str, revision: str | None) -> "tempfile.TemporaryDirec
     folder = tempfile.TemporaryDirectory(prefix="tokenizer-")
     tokenizer.save_pretrained(folder.name)
     return folder
+
+
+def is_at_hand(base: str, revision: str | None) -> bool:
+    """Whether a base is a folder here, or this machine's Hub cache has a file that a tokenizer is loaded from."""
+    if Path(base).is_dir():
+        return True
+    try:
+        found = [try_to_load_from_cache(base, name, revision=revision or "main") for name in LOADED_FROM]
+    except HFValidationError:  # no name that a model of the Hub could have
+        return False
+    return any(isinstance(place, str) for place in found)

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from eval.common.certificates import authorities
 from eval.common.deadlines import end_in_time, set_deadline
 from eval.common.errors import UserError
 from eval.model.endpoint.connection import wait_of
@@ -44,7 +45,7 @@ class Rest:
         if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "localhost", "::1"):
             raise UserError(f"{who}: the address {base_url!r} is not https, and would show the key: correct it")
         self.base_url, self.who, self._key = base_url.rstrip("/"), who, key
-        transport = httpx.HTTPTransport(trust_env=True)
+        transport = httpx.HTTPTransport(trust_env=True, verify=authorities())
         end_in_time(transport)
         self._client = httpx.Client(
             transport=transport,

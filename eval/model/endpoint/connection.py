@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from eval.common.certificates import authorities
 from eval.common.deadlines import end_in_time, set_deadline
 from eval.common.errors import UserError
 
@@ -64,7 +65,7 @@ class Server:
     def __init__(self, base_url: str, key: str | None, limits: Limits) -> None:
         self.base_url, self.limits, self._key = base_url, limits, key
         self._closed = threading.Event()
-        transport = httpx.HTTPTransport(trust_env=False)
+        transport = httpx.HTTPTransport(trust_env=False, verify=authorities(trust_env=False))
         end_in_time(transport)
         headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "securecli-tuner"}
         if key is not None:
