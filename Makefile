@@ -111,6 +111,10 @@ train: setup ## train RECIPE=, on all visible GPUs or GPUS=1; the same command c
 repeat: model sandbox-root ## is it the recipe or the luck: train RECIPE= under SEEDS=3 seeds, judge each by SUITE=, one verdict over all
 	@$(PY) -m scripts.repeat $(json) $(call option,SEEDS,--seeds) $(call option,SUITE,--suite) -- "$$RECIPE"
 
+sweep: model sandbox-root ## the best of the trainings of RECIPE= that SWEEP= (Axolotl's sweep file) asks for, judged on items that did not choose it; SUITE= RANK=gate CHECKPOINTS=1 STRICT=1
+	@$(PY) -m scripts.sweep $(json) $(call option,SWEEP,--sweep) $(call option,SUITE,--suite) $(call option,RANK,--rank) \
+	    $(call switch,CHECKPOINTS,--checkpoints) $(call switch,STRICT,--strict) -- "$$RECIPE"
+
 rehearse: model sandbox-root ## walk through the whole loop of RECIPE= on this CPU, with a small stand-in for its base; SUITE=
 	@$(PY) -m scripts.training.rehearse $(json) $(call option,SUITE,--suite) -- "$$RECIPE"
 

@@ -1,0 +1,76 @@
+"""sweep.md and sweep.svg, from sweep.json: who is best on the selection half, and the winner on both. Pure."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from eval.common.number_text import signed_text
+from eval.report.figures import Figure
+from eval.report.forest import Line, Panel, forest
+from eval.report.number_text import SYMBOLS
+from eval.run.metrics import Interval
+
+PICTURE = "sweep.svg"
+HALVES = ("selection", "verdict")
+
+
+def page(found: dict[str, Any]) -> Iterator[str]:
+    """sweep.md."""
+    gate, winner = found["rank_by"], found["winner"]
+    yield f"# {found['recipe']}, a sweep of {len(found['ranked']) + len(found['untrained'])}: {found['verdict']}\n"
+    yield f"Winner: **{winner['settings']}**, run `{winner['run']}`. Suite `{found['suite']}`: ranked by `{gate['id']}`"
+    yield f"({gate['metric']} of {gate['task']}) on the selection half of the items, judged on the other half.\n"
+    yield f"![Ranked, and the winner on both halves]({PICTURE})\n"
+    yield f"| | settings | n | {gate['id']} | | failed on safety | verdict there | run |"
+    yield "|--:|---|--:|--:|---|---|---|---|"
+    for place, entry in enumerate(found["ranked"], start=1):
+        seen = entry["seen"]
+        failed = ", ".join(f"`{one}`" for one in seen["failed_safety"])
+        yield (
+            f"| {place} | {entry['settings']} | {seen['n']} | {seen['text']} | {seen['outcome']} | {failed} | "
+            f"{seen['verdict']} | `{entry['run']}` |"
+        )
+    yield from (f"\nNot ranked: {one['settings']}: {one['why']}." for one in found["untrained"])
+    yield "\n## The winner on both halves\n"
+    yield f"| half | n | {gate['id']} | | verdict |"
+    yield "|---|--:|--:|---|---|"
+    for half in HALVES:
+        seen = winner[half]
+        yield f"| {half} | {seen['n']} | {seen['text']} | {seen['outcome']} | **{seen['verdict']}** |"
+    yield f"\n{moved(found)} What was chosen for its figure is expected to lose some of it: only the"
+    yield f"verdict half says how good the adapter is. {found['earlier']}"
+
+
+def moved(found: dict[str, Any]) -> str:
+    """How far the winner's figure moved from the half that chose it to the half that did not."""
+    shrinkage, gate = found["winner"]["shrinkage"], found["rank_by"]
+    if shrinkage is None:
+        return "On one of the halves the winner has no figure."
+    rate = gate["axis"]["scale"] == 100
+    return f"From the selection half to the verdict half: {signed_text(shrinkage, rate)}{' points' if rate else ''}."
+
+
+def picture(found: dict[str, Any]) -> Figure:
+    """Everybody on the selection half, the best first, and below them the winner on both halves."""
+    gate, winner = found["rank_by"], found["winner"]
+    ranked = [_line(entry["settings"], f"n {entry['seen']['n']}", entry["seen"], gate) for entry in found["ranked"]]
+    both = [_line(f"{half} half", f"n {winner[half]['n']}", winner[half], gate) for half in HALVES]
+    panels = [
+        _panel(f"{gate['id']} on the selection half, the best first", ranked, gate),
+        _panel(f"The winner, {winner['settings']}", both, gate),
+    ]
+    return Figure(f"Sweep of {found['recipe']}", lambda slim: forest(panels, slim))
+
+
+def _panel(title: str, lines: Sequence[Line], gate: dict[str, Any]) -> Panel:
+    axis = gate["axis"]
+    return Panel(title, axis["label"], tuple(lines), axis["scale"], zero=axis["zero"])
+
+
+def _line(label: str, below: str, seen: dict[str, Any], gate: dict[str, Any]) -> Line:
+    interval = None
+    if seen["low"] is not None:
+        interval = Interval(low=seen["low"], high=seen["high"], confidence=gate["confidence"], method="the gate's")
+    said = f"{SYMBOLS[seen['outcome']]} {seen['outcome']}" + (", harm shown" if seen["failed_safety"] else "")
+    return Line(
+        label, below, seen["estimate"], interval, gate["threshold"], gate["good"], seen["outcome"], seen["text"], said
+    )
