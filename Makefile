@@ -284,6 +284,9 @@ bench-data: setup ## measure seconds and memory of the data pipeline, from 12,60
 bench-verdict: setup ## simulate how often a verdict is wrong: false ships, power, coverage, sequential
 	@$(PY) -m scripts.benchmarks.verdict $(json)
 
+bench-sweep: setup ## simulate how often the best of several trainings ships wrongly: judged on the items that chose it, and on others
+	@$(PY) -m scripts.benchmarks.sweep $(json)
+
 bench-numerics: sandbox-root ## judge RUN= on the weights it was trained on and in bfloat16, item by item (a QLoRA run; half an hour on 2 cores)
 	@$(PY) -m scripts.benchmarks.numerics $(json) $(call option,RUN,--run)
 
