@@ -214,7 +214,7 @@ def test_items_left_out_of_the_verdict_half(tmp_path: Path, hub: Hub, capsys: Ca
     ("change", "code"),
     [
         (lambda text: with_part(text, VERDICT), 0),
-        (lambda text: with_part(text.replace(b"limit: 0.5", b"limit: 0.6"), VERDICT), 1),
+        (lambda text: with_part(text.replace(b"min_gain: 0.0", b"min_gain: 0.1"), VERDICT), 1),
         (lambda text: text.replace(b"name: toy\n", b"name: toy\npart: verdict\n"), 1),
     ],
     ids=["derived", "derived from another", "the line elsewhere"],

@@ -317,7 +317,7 @@ def test_the_picture_has_every_member_and_the_winner_twice(world: World, tmp_pat
     _, found, _ = swept(tmp_path, capsys)
     svg = (tmp_path / "sweeps" / RECIPE.stem / pages.PICTURE).read_text()
     assert svg == pages.picture(found).svg()
-    words = ["selection half", "verdict half", *(place["settings"] for place in found["ranked"])]
+    words = ["SELECTION HALF", "VERDICT HALF", *(place["settings"] for place in found["ranked"])]
     assert all(word in svg for word in words) and svg.index("+30.0 pts") < svg.index("+10.0 pts")
 
 

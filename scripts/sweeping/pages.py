@@ -1,6 +1,7 @@
 """sweep.md and sweep.svg, from sweep.json: who is best on the selection half, and the winner on both. Pure."""
 
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Iterator
 from typing import Any
 
 from eval.common.number_text import signed_text
@@ -10,6 +11,7 @@ from eval.report.number_text import SYMBOLS
 from eval.run.metrics import Interval
 
 PICTURE = "sweep.svg"
+LABEL = 34  # characters beside a bar
 HALVES = ("selection", "verdict")
 
 
@@ -50,27 +52,25 @@ def moved(found: dict[str, Any]) -> str:
 
 
 def picture(found: dict[str, Any]) -> Figure:
-    """Everybody on the selection half, the best first, and below them the winner on both halves."""
-    gate, winner = found["rank_by"], found["winner"]
-    ranked = [_line(entry["settings"], f"n {entry['seen']['n']}", entry["seen"], gate) for entry in found["ranked"]]
-    both = [_line(f"{half} half", f"n {winner[half]['n']}", winner[half], gate) for half in HALVES]
-    panels = [
-        _panel(f"{gate['id']} on the selection half, the best first", ranked, gate),
-        _panel(f"The winner, {winner['settings']}", both, gate),
-    ]
-    return Figure(f"Sweep of {found['recipe']}", lambda slim: forest(panels, slim))
+    """Everybody on the selection half, the best first, and below them the winner on the other, on one axis."""
+    gate, winner, axis = found["rank_by"], found["winner"], found["rank_by"]["axis"]
+    chosen, judged = "selection half, the best first", "verdict half, the winner alone"
+    lines = [_line(entry["settings"], entry["seen"], gate, chosen) for entry in found["ranked"]]
+    lines.append(_line(winner["settings"], winner["verdict"], gate, judged))
+    panel = Panel(f"{gate['id']}: {gate['metric']} of {gate['task']}", axis["label"], tuple(lines), axis["scale"],
+                  zero=axis["zero"])  # fmt: skip
+    return Figure(f"Sweep of {found['recipe']}", lambda slim: forest([panel], slim))
 
 
-def _panel(title: str, lines: Sequence[Line], gate: dict[str, Any]) -> Panel:
-    axis = gate["axis"]
-    return Panel(title, axis["label"], tuple(lines), axis["scale"], zero=axis["zero"])
-
-
-def _line(label: str, below: str, seen: dict[str, Any], gate: dict[str, Any]) -> Line:
+def _line(settings: str, seen: dict[str, Any], gate: dict[str, Any], heading: str) -> Line:
+    """One adapter. Settings that do not fit beside a bar go on below it."""
     interval = None
     if seen["low"] is not None:
         interval = Interval(low=seen["low"], high=seen["high"], confidence=gate["confidence"], method="the gate's")
     said = f"{SYMBOLS[seen['outcome']]} {seen['outcome']}" + (", harm shown" if seen["failed_safety"] else "")
+    label, _, rest = textwrap.fill(settings, LABEL, break_long_words=False).partition("\n")
+    below = ", ".join([*([" ".join(rest.split())] if rest else []), f"n {seen['n']}"])
     return Line(
-        label, below, seen["estimate"], interval, gate["threshold"], gate["good"], seen["outcome"], seen["text"], said
-    )
+        label.rstrip(","), below, seen["estimate"], interval, gate["threshold"], gate["good"], seen["outcome"],
+        seen["text"], said, heading,
+    )  # fmt: skip
