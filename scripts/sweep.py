@@ -90,12 +90,14 @@ def sweep(
 
 
 def write_halves(suite_path: Path, suite: Suite, folder: Path) -> Halves:
-    """The suite about each half. UserError for one that is about a half already, or chooses its own order.
+    """The suite about each half. UserError for one that is about a half already, or asks each adapter other items.
 
     A suite that names a domain's folder finds it from its own place, so that its halves lie beside it.
     """
     if suite.part is not None:
         raise UserError(f"{suite_path} is about the {suite.part} half already: name the suite it was made from")
+    if suite.mode == "sequential":
+        raise UserError(f"{suite_path} asks each adapter other items (mode: sequential): members need the same ones")
     beside = any(domain.folder for domain in suite.domains.values())
     halves: Halves = {}
     for part in (SELECTION, VERDICT):

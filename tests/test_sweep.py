@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -15,17 +16,20 @@ from eval.common.errors import UserError
 from eval.common.places import ROOT
 from eval.config.parts import SELECTION, VERDICT
 from eval.config.suite_file import load_suite
+from eval.contracts.guests import visiting
 from eval.run.digests import file_sha256
 from eval.run.files import read_json, read_metrics, write_json
 from eval.run.folder import read_run
 from eval.run.metrics import GateResult, Interval, Metrics
 from scripts import sweep
+from scripts.benchmarks import sweep as simulated
 from scripts.sweeping import checkpoints, members, pages
 from scripts.sweeping.foreseen import foreseen
 from scripts.sweeping.ranking import Entry, Seen, criterion, rank
 from scripts.training import judged
 from scripts.training.lint_recipe import load_recipe
 from scripts.training.training_end import keep_others
+from tests.own_run import SUITE as FEW
 from tests.run_builder import assert_one_line, build_run, call
 
 RECIPE = ROOT / "configs" / "train" / "smollm2-135m-cpu.yaml"
@@ -294,16 +298,30 @@ def test_an_evaluation_that_fails_ends_the_sweep_in_one_line(
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("part: verdict\n", "about the verdict half already"), ("...\n", "broken YAML")],
-    ids=["a half", "an end"],
+    [
+        ("part: verdict\n", "about the verdict half already"),
+        ("mode: sequential\n", "members need the same"),
+        ("...\n", "broken YAML"),
+    ],
+    ids=["a half", "other items for each", "an end"],
 )
 def test_a_suite_that_has_no_halves(text: str, words: str, world: World, tmp_path: Path, capsys: Capture) -> None:
     suite = tmp_path / "own.yaml"
-    suite.write_bytes(SUITE.read_bytes() + text.encode())
+    suite.write_text(yaml.safe_dump(FEW) + text)
     argv = ["smollm2-135m-cpu", "--sweep", str(sweep_file(tmp_path, GRID)), "--suite", str(suite)]
     code, _, err = call(sweep.main, argv, capsys)
     assert (code, world.trained) == (2, [])
     assert_one_line(err, words)
+
+
+def test_the_halves_of_a_suite_with_a_domains_folder_find_it(tmp_path: Path) -> None:
+    folder = shutil.copytree(ROOT / "products" / "reasoner", tmp_path / "reasoner")
+    (tmp_path / "elsewhere").mkdir()
+    with visiting():
+        halves = sweep.write_halves(folder / "suite.yaml", load_suite(folder / "suite.yaml"), tmp_path / "elsewhere")
+        assert {path.parent for path in halves.values()} == {folder}
+        rows = {part: {row.gate: row.n for row in foreseen(load_suite(path))} for part, path in halves.items()}
+    assert rows[SELECTION] and all(count and rows[VERDICT][gate] for gate, count in rows[SELECTION].items())
 
 
 def test_strict_refuses_a_half_that_can_show_too_little(world: World, tmp_path: Path, capsys: Capture) -> None:
@@ -353,3 +371,34 @@ def test_checkpoints_are_kept_and_become_runs_that_say_where_they_are_from(tmp_p
     assert read_json(made / "train.json")["steps"] == 20
     assert (made / "recipe.yaml").read_text() == (run / "recipe.yaml").read_text()
     assert list(checkpoints.checkpoint_runs(run, run / "recipe.yaml", tmp_path)) == found
+
+
+# What it is for
+
+
+def test_the_best_of_many_at_the_threshold_ships_too_often_only_where_the_same_items_choose_and_judge() -> None:
+    """8,000 sweeps a cell are in `make bench-sweep`; these 400 would show twice the error rate."""
+    row = simulated.cell(12, 300, 1, 0.0, simulated.MIN_GAIN, 400, np.random.default_rng(3))
+    assert row["same_items"]["low"] > 0.3 and row["halves"]["rate"] <= 0.05 + 3 * (0.05 * 0.95 / 400) ** 0.5
+
+
+def test_the_page_says_what_was_simulated_and_what_a_sweep_showed() -> None:
+    page = (ROOT / "docs" / "sweep.md").read_text(encoding="utf-8")
+    folder = ROOT / "results" / "bench" / "sweep"
+    rows = read_json(folder / "simulated.json")["rows"]
+    assert "\n".join(simulated.table(rows, simulated.MIN_GAIN)) in page
+    words = " ".join(page.split())
+    good = next(row for row in rows if (row["gain"], row["members"], row["cluster"]) == (simulated.GOOD, 1, 1))
+    assert f"in {100 * good['same_items']['rate']:.0f} % of cases on 300" in words
+    assert f"and in {100 * good['halves']['rate']:.0f} % on half" in words
+    alone = read_json(folder / "simulated.json")["alone"]
+    assert alone == pytest.approx(simulated.alone(300)) and f"On the {alone['n']} items that judge" in words
+    assert f"passes such an adapter in {100 * alone['rate']:.2f} % of cases" in words
+    found = read_json(folder / "sweep.json")
+    told = list(pages.page(found))
+    assert "\n".join(told) + "\n" == (folder / "sweep.md").read_text(encoding="utf-8")
+    assert pages.picture(found).svg() == (folder / pages.PICTURE).read_text(encoding="utf-8")
+    winner = found["winner"]
+    for half in pages.HALVES:
+        assert f"| {half} | {winner[half]['n']} | {winner[half]['text']} |" in page
+    assert pages.moved(found) in page

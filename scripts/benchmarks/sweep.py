@@ -19,6 +19,7 @@ from eval.common.errors import run_command
 from eval.config.parts import SELECTION, half_of
 from eval.run.files import write_json
 from eval.statistics.paired import clopper_pearson_interval, difference_interval, tango_interval
+from scripts.benchmarks.verdict_cells import Z90, outcomes, statistics
 
 OUTPUT = Path("results/bench/sweep/simulated.json")
 SEED = 20_261_127
@@ -34,6 +35,14 @@ def draws(members: int, n: int, size: int, shared: float, gain: float, rng: np.r
     own, of_cluster = rng.random((members, n)), np.repeat(rng.random((members, n // size)), size, axis=1)
     draw = np.where(rng.random((members, n)) < shared, of_cluster, own)
     return (draw < (DISCORDANCE + gain) / 2).astype(int) - (draw > 1 - (DISCORDANCE - gain) / 2).astype(int)
+
+
+def alone(n: int) -> dict[str, Any]:
+    """How often the gate passes one adapter at the threshold that nothing chose, on the verdict half of n independent
+    items: every outcome enumerated."""
+    items = sum(half_of(42, str(item)) != SELECTION for item in range(n))
+    wins, losses, chance = outcomes(items, DISCORDANCE, MIN_GAIN)
+    return {"n": items, "rate": float(chance[statistics(wins, losses, items, MIN_GAIN) > Z90].sum())}
 
 
 def passes(differences: np.ndarray, clusters: np.ndarray) -> bool:
@@ -113,7 +122,10 @@ def main() -> int:
     given.output.parent.mkdir(parents=True, exist_ok=True)
     for gain in (MIN_GAIN, GOOD):
         print("\n".join(table(rows, gain)))
-    write_json(given.output, {"seed": SEED, "min_gain": MIN_GAIN, "discordance": DISCORDANCE, "rows": rows})
+    write_json(
+        given.output,
+        {"seed": SEED, "min_gain": MIN_GAIN, "discordance": DISCORDANCE, "alone": alone(CELLS[0][0]), "rows": rows},
+    )
     print(f"written: {given.output}")
     return 0
 
