@@ -19,8 +19,9 @@ def page(found: dict[str, Any]) -> Iterator[str]:
     """sweep.md."""
     gate, winner = found["rank_by"], found["winner"]
     yield f"# {found['recipe']}, a sweep of {len(found['ranked']) + len(found['untrained'])}: {found['verdict']}\n"
-    yield f"Winner: **{winner['settings']}**, run `{winner['run']}`. Suite `{found['suite']}`: ranked by `{gate['id']}`"
-    yield f"({gate['metric']} of {gate['task']}) on the selection half of the items, judged on the other half.\n"
+    yield f"Winner: **{winner['settings']}**, run `{winner['run']}`."
+    yield f"Suite `{found['suite']}`: ranked by `{gate['id']}` ({gate['metric']} of {gate['task']}) on the selection half"
+    yield "of the items, judged on the other half.\n"
     yield f"![Ranked, and the winner on both halves]({PICTURE})\n"
     yield f"| | settings | n | {gate['id']} | | failed on safety | verdict there | run |"
     yield "|--:|---|--:|--:|---|---|---|---|"
@@ -67,7 +68,7 @@ def _line(settings: str, seen: dict[str, Any], gate: dict[str, Any], heading: st
     interval = None
     if seen["low"] is not None:
         interval = Interval(low=seen["low"], high=seen["high"], confidence=gate["confidence"], method="the gate's")
-    said = f"{SYMBOLS[seen['outcome']]} {seen['outcome']}" + (", harm shown" if seen["failed_safety"] else "")
+    said = f"{SYMBOLS[seen['outcome']]} {seen['outcome']}" + (", fails on safety" if seen["failed_safety"] else "")
     label, _, rest = textwrap.fill(settings, LABEL, break_long_words=False).partition("\n")
     below = ", ".join([*([" ".join(rest.split())] if rest else []), f"n {seen['n']}"])
     return Line(

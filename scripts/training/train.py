@@ -36,9 +36,7 @@ from scripts.training.sharded import refuse_to_train
 from scripts.training.training_end import complete, how_it_ended, result_line
 
 
-def train(
-    recipe_path: Path, results: Path = RESULTS, gpus: int | None = None, keep_checkpoints: bool = False
-) -> Path:
+def train(recipe_path: Path, results: Path = RESULTS, gpus: int | None = None, keep_checkpoints: bool = False) -> Path:
     """Train to the end, or continue an interrupted run; returns the finished run folder.
 
     `gpus` is how many of the visible GPUs train; None: all. `keep_checkpoints`: also those that are not the result.
