@@ -20,8 +20,8 @@ def page(found: dict[str, Any]) -> Iterator[str]:
     gate, winner = found["rank_by"], found["winner"]
     yield f"# {found['recipe']}, a sweep of {len(found['ranked']) + len(found['untrained'])}: {found['verdict']}\n"
     yield f"Winner: **{winner['settings']}**, run `{winner['run']}`."
-    yield f"Suite `{found['suite']}`: ranked by `{gate['id']}` ({gate['metric']} of {gate['task']}) on the selection half"
-    yield "of the items, judged on the other half.\n"
+    yield f"Suite `{found['suite']}`: ranked by `{gate['id']}` ({gate['metric']} of {gate['task']}) on the selection"
+    yield "half of the items, judged on the other half.\n"
     yield f"![Ranked, and the winner on both halves]({PICTURE})\n"
     yield f"| | settings | n | {gate['id']} | | failed on safety | verdict there | run |"
     yield "|--:|---|--:|--:|---|---|---|---|"
