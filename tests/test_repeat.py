@@ -114,6 +114,7 @@ def test_copies_differ_in_the_seed_alone(tmp_path: Path) -> None:
 
 def test_what_is_trained_and_judged_is_not_done_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     demo = ROOT / "results" / "demo"
+    monkeypatch.setattr(judged, "describe_data", lambda recipe: [])
     monkeypatch.setattr(judged, "matching_runs", lambda recipe, data: [demo])
     monkeypatch.setattr(judged, "is_trained", lambda run: True)
     monkeypatch.setattr(judged, "train", None)

@@ -344,6 +344,7 @@ def test_the_picture_has_every_member_and_the_winner_twice(world: World, tmp_pat
 
 def test_a_recipe_that_never_gives_an_adapter_is_not_trained_again(monkeypatch: pytest.MonkeyPatch) -> None:
     ended = {"completed": False, "ended": "checkpoint-3 holds no adapter"}
+    monkeypatch.setattr(judged, "describe_data", lambda recipe: [])
     monkeypatch.setattr(judged, "matching_runs", lambda recipe, data: [Path("a"), Path("b")])
     monkeypatch.setattr(judged, "read_training", lambda run: ended)
     monkeypatch.setattr(judged, "is_trained", lambda run: False)
