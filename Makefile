@@ -111,6 +111,10 @@ train: setup ## train RECIPE=, on all visible GPUs or GPUS=1; the same command c
 repeat: model sandbox-root ## is it the recipe or the luck: train RECIPE= under SEEDS=3 seeds, judge each by SUITE=, one verdict over all
 	@$(PY) -m scripts.repeat $(json) $(call option,SEEDS,--seeds) $(call option,SUITE,--suite) -- "$$RECIPE"
 
+sweep: model sandbox-root ## the best of the trainings of RECIPE= that SWEEP= (Axolotl's sweep file) asks for, judged on items that did not choose it; SUITE= RANK=gate CHECKPOINTS=1 STRICT=1
+	@$(PY) -m scripts.sweep $(json) $(call option,SWEEP,--sweep) $(call option,SUITE,--suite) $(call option,RANK,--rank) \
+	    $(call switch,CHECKPOINTS,--checkpoints) $(call switch,STRICT,--strict) -- "$$RECIPE"
+
 rehearse: model sandbox-root ## walk through the whole loop of RECIPE= on this CPU, with a small stand-in for its base; SUITE=
 	@$(PY) -m scripts.training.rehearse $(json) $(call option,SUITE,--suite) -- "$$RECIPE"
 
@@ -282,6 +286,9 @@ bench-data: setup ## measure seconds and memory of the data pipeline, from 12,60
 
 bench-verdict: setup ## simulate how often a verdict is wrong: false ships, power, coverage, sequential
 	@$(PY) -m scripts.benchmarks.verdict $(json)
+
+bench-sweep: setup ## simulate how often the best of several trainings ships wrongly: judged on the items that chose it, and on others
+	@$(PY) -m scripts.benchmarks.sweep $(json)
 
 bench-numerics: sandbox-root ## judge RUN= on the weights it was trained on and in bfloat16, item by item (a QLoRA run; half an hour on 2 cores)
 	@$(PY) -m scripts.benchmarks.numerics $(json) $(call option,RUN,--run)

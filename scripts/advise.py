@@ -189,13 +189,15 @@ def gate_advice(one: Need, suite: Suite, metrics: Metrics, trained: Trained) -> 
 
 
 def unused(suite: Suite, metrics: Metrics, task: str) -> int:
-    """Rows of the task's test sets that the suite's limits left out."""
+    """Rows of the task's test sets that the suite's limits left out; the other half of a sweep is not among them."""
+    limits = {one.name: one.limit for one in suite.tasks}
     asked = {one.name: one.samples for one in metrics.tasks}
     rest = 0
     for name in suite.members(task):
         path = data_of(name)
         if path is not None and path.is_file() and name in asked:
-            rest += max(0, len([line for line in read_bytes(path).splitlines() if line.strip()]) - asked[name])
+            rows = sum(1 for line in read_bytes(path).splitlines() if line.strip())
+            rest += max(0, rows - (asked[name] if suite.part is None else limits[name] or rows))
     return rest
 
 

@@ -28,6 +28,7 @@ RESULTS = {
     "preflight": "scripts.training.preflight:Fitness",
     "rehearse": "scripts.training.rehearse:Rehearsed",
     "train": "scripts.training.train:Trained",
+    "sweep": "scripts.sweep:Swept",
     "remote": "scripts.remote.answered:JobRow",
     "remote-status": "scripts.remote.answered:Jobs",
     "remote-logs": "scripts.remote.answered:JobRow",

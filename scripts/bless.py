@@ -21,7 +21,7 @@ from eval.run.files import read_jsonl, read_metrics, write_json
 from eval.run.folder import RESULTS, locked, read_run, resolve_run
 from eval.run.records import Score
 from scripts.publishing.signing import git_setting
-from scripts.publishing.verify_run import read_suite
+from scripts.publishing.verify_run import read_suite, refuse_selection
 from scripts.publishing.verify_scores import check_decision, check_items
 
 
@@ -31,6 +31,7 @@ def blessing_of(run: Path) -> Blessing:
     if verdict != "ship":
         raise Refused(f"the verdict of {run.name} is {verdict}: only a ship is blessed")
     suite, metrics = read_suite(run)
+    refuse_selection(run, suite)
     scores = read_jsonl(run / "scores.jsonl", Score)
     check_decision(suite, metrics, scores, run)
     check_items(suite, metrics, scores, run)

@@ -14,8 +14,6 @@ decides by what all trainings agree on. What is published is still one run, by i
 
 import argparse
 import re
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -29,13 +27,12 @@ from eval.config.suite_file import resolve_suite
 from eval.contracts.gate import side_of
 from eval.gates.decide import EXIT_CODES
 from eval.run.digests import file_sha256
-from eval.run.files import read_metrics, write_json, write_text
-from eval.run.metrics import GateResult, Interval, Metrics, Outcome, Verdict
+from eval.run.files import write_json, write_text
+from eval.run.metrics import GateResult, Interval, Outcome, Verdict
 from eval.run.records import Record
 from eval.statistics.repeats import repeated_interval
-from scripts.data.dataset_facts import describe_data
+from scripts.training.judged import judged_run
 from scripts.training.lint_recipe import load_recipe, resolve_recipe
-from scripts.training.train import is_trained, matching_runs, train
 
 FOLDER = ROOT / "outputs" / "repeats"
 MOST = 20  # trainings
@@ -97,18 +94,6 @@ def with_seeds(recipe: Path, count: int, folder: Path) -> list[Path]:
         if not copies[-1].is_file() or read_text(copies[-1]) != changed:
             write_text(copies[-1], changed)
     return copies
-
-
-def judged_run(recipe: Path, suite: Path) -> tuple[Path, Metrics]:
-    """A run of this recipe judged by this suite: found, continued or made."""
-    runs = matching_runs(recipe, describe_data(load_recipe(recipe)))
-    run = next((run for run in runs if is_trained(run)), None) or train(recipe)
-    metrics = run / "metrics.json"
-    if not metrics.is_file() or read_metrics(metrics).suite_sha256 != file_sha256(suite):
-        command = [sys.executable, "eval/run_eval_suite.py", "--config", str(suite.absolute()), "--run", str(run)]
-        if subprocess.run(command, cwd=ROOT, check=False).returncode not in EXIT_CODES.values():
-            raise UserError(f"{run.name} could not be judged: see above, then run the same command to continue")
-    return run, read_metrics(metrics)
 
 
 def over_all(found: Sequence[GateResult]) -> dict[str, Any]:

@@ -54,11 +54,13 @@ def build_own_run(results: Path, suite: dict[str, Any] = SUITE) -> Path:
     """The candidate gives the gold but for every fifth item, where it errs; the baseline talks."""
     run = build_run(results)
     (run / "suite.yaml").write_text(yaml.safe_dump(suite, sort_keys=False))
-    specs = load_suite(run / "suite.yaml").tasks
+    loaded = load_suite(run / "suite.yaml")
+    specs = loaded.tasks
     data: Data = {}
     for spec in specs:
         rows = own_task(spec.name).rows((ROOT / str(own_task(spec.name).data)).read_bytes())
-        data |= {(spec.name, row["id"]): row for row in rows[: spec.limit]}
+        asked = [row for row in rows[: spec.limit] if loaded.asks(cluster_of(spec.cluster, row, row["id"]))]
+        data |= {(spec.name, row["id"]): row for row in asked}
     by_name = {spec.name: spec for spec in specs}
     items = [
         Item(

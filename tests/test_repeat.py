@@ -15,6 +15,7 @@ from eval.run.metrics import GateResult, Interval, Metrics
 from eval.statistics.paired import difference_interval
 from eval.statistics.repeats import repeated_interval
 from scripts import repeat
+from scripts.training import judged
 from scripts.training.lint_recipe import load_recipe
 from tests.run_builder import assert_one_line, call
 
@@ -73,7 +74,7 @@ def gate(estimate: float, width: float, **changes: Any) -> GateResult:
     return GateResult.model_validate({**given, **more, **changes})
 
 
-def judged(*gates: GateResult, verdict: str) -> Metrics:
+def made_up(*gates: GateResult, verdict: str) -> Metrics:
     return DEMO.model_copy(update={"gates": list(gates), "verdict": verdict})
 
 
@@ -96,7 +97,7 @@ def test_the_recipes_verdict(
 
     def found(recipe: Path, suite: Path) -> tuple[Path, Metrics]:
         one, said = next(left)
-        return Path(recipe.stem), judged(one, verdict=said)
+        return Path(recipe.stem), made_up(one, verdict=said)
 
     monkeypatch.setattr(repeat, "judged_run", found)
     ended, said, _ = call(repeat.main, ["smollm2-135m-cpu", "--seeds", str(len(trainings)), "--suite", "demo"], capsys)
@@ -124,10 +125,11 @@ def test_copies_differ_in_the_seed_alone(tmp_path: Path) -> None:
 
 def test_what_is_trained_and_judged_is_not_done_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     demo = ROOT / "results" / "demo"
-    monkeypatch.setattr(repeat, "matching_runs", lambda recipe, data: [demo])
-    monkeypatch.setattr(repeat, "is_trained", lambda run: True)
-    monkeypatch.setattr(repeat, "train", None)
-    run, metrics = repeat.judged_run(RECIPE, demo / "suite.yaml")
+    monkeypatch.setattr(judged, "describe_data", lambda recipe: [])
+    monkeypatch.setattr(judged, "matching_runs", lambda recipe, data: [demo])
+    monkeypatch.setattr(judged, "is_trained", lambda run: True)
+    monkeypatch.setattr(judged, "train", None)
+    run, metrics = judged.judged_run(RECIPE, demo / "suite.yaml")
     assert run == demo and metrics.verdict == DEMO.verdict
 
 

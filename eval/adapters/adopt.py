@@ -42,18 +42,20 @@ def adopt(
     recipe: Path | None = None,
     licence: str | None = None,
     results: Path = RESULTS,
+    source: str | None = None,
 ) -> Path:
     """A run folder for an adapter, made now or the last time. UserError for what is none, Refused for a setting that
     cannot be judged; nothing is left behind then.
 
-    `licence`: of what it was trained on, where the person who adopts knows it; publishing asks for it.
+    `licence`: of what it was trained on, where the person who adopts knows it; publishing asks for it. `source`: where
+    the adapter comes from, if more is to be said than the name of its folder.
     """
     if licence is not None and not LICENCE.fullmatch(licence):
         raise UserError(f"LICENCE={licence[:60]!r} is no licence's name: write its SPDX identifier, such as mit")
-    place, source = located(adapter)
+    place, here = located(adapter)
     folder = the_adapter(place)
     found = recipe_of(folder, base, recipe)
-    about = {"source": source, "training": "as found" if found.found else "unknown", "licence": licence}
+    about = {"source": source or here, "training": "as found" if found.found else "unknown", "licence": licence}
     with tempfile.TemporaryDirectory() as private:
         copy = copied(folder, Path(private) / "adapter")
         check(folder, copy, found)

@@ -4,6 +4,7 @@ for line in cautions(suite): ...        nothing here is an error: errors are ref
 missing_safety(suite)                   why no verdict of this suite may be ship; empty when one may
 """
 
+from eval.config.parts import SAID
 from eval.config.suite_file import Suite
 from eval.contracts.domains import facts_of, find_task
 from eval.contracts.gate import Gate
@@ -14,7 +15,7 @@ def cautions(suite: Suite) -> list[str]:
     """One sentence each: what no blocking gate is about, and which blocking gate lets nearly everything pass."""
     blocking = [gate for gate in suite.gates if gate.tier == "blocking"]
     kinds = {kind for gate in blocking if _means_something(gate) for kind in kinds_of(suite, gate)}
-    said = []
+    said = [f"half of the items were asked (part: {suite.part}): {SAID[suite.part]}"] if suite.part else []
     if "quality" not in kinds:
         said.append("no quality metric blocks: a ship says nothing about whether answers are right")
     if "safety" not in kinds:

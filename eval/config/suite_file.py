@@ -17,6 +17,7 @@ from eval.common.strict_yaml import BrokenYaml, parse_yaml
 from eval.config.backend_settings import BackendSettings as BackendSettings  # for whoever reads suites
 from eval.config.gate_rules import AnyGate
 from eval.config.metric_table import contradiction
+from eval.config.parts import Part, half_of
 from eval.contracts.domains import execution_of, facts_of, find_task, modes_giving
 from eval.contracts.gate import Gate, Terms
 from eval.contracts.guest_folder import MODULE
@@ -97,7 +98,16 @@ class Suite(Strict):
 
     name: str
     description: str
-    seed: int = Field(42, ge=0, description="of drawn answers; the order of a sequential run is not the seed's")
+    seed: int = Field(
+        42,
+        ge=0,
+        description="of drawn answers and of a sweep's halves; the order of a sequential run is not the seed's",
+    )
+    part: Part | None = Field(
+        None,
+        exclude_if=lambda part: part is None,
+        description="the half of every task's clusters that is asked: `selection` or `verdict`; `make sweep` writes it",
+    )
     backend: BackendSettings = BackendSettings()
     alpha: float = Field(0.05, gt=0, lt=0.5, description="chance that one gate passes a model exactly at its threshold")
     mode: Literal["fixed", "sequential"] = Field(
@@ -199,6 +209,10 @@ class Suite(Strict):
     def members(self, task: str) -> list[str]:
         """The tasks whose items a gate on `task` is about: those of the pool of this name, else itself."""
         return next((pool.tasks for pool in self.pools if pool.name == task), [task])
+
+    def asks(self, cluster: str) -> bool:
+        """Whether items of this cluster are asked: all are, but for those of the half that the suite is not about."""
+        return self.part is None or half_of(self.seed, cluster) == self.part
 
     @property
     def confidence(self) -> float:

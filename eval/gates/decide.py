@@ -187,13 +187,15 @@ def decide_again(arguments: argparse.Namespace) -> int:
     run = resolve_run(arguments.run or None)
     metrics = read_metrics(run / "metrics.json")
     suite = load_suite(resolve_suite(arguments.suite) if arguments.suite else run / "suite.yaml")
-    measured = load_suite(run / "suite.yaml").mode if (run / "suite.yaml").is_file() else suite.mode
-    if suite.mode != measured:
+    measured = load_suite(run / "suite.yaml") if (run / "suite.yaml").is_file() else suite
+    if suite.mode != measured.mode:
         raise UserError(
-            f"{run.name} was evaluated in mode {measured}; suite {suite.name} is {suite.mode}: evaluate again"
+            f"{run.name} was evaluated in mode {measured.mode}; suite {suite.name} is {suite.mode}: evaluate again"
         )
+    scores = read_jsonl(run / "scores.jsonl", Score)
+    refuse_other_half(suite, measured, scores, run)
     orders = orders_of(metrics.tasks, metrics.provenance.get("adapter_sha256"))
-    decision = decide(suite, read_jsonl(run / "scores.jsonl", Score), metrics.adapter_effect, metrics.noise, orders)
+    decision = decide(suite, scores, metrics.adapter_effect, metrics.noise, orders)
     for gate in decision.gates:
         print(f"{gate.outcome:<13}{gate.tier:<10}{gate.id}: {gate.reason}")
     for caution in decision.cautions:
@@ -202,6 +204,17 @@ def decide_again(arguments: argparse.Namespace) -> int:
     if not arguments.suite and decision.verdict != metrics.verdict:
         print(f"metrics.json says {metrics.verdict}: it or scores.jsonl was changed after the evaluation")
     return answer_of(decision, run.name, suite)
+
+
+def refuse_other_half(suite: Suite, measured: Suite, scores: Iterable[Score], run: Path) -> None:
+    """UserError for a suite about other items than those that were asked, or a score of the half it is not about."""
+    asked, wanted = (f"its {one.part} half" if one.part else "all items" for one in (measured, suite))
+    if asked != wanted:
+        raise UserError(f"{run.name} was asked {asked}; suite {suite.name} is about {wanted}: evaluate again")
+    if stray := next((score for score in scores if not suite.asks(score.cluster)), None):
+        raise UserError(
+            f"{run / 'scores.jsonl'}: {stray.sample} of {stray.task} is not in the {suite.part} half: evaluate again"
+        )
 
 
 def answer_of(decision: Decision, run: str | None, suite: Suite) -> Answer:

@@ -36,6 +36,8 @@ def refuse_unfit(suite: Suite) -> None:
             raise UserError(f"task {task.name} of suite {suite.name} needs logits, and logs have none: take it out")
     if suite.mode != "fixed":
         raise UserError(f"suite {suite.name} is {suite.mode}, and logs hold all items at once: use `mode: fixed`")
+    if suite.part is not None:
+        raise UserError(f"suite {suite.name} has `part: {suite.part}`, and logs hold all items: drop it")
     if suite.baseline != "base":
         raise UserError(f"suite {suite.name} has `baseline: {suite.baseline}`, and of logs A is the baseline: drop it")
 

@@ -79,7 +79,7 @@ def load_tasks(suite: Suite, template: ChatTemplate) -> list[LoadedTask]:
     gated = {
         task.name: [gate.metric for gate in suite.gates if task.name in suite.members(gate.task)] for task in wanted
     }
-    return [_load_task(task, manager, template, gated[task.name]) for task in wanted]
+    return [_load_task(suite, task, manager, template, gated[task.name]) for task in wanted]
 
 
 def _lm_task(spec: Task, manager: TaskManager) -> LmTask:
@@ -114,7 +114,7 @@ def _asked(spec: Task, manager: TaskManager) -> str | dict[str, Any]:
     return {"task": spec.name, "dataset_kwargs": {**own, "revision": spec.hub.revision}}
 
 
-def _load_task(spec: Task, manager: TaskManager, template: ChatTemplate, gated: list[str]) -> LoadedTask:
+def _load_task(suite: Suite, spec: Task, manager: TaskManager, template: ChatTemplate, gated: list[str]) -> LoadedTask:
     task = _lm_task(spec, manager)
     if spec.max_new_tokens is not None:
         if task.OUTPUT_TYPE != "generate_until":
@@ -155,6 +155,9 @@ def _load_task(spec: Task, manager: TaskManager, template: ChatTemplate, gated: 
     duplicates = len(samples) - len({sample.id for sample in samples})
     if duplicates:
         raise UserError(f"task {spec.name}: {duplicates} samples share an id with another")
+    samples = [sample for sample in samples if suite.asks(sample.cluster)]
+    if not samples:
+        raise UserError(f"task {spec.name}: none of its clusters is in the {suite.part} half: it takes more of them")
     dataset, digest = _dataset(task)
 
     def tried(number: int, answer: str) -> dict[str, Any]:

@@ -41,10 +41,10 @@ if TYPE_CHECKING:
 
 def load_prompts(suite: Suite, template: ChatTemplate) -> list[LoadedTask]:
     """The neutral prompts of a suite that asks for drift, empty for another. UserError for bad rows."""
-    return [_load(spec, template) for spec in suite.tasks if reads_logits(spec.name)]
+    return [_load(suite, spec, template) for spec in suite.tasks if reads_logits(spec.name)]
 
 
-def _load(spec: Task, template: ChatTemplate) -> LoadedTask:
+def _load(suite: Suite, spec: Task, template: ChatTemplate) -> LoadedTask:
     if spec.execute or spec.cluster:
         raise UserError(f"task {spec.name} has no answers to execute and no clusters: remove `execute` and `cluster`")
     if spec.chat and not template.can_chat:
@@ -56,7 +56,7 @@ def _load(spec: Task, template: ChatTemplate) -> LoadedTask:
     for number, row in enumerate(rows, start=1):
         if row.get("text") is None and row.get("messages") is None:
             raise UserError(f"{path} row {number}: a row needs text or messages; build it with `make data`")
-    samples = tuple(_sample(own, row, template if spec.chat else None) for row in rows)
+    samples = tuple(_sample(own, row, template if spec.chat else None) for row in rows if suite.asks(row["id"]))
     return LoadedTask(spec.name, None, samples, own.data, json_sha256([file_sha256(path)]))
 
 

@@ -106,6 +106,7 @@ def build_context(run: Path, metrics: Metrics, scores: list[Score], results: Pat
     against, for_it = other_reasons(metrics)
     arm_costs, other_costs = cost_tables(metrics)
     suite = load_suite(run / "suite.yaml") if (run / "suite.yaml").is_file() else None
+    part = suite.part if suite else None
     evidence = [name for name in ("metrics.json", "scores.jsonl", "adapter.sha256") if (run / name).is_file()]
     return {
         "m": metrics,
@@ -113,14 +114,14 @@ def build_context(run: Path, metrics: Metrics, scores: list[Score], results: Pat
         "trained_row": read_row(run),
         "git": git if isinstance(git := metrics.provenance.get("git"), dict) else {},
         "not_committed": texts_of(metrics.provenance.get("not_committed")),
-        "sentence": verdict_sentence(metrics),
+        "sentence": verdict_sentence(metrics, part),
         "baseline": baseline_words(metrics),
         "origin": origin_words(metrics),
         "arms": headings(metrics),
         "against": against,
         "for_it": for_it,
         "damage": damage,
-        "steps": next_steps(metrics, suite.review if suite else ReviewPolicy()),
+        "steps": next_steps(metrics, suite.review if suite else ReviewPolicy(), part),
         "nothing_changed": (same_logs if metrics.logs else nothing_changed)(metrics.adapter_effect),
         "sequential": sequential_sentence(metrics),
         "earlier": said(metrics.earlier) if metrics.earlier else None,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from eval.config.gate_rules import kind_of
+from eval.config.parts import SELECTION, Part
 from eval.config.suite_file import ReviewPolicy
 from eval.run.metrics import AdapterEffect, Metrics
 from eval.run.records import BASELINE, CANDIDATE
@@ -10,8 +11,8 @@ from eval.run.records import BASELINE, CANDIDATE
 LONGEST_HEADING = 32  # characters of a log's name over a column
 
 
-def verdict_sentence(metrics: Metrics) -> str:
-    """The verdict in one plain sentence."""
+def verdict_sentence(metrics: Metrics, part: Part | None = None) -> str:
+    """The verdict in one plain sentence. `part`: the half of the items that was asked."""
     outcomes = [gate.outcome for gate in metrics.gates if gate.tier == "blocking"]
     failed, undecided, n = outcomes.count("fail"), outcomes.count("inconclusive"), len(outcomes)
     gates = f"{n} blocking gate" + ("s" if n != 1 else "")
@@ -19,6 +20,8 @@ def verdict_sentence(metrics: Metrics) -> str:
         passed = f"{'all' if n > 1 else 'its'} {gates} passed"
         if metrics.logs:
             return f"Not for publishing: {passed}, and logs cannot prove which bytes answered."
+        if part == SELECTION:
+            return f"Not for publishing: {passed}, on the items by which a sweep chooses."
         if is_unproven(metrics):
             return f"Not for publishing: {passed}, and the backend cannot prove which bytes answered."
         return f"This adapter may ship: {passed}."
@@ -142,10 +145,12 @@ def sequential_sentence(metrics: Metrics) -> str | None:
     )
 
 
-def next_steps(metrics: Metrics, policy: ReviewPolicy) -> list[tuple[str, str | None]]:
-    """What to do now: sentences, each with a command or None."""
+def next_steps(metrics: Metrics, policy: ReviewPolicy, part: Part | None = None) -> list[tuple[str, str | None]]:
+    """What to do now: sentences, each with a command or None. `part`: the half of the items that was asked."""
     if metrics.logs:
         return steps_after_logs(metrics)
+    if part == SELECTION:
+        return [("A sweep chooses by these items, and judges its winner on the others: run its command again.", None)]
     if metrics.verdict == "ship" and is_unproven(metrics):
         return [
             ("Read the items lost, below.", None),

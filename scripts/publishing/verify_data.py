@@ -37,12 +37,18 @@ def asked_rows(suite: Suite, metrics: Metrics, recorded: list[Item], folder: Pat
     specs = {task.name: task for task in suite.tasks}
     commit = str(mapping(metrics.provenance.get("git")).get("commit"))
     orders = orders_of(metrics.tasks, metrics.provenance.get("adapter_sha256"))
+    if stray := next((item for item in recorded if not suite.asks(item.cluster)), None):
+        raise Refused(
+            f"{folder / 'samples.jsonl'}: {stray.sample} of {stray.task} is not in the {suite.part} half, which the "
+            f"suite is about: {AGAIN}"
+        )
     for task in metrics.tasks:
         own = find_task(task.name)
         found = dataset_rows(task, own, commit, folder)
         if own is None:
             continue
-        asked = {item.sample: (item, row) for item, row in expected_items(specs[task.name], own, found)}
+        rows = expected_items(specs[task.name], own, found)
+        asked = {item.sample: (item, row) for item, row in rows if suite.asks(item.cluster)}
         items = [item for item in recorded if item.task == task.name]
         planned = list(asked) if suite.mode == "fixed" else in_random_order(orders[task.name], asked, len(items))
         if [item.sample for item in items] != planned:

@@ -11,11 +11,13 @@ publisher, on the command line, says which other repository may be believed: a r
 Not protected against: code that the publisher consented to and did not read.
 """
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from eval.common.errors import Refused, UserError
 from eval.common.reading import read_bytes
+from eval.config.parts import wholes
 from eval.config.suite_file import Suite
 from eval.contracts.guests import Guest, guests
 from eval.run.digests import file_sha256
@@ -52,10 +54,13 @@ class Place:
 def check_suite(folder: Path, place: Place | None) -> None:
     """Refused unless the run's suite is committed: in this repository, or where the publisher says.
 
-    Gates, review policy and limits are the suite's: a run folder must not bring its own.
+    Gates, review policy and limits are the suite's: a run folder must not bring its own. Of a suite about one half
+    (eval/config/parts.py) the whole one has to be committed: nothing but that line is added to it.
     """
-    digest = file_sha256(folder / "suite.yaml")
-    if digest in committed_suites() or (place is not None and digest in place.suites()):
+    text = read_bytes(folder / "suite.yaml")
+    digests = {hashlib.sha256(content).hexdigest() for content in (text, *wholes(text))}
+    known, named = committed_suites(), set() if place is None else place.suites()
+    if any(digest in known or digest in named for digest in digests):
         return
     where = f"configs/eval or in {place.folder}" if place else "configs/eval"
     raise Refused(

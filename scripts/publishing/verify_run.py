@@ -20,6 +20,7 @@ from eval.adapters.adapter_config import check_config
 from eval.adapters.adapter_tensors import check_tensors
 from eval.adapters.safetensors_file import check_weights
 from eval.common.errors import Refused, UserError
+from eval.config.parts import SELECTION
 from eval.config.suite_file import ReviewPolicy, Suite, load_suite
 from eval.model.backends import SERVERS
 from eval.run.candidate import BROUGHT
@@ -68,6 +69,7 @@ def verify(folder: Path, place: Place | None = None) -> Evidence:
     refuse_brought(folder)
     state = check_complete(folder)
     suite, metrics = read_suite(folder)
+    refuse_selection(folder, suite)
     refuse_unproven(folder, suite, metrics)
     check_suite(folder, place)
     guest_notes = check_guests(suite, metrics, place)
@@ -125,6 +127,15 @@ def refuse_brought(folder: Path) -> None:
         raise Refused(
             f"{folder.name} shows a verdict about models of a server: which bytes answered cannot be proven, and none "
             "are here to publish; evaluate a run's adapter under hf"
+        )
+
+
+def refuse_selection(folder: Path, suite: Suite) -> None:
+    """Refused for a run that was judged on the items by which a sweep chooses: its verdict is kinder than the truth."""
+    if suite.part == SELECTION:
+        raise Refused(
+            f"{folder.name} was judged on the selection half alone, by which a sweep chooses: its verdict is never "
+            "published; `make sweep` judges the winner on the other half"
         )
 
 

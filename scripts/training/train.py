@@ -36,10 +36,10 @@ from scripts.training.sharded import refuse_to_train
 from scripts.training.training_end import complete, how_it_ended, result_line
 
 
-def train(recipe_path: Path, results: Path = RESULTS, gpus: int | None = None) -> Path:
+def train(recipe_path: Path, results: Path = RESULTS, gpus: int | None = None, keep_checkpoints: bool = False) -> Path:
     """Train to the end, or continue an interrupted run; returns the finished run folder.
 
-    `gpus` is how many of the visible GPUs train; None: all.
+    `gpus` is how many of the visible GPUs train; None: all. `keep_checkpoints`: also those that are not the result.
     Raises UserError for a bad recipe, an unfit machine, a failed or an interrupted training.
     """
     recipe = load_recipe(recipe_path)
@@ -65,7 +65,7 @@ def train(recipe_path: Path, results: Path = RESULTS, gpus: int | None = None) -
         if how_it_ended(run, recipe) is None:
             same_number(run.name, read_run(run).get("processes") or 1, devices.processes)
             launch_worker(run, recipe, devices, lock)
-        complete(run, recipe)
+        complete(run, recipe, keep_checkpoints)
     return run
 
 

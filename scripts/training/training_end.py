@@ -159,8 +159,10 @@ def name_best_here(run: Path) -> None:
             write_json(checkpoint / "trainer_state.json", state | {"best_model_checkpoint": str(here)})
 
 
-def complete(run: Path, recipe: dict[str, Any]) -> None:
+def complete(run: Path, recipe: dict[str, Any], keep_checkpoints: bool = False) -> None:
     """Promote the result to adapter/, write its digests and the completion mark; safe to repeat.
+
+    `keep_checkpoints`: the adapters of the other checkpoints go to checkpoints/.
 
     Nothing that was trained is deleted before its weights stand in adapter/. UserError when there is no result.
     """
@@ -181,17 +183,40 @@ def complete(run: Path, recipe: dict[str, Any]) -> None:
         )
     partial = run / "adapter.partial"
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    for name in ADAPTER_FILES:
-        if (checkpoint / name).is_file():
-            shutil.copyfile(checkpoint / name, partial / name)
+    copy_adapter(checkpoint, partial)
     shutil.rmtree(run / "adapter", ignore_errors=True)
     write_manifest(partial, run / "adapter.sha256")
     partial.rename(run / "adapter")
+    if keep_checkpoints:
+        keep_others(run, checkpoint)
     write_json(run / "data.json", with_rows_taken(read_data(run), mark.rows))
     update_run(run, stages={"train": "completed"})
     write_json(run / "train.json", summary(run, mark, recipe))  # last: it is the completion mark
     shutil.rmtree(run / "training")
+
+
+def copy_adapter(checkpoint: Path, folder: Path) -> None:
+    """The adapter of a checkpoint in a folder made for it, without the trainer's state."""
+    folder.mkdir(parents=True)
+    for name in ADAPTER_FILES:
+        if (checkpoint / name).is_file():
+            shutil.copyfile(checkpoint / name, folder / name)
+
+
+def keep_others(run: Path, result: Path) -> None:
+    """The adapters of all checkpoints but the result's in checkpoints/, with the log that led to each.
+
+    One whose weights cannot be read is left out.
+    """
+    partial = run / "checkpoints.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    for other in checkpoints(run):
+        if other != result and trainer_state(other) and weights_problem(other) is None:
+            copy_adapter(other, partial / other.name)
+            shutil.copyfile(other / "trainer_state.json", partial / other.name / "trainer_state.json")
+    shutil.rmtree(run / "checkpoints", ignore_errors=True)
+    partial.rename(run / "checkpoints")
 
 
 def weights_problem(checkpoint: Path) -> str | None:
