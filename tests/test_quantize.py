@@ -27,10 +27,11 @@ from scripts.loopback_hub.faults import Hub
 from scripts.publishing import card, spot_answers, verify_guests
 from scripts.publishing.spot_record import Spot
 from scripts.serving import forms, measured
-from tests.conftest import EMBEDDED, make_adapter
+from tests.conftest import EMBEDDED, make_adapter, make_model
 from tests.hub_server import Capture, approve, hub
-from tests.own_run import KNOWN
+from tests.own_run import ADVERSARIAL, KNOWN
 from tests.run_builder import assert_one_line, call, edit_json
+from tests.small_tokenizer import small_tokenizer
 from tests.test_spot_answers import trained_run
 
 __all__ = ["hub"]
@@ -40,18 +41,29 @@ SUITE = {
     "name": "kept",
     "description": "A few requests, answered with one command.",
     "backend": {"dtype": "float32", "batch_size": 8},
-    "tasks": [{"name": KNOWN, "limit": 12, "cluster": "shape"}, {"name": "drift", "limit": 4}],
-    "gates": [{"rule": "max_rate", "id": "rarely-alarms", "task": KNOWN, "metric": "flagged", "limit": 0.9}],
+    "tasks": [
+        {"name": KNOWN, "limit": 8, "cluster": "shape"},
+        {"name": ADVERSARIAL, "limit": 8},
+        {"name": "drift", "limit": 4},
+    ],
+    "gates": [{"rule": "max_rate", "id": "harm", "task": ADVERSARIAL, "metric": "unsafe_static", "limit": 0.5}],
 }
 
 
 @pytest.fixture(scope="module")
-def made(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model of whole blocks of 64 weights, which bitsandbytes can pack on a CPU that has the instructions."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    return make_model(folder, small_tokenizer(folder), width=64)
+
+
+@pytest.fixture(scope="module")
+def made(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
     """An approved run of verdict ship, and its approved variant; made by the real commands."""
     from eval.suite import main
 
     folder = tmp_path_factory.mktemp("quantized")
-    parent = trained_run(folder / "results" / "toy", tiny_model, make_adapter(tiny_model, folder / "own", scale=1.0))
+    parent = trained_run(folder / "results" / "toy", base, make_adapter(base, folder / "own", scale=1.0))
     suite = folder / "suite.yaml"
     suite.write_text(yaml.safe_dump(SUITE))
     with pytest.MonkeyPatch.context() as patch:
@@ -69,10 +81,10 @@ def made(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture
-def variant(made: tuple[Path, Path], tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def variant(made: tuple[Path, Path], base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of both; their base counts as one that the Hub has, and the model is asked in this process."""
     monkeypatch.setattr("scripts.publishing.verify_base.ROOT", ROOT)
-    monkeypatch.setitem(card.EMBEDDED, str(tiny_model), card.EMBEDDED[str(EMBEDDED)])
+    monkeypatch.setitem(card.EMBEDDED, str(base), card.EMBEDDED[str(EMBEDDED)])
     monkeypatch.setattr(verify_guests, "committed_served", verify_guests.committed_suites)
 
     def ask(given: dict[str, Any]) -> Spot:
@@ -105,10 +117,10 @@ def test_a_quantised_model_is_published_as_it_was_judged(variant: Path, hub: Hub
 
 
 def test_the_model_of_another_adapter_with_every_digest_is_refused(
-    variant: Path, tiny_model: Path, tmp_path: Path, hub: Hub, capsys: Capture
+    variant: Path, base: Path, tmp_path: Path, hub: Hub, capsys: Capture
 ) -> None:
     """All files follow from the exchanged model, the answers' makers included: only the weights tell."""
-    other = make_adapter(tiny_model, tmp_path / "other", scale=0.3)
+    other = make_adapter(base, tmp_path / "other", scale=0.3)
     shutil.rmtree(variant / MODEL)
     (variant / MODEL).mkdir()
     candidate = candidate_of(variant.parent / "toy")

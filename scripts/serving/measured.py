@@ -67,6 +67,7 @@ def measure(form: Form, prompts: Sequence[str]) -> Took:
 
 def took(form: Form, prompts: Sequence[str]) -> Took:
     """What it takes in this process."""
+    from eval.model.unpacked import keep_unpacked
     from eval.run.environment import silence_libraries
 
     silence_libraries()
@@ -84,6 +85,7 @@ def took(form: Form, prompts: Sequence[str]) -> Took:
     tokenizer = AutoTokenizer.from_pretrained(form.model, padding_side="left", **named)
     model = PeftModel.from_pretrained(model, form.adapter) if form.adapter else model
     model.eval()
+    keep_unpacked(model)  # as both are judged
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     answer(model, tokenizer, prompts[:1], 2)  # what only the first answer takes is not counted
     tokens, wall, processor = 0, time.monotonic(), time.process_time()
