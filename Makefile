@@ -211,6 +211,10 @@ serve-check: sandbox-root ## is a served form still what was approved: RUN= FORM
 	@$(PY) -m scripts.serve_check $(json) $(call option,RUN,--run) $(call option,FORM,--form) $(call option,SUITE,--suite) \
 	    $(call option,QUANT,--quant) $(call option,URL,--url) $(call option,NAME,--name) $(call option,KEY_ENV,--key-env)
 
+quantize: sandbox-root ## make a quantised model of RUN= that is judged against its adapter, and published as a variant: METHOD=nf4, or gguf (QUANT=), judged only; SUITE=
+	@$(PY) -m scripts.quantize $(json) $(call option,RUN,--run) $(call option,METHOD,--method) $(call option,QUANT,--quant) \
+	    $(call option,SUITE,--suite)
+
 gguf-tools: setup ## install llama.cpp's converter, quantiser and server for FORM=gguf (once, 10 minutes; needs cmake and g++)
 	@$(PY) -m scripts.setup.gguf_tools $(json)
 

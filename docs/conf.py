@@ -30,7 +30,8 @@ html_show_sphinx = False
 CONTENTS = {
     "Use": ["docs/commands", "configs/train/README", "docs/rehearsal", "docs/pods", "docs/runpod", "docs/remote",
             "configs/remote/README", "docs/containers", "docs/adapters", "docs/gates", "docs/page", "docs/review",
-            "docs/sweep", "docs/publishing", "docs/ci", "docs/tracking", "docs/logs", "docs/backends"],
+            "docs/sweep", "docs/publishing", "docs/quantising", "docs/ci", "docs/tracking", "docs/logs",
+             "docs/backends"],
     "How answers are judged": ["docs/judge", "docs/collateral", "docs/risk", "docs/risk_rules", "docs/sandbox",
                                "docs/retention"],
     "Data": ["docs/data", "docs/teachers", "data/nl2bash/README", "data/safety/README", "data/retention/README",

@@ -41,6 +41,7 @@ RESULTS = {
     "gate": "eval.run.decided:Decided",
     "demo": "eval.run.decided:Decided",
     "serve-check": "eval.run.decided:Decided",
+    "quantize": "eval.run.decided:Decided",
     "damage-check": "scripts.damage_check:Damaged",
     "noise-floor": "scripts.noise_floor:Measured",
     "evaluate-file": "scripts.evaluate_file:AnsweredFile",

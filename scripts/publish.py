@@ -35,7 +35,8 @@ from scripts.publishing.names import repo_problem, tag_problem
 from scripts.publishing.publication import Publication, build, read_record
 from scripts.publishing.spot_answers import DEFAULT, check_request, spot_answers
 from scripts.publishing.verify_guests import Place
-from scripts.publishing.verify_run import RECORD, verify
+from scripts.publishing.verify_run import RECORD
+from scripts.publishing.verify_variant import verify_any as verify
 
 NUMBER = r"(?:0|[1-9]\d*)"
 VERSION = re.compile(rf"v{NUMBER}\.{NUMBER}\.{NUMBER}(?:-[0-9A-Za-z.-]+)?")  # semver.org without build metadata
@@ -71,13 +72,14 @@ def prover(evidence: Evidence, tag: str) -> Prove:
     request = read_jsonl(evidence.folder / "samples.jsonl", Item)[0].request
     effect = evidence.metrics.adapter_effect
     assert effect is not None
+    tensors = evidence.tensors if evidence.variant else effect.tensors
 
     def prove(snapshot: Path, commit: str, cache: Path, api: HfApi) -> Loaded | None:
         lines = card_lines(read_text(snapshot / "README.md"))
         lines = lines.replace(f'revision="{tag}"', f'revision="{commit}"')
         print("loading it back in a process of its own", flush=True)
         token = api.token if isinstance(api.token, str) else None
-        return load_back(snapshot, lines, request, effect.tensors, cache, api.endpoint, token)
+        return load_back(snapshot, lines, request, tensors, cache, api.endpoint, token)
 
     return prove
 

@@ -13,10 +13,7 @@ and speed are printed and recorded.
 
 import argparse
 import os
-import shutil
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,87 +22,22 @@ from eval.common.answer import Answer
 from eval.common.errors import UserError, run_command
 from eval.common.places import ROOT
 from eval.config.suite_file import BackendSettings, resolve_suite
-from eval.contracts.numerics import four_bit
 from eval.gates.decide import EXIT_CODES
 from eval.model.answer_cache import FOLDER, AnswerCache
 from eval.model.endpoint.options import ServerOptions, read_options
 from eval.run.baselines import RUN, Baseline
 from eval.run.candidate import BROUGHT, Candidate, candidate_of
 from eval.run.decided import Decided, reports_of
-from eval.run.digests import file_sha256, json_sha256, verify_manifest, write_manifest
+from eval.run.digests import file_sha256, json_sha256
 from eval.run.environment import git_state
-from eval.run.files import read_json, write_json
 from eval.run.folder import RESULTS, list_runs, locked, new_run, read_run, resolve_run
 from eval.run.metrics import Metrics
 from eval.summary import say_verdict
 from scripts.serving import gguf
 from scripts.serving.beside_suite import beside_suite
+from scripts.serving.forms import FORMS, GGUF, base_folder, form_of, size_of
 
 SUITE = ROOT / "configs" / "serve" / "served.yaml"
-MADE_OF = "made_of.json"  # what a form was made of; written last
-GGUF = "model.gguf"
-DTYPE = "bfloat16"  # in which models are merged and served
-
-
-def merged(candidate: Candidate, folder: Path) -> None:
-    """The base with the adapter in its weights, as PEFT merges it, and the base's tokenizer."""
-    import torch
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    named = {"revision": candidate.revision} if candidate.revision else {}
-    base = AutoModelForCausalLM.from_pretrained(candidate.base_model, dtype=getattr(torch, DTYPE), **named)
-    PeftModel.from_pretrained(base, str(candidate.adapter)).merge_and_unload().save_pretrained(folder)
-    AutoTokenizer.from_pretrained(candidate.base_model, **named).save_pretrained(folder)
-
-
-def nf4(candidate: Candidate, folder: Path) -> None:
-    """The merged model, its matrices in 4-bit NF4 with double quantisation."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
-
-    source = folder.with_name("merged-for-nf4")
-    merged(candidate, source)
-    settings = BitsAndBytesConfig(**four_bit(DTYPE).settings)
-    AutoModelForCausalLM.from_pretrained(source, quantization_config=settings, dtype=DTYPE).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(source).save_pretrained(folder)
-    shutil.rmtree(source)
-
-
-def as_gguf(quant: str, candidate: Candidate, folder: Path) -> None:
-    """The merged model as one GGUF file; a quantised one is made of the 16-bit one. Both steps before it are kept."""
-    tools = gguf.found_tools()
-    if quant == "f16":
-        gguf.convert(tools, form_of(candidate, "merged"), folder / GGUF)
-    else:
-        gguf.quantise(tools, form_of(candidate, "gguf-f16") / GGUF, folder / GGUF, quant)
-
-
-FORMS: dict[str, Callable[[Candidate, Path], None]] = {"merged": merged, "nf4": nf4}  # loaded here
-GGUFS = {f"gguf-{quant}": partial(as_gguf, quant) for quant in gguf.QUANTS}  # served by llama.cpp
-
-
-def form_of(candidate: Candidate, form: str) -> Path:
-    """The folder of the form: made now, or before of the same adapter and whole."""
-    folder = candidate.run / "served" / form
-    of = {"adapter_sha256": candidate.adapter_sha256, "base_model": candidate.base_model, "form": form}
-    of |= {"llama_cpp": gguf.VERSION} if form in GGUFS else {}
-    manifest = folder.with_name(f"{form}.sha256")
-    if (folder.parent / f"{form}.{MADE_OF}").is_file() and read_json(folder.parent / f"{form}.{MADE_OF}") == of:
-        if problems := verify_manifest(folder, manifest):
-            raise UserError(f"{folder} is not what was made: {problems[0]}: remove it, and run the same command again")
-        return folder
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    print(f"serve-check: making {form} of {candidate.run.name}", flush=True)
-    (FORMS.get(form) or GGUFS[form])(candidate, folder)
-    write_manifest(folder, manifest)
-    write_json(folder.parent / f"{form}.{MADE_OF}", of)
-    return folder
-
-
-def size_of(folder: Path) -> int:
-    """Bytes of the weights in a folder."""
-    return sum(path.stat().st_size for path in folder.iterdir() if path.suffix in (".safetensors", ".gguf"))
 
 
 def approved_by(run: Path) -> Candidate:
@@ -118,25 +50,38 @@ def approved_by(run: Path) -> Candidate:
 
 def check(run: Path, form: str, suite: Path, cache: AnswerCache | None) -> Metrics:
     """Judge a form that is loaded here. UserError when the run is not trained, or form and base cannot be compared."""
-    from eval.suite import evaluate_all
-
     approved = approved_by(run)
     with locked(run):
         folder = form_of(approved, form)
-    about: dict[str, Any] = {"run": run.name, "form": form, "adapter_sha256": approved.adapter_sha256}
-    about["bytes"] = {"form": size_of(folder), "base": size_of(Path(approved.base_model))}
-    fields = {
-        "recipe": f"served-{form}", "base_model": approved.base_model, "base_revision": approved.revision,
-        "model": os.path.relpath(folder, ROOT), "served": about, "stages": {"train": "completed"},
+    about = {"run": run.name, "form": form, "adapter_sha256": approved.adapter_sha256, "bytes": sizes(folder, approved)}
+    judged = new_run(f"served-{form}", git_state(), fields_of(approved, f"served-{form}", folder, about))
+    return judge(judged, approved, suite, cache)
+
+
+def sizes(form: Path, approved: Candidate) -> dict[str, int]:
+    """Bytes of the weights of a form and of the base."""
+    return {"form": size_of(form), "base": size_of(base_folder(approved))}
+
+
+def fields_of(approved: Candidate, recipe: str, model: Path, about: dict[str, Any]) -> dict[str, Any]:
+    """run.json of a run that judges a form which is loaded here."""
+    return {
+        "recipe": recipe, "base_model": approved.base_model, "base_revision": approved.revision,
+        "model": os.path.relpath(model, ROOT), "served": about, "stages": {"train": "completed"},
     }  # fmt: skip
-    judged = new_run(f"served-{form}", git_state(), fields)
+
+
+def judge(judged: Path, approved: Candidate, suite: Path, cache: AnswerCache | None) -> Metrics:
+    """Judge the form that a run's folder names against the approved adapter on its base."""
+    from eval.suite import evaluate_all
+
     candidate = candidate_of(judged)
     candidate = replace(candidate, template_arguments=approved.template_arguments, trained=approved.trained)
-    baseline = Baseline(f"{RUN}{run.name}", approved.adapter, approved.adapter_sha256)
+    baseline = Baseline(f"{RUN}{approved.run.name}", approved.adapter, approved.adapter_sha256)
     (metrics,) = evaluate_all(suite, [(candidate, baseline)], cache)
     assert isinstance(metrics, Metrics)  # of one candidate an error is raised
     say_verdict(judged, metrics)
-    say_costs(metrics, about["bytes"])
+    say_costs(metrics, metrics.provenance["served"]["bytes"])
     return metrics
 
 
@@ -146,11 +91,10 @@ def check_gguf(run: Path, quant: str, suite: Path) -> Metrics:
     with locked(run):
         folder = form_of(approved, form)
     gguf.check_prompts(tools, folder / GGUF, approved)
-    sizes = {"form": size_of(folder), "base": size_of(Path(approved.base_model))}
     digest = file_sha256(folder.with_name(f"{form}.sha256"))
     print(f"serve-check: starting llama.cpp {gguf.VERSION} with {os.path.relpath(folder / GGUF, ROOT)}", flush=True)
     with gguf.llama_server(tools, folder / GGUF, form) as options:
-        return check_served(approved, form, suite, options, {"bytes": sizes, "files_sha256": digest})
+        return check_served(approved, form, suite, options, {"bytes": sizes(folder, approved), "files_sha256": digest})
 
 
 def check_served(
@@ -180,7 +124,7 @@ def check_served(
     (metrics,) = evaluate_all(derived, [(candidate, baseline)], None)  # no answer of unknown bytes is kept
     assert isinstance(metrics, Metrics)  # of one candidate an error is raised
     say_verdict(judged, metrics)
-    say_costs(metrics, about.get("bytes") or {"base": size_of(Path(approved.base_model))})
+    say_costs(metrics, about.get("bytes") or {"base": size_of(base_folder(approved))})
     return metrics
 
 

@@ -158,7 +158,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_model(folder, small_tokenizer(folder))
 
 
-def make_model(folder: Path, tokenizer: Any) -> Path:
+def make_model(folder: Path, tokenizer: Any, width: int = 32) -> Path:
     """A two-layer Llama with random weights for this tokenizer."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -166,8 +166,8 @@ def make_model(folder: Path, tokenizer: Any) -> Path:
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
+        hidden_size=width,
+        intermediate_size=2 * width,
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,

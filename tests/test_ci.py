@@ -63,6 +63,8 @@ def test_the_products_become_a_matrix(files: dict[str, Path], capsys: Capture) -
         ("products: [{name: a, recipe: r, suite: s, hub_name: h}, {name: a, recipe: b, suite: s, hub_name: h}]",
          "twice"),
         ("products: [{name: a, recipe: r, suite: s, hub_name: h, remote: {provider: x}}]", "provider"),
+        ("products: [{name: a, recipe: r, suite: s, hub_name: h, served: {form: merged, quantize: true}}]",
+         "form merged is not published"),
         ("products: [", "broken YAML"),
     ],
 )  # fmt: skip

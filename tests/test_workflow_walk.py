@@ -28,10 +28,12 @@ from tests.log_rows import gate, write_suite
 from tests.run_builder import build_run, judge
 from tests.test_hub_end_to_end import copy_tokenizer
 from tests.test_logs_verdict import BROUGHT, listed
+from tests.variant_builder import build_variant
 from tests.workflow_walk import Failed, Walk, clone_of, commit, evaluate, fill
 
 pytestmark = pytest.mark.slow
-PRODUCT = {"name": "shell", "recipe": "toy", "suite": "toy", "hub_name": "toy-adapter"}
+PRODUCT = {"name": "shell", "recipe": "toy", "suite": "toy", "hub_name": "toy-adapter",
+           "served": {"form": "nf4", "quantize": True}}  # fmt: skip
 REPO = "someone/toy-adapter"
 DONE_BEFOREHAND = {
     "Install": "true",
@@ -40,6 +42,7 @@ DONE_BEFOREHAND = {
     "Data": "true",
     "Train": "true",
     "Evaluate": '.venv/bin/python -m scripts.ci answer -- sh -c "exit $ANSWER"',
+    "Quantise": 'echo "run=toy-nf4\ncode=0" >> "$GITHUB_OUTPUT"',
 }
 MADE_UP = " --spot 0 --spot-reason 'the answers of this run are made up' --skip-load"
 
@@ -51,6 +54,7 @@ def prepared(folder: Path) -> Path:
     copy_tokenizer(run)
     write_manifest(run / "adapter", run / "adapter.sha256")
     judge(run)
+    build_variant(run)
     products = yaml.safe_dump({"products": [PRODUCT]})
     commit(clone, {"configs/products.yaml": products, "configs/eval/toy.yaml": (run / "suite.yaml").read_text()})
     return clone
@@ -78,7 +82,10 @@ def test_every_step_from_a_push_to_the_hub(tmp_path: Path) -> None:
         names = json.loads(walk.job("train.yml", "products")["names"])
         assert names == ["shell"]
         walk.job("train.yml", "train", matrix={"product": "shell"})
-        assert walk.performed[-5:] == ["Run", "Evaluate", "Hand on", "Summary", "Gate"]
+        quantised = ["Quantise", "Hand on the variant"]
+        assert walk.performed[-7:] == ["Run", "Evaluate", *quantised, "Hand on", "Summary", "Gate"]
+        kept = sorted(path.name for path in (artifacts / "variant-shell/toy-nf4/model").iterdir())
+        assert "model.safetensors" in kept and not (artifacts / "variant-shell/toy-nf4/adapter").exists()
         collected = walk.job("train.yml", "collect", needs={"train": {"result": "success"}})
         (shipped,) = json.loads(collected["shipped"])
         assert "shell: SHIP" in github.comments[0]["body"] and len(github.comments) == 1

@@ -8,8 +8,9 @@ Not protected against: weights that are valid and bad.
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -29,16 +30,19 @@ EXPONENTS = {"F64": 0x7FF0 << 48, "F32": 0x7F80 << 16, "F16": 0x7C00, "BF16": 0x
 WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 
 
-def check_weights(path: Path) -> int:
-    """Number of tensors of a safetensors file that is one, has plain float tensors, and no NaN or infinity."""
+def check_weights(path: Path, also: Mapping[str, int] = MappingProxyType({})) -> int:
+    """Number of tensors of a safetensors file that is one, has plain float tensors, and no NaN or infinity.
+
+    `also`: bytes a number of other types that a tensor may have.
+    """
     size = path.stat().st_size
     with open_regular(path) as stream:
         header, data_start = read_header(path, stream, size)
-        tensors = {name: describe(path, name, tensor) for name, tensor in header.items()}
+        tensors = {name: describe(path, name, tensor, {**WIDTHS, **also}) for name, tensor in header.items()}
         check_layout(path, tensors, size - data_start)
         for name, (kind, start, end) in tensors.items():
             stream.seek(data_start + start)
-            if not is_finite(stream, kind, end - start):
+            if kind in EXPONENTS and not is_finite(stream, kind, end - start):
                 raise Refused(f"{path}: tensor {name} holds NaN or infinity: the training diverged")
     try:
         with safe_open(path, framework="numpy") as opened:
@@ -67,11 +71,11 @@ def read_header(path: Path, stream: BinaryIO, size: int) -> tuple[dict[str, Any]
     return header, 8 + length
 
 
-def describe(path: Path, name: str, tensor: Any) -> tuple[str, int, int]:
-    """Type, start and end of a tensor, once it is of a known float type and as large as its shape."""
+def describe(path: Path, name: str, tensor: Any, widths: Mapping[str, int]) -> tuple[str, int, int]:
+    """Type, start and end of a tensor, once it is of a type in `widths` and as large as its shape."""
     try:
         kind, (start, end) = tensor["dtype"], tensor["data_offsets"]
-        expected = math.prod(tensor["shape"]) * WIDTHS[kind]
+        expected = math.prod(tensor["shape"]) * widths[kind]
         if not all(type(value) is int and value >= 0 for value in (start, end, *tensor["shape"])):
             raise ValueError
     except (KeyError, TypeError, ValueError):

@@ -16,6 +16,7 @@ from transformers import BitsAndBytesConfig  # noqa: E402
 from eval.contracts.numerics import Numerics  # noqa: E402
 from eval.model.base_proof import BaseProof  # noqa: E402
 from eval.model.generation_settings import token_ids  # noqa: E402
+from eval.model.unpacked import keep_unpacked  # noqa: E402
 
 
 @dataclass
@@ -42,11 +43,7 @@ class RecordingHF(HFLM):
         if quantised:
             kwargs["quantization_config"] = BitsAndBytesConfig(**quantised)
         super()._create_model(*args, **kwargs)
-        for module in self.model.modules():
-            # On some CPUs bitsandbytes packs a weight anew at the first answer and unpacks it when it is saved: no
-            # digest of it would hold, and others that cannot would give other answers.
-            if hasattr(module, "support_avx512bf16_for_cpu"):
-                module.support_avx512bf16_for_cpu = False
+        keep_unpacked(self.model)
 
     @property
     def can_chat(self) -> bool:

@@ -40,7 +40,7 @@ from eval.report.sentences import (
     sequential_sentence,
     verdict_sentence,
 )
-from eval.report.tables import category_tables, cost_tables, generation_rows, noise_rows, one_sided
+from eval.report.tables import category_tables, cost_tables, generation_rows, noise_rows, one_sided, variant_rows
 from eval.report.trends import Trend, trends_of
 from eval.run.decided import Decided, reports_of
 from eval.run.digests import file_sha256
@@ -117,6 +117,7 @@ def build_context(run: Path, metrics: Metrics, scores: list[Score], results: Pat
         "sentence": verdict_sentence(metrics, part),
         "baseline": baseline_words(metrics),
         "origin": origin_words(metrics),
+        "variant": variant_rows(metrics),
         "arms": headings(metrics),
         "against": against,
         "for_it": for_it,

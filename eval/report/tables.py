@@ -12,6 +12,7 @@ from eval.report.escaped_text import duration, facts
 from eval.report.items import GatedMetric, optional
 from eval.run.metrics import Metrics
 from eval.run.records import BASELINE, CANDIDATE, Item, Observation, Score
+from eval.run.variant import Cost
 from eval.statistics.paired import clopper_pearson_interval
 
 PER_ARM = (
@@ -106,6 +107,30 @@ def cost_tables(metrics: Metrics) -> tuple[list[ArmCost], list[tuple[str, str]]]
     return rows, facts(
         {key: value for key, value in costs.items() if key not in shown and (key != "items" or not rows)}
     )
+
+
+def variant_rows(metrics: Metrics) -> list[tuple[str, str, str]]:
+    """What a quantised form and what it was made of cost, as texts: of what, before, after. None for any other run."""
+    served = metrics.provenance.get("served")
+    found = [served.get(name) for name in ("before", "after")] if isinstance(served, dict) else []
+    try:
+        before, after = (Cost.model_validate(one) for one in found)
+    except ValueError:  # no such run, or a record of another form
+        return []
+    return [
+        ("weights on disk", megabytes(before.bytes), megabytes(after.bytes)),
+        ("tokens a second", f"{before.tokens_per_second:,.1f}", f"{after.tokens_per_second:,.1f}"),
+        ("processor seconds for 100 tokens", per_hundred(before), per_hundred(after)),
+        ("peak memory beyond the libraries", megabytes(before.memory), megabytes(after.memory)),
+    ]
+
+
+def megabytes(size: int) -> str:
+    return f"{size / 1e6:,.0f} MB"
+
+
+def per_hundred(cost: Cost) -> str:
+    return f"{100 * cost.cpu_seconds / cost.tokens:,.1f}" if cost.tokens else "–"
 
 
 def generation_rows(metrics: Metrics) -> list[tuple[str, str]]:

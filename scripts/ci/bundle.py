@@ -14,22 +14,26 @@ from eval.common.errors import Refused, UserError
 from eval.common.reading import copy_regular
 from eval.run.digests import read_manifest, verify_manifest
 from eval.run.secret_patterns import refuse_secrets
+from eval.run.variant import MODEL, MODEL_MANIFEST
 from scripts.publishing.approval import REVIEW, evidence_digest, present_digests
 
 EVIDENCE = (".json", ".jsonl", ".yaml", ".md", ".html", ".sha256")  # suffixes of what stages write beside each other
 LEFT_OUT = (REVIEW, "publication.json")  # of another time: here nobody has decided, and nothing is published
 FIGURES, ADAPTER, MANIFEST = "figures", "adapter", "adapter.sha256"
+WEIGHTS = {MODEL: MODEL_MANIFEST, ADAPTER: MANIFEST}  # folder of what publishing sends, and its list: a variant's first
 
 
 def files_of(run: Path) -> Iterator[str]:
-    """Relative paths of what is handed on. UserError for a run without its adapter, or with another than its list's."""
+    """Relative paths of what is handed on. UserError for a run without its adapter or model, or with another than its
+    list's."""
     for path in sorted(run.iterdir()):
         if path.suffix in EVIDENCE and path.name not in LEFT_OUT and path.is_file():
             yield path.name
     yield from (f"{FIGURES}/{path.name}" for path in sorted((run / FIGURES).glob("*.svg")))
-    if problems := verify_manifest(run / ADAPTER, run / MANIFEST):
-        raise UserError(f"{run.name}: the adapter is not the one that was trained: {problems[0]}: train again")
-    yield from (f"{ADAPTER}/{name}" for name in read_manifest(run / MANIFEST))
+    folder = MODEL if (run / MODEL_MANIFEST).is_file() else ADAPTER
+    if problems := verify_manifest(run / folder, run / WEIGHTS[folder]):
+        raise UserError(f"{run.name}: the {folder} is not the one that was judged: {problems[0]}: train again")
+    yield from (f"{folder}/{name}" for name in read_manifest(run / WEIGHTS[folder]))
 
 
 def bundle(run: Path, out: Path) -> str:

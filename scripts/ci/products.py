@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from eval.common.errors import UserError
 from eval.common.places import ROOT
@@ -17,6 +17,7 @@ from eval.common.strict_yaml import BrokenYaml, parse_yaml
 from eval.run.files import first_problem
 
 FILE = ROOT / "configs" / "products.yaml"
+METHOD = "nf4"  # of `make quantize`, whose variants are published
 Word = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
 File = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")]  # a name in configs/, or a path
 
@@ -31,6 +32,17 @@ class Served(Entry):
     form: Literal["merged", "nf4"] = Field(description="forms that a machine without other tools can make")
     suite: File | None = Field(None, description="its suite; configs/serve/served.yaml without one")
     blocking: bool = Field(False, description="whether the form has to pass before the adapter may be published")
+    quantize: bool = Field(
+        False,
+        description="whether an adapter that ships is quantised by `make quantize`, as a variant to be published; then "
+        "the job fails unless the variant ships, too",
+    )
+
+    @model_validator(mode="after")
+    def _is_quantised(self) -> "Served":
+        if self.quantize and self.form != METHOD:
+            raise ValueError(f"quantize: form {self.form} is not published: {METHOD} is")
+        return self
 
 
 class Remote(Entry):
@@ -53,6 +65,12 @@ class Product(Entry):
     )
     served: Served | None = None
     remote: Remote | None = Field(None, description="without it, the runner itself trains, on its CPU")
+
+    @model_validator(mode="after")
+    def _can_be_quantised(self) -> "Product":
+        if self.remote and self.served and self.served.quantize:
+            raise ValueError("served.quantize: what a rented machine trains is quantised by hand (docs/quantising.md)")
+        return self
 
 
 class Products(Entry):
@@ -93,7 +111,8 @@ def outputs_of(product: Product) -> dict[str, object]:
         "domain": product.domain or "",
         "served_form": served.form if served else "",
         "served_suite": (served.suite or "") if served else "",
-        "served_blocking": "true" if served and served.blocking else "",
+        "served_blocking": "true" if served and (served.blocking or served.quantize) else "",
+        "served_quantize": "true" if served and served.quantize else "",
         "remote_provider": remote.provider if remote else "",
         "remote_hours": f"{remote.max_hours:g}" if remote else "",
         "remote_budget": f"{remote.budget_usd:g}" if remote else "",

@@ -45,7 +45,7 @@ def check_plain(path: Path) -> None:
     """Refused unless this is a regular file with one name. Nothing is opened: a pipe would wait for ever."""
     found = path.lstat()
     if not stat.S_ISREG(found.st_mode):
-        raise Refused(f"{path} is not a plain file: an adapter has no links, pipes or folders")
+        raise Refused(f"{path} is not a plain file: what is published has no links, pipes or folders")
     if found.st_nlink != 1:
         raise Refused(f"{path} has another name elsewhere (a hard link), through which it can change: copy the run")
 
@@ -56,7 +56,7 @@ def check_object(path: Path, text: str) -> None:
     # What adapter_config.json may say there has a rule of its own (eval/adapters/adapter_config.py).
     keys = CODE_KEYS if path.name != CONFIG else [key for key in CODE_KEYS if key != "auto_mapping"]
     if named := [key for key in keys if value.get(key)]:
-        raise Refused(f"{path}: {named[0]} names code to run on loading: an adapter is data only")
+        raise Refused(f"{path}: {named[0]} names code to run on loading: what is published is data only")
 
 
 def read_text(path: Path) -> str:

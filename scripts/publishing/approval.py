@@ -29,6 +29,7 @@ from eval.run.generated import JUDGED_ON
 from eval.run.metrics import Verdict
 from eval.run.records import Record
 from eval.run.secret_patterns import find_secrets, redact
+from eval.run.variant import MODEL_MANIFEST
 from scripts.publishing.names import name_problem
 from scripts.publishing.signing import git_setting, sign, verify
 
@@ -45,8 +46,9 @@ REVIEWED = (
     "environment.json",
     "report.md",
 )
-# What running the answers showed, the page that was read, the machine that judged where another generated.
-REVIEWED_IF_THERE = ("executions.jsonl", "observations.jsonl", "report.html", JUDGED_ON)
+# What running the answers showed, the page that was read, the machine that judged where another generated, and of a
+# variant its model, which publishing asks for.
+REVIEWED_IF_THERE = ("executions.jsonl", "observations.jsonl", "report.html", JUDGED_ON, MODEL_MANIFEST)
 LONGEST_NAME = 100
 LONGEST_COMMENT = 4000
 Choice = Literal["approve", "reject"]

@@ -32,6 +32,7 @@ from eval.run.files import read_json
 from scripts.publishing.card import Base, Evidence, directions
 
 NAME = "bom.cdx.json"
+MODEL_WEIGHTS = "model.safetensors"  # of a variant; one in several files has no digest of them all
 HUB = "https://huggingface.co/"
 
 
@@ -61,8 +62,8 @@ def bill(repo: str, base: Base, evidence: Evidence, version: str) -> dict[str, A
         version=version,
         type=ComponentType.MACHINE_LEARNING_MODEL,
         bom_ref="model",
-        description=f"LoRA adapter of {base.hub_id}",
-        hashes=sha256(evidence.adapter_digests.get(WEIGHTS)),
+        description=f"{said_of(evidence)} {base.hub_id}",
+        hashes=sha256(evidence.adapter_digests.get(MODEL_WEIGHTS if evidence.variant else WEIGHTS)),
         licenses=licences(base.licence),
         external_references=[ExternalReference(type=ExternalReferenceType.DISTRIBUTION, url=XsUri(HUB + repo))],
         properties=[
@@ -107,6 +108,13 @@ def bill(repo: str, base: Base, evidence: Evidence, version: str) -> dict[str, A
     written: dict[str, Any] = json.loads(JsonV1Dot6(bom).output_as_string())
     written["metadata"]["component"]["modelCard"] = model_card(evidence, [str(row.bom_ref) for row in datasets])
     return written
+
+
+def said_of(evidence: Evidence) -> str:
+    """What goes up, before the name of its base."""
+    if evidence.variant is None:
+        return "LoRA adapter of"
+    return f"{evidence.variant.form.upper()} quantisation of adapter {evidence.variant.adapter_sha256[:12]} merged into"
 
 
 def dataset(number: int, row: dict[str, Any]) -> Component:

@@ -27,6 +27,7 @@ from eval.contracts.numerics import Numerics
 from eval.report.escaped_text import markdown_text
 from eval.run.earlier import said
 from eval.run.metrics import Comparison, EarlierCandidates, Interval, Metrics, is_rate
+from eval.run.variant import MODEL, Variant
 from scripts.publishing.approval import Review
 from scripts.publishing.names import plain, shown_name
 from scripts.publishing.spot_record import Spot
@@ -83,6 +84,11 @@ class Evidence:
     spot: Spot | None = None  # what was asked again, once everything else was verified
     signing_key: str | None = None  # public half (PEM) of the key that signs what goes up
     notes: list[str] = field(default_factory=list)  # what the card has to say of how it was verified
+    # Of a variant, whose `adapter_digests` are those of its model's files: what it is a form of, what was made, and how
+    # many tensors its weights have.
+    parent: "Evidence | None" = None
+    variant: Variant | None = None
+    tensors: int = 0
 
     @property
     def run(self) -> str:
@@ -132,13 +138,13 @@ def front_matter(repo: str, base: Base, evidence: Evidence) -> str:
     ]
     card = ModelCardData(
         base_model=base.hub_id,
-        base_model_relation="adapter",
-        library_name="peft",
+        base_model_relation="quantized" if evidence.variant else "adapter",
+        library_name="transformers" if evidence.variant else "peft",
         pipeline_tag="text-generation",
         license=base.licence,
         license_name="as-the-base-model" if base.licence == "other" else None,
         language="en",
-        tags=["axolotl", "lora"],
+        tags=["bitsandbytes", "4-bit", evidence.variant.form] if evidence.variant else ["axolotl", "lora"],
         model_name=repo.split("/")[1],
         eval_results=results or None,
     )
@@ -172,6 +178,7 @@ def templates() -> Environment:
         "level": level,
         "difference": difference,
         "interval": interval,
+        "megabytes": lambda size: f"{size / 1e6:,.0f} MB",
     }
     return environment
 
@@ -188,44 +195,46 @@ def render_card(repo: str, base: Base, evidence: Evidence, tag: str | None = Non
         training["best checkpoint"] = line
     arguments = template_arguments(evidence.recipe, str(evidence.folder / "recipe.yaml"))
     numerics = Numerics.recorded(metrics.provenance.get("device") or {})
+    if evidence.variant:
+        numerics = Numerics("4bit", evidence.variant.settings)
     ticks = max((len(found) for found in re.findall(r"`+", evidence.recipe_text)), default=0)
-    return (
-        templates()
-        .get_template("card.md.j2")
-        .render(
-            front_matter=Verbatim(front_matter(repo, base, evidence)),
-            repo=repo,
-            base=base,
-            run=evidence.run,
-            tag=tag or evidence.run,
-            state=evidence.state,
-            metrics=metrics,
-            better=directions(evidence.suite),
-            safety=[row for row in metrics.comparisons if is_safety(evidence.suite, row)],
-            suite=evidence.suite,
-            review=evidence.review,
-            signer=evidence.signer,
-            signing_key=Verbatim(evidence.signing_key.strip()) if evidence.signing_key else None,
-            earlier=said(evidence.earlier),
-            spot=evidence.spot,
-            training=training,
-            notes=evidence.notes,
-            git=metrics.provenance.get("git_training") or {},
-            machine=known(metrics.provenance.get("machine")),
-            judged=known((metrics.provenance.get("judged") or {}).get("machine")),
-            packages=metrics.provenance.get("packages") or {},
-            decoding=metrics.provenance.get("backend") or {},
-            data=evidence.data,
-            quantised=Verbatim(", ".join(f"{key}={value!r}" for key, value in numerics.settings.items())),
-            numerics=Verbatim(numerics.words),
-            as_trained=evidence.suite.backend.load == "as-trained",
-            template_arguments=Verbatim(repr(arguments)) if arguments else None,
-            fence=Verbatim("`" * max(3, ticks + 1)),
-            recipe_text=Verbatim(evidence.recipe_text.rstrip("\n")),
-            manifest=MANIFEST,
-            digests=evidence.review.digests
-            | {f"adapter/{name}": digest for name, digest in evidence.adapter_digests.items()},
-        )
+    kind, weights = ("variant", MODEL) if evidence.variant else ("card", "adapter")
+    page = templates().get_template(f"{kind}.md.j2")
+    return page.render(
+        front_matter=Verbatim(front_matter(repo, base, evidence)),
+        repo=repo,
+        base=base,
+        run=evidence.run,
+        tag=tag or evidence.run,
+        state=evidence.state,
+        metrics=metrics,
+        better=directions(evidence.suite),
+        safety=[row for row in metrics.comparisons if is_safety(evidence.suite, row)],
+        suite=evidence.suite,
+        review=evidence.review,
+        signer=evidence.signer,
+        signing_key=Verbatim(evidence.signing_key.strip()) if evidence.signing_key else None,
+        earlier=said(evidence.earlier),
+        spot=evidence.spot,
+        training=training,
+        notes=evidence.notes,
+        git=metrics.provenance.get("git_training") or {},
+        machine=known(metrics.provenance.get("machine")),
+        judged=known((metrics.provenance.get("judged") or {}).get("machine")),
+        packages=metrics.provenance.get("packages") or {},
+        decoding=metrics.provenance.get("backend") or {},
+        data=evidence.data,
+        quantised=Verbatim(", ".join(f"{key}={value!r}" for key, value in numerics.settings.items())),
+        numerics=Verbatim(numerics.words),
+        as_trained=evidence.suite.backend.load == "as-trained",
+        template_arguments=Verbatim(repr(arguments)) if arguments else None,
+        fence=Verbatim("`" * max(3, ticks + 1)),
+        recipe_text=Verbatim(evidence.recipe_text.rstrip("\n")),
+        manifest=MANIFEST,
+        digests=evidence.review.digests
+        | {f"{weights}/{name}": digest for name, digest in evidence.adapter_digests.items()},
+        parent=evidence.parent,
+        variant=evidence.variant,
     )
 
 

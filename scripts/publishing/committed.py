@@ -28,7 +28,7 @@ from eval.common.errors import UserError
 from eval.common.places import ROOT
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
-SUITES, RECIPES = "configs/eval", "configs/train"
+SUITES, SERVED, RECIPES = "configs/eval", "configs/serve", "configs/train"
 PROTECTED = (
     "refs/remotes/origin/HEAD",
     "refs/remotes/origin/main",
@@ -58,6 +58,11 @@ SETTINGS = (
 def committed_suites(root: Path = ROOT) -> dict[str, str]:
     """Name of every committed suite by the SHA-256 of its bytes. UserError without a repository."""
     return committed_files(SUITES, root)
+
+
+def committed_served(root: Path = ROOT) -> dict[str, str]:
+    """The same of the suites that hold a served form against what was approved."""
+    return committed_files(SERVED, root)
 
 
 def committed_files(folder: str, root: Path = ROOT) -> dict[str, str]:

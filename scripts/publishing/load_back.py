@@ -1,10 +1,10 @@
-"""Load a published adapter as a reader of its card would, in a process of its own, and let it answer once.
+"""Load a published adapter or model as a reader of its card would, in a process of its own, and let it answer once.
 
-    loaded = load_back(snapshot, commit, request, cache, endpoint)
+    loaded = load_back(snapshot, lines, request, tensors, cache, endpoint, token)
 
 The lines that run are those of the downloaded card, with the tag replaced by the commit it will name. Then every
-tensor of the downloaded file is looked up in the loaded model, the logits must differ from the base's, and the
-beginning of one request is answered greedily.
+tensor of the downloaded files is looked up in the loaded model, the logits must be finite, with an adapter differ from
+the base's, and the beginning of one request is answered greedily.
 
 Not protected against: a base model that changed its answers under the same commit; what other libraries load.
 """
@@ -25,6 +25,7 @@ from typing import IO
 from huggingface_hub import constants
 from pydantic import Field, ValidationError
 
+from eval.adapters.file_names import WEIGHTS as ADAPTER_WEIGHTS
 from eval.common.errors import Refused, UserError
 from eval.config.template_arguments import TEMPLATE_DATE
 from eval.run.records import Record
@@ -35,19 +36,28 @@ KEPT_OUTPUT = 1 << 20  # bytes
 LONGEST_REQUEST = 1000  # characters; logits of every position are held, and a longer text proves no more
 LAST_LINE = "loaded: "
 SILENCED = ("PYTHONPATH", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_CACHE")
-# Runs after the card's lines, which define base, model and tokenizer, and template_arguments where a template has any.
-# A file may hold tensors that are not on PEFT's list of an adapter's own: every key is looked up in the whole model.
-CHECKS = """
+# Run after the card's lines, which define model and tokenizer, and template_arguments where a template has any.
+HEAD = """
 import json, sys
 from datetime import datetime
 import torch
-from peft import get_peft_model_state_dict
 from safetensors.torch import load_file
-weights, request, day = json.load(sys.stdin)
+files, request, day = json.load(sys.stdin)
 model.eval()
+"""
+# A file may hold tensors that are not on PEFT's list of an adapter's own: every key is looked up in the whole model.
+ADAPTER_STATE = """
+from peft import get_peft_model_state_dict
 state = {**model.state_dict(), **get_peft_model_state_dict(model, save_embedding_layers=False)}
-sent = load_file(weights)
-found = sum(name in state and torch.equal(state[name].cpu(), sent[name].to(state[name].dtype)) for name in sent)
+"""
+MODEL_STATE = """
+state = model.state_dict()
+"""
+ASK = """
+found = 0
+for file in files:
+    sent = load_file(file)
+    found += sum(name in state and torch.equal(state[name].cpu(), sent[name].to(state[name].dtype)) for name in sent)
 text = request
 if tokenizer.chat_template:
     chat = [{"role": "user", "content": request}]
@@ -55,20 +65,32 @@ if tokenizer.chat_template:
     text = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False, **given)
 inputs = tokenizer(text, return_tensors="pt", add_special_tokens=not tokenizer.chat_template).to(model.device)
 with torch.no_grad():
+    logits = model(**inputs).logits.float()
+"""
+ADAPTER_LOGITS = """
     with model.disable_adapter():
         before = model(**inputs).logits.float()
-    moved = (model(**inputs).logits.float() - before).abs().max().item()
+    moved = (logits - before).abs().max().item()
+"""
+MODEL_LOGITS = """
+    moved = None if bool(logits.isfinite().all()) else float("nan")
+"""
+ANSWER = """
     tokens = model.generate(**inputs, max_new_tokens=16, do_sample=False)[0][inputs["input_ids"].shape[1]:]
 answer = tokenizer.decode(tokens, skip_special_tokens=True)
 print("loaded: " + json.dumps({"tensors": found, "logit_change": moved, "request": request, "answer": answer}))
 """
+CHECKS = HEAD + ADAPTER_STATE + ASK + ADAPTER_LOGITS + ANSWER
+MODEL_CHECKS = HEAD + MODEL_STATE + ASK + MODEL_LOGITS + ANSWER
 
 
 class Loaded(Record):
     """What loading it back showed."""
 
     tensors: int = Field(description="of the downloaded file, found with equal values in the loaded model")
-    logit_change: float = Field(description="largest absolute difference to the base's next-token logits")
+    logit_change: float | None = Field(
+        description="largest absolute difference to the base's next-token logits; null for a whole model"
+    )
     request: str
     answer: str
 
@@ -88,15 +110,19 @@ def load_back(
 
     Raises Refused when the adapter does not load, loads in part or changes nothing; UserError when it takes too long.
     """
-    share_base(cache, endpoint, lines)
+    adapter = snapshot / ADAPTER_WEIGHTS
+    whole = not adapter.is_file()
+    if not whole:
+        share_base(cache, endpoint, lines)
     environment = {name: value for name, value in os.environ.items() if name not in SILENCED}
     environment |= {"HF_HUB_CACHE": str(cache), "HF_ENDPOINT": endpoint, "TOKENIZERS_PARALLELISM": "false"}
     if token:
         environment["HF_TOKEN"] = token
-    command = [sys.executable, "-I", "-c", lines + CHECKS]
+    command = [sys.executable, "-I", "-c", lines + (MODEL_CHECKS if whole else CHECKS)]
     # On stdin, as an argument may not hold a NUL; half a surrogate pair could be neither tokenized nor recorded.
     request = request[:LONGEST_REQUEST].encode(errors="replace").decode()
-    given = json.dumps([str(snapshot / "adapter_model.safetensors"), request, TEMPLATE_DATE.isoformat()])
+    files = sorted(map(str, snapshot.glob("*.safetensors"))) if whole else [str(adapter)]
+    given = json.dumps([files, request, TEMPLATE_DATE.isoformat()])
     with tempfile.TemporaryDirectory() as empty:  # a folder here named like the base would be taken for it
         code, printed, errors = run_bounded(command, empty, environment, given)
     said = [line for line in printed.splitlines() if line.startswith(LAST_LINE)]
@@ -107,10 +133,10 @@ def load_back(
         loaded = Loaded.model_validate(json.loads(said[-1].removeprefix(LAST_LINE)))
     except (ValidationError, json.JSONDecodeError):
         raise Refused("what was uploaded loads, and computes no finite numbers") from None
-    if loaded.tensors != tensors or loaded.logit_change <= 0:
+    if loaded.tensors != tensors or (not whole and not loaded.logit_change):
+        moved = "" if whole else f", logits move by {loaded.logit_change or 0:g}"
         raise Refused(
-            f"what was uploaded loads without effect: {loaded.tensors} of {tensors} tensors are in the model, logits "
-            f"move by {loaded.logit_change:g}"
+            f"what was uploaded loads without effect: {loaded.tensors} of {tensors} tensors are in the model{moved}"
         )
     return loaded
 

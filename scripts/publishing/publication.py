@@ -12,6 +12,7 @@ and again when it comes back.
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, ValidationError
 
@@ -21,10 +22,11 @@ from eval.run.files import first_problem, json_text, read_json, write_text
 from eval.run.metrics import Verdict
 from eval.run.records import Record
 from eval.run.secret_patterns import refuse_secrets
+from eval.run.variant import MODEL
 from scripts.publishing.adapter_files import CONFIG
 from scripts.publishing.bom import NAME as BOM
 from scripts.publishing.bom import render_bom
-from scripts.publishing.card import MANIFEST, Evidence, hub_base, render_card
+from scripts.publishing.card import MANIFEST, Base, Evidence, hub_base, render_card
 from scripts.publishing.hub_results import hub_results
 from scripts.publishing.load_back import Loaded
 from scripts.publishing.model_signature import NAME as SIGNATURE
@@ -89,23 +91,27 @@ def contents(repo: str, evidence: Evidence, tag: str) -> tuple[dict[str, Path], 
 
     A file's digest is the one that was verified, not that of what stands on the disk by now.
     """
-    base, adapter = hub_base(evidence.recipe), evidence.folder / "adapter"
-    digests = {name: digest for name, digest in evidence.adapter_digests.items() if name != CONFIG}
-    copied = {name: adapter / name for name in digests} | {name: evidence.folder / name for name in FROM_RUN}
-    config = read_json(adapter / CONFIG)
-    named = Path(str(config.get("base_model_name_or_path"))).name
-    if named != Path(str(evidence.recipe["base_model"])).name:
-        raise Refused(f"{CONFIG} names base {named}, the recipe {evidence.recipe['base_model']}")
-    written = {
-        CONFIG: json_text(config | {"base_model_name_or_path": base.hub_id, "revision": base.revision}),
-        "README.md": render_card(repo, base, evidence, tag),
-        BOM: render_bom(repo, base, evidence, tag),
-        **hub_results(evidence),
-    }
+    base = hub_base(evidence.recipe)
+    written = {"README.md": render_card(repo, base, evidence, tag), BOM: render_bom(repo, base, evidence, tag)}
+    written |= hub_results(evidence)
+    if evidence.variant is None:
+        written[CONFIG] = json_text(published_config(evidence, base))
+    source = evidence.folder / (MODEL if evidence.variant else "adapter")
+    digests = {name: digest for name, digest in evidence.adapter_digests.items() if name not in written}
+    copied = {name: source / name for name in digests} | {name: evidence.folder / name for name in FROM_RUN}
     digests |= {name: evidence.review.digests[name] for name in FROM_RUN}
     digests |= {name: text_sha256(text) for name, text in written.items()}
     written[MANIFEST] = manifest_text(digests)
     return copied, written, digests | {MANIFEST: text_sha256(written[MANIFEST])}
+
+
+def published_config(evidence: Evidence, base: Base) -> dict[str, Any]:
+    """adapter_config.json with the base as the Hub knows it. Refused where it names another base than the recipe."""
+    config: dict[str, Any] = read_json(evidence.folder / "adapter" / CONFIG)
+    named = Path(str(config.get("base_model_name_or_path"))).name
+    if named != Path(str(evidence.recipe["base_model"])).name:
+        raise Refused(f"{CONFIG} names base {named}, the recipe {evidence.recipe['base_model']}")
+    return config | {"base_model_name_or_path": base.hub_id, "revision": base.revision}
 
 
 def check_folder(folder: Path, digests: dict[str, str]) -> None:

@@ -34,6 +34,7 @@ from eval.run.files import read_jsonl
 from eval.run.folder import RESULTS, read_recipe
 from eval.run.metrics import Metrics
 from eval.run.records import Score
+from eval.run.variant import MODEL, MODEL_MANIFEST, variant_of
 from scripts.publishing.card import Evidence
 from scripts.publishing.spot_draw import deciding_weights, draw, evidence_seed
 from scripts.publishing.spot_executions import run_again
@@ -74,10 +75,14 @@ def spot_answers(evidence: Evidence, count: int, reason: str | None) -> Spot:
         return Spot(skipped=" ".join((reason or "").split()))
     recipe = read_recipe(evidence.folder)
     check_base_at_hand(str(recipe["base_model"]), recipe.get("revision_of_model"))
+    if evidence.parent is not None:  # its verdict is what the variant's leans on
+        print(f"first {evidence.parent.run}, whose form this is", flush=True)
+        spot_answers(evidence.parent, count, reason)
+    baseline = evidence.parent.folder / "adapter" if evidence.parent else baseline_adapter(evidence.metrics)
     given = {
         "folder": str(evidence.folder),
         "digests": evidence.review.digests,
-        "baseline": str(baseline_adapter(evidence.metrics) or ""),
+        "baseline": str(baseline or ""),
         "count": count,
         "random": os.urandom(16).hex(),
     }
@@ -142,8 +147,8 @@ def again(folder: Path, digests: dict[str, str], baseline: Path | None, count: i
     rows = read_rows(suite, read_jsonl(folder / "scores.jsonl", Score), folder)
     known = asked_rows(suite, metrics, rows.items, folder)
     weights = deciding_weights(suite, rows.scores)
-    adapter = {"adapter.sha256": digests["adapter.sha256"]}
-    seed = evidence_seed(metrics, adapter, rows.generations, rows.scores)
+    made_of = {name: digests[name] for name in ("adapter.sha256", MODEL_MANIFEST) if name in digests}
+    seed = evidence_seed(metrics, made_of, rows.generations, rows.scores)
     first = draw(weights, seed, count)
     second = draw(weights, random, count, first)
     mixed = [item for pair in zip(second, first, strict=False) for item in pair]
@@ -173,15 +178,20 @@ def ask_model(suite: Suite, metrics: Metrics, rows: Rows, baseline: Path | None)
     """Both arms, loaded and found to be those that answered."""
     from scripts.publishing.spot_model import ModelSpot  # torch and lm-eval, 10 s
 
-    recipe = read_recipe(rows.folder)
+    recipe, whole = read_recipe(rows.folder), variant_of(rows.folder) is not None
     arms = Arms(
         recipe["base_model"],
         recipe.get("revision_of_model"),
-        rows.folder / "adapter",
+        None if whole else rows.folder / "adapter",
         baseline,
         template_arguments(recipe, f"{rows.folder.name}/recipe.yaml"),
         numerics_of(rows.folder, recipe),
+        str(rows.folder / MODEL) if whole else None,
     )
+    if whole:
+        from scripts.publishing.spot_variant import check_made_of
+
+        check_made_of(arms)
     return ModelSpot.load(suite, metrics, rows, arms)
 
 

@@ -27,9 +27,11 @@ NOT_AT_HAND = (
 )
 
 
-def check_tokenizer_files(folder: Path, recipe: dict[str, Any], names: Iterable[str]) -> list[str]:
-    """Nothing once the adapter's tokenizer files are the base's; a note where nobody can tell here."""
-    adapter, base, revision = folder / "adapter", str(recipe["base_model"]), recipe.get("revision_of_model")
+def check_tokenizer_files(
+    folder: Path, recipe: dict[str, Any], names: Iterable[str], part: str = "adapter"
+) -> list[str]:
+    """Nothing once the tokenizer files in this part of a run are the base's; a note where nobody can tell here."""
+    adapter, base, revision = folder / part, str(recipe["base_model"]), recipe.get("revision_of_model")
     local = ROOT / base
     found = problem(adapter, local, names) if local.is_dir() else None
     if local.is_dir() and found is None:

@@ -35,8 +35,14 @@ QUANTISED = ("load", "quantisation")  # facts of the device that say so
 RECORDED = ("git_training", "machine", "packages", "backend", "judged")  # parts of the provenance that the card prints
 
 
-def check_measured(folder: Path, state: dict[str, Any], recipe: dict[str, Any], suite: Suite, metrics: Metrics) -> None:
-    """Refused unless run, suite, recipe, data, base and adapter are those that metrics.json is about."""
+def check_measured(
+    folder: Path, state: dict[str, Any], recipe: dict[str, Any], suite: Suite, metrics: Metrics,
+    model: str | None = None,
+) -> None:  # fmt: skip
+    """Refused unless run, suite, recipe, data, base and adapter are those that metrics.json is about.
+
+    `model`: digest of the whole model that was measured in place of an adapter.
+    """
     for name in ("adapter.sha256", "recipe.yaml"):
         if not (folder / name).is_file():
             raise UserError(f"{folder / name} is missing: train again")
@@ -54,7 +60,9 @@ def check_measured(folder: Path, state: dict[str, Any], recipe: dict[str, Any], 
         ("suite", metrics.suite, suite.name),
         ("recipe", measured.get("recipe_sha256"), digest),
         ("data manifest", measured.get("data"), data),
-        ("adapter", measured.get("adapter_sha256"), file_sha256(folder / "adapter.sha256")),
+        ("adapter", measured.get("adapter_sha256"), model or file_sha256(folder / "adapter.sha256")),
+        ("model", measured.get("model"), state.get("model")),
+        ("served form", measured.get("served"), state.get("served")),
         ("base model", measured.get("base_model"), base),
         ("origin of the adapter", measured.get("adopted"), state.get("adopted")),
         ("form of the base", {name: device[name] for name in QUANTISED if name in device}, numerics),

@@ -22,7 +22,16 @@ from eval.config.suite_file import Suite
 from eval.contracts.guests import Guest, guests
 from eval.run.digests import file_sha256
 from eval.run.metrics import Metrics
-from scripts.publishing.committed import committed_bytes, committed_suites, head, relative, repository_of
+from scripts.publishing.committed import (
+    SERVED,
+    SUITES,
+    committed_bytes,
+    committed_served,
+    committed_suites,
+    head,
+    relative,
+    repository_of,
+)
 from scripts.publishing.verify_data import AGAIN
 
 
@@ -51,18 +60,19 @@ class Place:
         return {file_sha256(path) for path in sorted(self.folder.glob("*.yaml")) if self.holds(path)}
 
 
-def check_suite(folder: Path, place: Place | None) -> None:
+def check_suite(folder: Path, place: Place | None, served: bool = False) -> None:
     """Refused unless the run's suite is committed: in this repository, or where the publisher says.
 
     Gates, review policy and limits are the suite's: a run folder must not bring its own. Of a suite about one half
-    (eval/config/parts.py) the whole one has to be committed: nothing but that line is added to it.
+    (eval/config/parts.py) the whole one has to be committed: nothing but that line is added to it. `served`: a suite
+    that asks a form for no worse than what was approved, under which variants alone are published.
     """
-    text = read_bytes(folder / "suite.yaml")
+    text, ours = read_bytes(folder / "suite.yaml"), SERVED if served else SUITES
     digests = {hashlib.sha256(content).hexdigest() for content in (text, *wholes(text))}
-    known, named = committed_suites(), set() if place is None else place.suites()
-    if any(digest in known or digest in named for digest in digests):
+    known = set(committed_served() if served else committed_suites())
+    if digests & (known | (set() if place is None else place.suites())):
         return
-    where = f"configs/eval or in {place.folder}" if place else "configs/eval"
+    where = f"{ours} or in {place.folder}" if place else ours
     raise Refused(
         f"{folder / 'suite.yaml'} is not one of the suites committed in {where}: commit it there, or evaluate again "
         "under one that is"

@@ -17,15 +17,15 @@ from eval.run.records import BASELINE, CANDIDATE, Generation
 from scripts.publishing.verify_data import AGAIN, mapping
 
 
-def check_made_by(metrics: Metrics, folder: Path) -> None:
+def check_made_by(metrics: Metrics, folder: Path, model: str | None = None) -> None:
     """Refused unless every answer was given by the adapter that goes up (by the baseline, for its arm), on the base and
-    under the settings that metrics.json names."""
+    under the settings that metrics.json names. `model`: digest of the whole model that goes up in its place."""
     base = metrics.provenance.get("base_tensors_sha256")
     if not base or metrics.generation is None:
         raise Refused(f"{folder / 'metrics.json'} does not say which base answered, and under which settings: {AGAIN}")
     settings = settings_sha256(metrics.generation)
     adapters = {
-        CANDIDATE: file_sha256(folder / "adapter.sha256"),
+        CANDIDATE: model or file_sha256(folder / "adapter.sha256"),
         BASELINE: mapping(metrics.provenance.get("baseline")).get("adapter_sha256"),
     }
     for row in read_jsonl(folder / "generations.jsonl", Generation):

@@ -31,6 +31,7 @@ from eval.run.folder import LOGS, read_recipe, read_run
 from eval.run.metrics import EarlierCandidates, Metrics
 from eval.run.records import Generation, Score
 from eval.run.secret_patterns import refuse_secrets
+from eval.run.variant import MODEL
 from scripts.publishing.adapter_files import CONFIG, WEIGHTS, check_adapter, read_text
 from scripts.publishing.approval import (
     REVIEW,
@@ -58,6 +59,7 @@ from scripts.publishing.verify_training import check_record, recipe_notes
 
 FROM_RUN = ("metrics.json", "report.md")  # go up as they are
 RECORD = "publication.json"
+FOLDERS = ("adapter", MODEL, "publication")
 CLOCK_SKEW = datetime.timedelta(minutes=5)
 
 
@@ -168,22 +170,31 @@ def count_again(folder: Path, suite: Suite, metrics: Metrics) -> EarlierCandidat
     )
 
 
-def check_complete(folder: Path) -> dict[str, Any]:
-    """run.json, once every stage is done and every file of the evidence is a plain one."""
-    for name in (*REVIEWED, *REVIEWED_IF_THERE, REVIEW, "run.json", "train.json", RECORD, "adapter", "publication"):
+def plain_state(folder: Path) -> dict[str, Any]:
+    """run.json, once every file of the evidence is a plain one, and the run's name can be a tag."""
+    for name in (*REVIEWED, *REVIEWED_IF_THERE, REVIEW, "run.json", "train.json", RECORD, *FOLDERS):
         path = folder / name
         if path.is_symlink():
             raise Refused(f"{path} is a symbolic link: evidence must be in the run folder itself")
-        expected = stat.S_ISDIR if name in ("adapter", "publication") else stat.S_ISREG
+        expected = stat.S_ISDIR if name in FOLDERS else stat.S_ISREG
         if path.exists() and not expected(path.stat().st_mode):
             raise Refused(f"{path} is not a plain {'folder' if expected is stat.S_ISDIR else 'file'}")
     state = read_run(folder)
-    if state.get("rehearsal"):
-        raise Refused(f"{folder.name} is a rehearsal, of random weights: train the recipe with `make train`")
     if problem := tag_problem(str(state["run"])):
         raise UserError(f"{folder / 'run.json'}: run {str(state['run'])[:80]!r} cannot be a tag: it {problem}")
+    return state
+
+
+def check_complete(folder: Path) -> dict[str, Any]:
+    """run.json, once every stage is done and every file of the evidence is a plain one."""
+    state = plain_state(folder)
+    if state.get("rehearsal"):
+        raise Refused(f"{folder.name} is a rehearsal, of random weights: train the recipe with `make train`")
     if state.get("model"):
-        raise Refused(f"{folder.name} judged a whole model, {state['model']}: only adapters are published here")
+        raise Refused(
+            f"{folder.name} judged a whole model, {state['model']}: only adapters are published here, and what `make "
+            "quantize` makes of them"
+        )
     if LOGS in state["stages"]:
         raise Refused(
             f"{folder.name} is a verdict over logs, which prove no bytes: it is shown, and never published; evaluate "

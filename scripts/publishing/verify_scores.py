@@ -37,8 +37,13 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 
 def check_decision(suite: Suite, metrics: Metrics, scores: list[Score], folder: Path) -> None:
-    """Refused unless the scores, decided again, give verdict, reasons, gates and comparisons of metrics.json."""
+    """Refused unless the run was compared with what its suite asks for, and its scores give its verdict."""
     check_baseline(suite, metrics, folder)
+    check_verdict(suite, metrics, scores, folder)
+
+
+def check_verdict(suite: Suite, metrics: Metrics, scores: list[Score], folder: Path) -> None:
+    """Refused unless the scores, decided again, give verdict, reasons, gates and comparisons of metrics.json."""
     check_noise(suite, metrics, folder)
     orders = orders_of(metrics.tasks, mapping(metrics.provenance).get("adapter_sha256"))
     again = decide(suite, scores, metrics.adapter_effect, metrics.noise, orders)
