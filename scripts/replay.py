@@ -2,9 +2,9 @@
 
     python -m scripts.replay --share 0.1 [--out FOLDER] [--file prompts.jsonl] [--temperature 1 --seed 42] RECIPE
 
-Into OUT (default: data/own/<recipe>-replay10) go replay.jsonl (the rows), rejects.jsonl (answers that were left out, and
-why), a copy of the recipe that names replay.jsonl as one more dataset, and MANIFEST.json. The copy is Axolotl's YAML like
-the recipe: `make train RECIPE=OUT/<copy>.yaml`.
+Into OUT (default: data/own/<recipe>-replay10) go replay.jsonl (the rows), rejects.jsonl (answers that were left out,
+and why), a copy of the recipe that names replay.jsonl as one more dataset, and MANIFEST.json. The copy is Axolotl's
+YAML like the recipe: `make train RECIPE=OUT/<copy>.yaml`.
 
 The share is one of the tokens that a loss is taken on, not of rows: an answer in prose is several times as long as a
 command. Answers are drawn at temperature 1 by default, since what a base would say is its distribution; they are asked
@@ -164,7 +164,7 @@ def replay(path: Path, share: float, out: Path | None, file: Path, how: Asking, 
     if not folder.resolve().is_relative_to(root.resolve()):
         raise UserError(f"{folder} is outside the repository, where no recipe reads data: OUT= names another folder")
     entry = entry_for(recipe, folder / ROWS, root)
-    comment = f"The base's own answers to general requests, {share:.0%} of what is learned (`make replay`)"
+    comment = f"The base's own answers to general requests, {100 * share:g} % of the learned tokens (`make replay`)"
     copy = copied(path.read_text(encoding="utf-8"), entry, comment, ending)
 
     guards = Guards.of(root, guest_tests(root, path.parent))

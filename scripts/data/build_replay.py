@@ -1,8 +1,8 @@
 """Build the general requests of replay: `python -m scripts.data.build_replay [--check]`.
 
 The story is `build`: load -> fill in -> decontaminate -> render, with the rendering, writing and checking of
-`scripts.data.build_data`. No answer is in here: a base gives its own (`make replay`). What is trained on must not be what
-knowledge, drift or any other test is measured by, so the builder refuses a request that
+`scripts.data.build_data`. No answer is in here: a base gives its own (`make replay`). What is trained on must not be
+what knowledge, drift or any other test is measured by, so the builder refuses a request that
 
 - asks what a test set asks: word for word, nearly, with other names, or inside a longer text (scripts/data/stages.py);
 - has every content word of a test's question about knowledge, or of a prompt of drift (`Subjects`);
@@ -11,7 +11,6 @@ knowledge, drift or any other test is measured by, so the builder refuses a requ
 Not noticed: the same subject in quite other words.
 """
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -32,11 +31,14 @@ DATA = ROOT / "data" / "replay"
 TESTS_OF_PRODUCTS = "products/*/test*.jsonl"
 # Words that say nothing of the subject.
 COMMON = frozenset(
-    """
+    re.findall(
+        r"\w+",
+        """
     a an the of in on at to for from by with and or is are was were be been do does did how what which who whom whose
     why when where i you we it he she they my your our me us this that these those can could should would will give
     tell explain describe called mean make have has not as if so than then there some any about
-    """.split()
+        """,
+    )
 )
 SHELL = re.compile(
     r"\b(shell|bash|zsh|terminals?|command[ -]lines?|sudo|grep|unix|linux|director(?:y|ies)|filenames?)\b", re.I

@@ -1,7 +1,7 @@
 """Which of a base's own answers are trained on again, and how many of them: the rows of `make replay`.
 
     rows, rejects = sifted(prompts, answers, guards)
-    drawn = draw(rows, lengths, own, share)        the first rows that make up the share; UserError where there are too few
+    chosen, added, long = draw(rows, lengths, own, share, sequence_len)     the first rows that make up the share
 
 An answer is left out when it is blank, was cut off, refuses, holds a credential or personal data, or when it asks or
 tells what a test asks (scripts/data/build_replay.py). What is left are the base's words as they are: replay keeps what

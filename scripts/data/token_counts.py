@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.common.errors import UserError
+from eval.run.environment import silence_libraries
 from scripts.data.sources import Example
 from scripts.training.lint_recipe import load_recipe, resolve_recipe
 from scripts.training.prepared_rows import LENGTH, NOTHING
@@ -93,6 +94,7 @@ def strategy_of(recipe: dict[str, Any], folder: Path, revision: str | None = Non
     entry = next((one for one in recipe.get("datasets") or [] if isinstance(one, dict)), {})
     if entry.get("type") != "chat_template" or not recipe.get("sequence_len"):
         raise UserError("recipe: tokens are counted for a recipe with sequence_len whose datasets are chat_template")
+    silence_libraries()
     from axolotl.prompt_strategies.chat_template import StrategyLoader
     from axolotl.utils.dict import DictDefault
     from transformers import AutoTokenizer
