@@ -28,7 +28,7 @@ from eval.gates.advice import Need, needs
 from eval.gates.decide import decide, pairs_of
 from eval.run.digests import file_sha256
 from eval.run.files import read_json, read_jsonl, read_metrics, write_json, write_text
-from eval.run.folder import locked, resolve_run
+from eval.run.folder import locked, read_run, resolve_run
 from eval.run.metrics import Metrics
 from eval.run.records import Score
 from eval.statistics.sequential import orders_of
@@ -66,7 +66,7 @@ def advise(run: Path, root: Path = ROOT) -> dict[str, Any]:
         "run": run.name,
         "verdict": metrics.verdict,
         "gates": [gate_advice(one, suite, metrics, trained) for one in found],
-        "recipe": list(recipe_hints(found, trained)),
+        "recipe": list(recipe_hints(found, trained, str(read_run(run).get("recipe")))),
         "rows": {"file": "rows.jsonl" if rows else None, "count": len(rows), "kinds": dict(kinds_of(rows))},
     }
     folder = run / "advice"
@@ -157,8 +157,9 @@ def unused(suite: Suite, metrics: Metrics, task: str) -> int:
     return rest
 
 
-def recipe_hints(found: Sequence[Need], trained: Trained) -> Iterator[str]:
-    """Settings worth a try. Rules of thumb from the literature on forgetting, not measured here."""
+def recipe_hints(found: Sequence[Need], trained: Trained, recipe: str) -> Iterator[str]:
+    """Settings worth a try: replay as measured in docs/retention.md, else rules of thumb from the literature."""
+    replay = f"make replay RECIPE={recipe} SHARE=0.1 mixes in the base's own answers"
     moved = [one.gate.id for one in found if reads_logits(one.gate.task)]
     forgot = [
         one.gate.id
@@ -167,12 +168,9 @@ def recipe_hints(found: Sequence[Need], trained: Trained) -> Iterator[str]:
         and not any(trained.counts.get(group.name) for group in one.groups)
     ]
     if moved:
-        yield f"{', '.join(moved)}: it moved where nobody asked it to; halve learning_rate, or train fewer epochs"
+        yield f"{', '.join(moved)}: it moved where nobody asked it to; {replay}, or halve learning_rate"
     if forgot:
-        yield (
-            f"{', '.join(forgot)}: worse at what no training row is about; mix in general rows (10 to 25 %; the base's "
-            "own answers will do), or lower lora_r"
-        )
+        yield f"{', '.join(forgot)}: worse at what no training row is about; {replay} (10 to 25 %), or lower lora_r"
 
 
 def said(advice: Mapping[str, Any]) -> Iterator[str]:

@@ -58,6 +58,7 @@ RESULTS = {
     "check-golds": "scripts.check_golds:Golds",
     "new": "scripts.new_domain:Made",
     "data": "scripts.data.own_rows:Prepared",
+    "replay": "scripts.replay:Mixed",
 }
 
 

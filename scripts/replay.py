@@ -30,7 +30,7 @@ from eval.contracts.backend import Arms, Backend, Load
 from eval.contracts.numerics import trained_in
 from eval.contracts.plugins import find
 from eval.model.backends import OURS
-from eval.run.candidate import digest_of
+from eval.run.base_files import base_identity
 from eval.run.digests import file_sha256, json_sha256
 from eval.run.environment import headline_versions
 from eval.run.files import json_text, read_jsonl, write_bytes
@@ -42,10 +42,11 @@ from scripts.data.own_files import refuse_foreign, shown
 from scripts.data.replay_rows import NONE, Length, Prompt, draw, sifted
 from scripts.data.token_counts import lengths_of
 from scripts.evaluate_file import NAME, Request, answers, asked
-from scripts.training.dataset_entries import TRAINING, inputs, read_rows
+from scripts.training.dataset_entries import TRAINING, Entry, inputs, read_rows
 from scripts.training.leakage import guest_tests, test_rows
 from scripts.training.lint_recipe import load_recipe, resolve_recipe
 from scripts.training.recipe_copy import copied
+from scripts.training.recipe_data import dataset_problems
 
 MADE_BY = "make replay"
 PROMPTS = DATA / "prompts.jsonl"
@@ -104,9 +105,13 @@ def base_of(recipe: dict[str, Any]) -> tuple[str, str | None]:
 def answered(recipe: dict[str, Any], prompts: Sequence[Prompt], how: Asking, root: Path) -> dict[str, Generation]:
     """The base's answer to each prompt, from the cache or asked now. UserError where the base is not there."""
     base, revision = base_of(recipe)
-    digest = digest_of(base if revision is None else f"{base}@{revision}")
+    identity = base_identity(base, revision, None)
+    if identity is None:
+        raise UserError(
+            f"{base} is no folder here, and the recipe names no commit of it (revision_of_model): `make model`?"
+        )
     texts = [[prompt.id, prompt.text] for prompt in prompts]
-    key = json_sha256([digest, texts, asdict(how), BATCH, headline_versions()])
+    key = json_sha256([identity, texts, asdict(how), BATCH, headline_versions()])
     folder = root / ".cache" / "replay" / key[:16]
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
@@ -130,17 +135,23 @@ def opened(recipe: dict[str, Any], how: Asking) -> Backend:
     return load(BackendSettings(batch_size=BATCH), arms, how.seed)
 
 
-def own_lengths(recipe: dict[str, Any], root: Path) -> Length:
-    """What the recipe trains on by itself. UserError for a dataset that is not of this machine."""
-    total = NONE
+def trained_files(recipe: dict[str, Any], root: Path) -> list[tuple[Entry, list[Path]]]:
+    """The recipe's own datasets and their files. UserError for a dataset that is not on this machine."""
+    found = []
     for entry in inputs(recipe):
-        if entry.role != TRAINING:
-            continue
-        files = entry.files(root)
+        files = entry.files(root) if entry.role == TRAINING else []
         if files is None:
             raise UserError(
-                f"{entry.where}: {entry.path} is on the Hub, and its tokens are not counted: copy it to data/"
+                f"{entry.where}: {entry.path} is on the Hub, where tokens are not counted: copy it to data/"
             )
+        found.append((entry, files))
+    return found
+
+
+def own_length(recipe: dict[str, Any], trained: Sequence[tuple[Entry, list[Path]]], root: Path) -> Length:
+    """What the recipe trains on by itself."""
+    total = NONE
+    for entry, files in trained:
         rows = (row for file in files for _, row in read_rows(file, entry.given))
         total = sum(lengths_of(recipe, entry.given, rows, root), start=total)
     return total
@@ -157,6 +168,8 @@ def entry_for(recipe: dict[str, Any], rows: Path, root: Path) -> dict[str, Any]:
 def replay(path: Path, share: float, out: Path | None, file: Path, how: Asking, root: Path = ROOT) -> Mixed:
     """Ask, sift, draw, write. UserError for bad input, before anything is written."""
     recipe = load_recipe(path)
+    if problems := dataset_problems(recipe, root, path.parent):
+        raise UserError(f"{path.name}: {problems[0]}")
     if recipe.get("rl") or not recipe.get("sequence_len"):
         raise UserError(f"{path}: replay is for recipes with `sequence_len` that learn answers, not preferences")
     ending = f"-replay{100 * share:g}".replace(".", "_")
@@ -169,9 +182,9 @@ def replay(path: Path, share: float, out: Path | None, file: Path, how: Asking, 
 
     guards = Guards.of(root, guest_tests(root, path.parent))
     prompts = prompts_in(file, guards)
-    own = own_lengths(recipe, root)
-    said = answered(recipe, prompts, how, root)
-    rows, rejects = sifted(prompts, said, guards)
+    trained = trained_files(recipe, root)
+    rows, rejects = sifted(prompts, answered(recipe, prompts, how, root), guards)
+    own = own_length(recipe, trained, root)
     lengths = lengths_of(recipe, entry, (row.row() for row in rows), root)
     chosen, added, long = draw(rows, list(lengths), own, share, int(recipe["sequence_len"]))
     rejects += long
@@ -248,10 +261,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     how = Asking(number("TEMPERATURE", given.temperature, 0, 10), int(number("SEED", given.seed, 0, 2**31)))
     out = Path(given.out).expanduser() if given.out else None
     file = Path(given.file).expanduser() if given.file else PROMPTS
-    mixed = replay(resolve_recipe(given.recipe), share, out, file, how)
+    mixed = replay(resolve_recipe(given.recipe), share, out, file, how, ROOT)
     say(
-        f"{mixed.rows} of {mixed.usable} usable answers: {mixed.share_of_tokens:.1%} of what is learned "
-        f"({mixed.tokens:,} tokens), {mixed.share_of_rows:.1%} of the rows"
+        f"{mixed.rows} of {mixed.usable} usable answers: {100 * mixed.share_of_tokens:.1f} % of what is learned "
+        f"({mixed.tokens:,} tokens), {100 * mixed.share_of_rows:.1f} % of the rows"
     )
     say(f"make train RECIPE={mixed.recipe}")
     folder = Path(mixed.recipe).parent

@@ -38,6 +38,7 @@ USES = {
         ("preflight", "{}"),
         ("train", "{}"),
         ("repeat", "{}"),
+        ("replay", "{}"),
         ("rehearse", "{}"),
         ("remote", "{}"),
         ("adopt ADAPTER=theirs", "--recipe={}"),
@@ -92,7 +93,7 @@ USES = {
         ("new", "{}"),
     ],
     "FILE": [
-        *((goal, "--file={}") for goal in ("data", "expand", "validate")),
+        *((goal, "--file={}") for goal in ("data", "expand", "replay", "validate")),
         ("evaluate-file", "--test-file={}"),
     ],
     "FILES": [("merge", "--files={}")],
@@ -100,7 +101,7 @@ USES = {
         ("data FILE=rows.jsonl", "--out={}"),
         ("evaluate-file", "--output={}"),
         ("gate A=base", "--out={}"),
-        *((goal, "--out={}") for goal in ("expand", "merge")),
+        *((goal, "--out={}") for goal in ("expand", "merge", "replay")),
     ],
     "CONFIG": [(goal, "--config={}") for goal in ("data", "expand", "merge")],
     "N": [("expand", "--rows={}")],
@@ -128,7 +129,9 @@ USES = {
     ],
     "LIST": [("bench-collateral", "")],
     "INPUTS": [("fuzz-inputs", "--inputs={}")],
-    "SEED": [("fuzz-inputs", "--seed={}")],
+    "SEED": [("fuzz-inputs", "--seed={}"), ("replay", "--seed={}")],
+    "SHARE": [("replay", "--share={}")],
+    "TEMPERATURE": [("replay", "--temperature={}")],
     "ONLY": [("test-fast", "-k={}")],
     "RISK": [("bench-risk", "--reports={}")],
     "TWICE": [("bench-judge", "")],
@@ -195,7 +198,7 @@ def assert_text(folder: Path, name: str, goal: str, received: str, text: str) ->
     assert not (folder / "touched").exists()
 
 
-@pytest.mark.parametrize("goal", ["eval", "track", "sync"])
+@pytest.mark.parametrize("goal", ["eval", "track", "sync", "bench-replay"])
 def test_every_word_of_run_is_a_run(folder: Path, goal: str) -> None:
     for text in ("one", "one two", *HOSTILE.values()):
         (folder / "calls").unlink(missing_ok=True)
@@ -209,7 +212,7 @@ def test_every_word_of_run_is_a_run(folder: Path, goal: str) -> None:
 
 def test_without_variables_the_commands_get_their_defaults(folder: Path) -> None:
     expected = {
-        "data": ["-m", "scripts.data.build_retention"],
+        "data": ["-m", "scripts.data.build_replay"],
         "new": ["-m", "scripts.new_domain", "--", ""],
         "lint": ["-m", "scripts.training.lint_recipe", "--"],
         "train": ["-m", "scripts.training.train", "--", "smollm2-135m-cpu"],

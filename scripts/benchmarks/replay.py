@@ -98,10 +98,8 @@ def said(parts: Sequence[dict[str, Any]]) -> list[str]:
     """The table in words: a line for each run and quantity."""
     lines = []
     for part in parts:
-        share = part["replay"]
-        lines.append(
-            f"{part['run']}: {share['share_of_tokens']:.0%} of the tokens, {share['share_of_rows']:.0%} of the rows"
-        )
+        tokens, rows = (100 * part["replay"][name] for name in ("share_of_tokens", "share_of_rows"))
+        lines.append(f"{part['run']}: {tokens:.0f} % of the tokens, {rows:.0f} % of the rows")
         for name, one in part["measured"].items():
             unit, scale = (" nats", 1) if name == "drift" else (" %", 100)
             value = f"{scale * one['adapter']:.{2 if scale == 1 else 1}f}{unit}"

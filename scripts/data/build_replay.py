@@ -131,7 +131,7 @@ class Guards:
         """Why a request is not general, or is a test's; empty where nothing is to be said."""
         if name := self.subjects.asked_in(text):
             return f"is about what {name} asks"
-        if run := next((run for run in word_runs(text) if run in self.trained), None):
+        if run := next((run for run in sorted(word_runs(text)) if run in self.trained), None):
             return f"shares `{' '.join(run)}` with training row {self.trained[run]}"
         return self.against_text(text)
 

@@ -113,8 +113,8 @@ def draw(
         added += length
         if added.learned >= share * (added + own).learned:
             return chosen, added, rejects
-    most = added.learned / (added + own).learned
+    most = 100 * added.learned / (added + own).learned
     raise UserError(
-        f"SHARE={share:g} takes more than the {len(chosen)} answers that may be used: they are {most:.1%} of what is "
+        f"SHARE={share:g} takes more than the {len(chosen)} answers that may be used: they are {most:.1f} % of what is "
         "learned; take a smaller share, or more prompts with FILE="
     )
