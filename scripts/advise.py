@@ -66,7 +66,7 @@ def advise(run: Path, root: Path = ROOT) -> dict[str, Any]:
         "run": run.name,
         "verdict": metrics.verdict,
         "gates": [gate_advice(one, suite, metrics, trained) for one in found],
-        "recipe": list(recipe_hints(found, trained, str(read_run(run).get("recipe")))),
+        "recipe": list(recipe_hints(found, trained, recipe_named(run, root))),
         "rows": {"file": "rows.jsonl" if rows else None, "count": len(rows), "kinds": dict(kinds_of(rows))},
     }
     folder = run / "advice"
@@ -155,6 +155,12 @@ def unused(suite: Suite, metrics: Metrics, task: str) -> int:
         if path is not None and path.is_file() and name in asked:
             rest += max(0, len([line for line in read_bytes(path).splitlines() if line.strip()]) - asked[name])
     return rest
+
+
+def recipe_named(run: Path, root: Path) -> str:
+    """How RECIPE= names the run's recipe: by its name in configs/train, else by the run's own copy."""
+    name = str(read_run(run).get("recipe"))
+    return name if (root / "configs" / "train" / f"{name}.yaml").is_file() else f"{run}/recipe.yaml"
 
 
 def recipe_hints(found: Sequence[Need], trained: Trained, recipe: str) -> Iterator[str]:

@@ -25,6 +25,7 @@ from typing import Any
 from eval.common.answer import Answer
 from eval.common.errors import UserError, run_command
 from eval.common.places import ROOT
+from eval.common.reading import read_text
 from eval.config.suite_file import BackendSettings
 from eval.contracts.backend import Arms, Backend, Load
 from eval.contracts.numerics import trained_in
@@ -160,7 +161,7 @@ def own_length(recipe: dict[str, Any], trained: Sequence[tuple[Entry, list[Path]
 def entry_for(recipe: dict[str, Any], rows: Path, root: Path) -> dict[str, Any]:
     """How the copy names the rows: trained like the recipe's own chats."""
     first = next((one for one in recipe.get("datasets") or [] if isinstance(one, dict)), {})
-    entry = {"path": shown(rows, root), "type": "chat_template", "field_messages": "messages"}
+    entry: dict[str, Any] = {"path": shown(rows, root), "type": "chat_template", "field_messages": "messages"}
     entry |= {"roles_to_train": ["assistant"]}
     return entry | ({"train_on_eos": first["train_on_eos"]} if "train_on_eos" in first else {})
 
@@ -178,7 +179,7 @@ def replay(path: Path, share: float, out: Path | None, file: Path, how: Asking, 
         raise UserError(f"{folder} is outside the repository, where no recipe reads data: OUT= names another folder")
     entry = entry_for(recipe, folder / ROWS, root)
     comment = f"The base's own answers to general requests, {100 * share:g} % of the learned tokens (`make replay`)"
-    copy = copied(path.read_text(encoding="utf-8"), entry, comment, ending)
+    copy = copied(read_text(path), entry, comment, ending)
 
     guards = Guards.of(root, guest_tests(root, path.parent))
     prompts = prompts_in(file, guards)

@@ -13,7 +13,7 @@ Not noticed: the same subject in quite other words.
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -43,16 +43,6 @@ COMMON = frozenset(
 SHELL = re.compile(
     r"\b(shell|bash|zsh|terminals?|command[ -]lines?|sudo|grep|unix|linux|director(?:y|ies)|filenames?)\b", re.I
 )
-
-
-@dataclass(frozen=True)
-class Read:
-    """A text as the check for test requests sees it."""
-
-    text: str
-
-    def texts(self) -> Iterator[str]:
-        yield self.text
 
 
 class Subjects:
@@ -137,7 +127,7 @@ class Guards:
 
     def against_text(self, text: str) -> str:
         """The same for any text: that of a test, one that tells what a test asks, or one about a shell."""
-        if (found := self.tests(Read(text)))[0]:
+        if (found := self.tests.of_text(text))[0]:
             return " ".join(found).strip()
         if name := self.subjects.told_in(text):
             return f"tells what {name} asks"

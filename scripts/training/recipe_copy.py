@@ -19,7 +19,8 @@ FOLDERS = ("output_dir", "dataset_prepared_path")
 def copied(text: str, dataset: Mapping[str, Any], comment: str, ending: str) -> str:
     """The recipe's text with a dataset more. UserError for one whose `datasets` is not a list of lines."""
     before, lines = yaml.safe_load(text), text.splitlines()
-    nodes = {key.value: value for key, value in yaml.compose(text).value}
+    composed = yaml.compose(text)
+    nodes = {key.value: value for key, value in composed.value} if isinstance(composed, yaml.MappingNode) else {}
     listed = nodes.get("datasets")
     if not isinstance(listed, yaml.SequenceNode) or listed.flow_style or not listed.value:
         raise UserError("datasets: must be a list with a line for each key, for `make replay` to add to; rewrite it so")
