@@ -52,6 +52,7 @@ from scripts.training.recipe_data import dataset_problems
 MADE_BY = "make replay"
 PROMPTS = DATA / "prompts.jsonl"
 ROWS, REJECTS, MANIFEST = "replay.jsonl", "rejects.jsonl", "MANIFEST.json"
+KEPT = "answers"
 BATCH = 32
 LEAST_SHARE, MOST_SHARE = 0.001, 0.9
 LICENCE = "MIT"  # of the prompts; a base's licence says what holds for its words
@@ -112,21 +113,26 @@ def answered(recipe: dict[str, Any], prompts: Sequence[Prompt], how: Asking, roo
             f"{base} is no folder here, and the recipe names no commit of it (revision_of_model): `make model`?"
         )
     texts = [[prompt.id, prompt.text] for prompt in prompts]
-    key = json_sha256([identity, texts, asdict(how), BATCH, headline_versions()])
+    numerics = trained_in(recipe, "the recipe").record()
+    key = json_sha256([identity, numerics, texts, asdict(how), BATCH, headline_versions()])
     folder = root / ".cache" / "replay" / key[:16]
     folder.mkdir(parents=True, exist_ok=True)
+    kept = folder / f"{KEPT}.jsonl"
     with locked(folder):
-        log = PartialLog(folder, "answers", Generation, key)
-        if not log.final.is_file():
+        if not kept.is_file():
             say(f"{base} answers {len(prompts)} prompts, at most {how.max_tokens} tokens each")
-            backend = opened(recipe, how)
-            requests = [Request(prompt.id, "", prompt.text, "") for prompt in prompts]
-            task = asked(requests, backend, how.max_tokens, how.temperature)
-            answers(backend, BASELINE, task, BATCH, log, say)
-            log.finish([(BASELINE, NAME, prompt.id) for prompt in prompts])
-            log.discard()
-        found = read_jsonl(log.final, Generation)
+            ask(opened(recipe, how), prompts, how, PartialLog(folder, KEPT, Generation, key))
+        found = read_jsonl(kept, Generation)
     return {answer.sample: answer for answer in found}
+
+
+def ask(backend: Backend, prompts: Sequence[Prompt], how: Asking, log: PartialLog[Generation]) -> None:
+    """Have every prompt answered that is not in the journal, and keep all answers."""
+    requests = [Request(prompt.id, "", prompt.text, "") for prompt in prompts]
+    task = asked(requests, backend, how.max_tokens, how.temperature)
+    answers(backend, BASELINE, task, BATCH, log, say)
+    log.finish([(BASELINE, NAME, prompt.id) for prompt in prompts])
+    log.discard()
 
 
 def opened(recipe: dict[str, Any], how: Asking) -> Backend:
