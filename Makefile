@@ -83,7 +83,8 @@ data: setup ## rebuild data/ byte for byte; or a dataset of configs/data: CONFIG
 	    $(call option,OUT,--out),\
 	$(if $(value FILE),$(PY) -m scripts.data.own_rows $(json) $(call option,FILE,--file) $(call option,DOMAIN,--domain) \
 	    $(call option,OUT,--out) $(call option,TEST,--test) $(call option,LICENCE,--licence),\
-	    $(PY) -m scripts.data.build_data $(step) && $(PY) -m scripts.data.build_safety $(step) && $(PY) -m scripts.data.build_retention $(json)))
+	    $(PY) -m scripts.data.build_data $(step) && $(PY) -m scripts.data.build_safety $(step) && \
+	    $(PY) -m scripts.data.build_retention $(step) && $(PY) -m scripts.data.build_replay $(json)))
 
 expand: setup ## more rows like the seeds of FILE=, from the teachers of CONFIG=configs/teachers/X.yaml, into OUT=; N=500 DOMAIN=
 	@$(PY) -m scripts.teachers.expand $(json) $(call option,FILE,--file) $(call option,OUT,--out) $(call option,CONFIG,--config) \
@@ -95,6 +96,10 @@ merge: sandbox-root ## make one row of several teachers' answers to a request, b
 
 validate: setup ## check every row of FILE= for DOMAIN=, line by line; REPAIR=1 proposes mended rows in a new file
 	@$(PY) -m scripts.teachers.validate $(json) $(call option,FILE,--file) $(call option,DOMAIN,--domain) $(call switch,REPAIR,--repair)
+
+replay: setup ## mix a share of the base's own answers into a copy of RECIPE=, so that it forgets less: SHARE=0.1 OUT= FILE= TEMPERATURE= SEED=
+	@$(PY) -m scripts.replay $(json) $(call option,SHARE,--share) $(call option,OUT,--out) $(call option,FILE,--file) \
+	    $(call option,TEMPERATURE,--temperature) $(call option,SEED,--seed) -- "$$RECIPE"
 
 new: setup ## a working folder for a domain of your own: DOMAIN=text2sql, AT= (default: domains/<name>)
 	@$(PY) -m scripts.new_domain $(json) $(call option,AT,--at) -- "$$DOMAIN"
@@ -296,6 +301,9 @@ bench-sweep: setup ## simulate how often the best of several trainings ships wro
 
 bench-numerics: sandbox-root ## judge RUN= on the weights it was trained on and in bfloat16, item by item (a QLoRA run; half an hour on 2 cores)
 	@$(PY) -m scripts.benchmarks.numerics $(json) $(call option,RUN,--run)
+
+bench-replay: setup ## what replay keeps and costs, over finished runs: RUN="A B C", the one without replay first
+	@$(RUNS); $(PY) -m scripts.benchmarks.replay $(json) "$$@"
 
 bench-publish: setup ## measure seconds and peak memory of publishing a 500 MB adapter
 	@$(PY) -m scripts.benchmarks.publish $(json)

@@ -35,7 +35,7 @@ CONTENTS = {
     "How answers are judged": ["docs/judge", "docs/collateral", "docs/risk", "docs/risk_rules", "docs/sandbox",
                                "docs/retention"],
     "Data": ["docs/data", "docs/teachers", "data/nl2bash/README", "data/safety/README", "data/retention/README",
-             "products/reasoner/README"],
+             "data/replay/README", "products/reasoner/README"],
     "Evidence": ["docs/evidence", "The demo's report <results/demo/report>",
                  "results/bench/verdict", "results/bench/judge", "results/bench/danger", "docs/log"],
     "Code": ["docs/architecture", "docs/extending"],

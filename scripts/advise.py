@@ -28,7 +28,7 @@ from eval.gates.advice import Need, needs
 from eval.gates.decide import decide_on, pairs_of
 from eval.run.digests import file_sha256
 from eval.run.files import read_json, read_jsonl, read_metrics, write_json, write_text
-from eval.run.folder import locked, resolve_run
+from eval.run.folder import locked, read_run, resolve_run
 from eval.run.metrics import Metrics, Outcome, Verdict
 from eval.run.records import Record, Score
 from eval.statistics.sequential import orders_of
@@ -109,7 +109,7 @@ def advise(run: Path, root: Path = ROOT) -> Advice:
         run=run.name,
         verdict=metrics.verdict,
         gates=[gate_advice(one, suite, metrics, trained) for one in found],
-        recipe=list(recipe_hints(found, trained)),
+        recipe=list(recipe_hints(found, trained, recipe_named(run, root))),
         rows=ProposedRows(file="rows.jsonl" if rows else None, count=len(rows), kinds=dict(kinds_of(rows))),
     )
     folder = run / "advice"
@@ -201,8 +201,15 @@ def unused(suite: Suite, metrics: Metrics, task: str) -> int:
     return rest
 
 
-def recipe_hints(found: Sequence[Need], trained: Trained) -> Iterator[str]:
-    """Settings worth a try. Rules of thumb from the literature on forgetting, not measured here."""
+def recipe_named(run: Path, root: Path) -> str:
+    """How RECIPE= names the run's recipe: by its name in configs/train, else by the run's own copy."""
+    name = str(read_run(run).get("recipe"))
+    return name if (root / "configs" / "train" / f"{name}.yaml").is_file() else f"{run}/recipe.yaml"
+
+
+def recipe_hints(found: Sequence[Need], trained: Trained, recipe: str) -> Iterator[str]:
+    """Settings worth a try: replay as measured in docs/retention.md, else rules of thumb from the literature."""
+    replay = f"make replay RECIPE={recipe} SHARE=0.1 mixes in the base's own answers"
     moved = [one.gate.id for one in found if reads_logits(one.gate.task)]
     forgot = [
         one.gate.id
@@ -211,12 +218,9 @@ def recipe_hints(found: Sequence[Need], trained: Trained) -> Iterator[str]:
         and not any(trained.counts.get(group.name) for group in one.groups)
     ]
     if moved:
-        yield f"{', '.join(moved)}: it moved where nobody asked it to; halve learning_rate, or train fewer epochs"
+        yield f"{', '.join(moved)}: it moved where nobody asked it to; {replay}, or halve learning_rate"
     if forgot:
-        yield (
-            f"{', '.join(forgot)}: worse at what no training row is about; mix in general rows (10 to 25 %; the base's "
-            "own answers will do), or lower lora_r"
-        )
+        yield f"{', '.join(forgot)}: worse at what no training row is about; {replay} (10 to 25 %), or lower lora_r"
 
 
 def said(advice: Advice) -> Iterator[str]:

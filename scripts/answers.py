@@ -67,6 +67,7 @@ RESULTS = {
     "advise": "scripts.advise:Advice",
     "repeat": "scripts.repeat:RepeatedVerdict",
     "export": "scripts.export:Exported",
+    "replay": "scripts.replay:Mixed",
 }
 
 

@@ -12,6 +12,7 @@ command continues.
 
 import argparse
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,10 @@ class Request:
     system: str
     request: str
     gold: str
+
+
+def say(line: str) -> None:
+    print(f"evaluate-file: {line}", flush=True)
 
 
 def squeezed(text: str) -> str:
@@ -116,7 +121,12 @@ def asked(requests: list[Request], backend: Backend, max_tokens: int, temperatur
 
 
 def answers(
-    backend: Backend, arm: str, task: "LoadedTask", batch_size: int, log: PartialLog[Generation]
+    backend: Backend,
+    arm: str,
+    task: "LoadedTask",
+    batch_size: int,
+    log: PartialLog[Generation],
+    say: Callable[[str], None],
 ) -> list[Generation]:
     """An answer to every sample, in their order; those that are in the log are not asked again."""
     backend.check_lengths([task])
@@ -125,7 +135,7 @@ def answers(
         left = [sample for sample in batch if (arm, NAME, sample.id) not in log.rows]
         if left:
             log.add(backend.answer(arm, batch))
-        print(f"evaluate-file: batch {number}/{len(batches)}", flush=True)
+        say(f"batch {number}/{len(batches)}")
     return [log.rows[arm, NAME, sample.id] for sample in task.samples]
 
 
@@ -188,7 +198,7 @@ def main(argv: list[str] | None = None) -> int:
     key = json_sha256([*decides, given.seed, backend.facts(), headline_versions()])
     given.output.parent.mkdir(parents=True, exist_ok=True)
     log = PartialLog(given.output.parent, given.output.name, Generation, key)
-    said = answers(backend, arm, task, given.batch_size, log)
+    said = answers(backend, arm, task, given.batch_size, log, say)
     summary, rows = evaluated(requests, said)
     about = {"model": Path(given.model_path).name, "sha256": digest, "test_file": given.test_file.name}
     about |= {"max_tokens": given.max_tokens, "temperature": given.temperature, "seed": given.seed}

@@ -60,7 +60,7 @@ def test_kinds_that_lose_and_what_was_trained_of_them(run: Path) -> None:
     for name, group in carried.items():
         assert group.trained_rows == sum(row["shape"] == name for row in trained)
     assert gates["honest-work-refused"].items_unused == 96, "the suite takes 108 of 204"
-    assert any("drift" in hint for hint in advice.recipe)
+    assert any("drift" in hint and "make replay RECIPE=smollm2-135m-cpu SHARE=" in hint for hint in advice.recipe)
 
 
 def test_proposed_rows_are_new_and_no_tests(run: Path) -> None:

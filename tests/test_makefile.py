@@ -39,6 +39,7 @@ USES = {
         ("train", "{}"),
         ("repeat", "{}"),
         ("sweep SWEEP=s.yaml", "{}"),
+        ("replay", "{}"),
         ("rehearse", "{}"),
         ("remote", "{}"),
         ("adopt ADAPTER=theirs", "--recipe={}"),
@@ -99,7 +100,7 @@ USES = {
         ("new", "{}"),
     ],
     "FILE": [
-        *((goal, "--file={}") for goal in ("data", "expand", "validate")),
+        *((goal, "--file={}") for goal in ("data", "expand", "replay", "validate")),
         ("evaluate-file", "--test-file={}"),
     ],
     "FILES": [("merge", "--files={}")],
@@ -107,7 +108,7 @@ USES = {
         ("data FILE=rows.jsonl", "--out={}"),
         ("evaluate-file", "--output={}"),
         ("gate A=base", "--out={}"),
-        *((goal, "--out={}") for goal in ("expand", "merge")),
+        *((goal, "--out={}") for goal in ("expand", "merge", "replay")),
     ],
     "CONFIG": [(goal, "--config={}") for goal in ("data", "expand", "merge")],
     "N": [("expand", "--rows={}")],
@@ -136,7 +137,9 @@ USES = {
     ],
     "LIST": [("bench-collateral", "")],
     "INPUTS": [("fuzz-inputs", "--inputs={}")],
-    "SEED": [("fuzz-inputs", "--seed={}")],
+    "SEED": [("fuzz-inputs", "--seed={}"), ("replay", "--seed={}")],
+    "SHARE": [("replay", "--share={}")],
+    "TEMPERATURE": [("replay", "--temperature={}")],
     "ONLY": [("test-fast", "-k={}")],
     "RISK": [("bench-risk", "--reports={}")],
     "TWICE": [("bench-judge", "")],
@@ -211,7 +214,7 @@ def assert_texts(folder: Path, goal: str, given: dict[str, str], received: dict[
             assert any(received[name].format(text) in call for call in calls) or not received[name], name
 
 
-@pytest.mark.parametrize("goal", ["eval", "track", "sync"])
+@pytest.mark.parametrize("goal", ["eval", "track", "sync", "bench-replay"])
 def test_every_word_of_run_is_a_run(folder: Path, goal: str) -> None:
     for text in ("one", "one two", *HOSTILE.values()):
         (folder / "calls").unlink(missing_ok=True)
@@ -225,7 +228,7 @@ def test_every_word_of_run_is_a_run(folder: Path, goal: str) -> None:
 
 def test_without_variables_the_commands_get_their_defaults(folder: Path) -> None:
     expected = {
-        "data": ["-m", "scripts.data.build_retention"],
+        "data": ["-m", "scripts.data.build_replay"],
         "new": ["-m", "scripts.new_domain", "--", ""],
         "lint": ["-m", "scripts.training.lint_recipe", "--"],
         "train": ["-m", "scripts.training.train", "--", "smollm2-135m-cpu"],

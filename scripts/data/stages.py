@@ -161,22 +161,24 @@ class InTests:
 
     def __call__(self, row: Asks) -> Problem:
         for text in row.texts():
-            if problem := self._of(normal(text)):
+            if (problem := self.of_text(text)) != FINE:
                 return problem
         return FINE
 
-    def _of(self, text: str) -> Problem | None:
+    def of_text(self, text: str) -> Problem:
+        """The same for one text alone."""
+        text = normal(text)
         if text in self.asked:
             return self._said("asks", text)
         if (place := self.near.find(text)) is not None:
             return self._said("nearly asks", self.places[place])
         if not self.forms:
-            return None
+            return FINE
         if other := self.templates.get(template(text)):
             return self._said("but for the names in it asks", other)
         if (place := self.held.find(text)) is not None:
             return self._said("holds", self.places[place])
-        return None
+        return FINE
 
     def _said(self, how: str, text: str) -> Problem:
         test, sample = self.asked[text]

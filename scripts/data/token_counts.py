@@ -10,12 +10,13 @@ what it drops is dropped here, and said by the same words (scripts/training/prep
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from eval.common.errors import UserError
+from eval.run.environment import silence_libraries
 from scripts.data.sources import Example
 from scripts.training.lint_recipe import load_recipe, resolve_recipe
 from scripts.training.prepared_rows import LENGTH, NOTHING
@@ -23,6 +24,18 @@ from scripts.training.recipe_base import base_folder
 from scripts.training.shown_row import IGNORED, as_spans
 
 SHOWN = 4
+
+
+@dataclass(frozen=True)
+class Length:
+    """Tokens of rows as the recipe's tokenizer and template make them; `learned`: those that a loss is taken on."""
+
+    rows: int
+    tokens: int
+    learned: int
+
+    def __add__(self, other: "Length") -> "Length":
+        return Length(self.rows + other.rows, self.tokens + other.tokens, self.learned + other.learned)
 
 
 @dataclass
@@ -65,15 +78,27 @@ def count_tokens(name: str, rows: Iterable[Example], root: Path) -> Counted:
     return counted
 
 
-def strategy_of(recipe: dict[str, Any], folder: Path) -> tuple[Any, Any]:
+def lengths_of(
+    recipe: dict[str, Any], dataset: dict[str, Any], rows: Iterable[dict[str, Any]], root: Path
+) -> Iterator[Length]:
+    """The length of each row, read as this dataset of the recipe says. UserError for a base that is not here."""
+    folder = base_folder(recipe, root) or Path(str(recipe.get("base_model")))
+    strategy, _ = strategy_of(recipe | {"datasets": [dataset]}, folder, recipe.get("revision_of_model"))
+    for row in rows:
+        made = strategy.tokenize_prompt(row)
+        yield Length(1, len(made["input_ids"]), sum(label != IGNORED for label in made["labels"]))
+
+
+def strategy_of(recipe: dict[str, Any], folder: Path, revision: str | None = None) -> tuple[Any, Any]:
     """Axolotl's tokenising strategy for the recipe's first dataset, and the tokenizer. UserError for another type."""
     entry = next((one for one in recipe.get("datasets") or [] if isinstance(one, dict)), {})
     if entry.get("type") != "chat_template" or not recipe.get("sequence_len"):
         raise UserError("recipe: tokens are counted for a recipe with sequence_len whose datasets are chat_template")
+    silence_libraries()
     from axolotl.prompt_strategies.chat_template import StrategyLoader
     from axolotl.utils.dict import DictDefault
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(str(folder))
+    tokenizer = AutoTokenizer.from_pretrained(str(folder), revision=revision or "main")
     known = {"train_on_inputs": False, "chat_template": "tokenizer_default"}
     return StrategyLoader()(tokenizer, DictDefault(known | recipe), dict(entry)), tokenizer

@@ -1,0 +1,120 @@
+"""Which of a base's own answers are trained on again, and how many of them: the rows of `make replay`.
+
+    rows, rejects = sifted(prompts, answers, guards)
+    chosen, added, long = draw(rows, lengths, own, share, sequence_len)     the first rows that make up the share
+
+An answer is left out when it is blank, was cut off, refuses, holds a credential or personal data, or when it asks or
+tells what a test asks (scripts/data/build_replay.py). What is left are the base's words as they are: replay keeps what
+the base does, mistakes included, and teaches nothing new.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from eval.bash.refusals import is_refusal
+from eval.common.errors import UserError
+from eval.run.records import Generation
+from scripts.data.build_replay import Guards
+from scripts.data.own_shapes import Reject
+from scripts.data.stages import personal, secret
+from scripts.data.token_counts import Length
+from scripts.training.prepared_rows import LENGTH
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A general request: its id, its kind, its text."""
+
+    id: str
+    category: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A general request with the base's own answer, as the checks of scripts/data/stages.py see rows."""
+
+    asked: Prompt
+    gold: str
+
+    @property
+    def where(self) -> str:
+        return self.asked.id
+
+    @property
+    def request(self) -> str:
+        return self.asked.text
+
+    prompt = request
+
+    def texts(self) -> Iterator[str]:
+        yield from (self.asked.text, self.gold)
+
+    def row(self) -> dict[str, Any]:
+        """As Axolotl reads it; without a system message, as general requests come."""
+        turns = [{"role": "user", "content": self.request}, {"role": "assistant", "content": self.gold}]
+        return {"id": self.where, "messages": turns, "category": self.asked.category}
+
+    def written(self) -> str:
+        return str(self.row())
+
+
+NONE = Length(0, 0, 0)
+
+
+def sifted(
+    prompts: Sequence[Prompt], answers: Mapping[str, Generation], guards: Guards
+) -> tuple[list[Replayed], list[Reject]]:
+    """The rows that may be trained on, in the order of the prompts, and why the others may not."""
+    rows, rejects = [], []
+    for number, prompt in enumerate(prompts, start=1):
+        row = Replayed(prompt, answers[prompt.id].text.strip())
+        stage, reason = fault(row, answers[prompt.id].finish, guards)
+        if stage:
+            rejects.append(Reject(number, prompt.id, stage, reason))
+        else:
+            rows.append(row)
+    return rows, rejects
+
+
+def fault(row: Replayed, finish: str, guards: Guards) -> tuple[str, str]:
+    """The stage at which a row is left out, and the reason; twice empty for one that is fine."""
+    if not row.gold:
+        return "empty", "the base said nothing"
+    if finish != "stop":
+        return "cut off", "its answer did not end by itself"
+    if is_refusal(row.gold):
+        return "refusal", "the base refuses, which replay would teach"
+    for stage, look in (("secret", secret), ("personal", personal)):
+        if reason := look(row)[0]:
+            return stage, reason
+    if reason := guards.against_text(row.gold):
+        return "test", f"its answer {reason}"
+    return "", ""
+
+
+def draw(
+    rows: Sequence[Replayed], lengths: Sequence[Length], own: Length, share: float, longest: int
+) -> tuple[list[Replayed], Length, list[Reject]]:
+    """The first rows with which `share` of all tokens that are learned are the base's; what they add; too long ones.
+
+    `own`: what the recipe learns without them; `longest`: its sequence_len. A larger share begins with the rows of a
+    smaller one. UserError where all rows together are a smaller share.
+    """
+    if not own.learned:
+        raise UserError("no row of the recipe's datasets is learned: `make lint` says more")
+    chosen, added, rejects = [], NONE, []
+    for number, (row, length) in enumerate(zip(rows, lengths, strict=True), start=1):
+        if length.tokens > longest:
+            rejects.append(Reject(number, row.where, "length", f"{LENGTH} ({longest})"))
+            continue
+        chosen.append(row)
+        added += length
+        if added.learned >= share * (added + own).learned:
+            return chosen, added, rejects
+    most = 100 * added.learned / (added + own).learned
+    raise UserError(
+        f"SHARE={share:g} takes more than the {len(chosen)} answers that may be used: they are {most:.1f} % of what is "
+        "learned; take a smaller share, or more prompts with FILE="
+    )
