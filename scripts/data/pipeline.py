@@ -54,6 +54,8 @@ class Dataset:
     rejects: list[Reject] = field(default_factory=list)
     train: list[Example] = field(default_factory=list)
     validation: list[Example] = field(default_factory=list)
+    test: list[Example] = field(default_factory=list)
+    clusters: dict[str, str] = field(default_factory=dict)  # of each test row, by id: the id of its group's first row
     groups: dict[str, Any] = field(default_factory=dict)
     tests: dict[str, str] = field(default_factory=dict)
     examples: dict[str, list[tuple[str, Example]]] = field(default_factory=dict)  # of what each stage left out, and why
@@ -195,17 +197,26 @@ def drawn(seed: int, row: Example) -> bytes:
 
 
 def split(dataset: Dataset, rows: Sequence[Example]) -> None:
-    """Whole groups to validation, the rest to training, in an order that follows from the seed."""
+    """Whole groups to the test and to validation, the rest to training, in an order that follows from the seed."""
     config = dataset.config
     roots = groups(rows, config.split.by)
     names = [row.id for row in rows]
-    tested = drawn_for_test(roots, names, config.split.share) if config.split.share else set[int]()
+    tested = drawn_for_test(roots, names, config.split.test) if config.split.test else set[int]()
+    others = [place for place in range(len(rows)) if place not in tested]
+    drawn_places = drawn_for_test([roots[place] for place in others], names, config.split.share)
+    checked = {others[place] for place in drawn_places} if config.split.share else set[int]()
     order = sorted(range(len(rows)), key=lambda place: (drawn(config.seed, rows[place]), place))
-    dataset.train = [rows[place] for place in order if place not in tested]
-    dataset.validation = [rows[place] for place in order if place in tested]
+    dataset.train = [rows[place] for place in order if place not in tested | checked]
+    dataset.validation = [rows[place] for place in order if place in checked]
+    dataset.test = [rows[place] for place in order if place in tested]
+    dataset.clusters = {names[place]: names[roots[place]] for place in tested}
     sizes = Counter(roots)
     dataset.groups = {"groups": len(sizes), "largest": max(sizes.values()), "by": config.split.by}
-    print(f"data: split: {len(dataset.train):,} to train on, {len(dataset.validation):,} for validation", flush=True)
+    tests = f", {len(dataset.test):,} to test with" if tested else ""
+    print(
+        f"data: split: {len(dataset.train):,} to train on, {len(dataset.validation):,} for validation{tests}",
+        flush=True,
+    )
 
 
 def config_file(name: str, root: Path = ROOT) -> Path:
