@@ -68,6 +68,11 @@ class Asked:
     requests: dict[str, tuple[str, str]]
     known: dict[str, Found | None] = field(default_factory=dict)
 
+    def add(self, text: str, test: str, sample: str) -> None:
+        """One more request; before anything is looked for. A text too short to be one is left out."""
+        if len(normal(text)) >= SHORTEST:
+            self.requests.setdefault(normal(text), (test, sample))
+
     @cached_property
     def near(self) -> tuple[list[str], NearTexts]:
         texts = list(self.requests)
@@ -121,15 +126,14 @@ def compared_with(root: Path) -> dict[str, str]:
 
 def requests(root: Path, guests: Iterable[Path] = (), but: frozenset[tuple[str, str]] = COINCIDENCES) -> Asked:
     """The requests of the committed tests, of InterCode-ALFA, and of the files `guests`; without the rows `but`."""
-    found: dict[str, tuple[str, str]] = {}
+    found = Asked({})
     sets = [(shown_path(path.resolve(), root), test_rows(path)) for path in (*committed_tests(root), *guests)]
     for name, rows in [*sets, (ALFA, alfa_rows())]:
         for place, row in enumerate(rows, start=1):
-            for text in asked_in(row):
-                sample = name, str(row.get("id", f"row {place}"))
-                if len(normal(text)) >= SHORTEST and sample not in but:
-                    found.setdefault(normal(text), sample)
-    return Asked(found)
+            sample = str(row.get("id", f"row {place}"))
+            for text in asked_in(row) if (name, sample) not in but else ():
+                found.add(text, name, sample)
+    return found
 
 
 def test_rows(path: Path) -> list[dict[str, Any]]:
