@@ -1,10 +1,10 @@
 """Is data.json what the recipe's inputs give? Each is described again from its committed bytes. Raises Refused.
 
-    data, notes = check_data(folder, state, recipe, suite)     data.json as far as it could be derived; notes for the card
+    data, notes = check_data(folder, state, recipe, suite)   data.json as far as it could be derived; notes for the card
 
-Of an input of the repository: files, rows, licence, source, cleaning, and that no row of it belongs to a test, nearly or
-word for word, be it one of ours or of a domain that the suite lets in. One that is not at hand keeps its path, digest
-and licence *as recorded*, and the card says so.
+Of an input of the repository: files, rows, licence, source, cleaning, and that no row of it belongs to a test, nearly
+or word for word, be it one of ours or of a domain that the suite lets in. One that is not at hand keeps its path,
+digest and licence *as recorded*, and the card says so.
 """
 
 import hashlib
