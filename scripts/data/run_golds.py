@@ -36,8 +36,9 @@ FAILS = "its command fails in a tree made for it"
 FILLED_IN = re.compile(r"\bxargs\b|\$\(|`")  # operands that another command finds: none, in a tree without such files
 LACKS_OPERAND = b"missing operand"
 NOT_THE_ROWS_FAULT = re.compile(
-    rb"No such file|cannot access|Permission denied|not permitted|Network|resolve|[Cc]onnection|does not exist|not found"
-    rb"|Is a directory|Not a directory|No such process|Read-only|invalid user|invalid group|unknown user|File exists"
+    rb"No such file|cannot access|Permission denied|not permitted|Network|resolve|[Cc]onnection|does not exist"
+    rb"|not found|Is a directory|Not a directory|No such process|Read-only|invalid user|invalid group|unknown user"
+    rb"|File exists"
 )
 ITS_OWN = re.compile(
     rb"(invalid option|unrecognized option|unknown option|unknown predicate|missing operand|missing argument"
