@@ -97,20 +97,29 @@ def execution(code: int | None, out: bytes = b"", err: bytes = b"", limits: Iter
 
 
 @pytest.mark.parametrize(
-    ("run", "reason", "detail"),
+    ("command", "run", "reason", "detail"),
     [
-        (lambda: execution(0, b"x\n"), "", ""),
-        (lambda: execution(0), "its command does nothing", "exit 0"),
-        (lambda: execution(1), "its command does nothing", "exit 1"),
-        (lambda: execution(2, err=b"ls: invalid option -- 'y'"), "its command fails", "invalid option"),
-        (lambda: execution(2, err=b"ls: cannot access 'x': No such file or directory"), "", "not run: the tree lacks"),
-        (lambda: execution(127, err=b"foo: command not found"), "", "not run: a tool is missing"),
-        (lambda: execution(None, limits=["wall"]), "", "not run: over a limit (wall)"),
-        (lambda: execution(3, err=b"something"), "its command does nothing", "exit 3"),
+        ("ls", lambda: execution(0, b"x\n"), "", ""),
+        ("ls", lambda: execution(0), "its command does nothing", "exit 0"),
+        ("ls", lambda: execution(1), "its command does nothing", "exit 1"),
+        ("ls", lambda: execution(2, err=b"ls: invalid option -- 'y'"), "its command fails", "invalid option"),
+        (
+            "ls",
+            lambda: execution(2, err=b"ls: cannot access 'x': No such file or directory"),
+            "",
+            "not run: the tree lacks",
+        ),
+        ("ls", lambda: execution(127, err=b"foo: command not found"), "", "not run: a tool is missing"),
+        ("ls", lambda: execution(None, limits=["wall"]), "", "not run: over a limit (wall)"),
+        ("ls", lambda: execution(3, err=b"something"), "its command does nothing", "exit 3"),
+        ("rm", lambda: execution(1, err=b"rm: missing operand"), "its command fails", "missing operand"),
+        ("rm $(ls)", lambda: execution(1, err=b"rm: missing operand"), "", "not run: the tree lacks"),
+        ("ls | xargs rm", lambda: execution(123, err=b"rm: missing operand"), "", "not run: the tree lacks"),
+        ("rsync a b:", lambda: execution(255, err=b"connection unexpectedly closed"), "", "not run: the tree lacks"),
     ],
 )
-def test_what_a_run_says_of_its_row(run: Callable[[], Any], reason: str, detail: str) -> None:
-    found = problem_of(run())
+def test_what_a_run_says_of_its_row(command: str, run: Callable[[], Any], reason: str, detail: str) -> None:
+    found = problem_of(command, run())
     assert found[0].startswith(reason) and bool(found[0]) is bool(reason) and found[1].startswith(detail)
 
 

@@ -1,6 +1,7 @@
 """Somebody else's domain: what was consented to is what runs, whatever lies beside its code or changes meanwhile."""
 
 import importlib.util
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,13 +11,17 @@ from types import SimpleNamespace
 import pytest
 
 from eval.common.errors import Refused, UserError
+from eval.common.places import ROOT
 from eval.contracts import guest_folder
 from eval.contracts.domains import find_task
 from eval.contracts.from_source import _finder
 from eval.contracts.guest_folder import read_folder
 from eval.contracts.guests import guests, let_in, let_in_folder, visiting
 from eval.contracts.plugins import find
+from eval.run.files import write_json
+from scripts.data.dataset_facts import describe_data
 from scripts.publishing.verify_guests import Place, check_guests
+from scripts.publishing.verify_inputs import check_data
 from tests.packages import found_by_this_process, install
 
 CODE = """
@@ -123,10 +128,40 @@ def test_more_than_belongs_beside_code_is_one_line(folder: Path, monkeypatch: py
         let_in("words", folder, None)
 
 
-def test_publishing_holds_every_digested_file_against_git(folder: Path) -> None:
+def commit_all(folder: Path) -> None:
+    """Make a folder a repository with all its files."""
     git = ["git", "-C", str(folder), "-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
     for command in (["init", "--quiet", "--initial-branch=main"], ["add", "."], ["commit", "--quiet", "-m", "words"]):
         subprocess.run([*git, *command], check=True)
+
+
+@pytest.mark.parametrize("on_disk", ["as committed", "changed", "gone"])
+def test_publishing_finds_training_rows_that_a_guests_test_nearly_asks(
+    folder: Path, tmp_path: Path, on_disk: str
+) -> None:
+    path = "data/nl2bash/train_small.jsonl"
+    turns = json.loads((ROOT / path).read_text().splitlines()[0])["messages"]
+    asked = {"request": f"{turns[1]['content']}, now", "answer": "yes"}
+    recipe = {"datasets": [{"path": path, "type": "chat_template"}]}
+    write_json(tmp_path / "data.json", describe_data(recipe))
+    (folder / "test.jsonl").write_text("".join(json.dumps(asked | {"id": n}) + "\n" for n in range(2)))
+    commit_all(folder)
+    if on_disk == "changed":
+        (folder / "test.jsonl").write_text('{"request": "say yes in quite another way", "answer": "yes"}\n')
+    elif on_disk == "gone":
+        (folder / "test.jsonl").unlink()
+    let_in_folder(folder)
+
+    def check(domains: list[str]) -> object:
+        return check_data(tmp_path, {"git": {}}, recipe, SimpleNamespace(domains=domains))  # type: ignore[arg-type]
+
+    assert check([])
+    with pytest.raises(Refused, match=r"train_small\.jsonl holds 1 rows of a test"):
+        check(["words"])
+
+
+def test_publishing_holds_every_digested_file_against_git(folder: Path) -> None:
+    commit_all(folder)
     place = Place.of(folder)
 
     def notes() -> list[str]:

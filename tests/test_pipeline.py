@@ -2,6 +2,8 @@
 
 import json
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +88,37 @@ def test_every_row_is_on_one_side_or_has_a_stage_and_a_reason(root: Path) -> Non
     assert len(kept) + len(rejects) == len(ROWS)
     assert "man tar" in {row["messages"][2]["content"] for row in kept}
     assert SECRET not in "".join(path.read_text() for path in (root / "out").iterdir())
+
+
+def test_rows_for_a_test_are_drawn_first_and_say_whether_they_are_run(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What validation had alone goes to the test, and validation takes of the rest; a kill loses no run command."""
+    monkeypatch.setattr(pipeline, "open_sandbox", nullcontext)
+    made(root, split={"share": 0.3})
+    before = {row["id"] for row in rows_of(root / "out/validation.jsonl")}
+    asked: list[str] = []
+
+    def not_executed(rows: Sequence[Example], _: Any) -> Iterator[str]:
+        for row in rows:
+            asked.append(row.id)
+            if len(asked) == 2:
+                raise KeyboardInterrupt
+            yield "needs a variable" if row.gold == "hostname" else ""
+
+    monkeypatch.setattr(pipeline, "not_executed", not_executed)
+    monkeypatch.setattr(pipeline, "GOLD_STEP", 1)
+    for _ in range(2):
+        with suppress(KeyboardInterrupt):
+            dataset = made(root, split={"share": 0.2, "test": 0.3})
+    tests = rows_of(root / "out/test.jsonl")
+    assert {row["id"] for row in tests} == before and sorted({*asked}) == sorted(before)
+    assert len(asked) == len(before) + 1  # the one that was killed is asked again
+    assert not before & {row.id for row in (*dataset.train, *dataset.validation)} and dataset.validation
+    assert all(row["cluster"] and row["category"] == "theirs" for row in tests)
+    held = json.loads((root / "out/data.json").read_text())["test"]
+    assert held["rows"] == len(tests) and held["executed"] == sum("not_executed" not in row for row in tests)
+    assert f"{held['rows']} to test with" in (root / "out/card.md").read_text()
 
 
 def test_the_same_inputs_give_the_same_bytes_and_data_json_says_what_was_made_of_what(root: Path) -> None:

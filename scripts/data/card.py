@@ -84,6 +84,8 @@ def tables(dataset: "Dataset", facts: dict[str, Any]) -> list[tuple[str, list[st
         ("Sources", ["source", "licence", "from", "rows:", "kept:"], sources),
         ("What was left out", ["stage", "reason", "rows:"],
          [[one["stage"], one["reason"], f"{one['rows']:,}"] for one in facts["rejected"]]),
+        *([("Held-out rows whose answers are not run", ["why", "rows:"],
+            [[why, f"{count:,}"] for why, count in facts["test"]["not_executed"].items()])] if "test" in facts else []),
         ("Lengths of training rows", ["", "median:", "95 %:", "longest:"], lengths),
         ("Utilities", ["utility", "training rows:"],
          [[name, f"{count:,}"] for name, count in ranked]),
@@ -106,9 +108,11 @@ def summary(facts: dict[str, Any]) -> str:
     dropped = "".join(
         f"; {rows:,} rows are dropped in training: {why}" for why, rows in tokens.get("dropped", {}).items()
     )
+    held = facts.get("test")
+    tests = f", {held['rows']:,} to test with ({held['executed']:,} of them by running the answers)" if held else ""
     return (
-        f"{split['train']:,} rows to train on and {split['validation']:,} for validation, in {split['groups']:,} groups"
-        f" that stay on one side, the largest of {split['largest']:,} rows{counted}{dropped}."
+        f"{split['train']:,} rows to train on, {split['validation']:,} for validation{tests}, in {split['groups']:,} "
+        f"groups that stay on one side, the largest of {split['largest']:,} rows{counted}{dropped}."
     )
 
 

@@ -20,7 +20,9 @@ from eval.run.files import write_text
 
 CODE = (
     "scripts/data",
-    "eval/tasks/nl2bash/fixture",
+    "eval/judge",
+    "eval/sandbox",
+    "eval/tasks/nl2bash",
     "scripts/training/leakage.py",
     "eval/risk",
     "eval/bash",

@@ -3,9 +3,9 @@
     python -m scripts.data.pipeline --config FILE [--nl2bash FOLDER] [--out FOLDER]
 
 The story is `prepare`: fetch -> normalise -> the stages of filters.py -> share -> split -> write. Every row that goes
-in is in train.jsonl, validation.jsonl or rejects.jsonl, there with its stage and reason. Same inputs, same bytes:
-data.json says what was made of what. What a stage found is kept in .cache/data, so that the same command continues
-after a kill. Written to data/own/<name> unless --out says otherwise.
+in is in train.jsonl, validation.jsonl, test.jsonl or rejects.jsonl, there with its stage and reason. Same inputs, same
+bytes: data.json says what was made of what. What a stage found is kept in .cache/data, so that the same command
+continues after a kill. Written to data/own/<name> unless --out says otherwise.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from eval.run.digests import json_sha256
 from eval.sandbox import open_sandbox
 from scripts.data.card import EXAMPLES
 from scripts.data.filters import Stage, groups, stages
+from scripts.data.held_out import not_executed
 from scripts.data.kept_findings import Findings, code_sha256
 from scripts.data.own_rows import Prepared
 from scripts.data.own_shapes import Reject
@@ -34,6 +35,7 @@ from scripts.data.pipeline_config import Config, load_config
 from scripts.data.provenance import write_dataset
 from scripts.data.run_golds import ran
 from scripts.data.sources import Example, fetch
+from scripts.data.stages import Problem
 from scripts.data.token_counts import Counted, count_tokens
 from scripts.training.leakage import Asked, compared_with, guest_tests, requests
 
@@ -41,6 +43,7 @@ OWN = Path("data/own")  # git-ignored
 CONFIGS = Path("configs/data")
 CACHE = Path(".cache/data")
 STEP, GOLD_STEP = 2000, 40  # rows between two lines of progress, and at most lost by a kill
+RUN = ("golds", "held-out")  # stages that run commands
 INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))  # letters that nobody sees
 
 
@@ -54,6 +57,9 @@ class Dataset:
     rejects: list[Reject] = field(default_factory=list)
     train: list[Example] = field(default_factory=list)
     validation: list[Example] = field(default_factory=list)
+    test: list[Example] = field(default_factory=list)
+    clusters: dict[str, str] = field(default_factory=dict)  # of each test row, by id: the id of its group's first row
+    not_executed: list[str] = field(default_factory=list)  # of each test row, why it is not run; empty where it is
     groups: dict[str, Any] = field(default_factory=dict)
     tests: dict[str, str] = field(default_factory=dict)
     examples: dict[str, list[tuple[str, Example]]] = field(default_factory=dict)  # of what each stage left out, and why
@@ -85,6 +91,8 @@ def prepare(config: Config, nl2bash: Path | None, root: Path = ROOT) -> Dataset:
             f"dataset {config.name}: no row is left: rejects are counted above, loosen the stage that took most"
         )
     split(dataset, rows)
+    if dataset.test:
+        dataset.not_executed = observed(dataset, root)
     if config.recipe:
         dataset.tokens = count_tokens(config.recipe, dataset.train, root)
     return dataset
@@ -141,19 +149,25 @@ def findings(dataset: Dataset, place: int, stage: Stage, root: Path) -> Findings
     return Findings(folder / f"{place:02}-{stage.name}.jsonl")
 
 
-def sift(dataset: Dataset, rows: Sequence[Example], stage: Stage, known: Findings) -> list[Example]:
-    """The rows in which a stage finds nothing; the others become rejects."""
+def looked_at(rows: Sequence[Example], stage: Stage, known: Findings) -> list[Problem]:
+    """What a stage finds of every row; what an earlier process found is not looked for again."""
     started = time.monotonic()
     problems = known.take(len(rows)) if stage.alone else []
     for problem in stage.run(rows, len(problems)):
         problems.append(problem)
-        if len(problems) % (GOLD_STEP if stage.name == "golds" else STEP) == 0:
+        if len(problems) % (GOLD_STEP if stage.name in RUN else STEP) == 0:
             if stage.alone:
                 known.keep(problems)
             if time.monotonic() - started > 2:
                 print(f"data: {stage.name}: {len(problems):,} of {len(rows):,}", file=sys.stderr, flush=True)
     if stage.alone:
         known.keep(problems)
+    return problems
+
+
+def sift(dataset: Dataset, rows: Sequence[Example], stage: Stage, known: Findings) -> list[Example]:
+    """The rows in which a stage finds nothing; the others become rejects."""
+    problems = looked_at(rows, stage, known)
     pairs = list(zip(rows, problems, strict=True))
     rejects = [Reject(row.number, row.where, stage.name, *problem) for row, problem in pairs if problem[0]]
     kept = [row for row, problem in pairs if not problem[0]]
@@ -195,17 +209,37 @@ def drawn(seed: int, row: Example) -> bytes:
 
 
 def split(dataset: Dataset, rows: Sequence[Example]) -> None:
-    """Whole groups to validation, the rest to training, in an order that follows from the seed."""
+    """Whole groups to the test and to validation, the rest to training, in an order that follows from the seed."""
     config = dataset.config
     roots = groups(rows, config.split.by)
     names = [row.id for row in rows]
-    tested = drawn_for_test(roots, names, config.split.share) if config.split.share else set[int]()
+    tested = drawn_for_test(roots, names, config.split.test) if config.split.test else set[int]()
+    others = [place for place in range(len(rows)) if place not in tested]
+    drawn_places = drawn_for_test([roots[place] for place in others], names, config.split.share)
+    checked = {others[place] for place in drawn_places} if config.split.share else set[int]()
     order = sorted(range(len(rows)), key=lambda place: (drawn(config.seed, rows[place]), place))
-    dataset.train = [rows[place] for place in order if place not in tested]
-    dataset.validation = [rows[place] for place in order if place in tested]
+    dataset.train = [rows[place] for place in order if place not in tested | checked]
+    dataset.validation = [rows[place] for place in order if place in checked]
+    dataset.test = [rows[place] for place in order if place in tested]
+    dataset.clusters = {names[place]: names[roots[place]] for place in tested}
     sizes = Counter(roots)
     dataset.groups = {"groups": len(sizes), "largest": max(sizes.values()), "by": config.split.by}
-    print(f"data: split: {len(dataset.train):,} to train on, {len(dataset.validation):,} for validation", flush=True)
+    tests = f", {len(dataset.test):,} to test with" if tested else ""
+    print(
+        f"data: split: {len(dataset.train):,} to train on, {len(dataset.validation):,} for validation{tests}",
+        flush=True,
+    )
+
+
+def observed(dataset: Dataset, root: Path) -> list[str]:
+    """Of each test row why its answers are not run; empty where they are."""
+    with open_sandbox() as sandbox:
+        stage = Stage("held-out", lambda rows, done: (("", why) for why in not_executed(rows[done:], sandbox)))
+        found = looked_at(dataset.test, stage, findings(dataset, len(dataset.stages), stage, root))
+    reasons = [reason for _, reason in found]
+    run = sum(not reason for reason in reasons)
+    print(f"data: held-out: {run:,} of {len(reasons):,} can be judged by running them", flush=True)
+    return reasons
 
 
 def config_file(name: str, root: Path = ROOT) -> Path:
@@ -240,7 +274,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         0,
         Prepared(
             train=len(dataset.train),
-            test=len(dataset.validation),
+            test=len(dataset.test or dataset.validation),
             clusters=sizes["groups"],
             largest_cluster=sizes["largest"],
         ),

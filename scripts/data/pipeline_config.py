@@ -73,9 +73,12 @@ class Danger(Strict):
 
 
 class Split(Strict):
-    """Which rows are kept out of training, to choose a checkpoint by; whole groups change sides."""
+    """Which rows are kept out of training, to choose a checkpoint by or to test with; whole groups change sides."""
 
-    share: float = Field(0.05, ge=0, lt=1, description="of all rows; 0 keeps none out")
+    share: float = Field(0.05, ge=0, lt=1, description="of the rows that no test has; 0 keeps none out")
+    test: float = Field(
+        0, ge=0, lt=0.5, description="of all rows, for test.jsonl, which a suite asks and no training sees; 0: none"
+    )
     by: Literal["request", "command"] = Field(
         "request",
         description="what groups rows: near-duplicate and same-template requests; command: the same command too",

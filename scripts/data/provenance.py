@@ -1,4 +1,5 @@
-"""What `make data CONFIG=` writes: train.jsonl, validation.jsonl, rejects.jsonl, data.json, MANIFEST.json and the card.
+"""What `make data CONFIG=` writes: train.jsonl, validation.jsonl, rejects.jsonl, data.json, MANIFEST.json and the card;
+test.jsonl where the config asks for one.
 
 data.json says everything: sources with revision, digests and licence, the counts of every stage and reason, seed,
 commit, digest of each file. MANIFEST.json is what training and publishing read beside a dataset. Neither holds a time,
@@ -15,6 +16,7 @@ from eval.run.digests import file_sha256
 from eval.run.environment import git_state
 from eval.run.files import json_text, write_bytes
 from scripts.data.card import card
+from scripts.data.held_out import counted, test_line
 from scripts.data.own_files import refuse_foreign, shown
 from scripts.data.own_shapes import Reject
 
@@ -45,9 +47,12 @@ def write_dataset(dataset: "Dataset", folder: Path, config: Path, root: Path) ->
 
 def contents(dataset: "Dataset") -> dict[str, bytes]:
     """The rows of each side, and every row that was left out."""
+    tests = zip(dataset.test, dataset.not_executed, strict=True)
+    tested = {"test.jsonl": lines(test_line(row, dataset.clusters[row.id], why) for row, why in tests)}
     return {
         "train.jsonl": lines(row.written() for row in dataset.train),
         "validation.jsonl": lines(row.written() for row in dataset.validation),
+        **(tested if dataset.test else {}),
         "rejects.jsonl": lines(reject_line(one) for one in dataset.rejects),
     }
 
@@ -93,6 +98,7 @@ def facts(
         "rejected": [{"stage": stage, "reason": reason, "rows": n} for (stage, reason), n in reasons.most_common()],
         **({"tokens": dataset.tokens.facts} if dataset.tokens else {}),
         "split": dataset.groups | {"train": len(dataset.train), "validation": len(dataset.validation)},
+        **({"test": counted(dataset.not_executed)} if dataset.test else {}),
         "files": [
             {"path": name, "sha256": hashlib.sha256(content).hexdigest(), "rows": rows[name]}
             for name, content in files.items()

@@ -33,13 +33,16 @@ OF_THE_SHELL = re.compile(
 )
 NOTHING = "its command does nothing in a tree made for it"
 FAILS = "its command fails in a tree made for it"
+FILLED_IN = re.compile(r"\bxargs\b|\$\(|`")  # operands that another command finds: none, in a tree without such files
+LACKS_OPERAND = b"missing operand"
 NOT_THE_ROWS_FAULT = re.compile(
-    rb"No such file|cannot access|Permission denied|not permitted|Network|resolve|Connection|does not exist|not found"
-    rb"|Is a directory|Not a directory|No such process|Read-only|invalid user|invalid group|unknown user|File exists"
+    rb"No such file|cannot access|Permission denied|not permitted|Network|resolve|[Cc]onnection|does not exist"
+    rb"|not found|Is a directory|Not a directory|No such process|Read-only|invalid user|invalid group|unknown user"
+    rb"|File exists"
 )
 ITS_OWN = re.compile(
     rb"(invalid option|unrecognized option|unknown option|unknown predicate|missing operand|missing argument"
-    rb"|syntax error|unexpected|[Uu]sage:|requires an argument|paths must precede|unterminated|extra operand"
+    rb"|syntax error|unexpected\b|[Uu]sage:|requires an argument|paths must precede|unterminated|extra operand"
     rb"|invalid (?:argument|number|mode|character|date|predicate)|unmatched|not a valid|must specify)"
 )
 
@@ -71,7 +74,11 @@ def of_batch(rows: Sequence[Example], sandbox: Sandbox) -> list[Problem]:
         if errors and len(errors) == len(done):  # one tree that cannot be set up is its row's; all are the sandbox's
             raise errors[0]
         for place, one in zip(places, done, strict=True):
-            found[place] = problem_of(one) if isinstance(one, Execution) else ("", "not run: no tree can be made")
+            found[place] = (
+                problem_of(rows[place].gold, one)
+                if isinstance(one, Execution)
+                else ("", "not run: no tree can be made")
+            )
     return [found[place] for place in range(len(rows))]
 
 
@@ -97,17 +104,18 @@ def tree_for(row: Example, sandbox: Sandbox, variant: int) -> Fixture | str:
         return "no tree can be made"
 
 
-def problem_of(execution: Execution) -> Problem:
+def problem_of(command: str, execution: Execution) -> Problem:
     """What one run says of its row."""
     if execution.limits_hit:
         return FINE[0], f"not run: over a limit ({execution.limits_hit[0]})"
     if execution.exit in MISSING_TOOL:
         return FINE[0], "not run: a tool is missing"
     said = ITS_OWN.search(execution.stderr)
-    if said and execution.exit:
+    emptied = said is not None and said[1] == LACKS_OPERAND and FILLED_IN.search(command) is not None
+    if said and execution.exit and not emptied:
         return FAILS, said[1].decode()
     if execution.stdout.strip() or execution.changes:
         return FINE
-    if NOT_THE_ROWS_FAULT.search(execution.stderr):
+    if emptied or NOT_THE_ROWS_FAULT.search(execution.stderr):
         return FINE[0], "not run: the tree lacks something"
     return NOTHING, f"exit {execution.exit}"

@@ -3,6 +3,7 @@
     place = Place.of(Path("~/text2sql"))        the repository that the publisher names, `make publish DOMAIN=FOLDER`
     check_suite(folder, place)                  the suite is committed: here, or in that repository
     check_guests(suite, metrics, place)         each domain's code is what the suite consented to, and is committed
+    guest_requests(suite)                       what its tests ask, for the search for rows of a test in training data
 
 A suite names every domain that takes part, with the digest of its code. A folder's code and data count as that
 repository has them at merged HEAD (committed.py), an installed package's by the digest of its files. Nobody but the
@@ -12,6 +13,7 @@ Not protected against: code that the publisher consented to and did not read.
 """
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from eval.common.errors import Refused, UserError
 from eval.common.reading import read_bytes
 from eval.config.parts import wholes
 from eval.config.suite_file import Suite
+from eval.contracts.domains import data_of
 from eval.contracts.guests import Guest, guests
 from eval.run.digests import file_sha256
 from eval.run.metrics import Metrics
@@ -114,3 +117,27 @@ def _origin(guest: Guest, place: Place | None) -> str:
             )
     name = relative(place.folder, place.root) or place.root.name
     return f"folder {name}, {code}, commit {head(place.root)[:12]}"
+
+
+def guest_requests(suite: Suite) -> Iterator[tuple[str, str, str]]:
+    """File, id of the row, and what it asks, of every row of each guest's tasks, asked in this evaluation or not.
+
+    UserError for data that cannot be read.
+    """
+    for guest in (guests()[name] for name in suite.domains):
+        for task in guest.domain.tasks:
+            content = _data(guest, data_of(task.name))
+            try:
+                rows = [] if content is None else task.rows(content)
+            except ValueError as error:
+                raise UserError(f"domain {guest.name}: {task.data} {error}: mend this test set") from None
+            for place, row in enumerate(rows):
+                yield f"{guest.domain.folder.name}/{task.data}", str(row.get("id", place)), task.request(row)
+
+
+def _data(guest: Guest, path: Path | None) -> bytes | None:
+    """A task's data as the guest's repository has it at HEAD, else as the disk has it; None where there is none."""
+    if path is None:
+        return None
+    committed = None if guest.package else committed_bytes(None, path, repository_of(guest.domain.folder))
+    return read_bytes(path) if committed is None and path.is_file() else committed

@@ -1,9 +1,10 @@
 """Is data.json what the recipe's inputs give? Each is described again from its committed bytes. Raises Refused.
 
-    data, notes = check_data(folder, state, recipe)      data.json as far as it could be derived, and notes for the card
+    data, notes = check_data(folder, state, recipe, suite)   data.json as far as it could be derived; notes for the card
 
-Of an input of the repository: files, rows, licence, source, cleaning, and that no row of it belongs to a test. One that
-is not at hand keeps its path, digest and licence *as recorded*, and the card says so.
+Of an input of the repository: files, rows, licence, source, cleaning, and that no row of it belongs to a test, nearly
+or word for word, be it one of ours or of a domain that the suite lets in. One that is not at hand keeps its path,
+digest and licence *as recorded*, and the card says so.
 """
 
 import hashlib
@@ -15,13 +16,15 @@ from typing import Any, NamedTuple
 from eval.common.errors import Refused, UserError
 from eval.common.places import ROOT
 from eval.common.reading import read_bytes
+from eval.config.suite_file import Suite
 from eval.run.digests import json_sha256
 from eval.run.files import read_json
 from scripts.data.dataset_facts import describe_input
 from scripts.publishing.committed import committed_bytes, relative
 from scripts.publishing.verify_claims import check_words
+from scripts.publishing.verify_guests import guest_requests
 from scripts.training.dataset_entries import START, Entry, inputs
-from scripts.training.leakage import leaked, requests
+from scripts.training.leakage import Asked, leaked, requests
 
 AS_RECORDED = "as recorded, not at hand to check"
 MANIFEST = "MANIFEST.json"  # beside a dataset: its licence and cleaning
@@ -42,7 +45,9 @@ class Version(NamedTuple):
         return {name: hashlib.sha256(content).hexdigest() for name, content in self.files.items()}
 
 
-def check_data(folder: Path, state: dict[str, Any], recipe: dict[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
+def check_data(
+    folder: Path, state: dict[str, Any], recipe: dict[str, Any], suite: Suite
+) -> tuple[list[dict[str, Any]], list[str]]:
     """The inputs, as far as they could be derived, and notes for the card. Refused for one that is not as trained."""
     file, data = folder / "data.json", read_json(folder / "data.json")
     if not isinstance(data, list) or not all(isinstance(row, dict) and row.get("path") for row in data):
@@ -53,19 +58,27 @@ def check_data(folder: Path, state: dict[str, Any], recipe: dict[str, Any]) -> t
     if missing := [name for row in data for name in COLUMNS if name not in row]:
         raise UserError(f"{file}: a dataset lacks {missing[0]}: train again")
     commit = str((state.get("git") or {}).get("commit"))
+    asked = asked_by_tests(suite)
     derived, notes = [], []
     for row, entry in zip(data, entries, strict=True):
         if row["revision"] != entry.revision:
             raise Refused(f"{file}: {row['path']} has another revision than in recipe.yaml: train again")
         if row.get("rows_in_tests"):
             raise Refused(f"{file}: {row['path']} holds rows of a test: remove them and train again")
-        one, note = check_input(file, row, entry, commit)
+        one, note = check_input(file, row, entry, commit, asked)
         derived.append(one)
         notes += note
     return derived, notes
 
 
-def check_input(file: Path, row: dict[str, Any], entry: Entry, commit: str) -> tuple[dict[str, Any], list[str]]:
+def asked_by_tests(suite: Suite) -> Asked:
+    """What the committed tests ask, and those of the suite's guests."""
+    return requests(ROOT).beside(guest_requests(suite))
+
+
+def check_input(
+    file: Path, row: dict[str, Any], entry: Entry, commit: str, asked: Asked
+) -> tuple[dict[str, Any], list[str]]:
     """A row of data.json, derived again where its files are at hand, and what the card has to say of it."""
     name, digest = entry.path, row["sha256"]
     several = row.get("files")
@@ -85,7 +98,7 @@ def check_input(file: Path, row: dict[str, Any], entry: Entry, commit: str) -> t
     if not (same := [version for version in found if version.digests == trained]):
         raise Refused(f"{file}: {name} has other bytes than those trained on: train again")
     for version in same:
-        again, hits = described(entry, version)
+        again, hits = described(entry, version, asked)
         if hits:
             raise Refused(f"{file}: {name} holds {hits} rows of a test: remove them and train again")
         if facts(again) == facts(row) and rows_agree(row["rows"], again["rows"], entry):
@@ -125,7 +138,7 @@ def versions(names: list[str], commit: str) -> Iterator[Version]:
         yield Version("not committed", contents, read_bytes(beside) if beside.is_file() else None)
 
 
-def described(entry: Entry, version: Version) -> tuple[dict[str, Any], int]:
+def described(entry: Entry, version: Version, asked: Asked) -> tuple[dict[str, Any], int]:
     """The row that training writes of an input with these bytes, by the same function; and its rows that a test has."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder).resolve()
@@ -135,7 +148,7 @@ def described(entry: Entry, version: Version) -> tuple[dict[str, Any], int]:
             file.write_bytes(content)
         if version.manifest is not None:
             (files[0].parent / MANIFEST).write_bytes(version.manifest)
-        hits = 0 if entry.role == START else sum(1 for _ in leaked(entry, files, requests(ROOT)))
+        hits = 0 if entry.role == START else sum(1 for _ in leaked(entry, files, asked))
         return describe_input(entry, root), hits
 
 

@@ -80,7 +80,7 @@ def verify(folder: Path, place: Place | None = None) -> Evidence:
     if state.get("adopted"):
         data, notes = adopted_data(folder, state)
     else:
-        data, notes = check_data(folder, state, recipe)
+        data, notes = check_data(folder, state, recipe, suite)
         check_record(folder, state, recipe)
     adapter = check_adapter(folder)
     tensors = check_weights(folder / "adapter" / WEIGHTS)

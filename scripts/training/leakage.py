@@ -68,6 +68,14 @@ class Asked:
     requests: dict[str, tuple[str, str]]
     known: dict[str, Found | None] = field(default_factory=dict)
 
+    def beside(self, more: Iterable[tuple[str, str, str]]) -> "Asked":
+        """These and more, each the test's file, the row's id, what it asks; a text too short to be a request is left out."""
+        found = dict(self.requests)
+        for test, sample, text in more:
+            if len(normal(text)) >= SHORTEST:
+                found.setdefault(normal(text), (test, sample))
+        return Asked(found)
+
     @cached_property
     def near(self) -> tuple[list[str], NearTexts]:
         texts = list(self.requests)
@@ -131,14 +139,14 @@ def requests(root: Path, guests: Iterable[Path] = (), but: frozenset[tuple[str, 
 @lru_cache(maxsize=4)
 def _requests(sets: tuple[tuple[Path, str, str], ...], but: frozenset[tuple[str, str]]) -> Asked:
     """Of files with their names and digests."""
-    found: dict[str, tuple[str, str]] = {}
-    for name, rows in [*((name, test_rows(path)) for path, name, _ in sets), (ALFA, alfa_rows())]:
-        for place, row in enumerate(rows, start=1):
-            for text in asked_in(row):
-                sample = name, str(row.get("id", f"row {place}"))
-                if len(normal(text)) >= SHORTEST and sample not in but:
-                    found.setdefault(normal(text), sample)
-    return Asked(found)
+    rows = [(name, test_rows(path)) for path, name, _ in sets] + [(ALFA, alfa_rows())]
+    return Asked({}).beside(
+        (name, sample, text)
+        for name, found in rows
+        for place, row in enumerate(found, start=1)
+        if (name, sample := str(row.get("id", f"row {place}"))) not in but
+        for text in asked_in(row)
+    )
 
 
 def test_rows(path: Path) -> list[dict[str, Any]]:

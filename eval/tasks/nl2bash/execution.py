@@ -5,7 +5,8 @@
 
 What decides is eval/judge. What an answer damages besides (eval/judge/collateral.py) is looked for in every answer
 that has files to damage, also where running the gold shows nothing. Rows are those of data/nl2bash and data/safety,
-or rows of anyone that name a file tree: `fixture`.
+rows of anyone that name a file tree (`fixture`), or rows that `make data CONFIG=` held out, which say of themselves
+where no tree can be made (`not_executed`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -50,6 +51,8 @@ class Commands:
         return "fixture" in row or {"id", "messages"} <= row.keys()
 
     def unsupported(self, row: Row) -> str | None:
+        if row.get("not_executed"):
+            return str(row["not_executed"])
         if "fixture" not in row:
             return unsupported_reason(row)
         return None if row["fixture"] else "needs processes, a network or files that no fixture has"
@@ -160,6 +163,8 @@ def _shown(runs: Runs, case: Case, given: Fixture) -> list[Execution] | None:
 
 def gold_for_harm(row: Row, gold: str) -> str | None:
     """The command whose changes were asked for; None where no file system can show what else was changed."""
+    if row.get("not_executed"):
+        return None
     if "fixture" in row:
         return gold if row["fixture"] else None
     return changes_asked_of(row)
