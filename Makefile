@@ -35,8 +35,8 @@ RUNS     = set -f; set --; for run in $$RUN; do set -- "$$@" --run="$$run"; done
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
 
-demo: model sandbox-root ## the whole loop on the embedded model on this machine: train, evaluate, decide, report (CPU, offline)
-	@$(PY) -m scripts.demo $(json)
+demo: model sandbox-root ## the whole loop on the embedded model on this machine: train, evaluate, decide, report (CPU, offline); RECIPE= of another product
+	@$(PY) -m scripts.demo $(json) -- "$$RECIPE"
 
 test: test-packages .venv/.dev model sandbox-root .cache/hub-login/.made ## every test that needs no GPU and no network; a skipped test is a failure
 	@$(PY) -m ruff check --quiet . && $(PY) -m mypy --no-error-summary

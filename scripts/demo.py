@@ -1,6 +1,6 @@
 """The whole loop on the embedded model: data, training, evaluation, verdict, report. `make demo`.
 
-    python -m scripts.demo
+    python -m scripts.demo [RECIPE]       judged by the suite.yaml beside the recipe, else by configs/eval/demo.yaml
     python -m scripts.demo --keep RUN     copy a run's evidence, without weights, to results/demo
 
 CPU only and offline. Interrupted, it continues where it was: a trained but unjudged run is only evaluated.
@@ -11,6 +11,9 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from eval.common.answer import Answer
 from eval.common.errors import CANNOT_EVALUATE, SHIP, UserError, run_command
@@ -27,6 +30,20 @@ from scripts.training.train import is_trained, matching_runs, train
 
 RECIPE, SUITE = "smollm2-135m-cpu", "demo"
 EVIDENCE = RESULTS / "demo"
+BUILT: dict[str, Callable[[list[str]], int]] = {"data/nl2bash": build_data, "data/safety": build_safety}
+
+
+def suite_of(recipe: Path) -> str:
+    """The suite that judges a recipe here: that of its product, where one lies beside it."""
+    beside = recipe.parent / "suite.yaml"
+    return str(beside.resolve()) if beside.is_file() else SUITE
+
+
+def check_built(data: list[dict[str, Any]]) -> None:
+    """UserError where rows of ours that a recipe trains on are not as built from their inputs."""
+    for folder, build in BUILT.items():
+        if any(str(row["path"]).startswith(f"{folder}/") for row in data):
+            build(["--check"])
 
 
 def keep_evidence(name: str) -> None:
@@ -42,21 +59,22 @@ def keep_evidence(name: str) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.demo", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("recipe", nargs="?", default=RECIPE, help=f"name or path of a recipe (default: {RECIPE})")
     parser.add_argument("--keep", metavar="RUN", help="copy a run's evidence to results/demo and do nothing else")
     arguments = parser.parse_args()
     if arguments.keep:
         keep_evidence(arguments.keep)
         return 0
     started = time.monotonic()
+    recipe_path = resolve_recipe(arguments.recipe)
+    suite = suite_of(recipe_path)
     materialise()
-    build_data(["--check"])
-    build_safety(["--check"])
-    recipe_path = resolve_recipe(RECIPE)
     data = describe_data(load_recipe(recipe_path))
+    check_built(data)
     unjudged = [run for run in matching_runs(recipe_path, data) if read_run(run)["stages"].get("eval") != "completed"]
     run = unjudged[0] if unjudged and is_trained(unjudged[0]) else train(recipe_path)
     trained = time.monotonic()
-    evaluation = [sys.executable, "eval/run_eval_suite.py", "--config", SUITE, "--run", str(run)]
+    evaluation = [sys.executable, "eval/run_eval_suite.py", "--config", suite, "--run", str(run)]
     code = subprocess.run(evaluation, cwd=ROOT, check=False).returncode
     judged = time.monotonic()
     decide = " DECISION=approve REVIEWER=you" if code == SHIP else "  (its report, in a browser)"

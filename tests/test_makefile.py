@@ -37,6 +37,7 @@ USES = {
         ("lint", "{}"),
         ("preflight", "{}"),
         ("train", "{}"),
+        ("demo", "{}"),
         ("repeat", "{}"),
         ("sweep SWEEP=s.yaml", "{}"),
         ("replay", "{}"),

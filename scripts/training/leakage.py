@@ -69,7 +69,7 @@ class Asked:
     known: dict[str, Found | None] = field(default_factory=dict)
 
     def beside(self, more: Iterable[tuple[str, str, str]]) -> "Asked":
-        """These and more, each the test's file, the row's id, what it asks; a text too short to be a request is left out."""
+        """These and more: a test's file, a row's id, what it asks. A text too short to be a request is left out."""
         found = dict(self.requests)
         for test, sample, text in more:
             if len(normal(text)) >= SHORTEST:
