@@ -170,11 +170,11 @@ def folder(tmp_path: Path) -> Path:
     for name in re.findall(r"requirements[\w-]*\.txt|constraints\.txt", MAKEFILE.read_text()):
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (0, 0))
-    (tmp_path / ".venv").mkdir()
-    for place, name in enumerate((".runtime", ".dev"), start=1):
-        (tmp_path / ".venv" / name).touch()
-        os.utime(tmp_path / ".venv" / name, (place, place))
-    (tmp_path / ".venv" / "bin").mkdir()
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".cache" / "hub-login").mkdir(parents=True)
+    for place, name in enumerate((".venv/.runtime", ".venv/.dev", ".cache/hub-login/.made"), start=1):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (place, place))
     for program, script in (("python", RECORDER), (".venv/bin/uv", "#!/bin/sh\n")):
         (tmp_path / program).write_text(script)
         (tmp_path / program).chmod(0o755)

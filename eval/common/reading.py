@@ -36,8 +36,6 @@ KINDS = {
 }
 LONGEST_LINE = 1 << 20  # bytes of one JSON line
 
-LONGEST_LINE = 1 << 20  # bytes of one JSON line
-
 _seen: ContextVar[dict[Path, str] | None] = ContextVar("seen", default=None)
 
 
