@@ -37,10 +37,13 @@ def runs(tmp_path: Path) -> list[Path]:
     return made
 
 
+def scores_of(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "scores.jsonl").read_text().splitlines()]
+
+
 def change(run: Path, task: str, edit: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     """Edit each score that the adapter has in a task."""
-    rows = [json.loads(line) for line in (run / "scores.jsonl").read_text().splitlines()]
-    rows = [edit(row) if (row["task"], row["arm"]) == (task, "candidate") else row for row in rows]
+    rows = [edit(row) if (row["task"], row["arm"]) == (task, "candidate") else row for row in scores_of(run)]
     (run / "scores.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
@@ -60,9 +63,29 @@ def test_shares_values_and_differences_are_those_of_the_runs(runs: list[Path], t
     assert any("drift" in line and f"to the first run {-half:+.2f}" in line for line in lines)
 
 
-def test_runs_that_were_asked_different_items_are_refused(runs: list[Path], tmp_path: Path) -> None:
+def test_only_items_that_both_runs_were_asked_are_compared(runs: list[Path], tmp_path: Path) -> None:
+    samples = sorted({row["sample"] for row in scores_of(runs[1]) if row["task"] == "drift"})
+    change(runs[1], "drift", lambda row: row | {"sample": row["sample"] + "-other" * (row["sample"] in samples[:20])})
+    _, part = bench.compare(runs, tmp_path)
+    shared = [row["value"] for row in scores_of(runs[0]) if row["task"] == "drift" and row["arm"] == "candidate"
+              and row["sample"] in samples[20:]]  # fmt: skip
+    drift = part["beside_first"]["drift"]
+    assert drift["n"] == len(shared) == 40 and drift["first"] == pytest.approx(sum(shared) / 40)
+    assert drift["this"] == pytest.approx(drift["first"] / 2)
+    assert any("drift" in line and "on 40 items" in line for line in bench.said([part]))
+
+
+def test_runs_with_no_item_in_common_are_refused(runs: list[Path], tmp_path: Path) -> None:
     change(runs[1], "securecli_retention", lambda row: row | {"sample": row["sample"] + "-other"})
-    with pytest.raises(UserError, match=r"were not asked the same \(general knowledge\)"):
+    with pytest.raises(UserError, match=r"were asked nothing alike \(general knowledge\)"):
+        bench.compare(runs, tmp_path)
+
+
+def test_runs_of_other_test_data_are_refused(runs: list[Path], tmp_path: Path) -> None:
+    metrics = read_json(runs[1] / "metrics.json")
+    next(task for task in metrics["tasks"] if task["name"] == "drift")["dataset_sha256"] = "0" * 64
+    write_json(runs[1] / "metrics.json", metrics)
+    with pytest.raises(UserError, match="different test data for drift"):
         bench.compare(runs, tmp_path)
 
 

@@ -66,7 +66,7 @@ def facts(one: Comparison) -> dict[str, Any]:
 
 
 def between(first: Path, other: Path) -> dict[str, Any]:
-    """The adapter of `other` minus that of `first`, item by item. UserError when they were not asked the same."""
+    """The adapter of `other` minus that of `first`, on the items that both were asked. UserError where none."""
     rows: list[Score] = []
     for arm, run in ((BASELINE, first), (CANDIDATE, other)):
         scores = (row for row in read_jsonl(run / "scores.jsonl", Score) if row.arm == CANDIDATE)
@@ -75,11 +75,12 @@ def between(first: Path, other: Path) -> dict[str, Any]:
     for name, place in SHOWN.items():
         own = [row for row in rows if (row.task, row.metric) == place]
         asked = [{row.sample for row in own if row.arm == arm} for arm in (BASELINE, CANDIDATE)]
-        if asked[0] != asked[1]:
-            raise UserError(f"{first.name} and {other.name} were not asked the same ({name}): use one suite for both")
-        one = compare_pairs(pair_scores(own), CONFIDENCE)
+        if not (both := asked[0] & asked[1]):
+            raise UserError(f"{first.name} and {other.name} were asked nothing alike ({name}): use one suite for both")
+        one = compare_pairs(pair_scores([row for row in own if row.sample in both]), CONFIDENCE)
         span = [one.interval.low, one.interval.high] if one.interval else None
-        found[name] = {"n": one.n, "difference": one.difference, "interval": span}
+        values = {"first": one.baseline, "this": one.candidate}
+        found[name] = {"n": one.n, **values, "difference": one.difference, "interval": span}
     return found
 
 
@@ -88,6 +89,10 @@ def compare(runs: Sequence[Path], root: Path = ROOT) -> list[dict[str, Any]]:
     metrics = [read_metrics(run / "metrics.json") for run in runs]
     if len({one.provenance.get("base_sha256") or str(one.provenance.get("base_model")) for one in metrics}) > 1:
         raise UserError("the runs have different bases: compare runs of one recipe, without replay and with it")
+    data = [{task.name: task.dataset_sha256 for task in one.tasks} for one in metrics]
+    for task, _ in SHOWN.values():
+        if len({one.get(task) for one in data}) > 1:
+            raise UserError(f"the runs' suites read different test data for {task}: evaluate them again at one commit")
     found = [of_run(run, one, root) for run, one in zip(runs, metrics, strict=True)]
     for part, run in zip(found[1:], runs[1:], strict=True):
         part["beside_first"] = between(runs[0], run)
@@ -105,6 +110,7 @@ def said(parts: Sequence[dict[str, Any]]) -> list[str]:
             value = f"{scale * one['adapter']:.{2 if scale == 1 else 1}f}{unit}"
             beside = part.get("beside_first", {}).get(name)
             more = f"; to the first run {points(beside['difference'], beside['interval'], scale)}" if beside else ""
+            more += f" on {beside['n']} items" if beside and beside["n"] != one["n"] else ""
             base = "" if scale == 1 else f"; to the base {points(one['difference'], one['difference_interval'], scale)}"
             lines.append(f"  {name:<22} n {one['n']:<4} {value:>10}{base}{more}")
     return lines
