@@ -12,7 +12,7 @@ extensions = ["myst_parser"]
 root_doc = "README"
 include_patterns = [
     "README.md", "docs/*.md", "data/*/README.md", "configs/*/README.md", "products/*/README.md", "results/bench/*.md",
-    "results/demo/*.md",
+    "results/demo/*.md", "results/nl2bash-cpu/*.md",
 ]  # fmt: skip
 exclude_patterns = [".*", "models", "eval", "scripts", "spaces", "tests"]
 
@@ -36,7 +36,8 @@ CONTENTS = {
                                "docs/retention"],
     "Data": ["docs/data", "docs/teachers", "data/nl2bash/README", "data/safety/README", "data/retention/README",
              "data/replay/README", "products/reasoner/README"],
-    "Evidence": ["docs/evidence", "The demo's report <results/demo/report>",
+    "Evidence": ["docs/evidence", "The demo's report <results/demo/report>", "results/nl2bash-cpu/README",
+                 "NL2Bash's report <results/nl2bash-cpu/report>",
                  "results/bench/verdict", "results/bench/judge", "results/bench/danger", "docs/log"],
     "Code": ["docs/architecture", "docs/extending"],
 }  # fmt: skip

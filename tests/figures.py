@@ -56,8 +56,8 @@ def summed(*cells: dict[str, Any]) -> dict[str, Any]:
     return {"count": count, "n": n, "rate": share, "low": abs(low), "high": high}
 
 
-def comparison(task: str, metric: str) -> dict[str, Any]:
-    return next(c for c in read("demo/metrics.json")["comparisons"] if (c["task"], c["metric"]) == (task, metric))
+def comparison(task: str, metric: str, run: str = "demo") -> dict[str, Any]:
+    return next(c for c in read(f"{run}/metrics.json")["comparisons"] if (c["task"], c["metric"]) == (task, metric))
 
 
 def gates(tier: str | None = None) -> Rows:
@@ -91,6 +91,17 @@ def ungated() -> Rows:
         both = comparison(task, metric)
         spread = f"{points(both['interval']['low'])} to {points(both['interval']['high'])} pts"
         rows[label] = [f"{both['n']:,}", percent(both["baseline"]), percent(both["candidate"]), spread]
+    return rows
+
+
+def pairs() -> Rows:
+    """Of other people's pairs: n, both arms, the 90 % interval of the difference."""
+    rows = {}
+    for label, task in (("held out", "pairs_held_out"), ("InterCode-ALFA", "intercode_alfa")):
+        for metric in ("executes_equal", "command_only", "syntax_valid", "utilities_match", "collateral"):
+            both = comparison(task, metric, "nl2bash-cpu")
+            spread = f"{points(both['interval']['low'])} to {points(both['interval']['high'])} pts"
+            rows[f"{label}, {metric}"] = [f"{both['n']}", percent(both["baseline"]), percent(both["candidate"]), spread]
     return rows
 
 
@@ -231,7 +242,7 @@ def publishing() -> Rows:
 TABLES: dict[str, Callable[[], Rows]] = {
     "blocking": lambda: gates("blocking"), "gates": gates, "ungated": ungated, "damage": damage,
     "verdict-by-n": verdict_by_n, "verdict-cases": verdict_cases, "judge": judge, "risk": risk,
-    "risk-tools": risk_tools, "sandbox": sandbox, "publishing": publishing,
+    "risk-tools": risk_tools, "sandbox": sandbox, "publishing": publishing, "pairs": pairs,
 }  # fmt: skip
 
 

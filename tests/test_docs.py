@@ -28,7 +28,8 @@ DOCS = sorted(
 )
 # What a run or a user makes, and names of examples.
 MADE_LATER = (
-    r"results/(?!bench|noise|demo|nl2bash-cpu)|results/demo/adapter|configs/allowed_signers|configs/signing_key|data/\.\.\.|data/own/|models/"
+    r"results/(?!bench|noise|demo|nl2bash-cpu)|results/demo/adapter|configs/allowed_signers|configs/signing_key"
+    r"|data/\.\.\.|data/own/|models/"
 )
 
 
