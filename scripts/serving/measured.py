@@ -19,6 +19,7 @@ from pydantic import Field, ValidationError
 
 from eval.common.errors import UserError, run_command
 from eval.common.places import ROOT
+from eval.common.reading import read_text
 from eval.run.records import Record
 
 BATCH, NEW_TOKENS = 8, 64
@@ -114,8 +115,8 @@ def length(row: list[int], ends: set[int]) -> int:
 
 def resident(name: str) -> int:
     """Bytes of this process in memory: VmRSS now, VmHWM at the most so far."""
-    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-    (line,) = [line for line in status.splitlines() if line.startswith(f"{name}:")]
+    lines = read_text(Path("/proc/self/status")).splitlines()
+    (line,) = [line for line in lines if line.startswith(f"{name}:")]
     return int(line.split()[1]) * 1024
 
 
