@@ -50,6 +50,7 @@ SAVED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SAVED)
 def test_what_peft_saves_for_a_recipe_is_taken(name: str, tmp_path: Path) -> None:
     from peft import LoraConfig, get_peft_model
@@ -65,6 +66,7 @@ def test_what_peft_saves_for_a_recipe_is_taken(name: str, tmp_path: Path) -> Non
     check_tensors(tmp_path / "adapter_model.safetensors", config)
 
 
+@pytest.mark.slow
 def test_every_setting_that_peft_knows_has_a_rule_and_no_other_has() -> None:
     from peft import LoraConfig
 

@@ -51,6 +51,7 @@ def stored(hub: Hub) -> None:  # noqa: F811
     hub.store.commit(MODEL, "base", {"config.json": hub.store.put_bytes(b"{}")}, [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fault", "said"), CASES.values(), ids=CASES)
 def test_what_the_hub_refuses_is_said_once_for_preflight_and_evaluation(
     hub: Hub,  # noqa: F811

@@ -44,6 +44,7 @@ def nobody_stays() -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["domains/text2sql", "../far away/text2sql"])
 def test_what_it_writes_works_at_once(root: Path, place: str) -> None:
     from eval.model.lm_tasks import load_tasks

@@ -40,6 +40,7 @@ def test_a_recipe_is_read_as_axolotl_reads_it(recipe: dict[str, Any], form: str,
     assert (found.form, found.dtype) == (form, dtype)
 
 
+@pytest.mark.slow
 def test_axolotl_would_quantise_with_the_same_settings() -> None:
     """What Axolotl's own loader asks bitsandbytes for."""
     import torch

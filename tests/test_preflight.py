@@ -22,6 +22,7 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_gpu")
 def test_a_gpu_recipe_is_refused_without_a_gpu() -> None:
     device = checks_of("qwen2.5-coder-7b-qlora-24gb")["device"]
@@ -29,6 +30,7 @@ def test_a_gpu_recipe_is_refused_without_a_gpu() -> None:
     assert "meant for a GPU" in device.message
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_gpu")
 def test_the_command_exits_2_and_names_what_failed(capsys: pytest.CaptureFixture[str]) -> None:
     assert pre.main(["smollm3-3b-qlora"]) == 2
@@ -44,6 +46,7 @@ def test_a_gpu_is_named_with_its_memory() -> None:
     assert device.ok and "GB" in device.message and "sm_" in device.message
 
 
+@pytest.mark.slow
 def test_the_demo_needs_no_gpu() -> None:
     checks = checks_of("smollm2-135m-cpu")
     assert checks["device"].ok and "CPU recipe" in checks["device"].message
@@ -99,6 +102,7 @@ def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("two_gpus")
 def test_of_two_gpus_both_are_used_and_what_that_makes_of_the_batch_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)

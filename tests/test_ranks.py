@@ -45,6 +45,7 @@ def test_all_visible_gpus_are_used_or_as_many_as_asked_for(visible: str, asked: 
     assert (devices.gpus, devices.processes) == (used, max(1, len(used)))
 
 
+@pytest.mark.slow
 def test_without_the_variable_torch_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
     assert chosen_devices(GPU, {}).visible == "0,1,2"
@@ -70,6 +71,7 @@ def test_another_number_of_processes_does_not_continue_a_run() -> None:
         same_number("run", 4, 2)
 
 
+@pytest.mark.slow
 def test_torchrun_takes_the_command_as_axolotls_own_launcher_would_give_it() -> None:
     """Not run on several GPUs: what is shown is what torchrun makes of the arguments."""
     from torch.distributed.run import config_from_args, parse_args

@@ -154,6 +154,7 @@ OF_THE_BASE: dict[str, tuple[Edit, list[Any], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("edit", "rows", "expected"), OF_THE_BASE.values(), ids=OF_THE_BASE)
 def test_what_a_local_base_does_not_have_is_named(
     edit: Edit, rows: list[Any], expected: str, tmp_path: Path, tiny_model: Path
@@ -162,6 +163,7 @@ def test_what_a_local_base_does_not_have_is_named(
     assert problem.startswith(expected)
 
 
+@pytest.mark.slow
 def test_what_a_local_base_has_is_fine(tmp_path: Path, tiny_model: Path) -> None:
     own = put(special_tokens={"pad_token": "<|im_end|>"}, lora_target_linear=None, lora_target_modules=["q_proj"])
     assert local(tmp_path, tiny_model, own) == []
