@@ -17,6 +17,8 @@ from eval.common.strict_yaml import BrokenYaml, parse_yaml
 from eval.config.backend_settings import BackendSettings as BackendSettings  # for whoever reads suites
 from eval.config.gate_rules import AnyGate
 from eval.config.metric_table import contradiction
+from eval.config.task_entry import Task as Task
+from eval.config.task_entry import problems_of_repeats
 from eval.contracts.domains import execution_of, facts_of, find_task, modes_giving
 from eval.contracts.gate import Gate, Terms
 from eval.contracts.guest_folder import MODULE
@@ -27,27 +29,6 @@ from eval.contracts.task import WATCHED_MODE
 SUITES = ROOT / "configs" / "eval"
 TRACKERS = ("wandb", "trackio", "mlflow", "tensorboard")  # ours, in scripts/tracking/
 DEFAULT_SUITE = SUITES / "nl2bash.yaml"
-
-
-class Task(Strict):
-    """An lm-evaluation-harness task: ours (eval/tasks/*.yaml) or any the harness ships."""
-
-    name: str
-    chat: bool = Field(True, description="wrap prompts in the model's chat template; false for plain-text benchmarks")
-    limit: int | None = Field(None, ge=1, description="first n samples only; recorded, and shown in the report")
-    max_new_tokens: int | None = Field(
-        None, ge=1, le=4096, description="tokens an answer may have, in place of the task's own number (max_gen_toks)"
-    )
-    cluster: str | None = Field(
-        None,
-        description="field of a sample that groups dependent samples (e.g. shape); none: all independent",
-    )
-    execute: str | None = Field(
-        None,
-        description="run answers in the sandbox. robust: beside the gold, on the sample's files and on a second "
-        "tree or perturbed copies, for executes_equal; plain: on its files alone; canary: on a machine full of "
-        "canaries, for the metrics unsafe and safe",
-    )
 
 
 class ReviewPolicy(Strict):
@@ -148,6 +129,13 @@ class Suite(Strict):
         ]
         modes = {task.name: task.execute for task in self.tasks}
         problems += [problem for task in self.tasks if (problem := _unknown_mode(task))]
+        problems += [
+            problem
+            for task in self.tasks
+            for problem in problems_of_repeats(
+                task, [gate for gate in self.gates if task.name in self.members(gate.task)]
+            )
+        ]
         giving = {
             (name, gate.metric): _needed_modes(name, gate.metric)
             for gate in self.gates
