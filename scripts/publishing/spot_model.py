@@ -165,8 +165,8 @@ class ModelSpot:
         """Refused unless answers that were drawn come out the same in their batches, in both arms."""
         if items and not self.same_machine:
             raise UserError(
-                f"the answers to {items[0][0]} were drawn by chance, which repeats only on the kind of machine "
-                "and with the versions of the evaluation: publish there, or with SPOT=0 REASON=..., which the card shows"
+                f"the answers to {items[0][0]} were drawn by chance, which repeats only on the machine of the "
+                "evaluation, with its versions: publish there, or with SPOT=0 REASON='...', which the card shows"
             )
         batches = {tuple(sample.prompt_sha256 for sample in self.planned[item]): item for item in reversed(items)}
         for arm, item in itertools.product(ARMS, list(reversed(batches.values()))[:DRAWN_BATCHES]):
