@@ -210,6 +210,6 @@ HUMANEVAL = OwnTask(
         same=lambda row, gold, answer: gold == answer == PASSED,
         phrase="pass HumanEval's tests",
     ),
-    max_new_tokens=384,
+    max_new_tokens=320,
 )
 DOMAIN = Domain("reasoner", Path(__file__).parent, (FUNCTIONS, ADVERSARIAL, HUMANEVAL))
