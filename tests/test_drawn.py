@@ -174,6 +174,11 @@ def test_at_its_threshold_a_gate_rarely_passes(rule: str, settings: dict[str, fl
         ({"name": "securecli_nl2bash_known"}, {"metric": "command_only@2"}, "takes `repeats: 2` or more"),
         ({"repeats": 3, "temperature": 1}, {"rule": "no_hard_break", "samples": ["1"]}, "has several"),
         ({"temperature": 0}, {}, "greater than 0"),
+        (
+            {"name": "drift", "temperature": 1},
+            {"metric": "kl", "rule": "max_value", "limit": 1},
+            "no answers that could",
+        ),
         ({"repeats": 0}, {}, "greater than or equal to 1"),
     ],
 )
@@ -243,6 +248,8 @@ def test_each_item_has_its_answers_and_they_differ(evaluated: Path) -> None:
     (task,) = read_metrics(evaluated / "metrics.json").tasks
     assert (task.samples, task.repeats, task.sampling) == (6, 3, {"temperature": 1.0, "top_p": 0.95})
     assert {row.n + row.invalid for row in read_metrics(evaluated / "metrics.json").comparisons} == {6}
+    report = (evaluated / "report.md").read_text()
+    assert "temperature=1.0, top_p=0.95; 3 answers to each sample" in report
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pydantic import Field
 
 from eval.common.entries import Strict
-from eval.contracts.domains import facts_of, find_task
+from eval.contracts.domains import facts_of, find_task, reads_logits
 from eval.contracts.drawn import base_and_k
 from eval.contracts.gate import Gate
 
@@ -60,6 +60,8 @@ def problems_of_repeats(task: Task, gates: Iterable[Gate]) -> list[str]:
     problems = []
     if task.temperature is None and (task.repeats > 1 or task.top_p is not None):
         problems.append(f"task {task.name}: greedy answers are all the same: repeats and top_p take a temperature")
+    if task.sampling and reads_logits(task.name):
+        problems.append(f"task {task.name} has no answers that could be drawn: remove its temperature")
     for gate in gates:
         _, k = base_and_k(gate.metric)
         facts = facts_of(task.name, gate.metric)
