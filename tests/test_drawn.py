@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from lm_eval.api.instance import Instance
 from pydantic import ValidationError
 
 from eval.common.errors import Refused, UserError
@@ -22,14 +23,18 @@ from eval.contracts.drawn import at_least_one, base_and_k
 from eval.gates.comparisons import Pairs, compare_pairs, pair_scores
 from eval.gates.decide import decide, pairs_of
 from eval.gates.outcomes import judge_gate
+from eval.model.lm_tasks import LoadedTask, Sample
 from eval.run.files import read_jsonl, read_metrics, write_jsonl
 from eval.run.metrics import GateResult
-from eval.run.records import BASELINE, CANDIDATE, Generation, Judgement, Score
+from eval.run.records import BASELINE, CANDIDATE, Generation, Item, Judgement, Score
 from eval.statistics.paired import difference_interval
 from scripts.noise_floor import limited
 from scripts.publishing.spot_draw import DECIDING, WON, deciding_weights
+from scripts.publishing.spot_model import ModelSpot
+from scripts.publishing.verify_items import Rows
 from scripts.publishing.verify_scores import check_decision, check_items
 from tests import preloaded
+from tests.dictionary_backend import Dictionary
 from tests.gate_rows import EFFECT, gate_by, suite
 from tests.test_suite import KILLED, evaluate, evaluation, make_run, make_suite
 
@@ -209,6 +214,46 @@ def test_a_noise_floor_is_of_greedy_answers() -> None:
     assert [task.name for task in limited(mixed, 8).tasks] == ["greedy"]
     with pytest.raises(UserError, match="draws all of its answers"):
         limited(suite(gate, tasks=[FIVE]), 8)
+
+
+class Drawing(Dictionary):
+    """Answers that name arm, item and repeat, and whoever is asked."""
+
+    def __init__(self, who: str) -> None:
+        super().__init__({})
+        self.who, self.asked = who, 0
+
+    def answer(self, arm: str, batch: Sequence[Sample]) -> list[Generation]:
+        self.asked += len(batch)
+        said = {"tokens": 3, "finish": "stop", "seconds": 0.0}
+        return [Generation.to(one, arm=arm, text=f"{self.who} {arm} {one.id} {one.repeat}", **said) for one in batch]
+
+
+def spot_of(recorded: str, model: Drawing, same_machine: bool) -> ModelSpot:
+    """A run of eight items with two drawn answers each, in batches of four, that `recorded` gave."""
+    samples = [
+        Sample(
+            "t", str(number), f"r{number}", "", "c", None, {}, (Instance("generate_until", {}, (f"p{number}", {}), 0),)
+        )
+        for number in range(8)
+    ]
+    task = LoadedTask("t", None, tuple(samples), "d", "0" * 64, repeats=2, sampling={"temperature": 1.0})
+    given = [row for arm in (BASELINE, CANDIDATE) for row in Drawing(recorded).answer(arm, task.asked)]
+    items = [Item(task="t", sample=one.id, request=one.request, gold="", cluster="c") for one in samples]
+    asking = suite(gate_by("superiority", min_gain=0.1), backend={"batch_size": 4}, tasks=[{**FIVE, "repeats": 2}])
+    spot = ModelSpot(asking, Any, Rows(Path("run"), [], given, items, [], []), model, [task], [])  # type: ignore[arg-type]
+    spot.__dict__["same_machine"] = same_machine
+    return spot
+
+
+def test_publishing_draws_two_batches_again_where_the_run_was_evaluated() -> None:
+    model = Drawing("the model")
+    spot_of("the model", model, same_machine=True).check_drawn([("t", str(number)) for number in (7, 0, 6, 1, 3)])
+    assert model.asked == 2 * 2 * 4, "two batches of four answers in both arms"
+    with pytest.raises(Refused, match="is not what the model answers in its batch"):
+        spot_of("a forger", Drawing("the model"), same_machine=True).check_drawn([("t", "2")])
+    with pytest.raises(UserError, match="repeats only on the machine of the evaluation"):
+        spot_of("the model", Drawing("the model"), same_machine=False).check_drawn([("t", "2")])
 
 
 # From here on with the tiny model, through the real command.

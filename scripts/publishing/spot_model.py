@@ -168,8 +168,10 @@ class ModelSpot:
                 f"the answers to {items[0][0]} were drawn by chance, which repeats only on the machine of the "
                 "evaluation, with its versions: publish there, or with SPOT=0 REASON='...', which the card shows"
             )
-        batches = {tuple(sample.prompt_sha256 for sample in self.planned[item]): item for item in reversed(items)}
-        for arm, item in itertools.product(ARMS, list(reversed(batches.values()))[:DRAWN_BATCHES]):
+        batches: dict[int, Item] = {}
+        for item in items:
+            batches.setdefault(id(self.planned[item]), item)
+        for arm, item in itertools.product(ARMS, list(batches.values())[:DRAWN_BATCHES]):
             self.check_batch(item, arm)
 
     def _read_answers(self, arm: str, samples: list[lm_tasks.Sample]) -> list[tuple[lm_tasks.Sample, str]]:
