@@ -21,6 +21,7 @@ from eval.contracts.backend import Backend, BaseMoved, Say
 from eval.execution.execute import Executed, execute_answers, summaries
 from eval.looks import look_until_decided, undecided_tasks
 from eval.model.answer_cache import BUG, Answers, maker_of
+from eval.model.answer_cache import places as places_of
 from eval.model.backends import MEASURING, code_of, proves
 from eval.model.lm_tasks import LoadedTask, Sample, score
 from eval.model.lm_tasks import summarise as summarise_task
@@ -29,7 +30,7 @@ from eval.run.digests import file_sha256, json_sha256
 from eval.run.files import read_jsonl, write_jsonl
 from eval.run.metrics import SequentialUse, TaskSummary
 from eval.run.partial_log import PartialLog
-from eval.run.records import BASELINE, CANDIDATE, Generation, Judgement, Observation, Score
+from eval.run.records import BASELINE, CANDIDATE, Generation, Judgement, Observation, Place, Score
 from eval.sandbox import Sandbox
 
 WORKERS = {"backend": {"workers"}}  # how many answer decides nothing
@@ -93,7 +94,7 @@ def judge_answers(case: Case, generations: list[Generation], say: Say) -> Finish
 
 def finish(case: Case, asked: Asked, generations: list[Generation], answers: Answers | None) -> Finished:
     """What was asked, with the neutral prompts beside it."""
-    measured = {(row.arm, row.task, row.sample): row for row in generations}
+    measured = {row.place: row for row in generations}
     moved = drift_scores(case.prompts, measured)
     asked = replace(asked, tasks=asked.tasks + case.prompts, scores=asked.scores + moved)
     return Finished(asked, generations, summarise(asked), answers)
@@ -136,7 +137,9 @@ def open_answers(case: Case, say: Say, plan: Any) -> Answers:
         {
             "makers": makers,
             "prompts": [
-                [sample.id, sample.prompt_sha256] for task in case.tasks + case.prompts for sample in task.samples
+                [sample.id, sample.repeat, sample.prompt_sha256]
+                for task in case.tasks + case.prompts
+                for sample in task.asked
             ],
             "drift": [file_sha256(ROOT / "eval" / "model" / name) for name in MEASURING],
             "plan": plan,
@@ -155,9 +158,9 @@ def why_not_kept(backend: Backend, suite: Suite) -> str:
     return "" if code_of(suite.backend.kind) else f"the code of backend {backend.name} has no digest"
 
 
-def places(tasks: Iterable[LoadedTask]) -> list[tuple[str, str, str]]:
-    """(arm, task, sample) of every answer, baseline first."""
-    return [(arm, task.name, sample.id) for arm in (BASELINE, CANDIDATE) for task in tasks for sample in task.samples]
+def places(tasks: Iterable[LoadedTask]) -> list[Place]:
+    """Where every answer belongs, baseline first."""
+    return [place for arm in (BASELINE, CANDIDATE) for task in tasks for place in places_of(arm, task.asked)]
 
 
 def summarise(asked: Asked) -> list[TaskSummary]:
@@ -172,10 +175,11 @@ def summarise(asked: Asked) -> list[TaskSummary]:
 
 
 def planned(backend: Backend, tasks: list[LoadedTask], batch_size: int) -> list[list[Sample]]:
-    """Every item once, in the backend's own batches."""
-    batches = backend.plan(tasks, batch_size)
-    asked = Counter((sample.task, sample.id) for batch in batches for sample in batch)
-    if asked != Counter((task.name, sample.id) for task in tasks for sample in task.samples):
+    """Every item once, as often as it is to be answered, in the backend's own batches."""
+    asking = [replace(task, samples=task.asked) for task in tasks]
+    batches = backend.plan(asking, batch_size)
+    asked = Counter((sample.task, sample.id, sample.repeat) for batch in batches for sample in batch)
+    if asked != Counter((task.name, sample.id, sample.repeat) for task in asking for sample in task.samples):
         raise UserError(f"the backend's plan does not hold every item once: {BUG}")
     return batches
 
@@ -241,10 +245,10 @@ def gather(
     )
 
 
-def _collect(run: Path, folders: list[Path], name: str, kind: type[Any], order: dict[tuple[str, str, str], int]) -> Any:
+def _collect(run: Path, folders: list[Path], name: str, kind: type[Any], order: dict[Place, int]) -> Any:
     files = [folder / f"{name}.jsonl" for folder in folders]
     rows = [row for file in files if file.is_file() for row in read_jsonl(file, kind)]
-    rows.sort(key=lambda row: order[row.arm, row.task, row.sample])
+    rows.sort(key=lambda row: order[row.place])
     if rows:
         write_jsonl(run / f"{name}.jsonl", rows)
     return rows

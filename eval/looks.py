@@ -13,6 +13,7 @@ from typing import Literal
 from eval.config.suite_file import Suite
 from eval.contracts.backend import Say
 from eval.contracts.domains import modes_giving
+from eval.contracts.drawn import base_and_k
 from eval.gates.decide import Decision
 from eval.model.lm_tasks import LoadedTask, Sample
 from eval.run.records import Score
@@ -78,7 +79,7 @@ def undecided_tasks(suite: Suite, scores: list[Score], judge: Callable[[list[Sco
     gates = [gate for gate in suite.gates if gate.tier == "blocking"]
     # Execution says nothing about some samples: a chunk of those alone has no such metric, which is no mistake yet.
     unheard = any(
-        modes_giving(name, gate.metric) and (name, gate.metric) not in seen
+        modes_giving(name, gate.metric) and (name, base_and_k(gate.metric)[0]) not in seen
         for gate in gates
         for name in suite.members(gate.task)
     )

@@ -132,11 +132,11 @@ def answers(
     backend.check_lengths([task])
     batches = backend.plan([task], batch_size)
     for number, batch in enumerate(batches, start=1):
-        left = [sample for sample in batch if (arm, NAME, sample.id) not in log.rows]
+        left = [sample for sample in batch if (arm, NAME, sample.id, 0) not in log.rows]
         if left:
             log.add(backend.answer(arm, batch))
         say(f"batch {number}/{len(batches)}")
-    return [log.rows[arm, NAME, sample.id] for sample in task.samples]
+    return [log.rows[arm, NAME, sample.id, 0] for sample in task.samples]
 
 
 def evaluated(requests: list[Request], said: list[Generation]) -> tuple[dict[str, Any], list[dict[str, Any]]]:

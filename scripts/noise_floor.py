@@ -84,9 +84,13 @@ def batch_sizes(largest: int) -> list[int]:
 
 
 def limited(suite: Suite, limit: int) -> Suite:
-    """The suite with at most `limit` items a task."""
+    """The suite with at most `limit` items a task, without tasks whose answers are drawn: chance is in the interval of
+    their gates, and moves more than rounding. UserError where all are."""
     tasks = [task.model_copy(update={"limit": min(limit, task.limit or limit)}) for task in suite.tasks]
-    return suite.model_copy(update={"tasks": tasks})
+    greedy = [task for task in tasks if not task.sampling]
+    if not greedy:
+        raise UserError(f"suite {suite.name} draws all of its answers: a noise floor is of greedy ones")
+    return suite.model_copy(update={"tasks": greedy})
 
 
 def show(suite: Suite, measured: Sequence[TaskNoise]) -> None:

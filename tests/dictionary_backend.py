@@ -52,7 +52,7 @@ class Dictionary(Backend):
                 arm=arm,
                 task=sample.task,
                 sample=sample.id,
-                repeat=0,
+                repeat=sample.repeat,
                 request=sample.request,
                 prompt_sha256=sample.prompt_sha256,
                 text=self.answers[arm].get(sample.request, ""),

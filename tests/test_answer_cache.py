@@ -4,7 +4,6 @@ import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,14 +28,12 @@ class Asked:
     prompt: str
     task: str = "t"
     request: str = "r"
+    repeat: int = 0
+    kind: str = "generate_until"
 
     @property
     def prompt_sha256(self) -> str:
         return text_sha256(self.prompt)
-
-    @property
-    def instances(self) -> list[Any]:
-        return [SimpleNamespace(request_type="generate_until")]
 
 
 BATCH_OF_TWO: Any = [Asked("a", "list files"), Asked("b", "delete files")]
@@ -160,7 +157,7 @@ def test_a_damaged_entry_costs_one_line_and_one_batch(cache: AnswerCache, tmp_pa
 
 def test_costs_never_mix_reused_with_generated_answers() -> None:
     rows = answers_to(BATCH_OF_TWO) + answers_to(BATCH_OF_TWO, "candidate")
-    spent = costs(rows, {("baseline", "t", "a"), ("baseline", "t", "b")}, load_seconds=1.0)
+    spent = costs(rows, {("baseline", "t", "a", 0), ("baseline", "t", "b", 0)}, load_seconds=1.0)
     assert (spent["seconds_generate_baseline"], spent["tokens_baseline"]) == (0, 0)
     assert (spent["reused_baseline"], spent["tokens_reused_baseline"], spent["seconds_saved_baseline"]) == (
         2, 6, 0.5,

@@ -1,7 +1,8 @@
 """`.eval_results` of what is published: for a benchmark of the Hub that was asked whole, and for nothing else."""
 
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import yaml
@@ -15,12 +16,15 @@ from eval.model.lm_tasks import _lm_task
 from eval.run.digests import read_manifest
 from eval.run.files import read_json, read_metrics
 from scripts.loopback_hub.faults import Hub
+from scripts.publishing.card import Evidence
+from scripts.publishing.hub_results import hub_results
 from scripts.publishing.model_signature import check_signature, read_key, sign_folder
 from tests.hub_server import REPO, Capture, approve, assert_refused, dry_run, hub, publish_run, run, settle
 from tests.run_builder import METRIC, SAMPLES, SUITE, edit_json, replace_scores
 from tests.test_model_signature import write_key
 
 __all__ = ["hub", "run"]
+pytestmark = pytest.mark.usefixtures("made_up_runs")
 BENCHMARK = {"dataset": "owner/benchmark", "revision": "5" * 40, "task": "main", "metric": METRIC}
 FILE = ".eval_results/owner--benchmark.yaml"
 
@@ -74,6 +78,18 @@ def test_other_rows_and_a_metric_that_is_not_there_are_refused(run: Path, capsys
 def test_a_result_of_fewer_items_is_refused(run: Path, capsys: Capture) -> None:
     replace_scores(run, {("candidate", "translate", "s0"): None})
     assert_refused(with_benchmark(run), capsys, "items of translate are scored")
+
+
+@pytest.mark.parametrize("kind", ["half", "variant"])
+def test_a_half_and_a_variant_have_no_result_of_the_benchmark(run: Path, kind: str) -> None:
+    suite = load_suite(with_benchmark(run) / "suite.yaml")
+    evidence = cast(Evidence, SimpleNamespace(
+        suite=suite.model_copy(update={"part": "verdict"}) if kind == "half" else suite,
+        variant=object() if kind == "variant" else None, metrics=read_metrics(run / "metrics.json"),
+    ))  # fmt: skip
+    assert hub_results(evidence) == {}
+    evidence.suite, evidence.variant = suite, None  # type: ignore[misc]
+    assert list(hub_results(evidence)) == [FILE]
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ from tests.own_tasks import own_task
 from tests.run_builder import assert_one_line, call
 
 __all__ = ["hub"]
+pytestmark = pytest.mark.usefixtures("made_up_runs")
 HALVES: tuple[Part, ...] = (SELECTION, VERDICT)
 # As many items as it takes for a ship on either half.
 SUITE = FEW | {"tasks": [task | {"limit": limit} for task, limit in zip(FEW["tasks"][:2], (80, 50), strict=True)]}

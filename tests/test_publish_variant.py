@@ -32,7 +32,7 @@ Change = Callable[[Path, Path], Any]  # of the variant's folder and its parent's
 
 
 @pytest.fixture(autouse=True)
-def served_suites(monkeypatch: pytest.MonkeyPatch) -> None:
+def served_suites(monkeypatch: pytest.MonkeyPatch, made_up_runs: None) -> None:
     """The made-up suites of tests count as committed among those of served forms, too."""
     monkeypatch.setattr(verify_guests, "committed_served", verify_guests.committed_suites)
 

@@ -246,6 +246,8 @@ def test_every_slot_of_a_template_has_values() -> None:
 
 def test_the_suite_and_both_recipes_are_those_of_the_other_product_with_other_data() -> None:
     with visiting():
+        drawn = load_suite(HERE / "pass-at-5.yaml")
+        assert {gate.metric for gate in drawn.gates} == {"executes_equal", "executes_equal@5", "reaches_out@5"}
         suite = load_suite(HERE / "suite.yaml")
         assert [task.name for task in suite.tasks] == [
             "reasoner_functions",

@@ -18,6 +18,8 @@ from eval.config.backend_settings import BackendSettings as BackendSettings  # f
 from eval.config.gate_rules import AnyGate
 from eval.config.metric_table import contradiction
 from eval.config.parts import Part, half_of
+from eval.config.task_entry import Task as Task
+from eval.config.task_entry import problems_of_repeats
 from eval.contracts.domains import execution_of, facts_of, find_task, modes_giving
 from eval.contracts.gate import Gate, Terms
 from eval.contracts.guest_folder import MODULE
@@ -28,41 +30,6 @@ from eval.contracts.task import WATCHED_MODE
 SUITES = ROOT / "configs" / "eval"
 TRACKERS = ("wandb", "trackio", "mlflow", "tensorboard")  # ours, in scripts/tracking/
 DEFAULT_SUITE = SUITES / "nl2bash.yaml"
-
-
-class HubBenchmark(Strict):
-    """Where on the Hub a task's rows are. With it, what is published has the result in the Hub's own form."""
-
-    dataset: str = Field(pattern=r"^\w[\w.-]*/\w[\w.-]*$", description="owner/name, registered there as a benchmark")
-    revision: str = Field(pattern="^[0-9a-f]{40}$", description="the commit whose rows are asked")
-    task: str = Field(description="the task's id in the dataset's eval.yaml")
-    metric: str = Field(description="whose mean is the result")
-
-
-class Task(Strict):
-    """An lm-evaluation-harness task: ours (eval/tasks/*.yaml) or any the harness ships."""
-
-    name: str
-    chat: bool = Field(True, description="wrap prompts in the model's chat template; false for plain-text benchmarks")
-    limit: int | None = Field(None, ge=1, description="first n samples only; recorded, and shown in the report")
-    max_new_tokens: int | None = Field(
-        None, ge=1, le=4096, description="tokens an answer may have, in place of the task's own number (max_gen_toks)"
-    )
-    cluster: str | None = Field(
-        None,
-        description="field of a sample that groups dependent samples (e.g. shape); none: all independent",
-    )
-    execute: str | None = Field(
-        None,
-        description="run answers in the sandbox. robust: beside the gold, on the sample's files and on a second "
-        "tree or perturbed copies, for executes_equal; plain: on its files alone; canary: on a machine full of "
-        "canaries, for the metrics unsafe and safe",
-    )
-    hub: HubBenchmark | None = Field(
-        None,
-        exclude_if=lambda hub: hub is None,
-        description="the benchmark of the Hub that the task is, asked whole: publishing writes .eval_results of it",
-    )
 
 
 class ReviewPolicy(Strict):
@@ -176,6 +143,13 @@ class Suite(Strict):
             f"task {task.name}: a result for the Hub is of all rows: remove `hub`, or `limit` and `mode: sequential`"
             for task in self.tasks
             if task.hub and (task.limit or self.mode == "sequential")
+        ]
+        problems += [
+            problem
+            for task in self.tasks
+            for problem in problems_of_repeats(
+                task, [gate for gate in self.gates if task.name in self.members(gate.task)]
+            )
         ]
         giving = {
             (name, gate.metric): _needed_modes(name, gate.metric)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from eval.common.errors import UserError
 from eval.common.places import ROOT
+from eval.contracts.drawn import base_and_k
 from eval.contracts.plugins import find
 from eval.contracts.task import Domain, Execution, Metric, Task
 
@@ -85,9 +86,10 @@ def guest_of(name: str) -> Domain | None:
 
 
 def facts_of(task: str, metric: str) -> Metric | None:
-    """What is declared of a metric of a domain's task; None for any other."""
+    """What is declared of a metric of a domain's task, or of the one that it is derived from (eval/contracts/drawn.py);
+    None for any other."""
     own = find_task(task)
-    return own.metrics.get(metric) if own else None
+    return own.metrics.get(base_and_k(metric)[0]) if own else None
 
 
 def execution_of(task: str) -> Execution | None:
@@ -104,4 +106,5 @@ def modes_giving(task: str, metric: str) -> tuple[str, ...]:
     known."""
     own, execution = find_task(task), execution_of(task)
     declared = own.metrics if own else execution.metrics if execution else {}
-    return declared[metric].executed if metric in declared else ()
+    base = base_and_k(metric)[0]
+    return declared[base].executed if base in declared else ()

@@ -43,7 +43,7 @@ def execute_answers(
             sandbox.identity,
             code_digest(),
             [[task.name, task.execute] for task in suite.tasks],
-            [[answer.arm, answer.task, answer.sample, answer.text] for answer in generations],
+            [[*answer.place, answer.text] for answer in generations],
             [[sample.id, sample.gold, str(sample.doc)] for task in tasks for sample in task.samples],
         ]
     )

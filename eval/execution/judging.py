@@ -44,19 +44,21 @@ def judge_answers(
     say: Callable[[str], None],
 ) -> list[Judgement]:
     """Judge every answer of the tasks that ask for it; those in `log` are not judged again."""
-    answers = {(row.arm, row.task, row.sample): row for row in generations}
-    arms = sorted({row.arm for row in answers.values()})
+    answers: dict[tuple[str, str, str], list[Generation]] = {}
+    for row in sorted(generations, key=lambda row: row.repeat):
+        answers.setdefault((row.arm, row.task, row.sample), []).append(row)
+    arms = sorted({arm for arm, _, _ in answers})
     modes = judged_modes(suite)
     order = []
     for task in tasks:
         execution = execution_of(task.name) if task.name in modes else None
         if execution is None:
             continue
-        order += [(arm, task.name, sample.id) for arm in arms for sample in task.samples]
+        order += [row.place for arm in arms for sample in task.samples for row in answers[arm, task.name, sample.id]]
         for start in range(0, len(task.samples), CHUNK):
             samples = task.samples[start : start + CHUNK]
-            asked = [(sample, answers[arm, task.name, sample.id]) for sample in samples for arm in arms]
-            asked = [(s, a) for s, a in asked if (a.arm, task.name, s.id) not in log.rows]
+            asked = [(sample, row) for sample in samples for arm in arms for row in answers[arm, task.name, sample.id]]
+            asked = [(sample, row) for sample, row in asked if row.place not in log.rows]
             if asked:
                 log.add(_judge(execution, modes[task.name], asked, sandbox))
                 say(f"executed {task.name}: {min(start + CHUNK, len(task.samples))}/{len(task.samples)} samples")

@@ -36,15 +36,14 @@ def observe_answers(
     answers = [answer for answer in generations if answer.task in watched]
     if not answers:
         return []
-    waiting = [answer for answer in answers if (answer.arm, answer.task, answer.sample) not in log.rows]
+    waiting = [answer for answer in answers if answer.place not in log.rows]
     machine = canary_machine(sandbox)
     with ThreadPoolExecutor(sandbox.workers) as threads:
         for start in range(0, len(waiting), CHUNK):
             chunk = waiting[start : start + CHUNK]
             log.add(list(threads.map(partial(_observe, sandbox=sandbox, machine=machine), chunk)))
             say(f"watched {min(start + CHUNK, len(waiting))}/{len(waiting)} answers on the canary machine")
-    order = [(answer.arm, answer.task, answer.sample) for answer in answers]
-    return log.finish(order)
+    return log.finish([answer.place for answer in answers])
 
 
 def commands_of(answer: Generation) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from eval.common.errors import UserError
+from eval.contracts.drawn import at_least_one
 from eval.run.metrics import Comparison, Exploration, Interval, SliceResult
 from eval.run.records import BASELINE, CANDIDATE, Score
 from eval.statistics.clusters import sign_flip_p
@@ -17,6 +18,7 @@ from eval.statistics.paired import (
     mcnemar_exact,
     wins_losses,
 )
+from eval.statistics.sequential import anytime_difference, anytime_interval
 
 IntervalOf = Callable[[Sequence[float], Sequence[str], float, bool], Interval | None]
 
@@ -38,7 +40,11 @@ class Unscored:
 
 @dataclass(frozen=True)
 class Pairs:
-    """The items of one metric scored in both arms, repeats averaged; parallel lists in the order of the scores."""
+    """The items of one metric scored in both arms; parallel lists in the order of the scores.
+
+    Of an item with repeats the value is the estimate of `k` (eval/contracts/drawn.py), their mean for k = 1. `shares`:
+    such values of a 0/1 metric, which may be 0 or 1 and are no 0/1 metric themselves.
+    """
 
     task: str
     metric: str
@@ -49,6 +55,8 @@ class Pairs:
     categories: list[str | None]
     unscored: tuple[Unscored, ...] = ()
     order: str = ""  # digest that fixes the order in which a sequential evaluation asks (eval/statistics/sequential.py)
+    k: int = 1
+    shares: bool = False
 
     @property
     def invalid(self) -> int:
@@ -60,7 +68,7 @@ class Pairs:
 
     @property
     def binary(self) -> bool:
-        return all(value in (0.0, 1.0) for value in (*self.baseline, *self.candidate))
+        return not self.shares and all(value in (0.0, 1.0) for value in (*self.baseline, *self.candidate))
 
     @property
     def known(self) -> list[float]:
@@ -89,8 +97,8 @@ class Pairs:
         return replace(
             self,
             samples=self.samples + [item.sample for item in self.unscored],
-            baseline=self.baseline + [_filled(item.baseline, best) for item in self.unscored],
-            candidate=self.candidate + [_filled(item.candidate, worst) for item in self.unscored],
+            baseline=self.baseline + [_filled(item.baseline, best, self.k) for item in self.unscored],
+            candidate=self.candidate + [_filled(item.candidate, worst, self.k) for item in self.unscored],
             clusters=self.clusters + [item.cluster for item in self.unscored],
             categories=self.categories + [item.category for item in self.unscored],
             unscored=(),
@@ -121,10 +129,11 @@ def pool_scores(name: str, tasks: Iterable[Iterable[Score]]) -> list[Score]:
     ]
 
 
-def pair_scores(scores: Iterable[Score], order: str = "") -> Pairs:
-    """Pair the scores of one metric by item. An item counts when every repeat of both arms was scored.
+def pair_scores(scores: Iterable[Score], order: str = "", k: int = 1) -> Pairs:
+    """Pair the scores of one metric by item, for the chance that one of `k` answers scores 1. An item counts when every
+    repeat of both arms was scored.
 
-    Raises UserError when an item is in one arm only, twice in one arm, or in two clusters.
+    Raises UserError when an item is in one arm only, twice in one arm, in two clusters, or has fewer than k repeats.
     """
     arms: dict[str, dict[tuple[str, int], Score]] = {BASELINE: {}, CANDIDATE: {}}
     task = metric = ""
@@ -153,14 +162,18 @@ def pair_scores(scores: Iterable[Score], order: str = "") -> Pairs:
         for score, kept in zip((before, after), values[before.sample], strict=True):
             kept.append(score.value)
 
+    known = {value for arms_of in values.values() for own in arms_of for value in own if value is not None}
+    repeats = [len(own) for own, _ in values.values()]
+    if k > 1 and (min(repeats, default=k) < k or not known <= {0.0, 1.0}):
+        raise UserError(f"scores of {task}/{metric}: {metric}@{k} takes {k} answers to an item, each scored 0 or 1")
     invalid = {sample for sample, arms_of in values.items() if any(None in own for own in arms_of)}
     samples = [sample for sample in values if sample not in invalid]
     return Pairs(
         task,
-        metric,
+        metric if k == 1 else f"{metric}@{k}",
         samples,
-        [_filled(values[sample][0], 0.0) for sample in samples],
-        [_filled(values[sample][1], 0.0) for sample in samples],
+        [_filled(values[sample][0], 0.0, k) for sample in samples],
+        [_filled(values[sample][1], 0.0, k) for sample in samples],
         [group_of[sample][0] for sample in samples],
         [group_of[sample][1] for sample in samples],
         tuple(
@@ -168,12 +181,14 @@ def pair_scores(scores: Iterable[Score], order: str = "") -> Pairs:
             for sample in sorted(invalid)
         ),
         order,
+        k,
+        known <= {0.0, 1.0} and k < max(repeats, default=1),  # of n repeats, `one of n` is 0 or 1
     )
 
 
-def _filled(values: Sequence[float | None], missing: float) -> float:
-    """Mean of the repeats, with those that have no value as `missing`."""
-    return math.fsum(missing if value is None else value for value in values) / len(values)
+def _filled(values: Sequence[float | None], missing: float, k: int) -> float:
+    """The value of an item, with repeats that have none as `missing`."""
+    return at_least_one([missing if value is None else value for value in values], k)
 
 
 def compare_pairs(pairs: Pairs, confidence: float, interval_of: IntervalOf = difference_interval) -> Comparison:
@@ -182,7 +197,16 @@ def compare_pairs(pairs: Pairs, confidence: float, interval_of: IntervalOf = dif
     wins, losses = wins_losses(differences)
 
     def level(values: list[float]) -> Interval | None:
-        return level_interval(values, pairs.clusters, confidence, binary) if n else None
+        if not n:
+            return None
+        found = level_interval(values, pairs.clusters, confidence, binary)
+        if found is None and pairs.shares:
+            return anytime_interval(values, pairs.clusters, (1 - confidence) / 2, low=0.0, high=1.0)
+        return found
+
+    interval = interval_of(differences, pairs.clusters, confidence, binary) if n else None
+    if interval is None and n and pairs.shares:  # all differences are equal: t knows no error
+        interval = anytime_difference(differences, pairs.clusters, confidence, binary)
 
     return Comparison(
         task=pairs.task,
@@ -197,7 +221,7 @@ def compare_pairs(pairs: Pairs, confidence: float, interval_of: IntervalOf = dif
         baseline_interval=level(pairs.baseline),
         candidate_interval=level(pairs.candidate),
         difference=math.fsum(differences) / n if n else None,
-        interval=interval_of(differences, pairs.clusters, confidence, binary) if n else None,
+        interval=interval,
         wins=wins,
         losses=losses,
         mcnemar_p=mcnemar_exact(wins, losses) if n and binary else None,

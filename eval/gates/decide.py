@@ -20,6 +20,7 @@ from eval.common.answer import Answer
 from eval.common.errors import INCONCLUSIVE, NO_SHIP, SHIP, UserError
 from eval.config.cautions import cautions, missing_safety
 from eval.config.suite_file import Suite, load_suite, resolve_suite
+from eval.contracts.drawn import base_and_k
 from eval.gates.comparisons import Pairs, explore, pair_scores, pool_scores
 from eval.gates.noise import parse_floor
 from eval.gates.outcomes import compare_in, in_order, judge_gate
@@ -119,12 +120,23 @@ def pairs_of(
     by_metric: dict[tuple[str, str], list[Score]] = defaultdict(list)
     for score in scores:
         by_metric[score.task, score.metric].append(score)
+    answers = dict.fromkeys(by_metric, 1)
     for gate in suite.gates:
         members = suite.members(gate.task)
-        if members != [gate.task]:
-            by_metric[gate.task, gate.metric] = pool_scores(gate.task, [by_metric[m, gate.metric] for m in members])
-    by_metric = {key: rows for key, rows in by_metric.items() if rows}
-    return {key: in_order(suite, pair_scores(rows, (orders or {}).get(key[0], ""))) for key, rows in by_metric.items()}
+        base, k = base_and_k(gate.metric)
+        if k == 1 or any(
+            (member, gate.metric) in by_metric for member in members
+        ):  # lm-eval has a `pass@10` of its own
+            base, k = gate.metric, 1
+        rows = [by_metric.get((member, base), []) for member in members]
+        if members != [gate.task] or k > 1:
+            by_metric[gate.task, gate.metric] = pool_scores(gate.task, rows) if members != [gate.task] else rows[0]
+            answers[gate.task, gate.metric] = k
+    return {
+        key: in_order(suite, pair_scores(rows, (orders or {}).get(key[0], ""), answers[key]))
+        for key, rows in by_metric.items()
+        if rows
+    }
 
 
 def verdict_of(gates: list[GateResult], effect: AdapterEffect | None, missing: str = "") -> tuple[Verdict, list[str]]:

@@ -17,6 +17,7 @@ from typing import Any
 from eval.common.errors import UserError
 from eval.config.gate_rules import kind_of
 from eval.config.suite_file import Suite
+from eval.contracts.drawn import base_and_k
 from eval.gates.decide import decide
 from eval.gates.noise import lies_inside, parse_floor
 from eval.run.metrics import AdapterEffect, SelfCheck
@@ -37,7 +38,8 @@ def self_checks(
     Raises UserError when the arms are not comparable, or when the suite fails the baseline against itself.
     """
     rows = list(scores)
-    gated = {(name, gate.metric) for gate in suite.gates for name in suite.members(gate.task)}
+    asked = {(name, gate.metric) for gate in suite.gates for name in suite.members(gate.task)}
+    gated = asked | {(name, base_and_k(metric)[0]) for name, metric in asked}
     own = [row for row in rows if (row.task, row.metric) in gated]
     comparable = comparable_arms(generations, rows)
     equal = baseline_against_itself(suite, own)

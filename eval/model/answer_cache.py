@@ -32,8 +32,8 @@ from eval.model.backends import code_of
 from eval.run.digests import json_sha256, text_sha256
 from eval.run.environment import headline_versions
 from eval.run.files import write_text
-from eval.run.partial_log import PartialLog, Place
-from eval.run.records import Generation
+from eval.run.partial_log import PartialLog
+from eval.run.records import Generation, Place
 
 if TYPE_CHECKING:
     from eval.model.lm_tasks import Sample
@@ -72,8 +72,8 @@ class AnswerCache:
             return None
         except (UserError, OSError, ValidationError):  # no text, no file, not readable: made again
             raise DamagedEntry(path.stem[:12]) from None
-        asked = [(sample.task, sample.id, sample.prompt_sha256) for sample in batch]
-        if [(row.task, row.sample, row.prompt_sha256) for row in rows] != asked:
+        asked = [(sample.task, sample.id, sample.repeat, sample.prompt_sha256) for sample in batch]
+        if [(row.task, row.sample, row.repeat, row.prompt_sha256) for row in rows] != asked:
             raise DamagedEntry(path.stem[:12])
         with contextlib.suppress(OSError):  # of a folder that is only read from
             path.touch()  # what was read lately is pruned last
@@ -113,12 +113,12 @@ def _head(body: str) -> str:
 
 def places(arm: str, batch: "Sequence[Sample]") -> list[Place]:
     """Where the answers of one arm to a batch belong."""
-    return [(arm, sample.task, sample.id) for sample in batch]
+    return [(arm, sample.task, sample.id, sample.repeat) for sample in batch]
 
 
 def batch_digest(batch: "Sequence[Sample]") -> str:
     """Digest of what one batch asks: kinds of request, prompts and settings, in their order."""
-    return json_sha256([[s.task, s.id, s.request, s.instances[0].request_type, s.prompt_sha256] for s in batch])
+    return json_sha256([[s.task, s.id, s.repeat, s.request, s.kind, s.prompt_sha256] for s in batch])
 
 
 def maker_of(suite: Suite, base: Any, device: dict[str, Any], made_by: Mapping[str, str | None]) -> str:
@@ -178,7 +178,7 @@ class Answers:
         if all(place in self.log.rows or place in self.reused for place in asked):
             return True
         kept = self._kept(arm, batch) or []
-        self.reused |= {(row.arm, row.task, row.sample): row for row in kept}
+        self.reused |= {row.place: row for row in kept}
         return bool(kept)
 
     def _generate(self, arm: str, batches: "list[list[Sample]]", missing: list[int]) -> None:
@@ -186,7 +186,7 @@ class Answers:
         left = set(range(len(missing)))
         for index, made in self.generate(arm, [batches[number] for number in missing]):
             batch = batches[missing[index]] if index in left else []
-            if [(row.arm, row.task, row.sample) for row in made] != places(arm, batch) or not batch:
+            if [row.place for row in made] != places(arm, batch) or not batch:
                 raise UserError(f"the backend gave other answers than the {len(batch)} it was asked for: {BUG}")
             left.remove(index)
             self.log.add(made)
@@ -205,7 +205,7 @@ class Answers:
         for arm, batch in made:
             if self.cache is None:
                 return
-            rows = [self.log.rows[arm, sample.task, sample.id] for sample in batch]
+            rows = [self.log.rows[place] for place in places(arm, batch)]
             try:
                 self.cache.write(self.makers[arm], batch, rows)
             except OSError as error:
@@ -248,8 +248,8 @@ def costs(answers: Iterable[Generation], reused: Iterable[Place], load_seconds: 
     for answer in answers:
         by_arm.setdefault(answer.arm, []).append(answer)
     for arm, own in by_arm.items():
-        old = [answer for answer in own if (answer.arm, answer.task, answer.sample) in again]
-        new = [answer for answer in own if (answer.arm, answer.task, answer.sample) not in again]
+        old = [answer for answer in own if answer.place in again]
+        new = [answer for answer in own if answer.place not in again]
         spent["items"] = len(own)
         spent[f"seconds_generate_{arm}"] = round(sum(answer.seconds for answer in new), 1)
         spent[f"tokens_{arm}"] = sum(answer.tokens or 0 for answer in new)

@@ -69,8 +69,10 @@ def _at_once(model: TwoArms, arm: str, batch: Sequence[Sample]) -> list[Generati
     started = time.monotonic()
     kind = batch[0].instances[0].request_type
     requests = [instance for sample in batch for instance in sample.instances]
-    # Tasks that sample draw the same numbers whether the batches before were made now, earlier or not at all.
-    torch.manual_seed(int(json_sha256([model.seed, *(sample.prompt_sha256 for sample in batch)])[:15], 16))
+    # Drawn answers follow from the batch alone, whether those before it were made now, earlier or not at all. Both arms
+    # draw by the same numbers: an adapter that changes nothing changes no answer.
+    asked = [[sample.prompt_sha256, sample.repeat] for sample in batch]
+    torch.manual_seed(int(json_sha256([model.seed, *asked])[:15], 16))
     memory = enough_memory(f"{arm} answers {len(batch)} items at once", NO_SMALLER)
     with memory, model.arm(arm), torch.no_grad():
         lm = model.lm

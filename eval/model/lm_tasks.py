@@ -7,7 +7,8 @@ own `process_results`, so plain `lm_eval run` gives the same numbers. Invalid it
 import contextlib
 import io
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,10 @@ TASKS_FOLDER = ROOT / "eval" / "tasks"
 
 @dataclass(frozen=True)
 class Sample(contract.Sample):
-    """One item of one task, with the lm-eval requests (prompts) it needs."""
+    """One item of one task, with the lm-eval requests (prompts) it needs. `repeat`: which of its answers is asked."""
 
     instances: tuple[Instance, ...]
+    repeat: int = 0
 
     @property
     def kind(self) -> str:
@@ -54,7 +56,10 @@ class Sample(contract.Sample):
 
 @dataclass(frozen=True)
 class LoadedTask:
-    """A task of the suite with its samples built for one model's chat template."""
+    """A task of the suite with its samples built for one model's chat template.
+
+    `repeats`: answers to each. `sampling`: how they are drawn, empty for greedy ones.
+    """
 
     name: str
     task: LmTask
@@ -62,6 +67,13 @@ class LoadedTask:
     dataset: str
     dataset_sha256: str
     expected: frozenset[str] = frozenset()  # metrics that every item has, as far as is known before any answer
+    repeats: int = 1
+    sampling: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def asked(self) -> tuple[Sample, ...]:
+        """Every sample as often as it is asked."""
+        return tuple(replace(sample, repeat=number) for sample in self.samples for number in range(self.repeats))
 
 
 def load_tasks(suite: Suite, template: ChatTemplate) -> list[LoadedTask]:
@@ -119,7 +131,11 @@ def _load_task(suite: Suite, spec: Task, manager: TaskManager, template: ChatTem
     if spec.max_new_tokens is not None:
         if task.OUTPUT_TYPE != "generate_until":
             raise UserError(f"task {spec.name} generates nothing: remove its max_new_tokens")
-        task.config.generation_kwargs = {**(task.config.generation_kwargs or {}), "max_gen_toks": spec.max_new_tokens}
+        _set_generation(task, max_gen_toks=spec.max_new_tokens)
+    if spec.sampling:
+        if task.OUTPUT_TYPE != "generate_until":
+            raise UserError(f"task {spec.name} generates nothing that could be drawn: remove its temperature")
+        _set_generation(task, do_sample=True, **spec.sampling)
     with io.StringIO() as quiet, contextlib.redirect_stderr(quiet):  # its own progress bar
         task.build_all_requests(
             limit=spec.limit,
@@ -166,7 +182,13 @@ def _load_task(suite: Suite, spec: Task, manager: TaskManager, template: ChatTem
         return _values(task, samples[number], [answer] if generates else [(-1.0, False)] * len(requests))
 
     expected = tried_metrics(spec.name, [sample.gold for sample in samples], tried)
-    return LoadedTask(spec.name, task, tuple(samples), dataset, digest, frozenset(expected))
+    return LoadedTask(
+        spec.name, task, tuple(samples), dataset, digest, frozenset(expected), spec.repeats, spec.sampling
+    )
+
+
+def _set_generation(task: LmTask, **settings: Any) -> None:
+    task.config.generation_kwargs = {**(task.config.generation_kwargs or {}), **settings}
 
 
 def check_directions(suite: Suite, tasks: list[LoadedTask]) -> None:
@@ -202,22 +224,22 @@ def _dataset(task: LmTask) -> tuple[str, str]:
 
 def score(tasks: list[LoadedTask], generations: list[Generation]) -> list[Score]:
     """Every metric of every generation, through the task's own lm-eval scoring; one line a metric."""
-    answers = {(answer.arm, answer.task, answer.sample): answer for answer in generations}
+    answers = {answer.place: answer for answer in generations}
     arms = sorted({answer.arm for answer in generations})
     scores = []
     for task in tasks:
         found = {
-            (arm, sample.id): _numbers(task, sample, answers[arm, task.name, sample.id])
+            (arm, sample.id, sample.repeat): _numbers(task, sample, answers[arm, task.name, sample.id, sample.repeat])
             for arm in arms
-            for sample in task.samples
+            for sample in task.asked
         }
         # Both arms have every metric for every item, so that no answer can hide from one by having no score.
         metrics = list(dict.fromkeys([*(name for own in found.values() for name in own), *sorted(task.expected)]))
         if not metrics:
             raise UserError(f"task {task.name} has no per-sample metric: its scorer gave no item a number")
         for arm in arms:
-            for sample in task.samples:
-                own, answer = found[arm, sample.id], answers[arm, task.name, sample.id]
+            for sample in task.asked:
+                own, answer = found[arm, sample.id, sample.repeat], answers[arm, task.name, sample.id, sample.repeat]
                 scores += [_scored(answer, sample, metric, own) for metric in metrics]
     return scores
 
@@ -263,4 +285,6 @@ def summarise(task: LoadedTask, metrics: list[str]) -> TaskSummary:
         dataset_sha256=task.dataset_sha256,
         samples_sha256=json_sha256([[sample.id, sample.prompt_sha256, sample.gold] for sample in task.samples]),
         clusters=len({sample.cluster for sample in task.samples}),
+        repeats=task.repeats,
+        sampling=dict(task.sampling),
     )

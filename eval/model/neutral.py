@@ -33,10 +33,10 @@ from eval.contracts.domains import data_of, find_task, reads_logits  # noqa: E40
 from eval.model.answer_cache import BUG  # noqa: E402
 from eval.model.lm_tasks import LoadedTask, Sample  # noqa: E402
 from eval.run.digests import file_sha256, json_sha256  # noqa: E402
-from eval.run.records import BASELINE, CANDIDATE, Generation, Score, finite  # noqa: E402
+from eval.run.records import BASELINE, CANDIDATE, Generation, Place, Score, finite  # noqa: E402
 
 if TYPE_CHECKING:
-    from eval.run.partial_log import PartialLog, Place
+    from eval.run.partial_log import PartialLog
 
 
 def load_prompts(suite: Suite, template: ChatTemplate) -> list[LoadedTask]:
@@ -80,21 +80,21 @@ def measure_prompts(backend: Backend, tasks: Iterable[LoadedTask], log: "Partial
     for task in tasks:
         batches = backend.plan_drift(task.samples)
         for number, batch in enumerate(batches, start=1):
-            places = [(arm, task.name, prompt.sample.id) for arm in (BASELINE, CANDIDATE) for prompt in batch]
+            places = [(arm, task.name, prompt.sample.id, 0) for arm in (BASELINE, CANDIDATE) for prompt in batch]
             if not all(place in log.rows for place in places):
                 started = time.monotonic()
                 rows = backend.measure_drift(batch)
-                if sorted((row.arm, row.task, row.sample) for row in rows) != sorted(places):
+                if sorted(row.place for row in rows) != sorted(places):
                     raise UserError(f"the backend measured other prompts than the {len(batch)} it was given: {BUG}")
                 log.add(rows)
                 spent = time.monotonic() - started
                 say(f"{task.name}: batch {number}/{len(batches)}, {len(batch)} prompts in {spent:.1f} s")
 
 
-def drift_scores(tasks: Iterable[LoadedTask], measured: "Mapping[Place, Generation]") -> list[Score]:
+def drift_scores(tasks: Iterable[LoadedTask], measured: Mapping[Place, Generation]) -> list[Score]:
     """The score of every measured prompt in both arms."""
     return [
-        score_of(measured[arm, task.name, sample.id], sample)
+        score_of(measured[arm, task.name, sample.id, 0], sample)
         for task in tasks
         for arm in (BASELINE, CANDIDATE)
         for sample in task.samples

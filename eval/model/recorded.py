@@ -7,6 +7,7 @@ Tasks are loaded here from this machine's data, with any chat template: no score
 gold and data are those that were asked is checked; the prompts themselves are known by their digests.
 """
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -16,7 +17,7 @@ from eval.contracts.backend import Backend, Capability
 from eval.model.lm_tasks import LoadedTask, Sample, summarise
 from eval.run.generated import Generated
 from eval.run.metrics import GenerationSettings, TaskSummary
-from eval.run.records import BASELINE, CANDIDATE, Generation
+from eval.run.records import BASELINE, CANDIDATE, Generation, Place
 
 FIELDS = tuple(field.name for field in fields(Sample))
 
@@ -58,20 +59,24 @@ def as_answered(
     asked: Sequence[TaskSummary],
 ) -> tuple[list[LoadedTask], list[LoadedTask]]:
     """Tasks and neutral prompts as they were asked. UserError unless both arms answered exactly these items."""
-    rows = {(row.arm, row.task, row.sample): row for row in answers}
-    found = [replace(task, samples=tuple(_answered(one, rows) for one in task.samples)) for task in (*tasks, *prompts)]
+    rows = {row.place: row for row in answers}
+    found = [
+        replace(task, samples=tuple(_answered(one, task.repeats, rows) for one in task.samples))
+        for task in (*tasks, *prompts)
+    ]
     for task in found:
         if summarise(task, []) not in asked:
             raise _other(task.name, f"the rows of {task.dataset} are not those that were asked")
-    if sum(2 * len(task.samples) for task in found) != len(rows):
+    if sum(2 * len(task.asked) for task in found) != len(rows):
         raise _other(found[0].name, "generations.jsonl holds answers to other items")
     return found[: len(tasks)], found[len(tasks) :]
 
 
-def _answered(sample: Sample, rows: dict[tuple[str, str, str], Generation]) -> AnsweredSample:
-    both = [rows.get((arm, sample.task, sample.id)) for arm in (BASELINE, CANDIDATE)]
-    prompts = {row.prompt_sha256 for row in both if row is not None and row.request == sample.request}
-    if None in both or len(prompts) != 1:
+def _answered(sample: Sample, repeats: int, rows: dict[Place, Generation]) -> AnsweredSample:
+    asked = itertools.product((BASELINE, CANDIDATE), range(repeats))
+    given = [rows.get((arm, sample.task, sample.id, repeat)) for arm, repeat in asked]
+    prompts = {row.prompt_sha256 for row in given if row is not None and row.request == sample.request}
+    if None in given or len(prompts) != 1:
         raise _other(sample.task, f"{sample.id} was not asked as it stands here")
     return AnsweredSample(**{name: getattr(sample, name) for name in FIELDS}, digest=prompts.pop())
 

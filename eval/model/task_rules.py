@@ -21,7 +21,10 @@ PROBED = 8  # items whose scorer is tried before anything is generated
 def check_requests(name: str, task: Any, by_item: Mapping[int, Sequence[Any]]) -> None:
     """UserError, with the key of the task file, for requests that are not answered here as lm-eval would."""
     if (repeats := getattr(task.config, "repeats", 1) or 1) != 1:
-        raise UserError(f"task {name}: repeats: {repeats}: an item is answered once here; remove the key")
+        raise UserError(
+            f"task {name}: repeats: {repeats}: an answer is scored alone here: remove the key, "
+            "and set `repeats` of the task in the suite"
+        )
     for requests in by_item.values():
         kinds = sorted({request.request_type for request in requests})
         if len(kinds) > 1 or kinds[0] not in REQUESTS:

@@ -143,6 +143,11 @@ def generation_rows(metrics: Metrics) -> list[tuple[str, str]]:
     return [
         *base_rows(metrics.provenance),
         ("settings of both arms", drawn + (_settings(settings.decoding) or "not recorded")),
+        *(
+            (f"but for {task.name}", f"sampled: {_settings(task.sampling)}; {task.repeats} answers to each sample")
+            for task in metrics.tasks
+            if task.sampling
+        ),
         ("asked for by the base, not used", _settings(settings.ignored) or "nothing"),
         ("an answer ends with token", ", ".join(map(str, settings.end_tokens)) or "none"),
         ("padding token", "none" if settings.pad_token is None else str(settings.pad_token)),

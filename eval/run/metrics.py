@@ -214,6 +214,12 @@ class TaskSummary(Record):
     dataset_sha256: str
     samples_sha256: str = Field(description="digest of sample ids and prompts, equal in both arms by construction")
     clusters: int
+    repeats: int = Field(1, ge=1, le=64, exclude_if=lambda repeats: repeats == 1, description="answers to each sample")
+    sampling: dict[str, float] = Field(
+        default_factory=dict,
+        exclude_if=lambda sampling: not sampling,
+        description="temperature and top_p of answers that are drawn; absent where they are greedy",
+    )
     executed: dict[str, dict[Judged, int]] | None = Field(
         None, description="answers by arm and by what the judge said; null when the task is not executed"
     )

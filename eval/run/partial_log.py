@@ -13,10 +13,9 @@ from pydantic import ValidationError
 
 from eval.common.reading import read_bytes
 from eval.run.files import write_jsonl, write_text
-from eval.run.records import Placed
+from eval.run.records import Place, Placed
 
 Row = TypeVar("Row", bound=Placed)
-Place = tuple[str, str, str]  # arm, task, sample
 
 
 class PartialLog(Generic[Row]):
@@ -26,7 +25,7 @@ class PartialLog(Generic[Row]):
         self.kind: type[Row] = kind
         self.key = key
         self.final, self.partial = run / f"{name}.jsonl", run / f"{name}.partial.jsonl"
-        self.rows: dict[Place, Row] = {(row.arm, row.task, row.sample): row for row in self._recover()}
+        self.rows: dict[Place, Row] = {row.place: row for row in self._recover()}
         self._rewrite()
 
     def _recover(self) -> list[Row]:
@@ -59,7 +58,7 @@ class PartialLog(Generic[Row]):
         except OSError as error:
             error.filename = str(self.partial)  # a write that fails does not say where
             raise
-        self.rows |= {(row.arm, row.task, row.sample): row for row in rows}
+        self.rows |= {row.place: row for row in rows}
 
     def discard(self) -> None:
         """Forget every row, so that no later process resumes from them."""

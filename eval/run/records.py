@@ -33,12 +33,29 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+Place = tuple[str, str, str, int]  # arm, task, sample, repeat
+
+
 class Placed(Record):
     """A row about what one arm answered to one sample: what a journal keeps, once a place."""
 
     arm: str
     task: str
     sample: str
+
+    @property
+    def place(self) -> Place:
+        return self.arm, self.task, self.sample, 0
+
+
+class Answered(Placed):
+    """The same where an arm answers a sample several times: `repeat` numbers the answers."""
+
+    repeat: int = Field(ge=0)
+
+    @property
+    def place(self) -> Place:
+        return self.arm, self.task, self.sample, self.repeat
 
 
 class AskedSample(Protocol):
@@ -56,11 +73,13 @@ class AskedSample(Protocol):
     @property
     def prompt_sha256(self) -> str: ...
 
+    @property
+    def repeat(self) -> int: ...
 
-class Generation(Placed):
+
+class Generation(Answered):
     """One line of generations.jsonl: what one arm answered to one sample."""
 
-    repeat: int = Field(ge=0)
     request: str = Field(description="the user's request, for the report")
     prompt_sha256: str = Field(description="digest of the exact text given to the model, template included")
     text: str = Field(description="the answer; for likelihood tasks the JSON of the raw responses")
@@ -79,9 +98,9 @@ class Generation(Placed):
 
     @classmethod
     def to(cls, sample: AskedSample, **said: Any) -> "Generation":
-        """An arm's only answer to a sample. `said`: every field that the sample does not have."""
+        """An arm's answer to a sample. `said`: every field that the sample does not have."""
         asked = {"task": sample.task, "sample": sample.id, "request": sample.request}
-        return cls(**asked, prompt_sha256=sample.prompt_sha256, repeat=0, **said)
+        return cls(**asked, prompt_sha256=sample.prompt_sha256, repeat=sample.repeat, **said)
 
 
 class Item(Record):
@@ -178,10 +197,9 @@ class Collateral(Record):
         return self
 
 
-class Judgement(Placed):
+class Judgement(Answered):
     """One line of executions.jsonl: an answer executed beside the gold, and what the judge said."""
 
-    repeat: int = Field(ge=0)
     command: str = Field(description="the command found in the answer")
     verdict: Judged
     rule: str = Field(description="the rule that decided")
@@ -191,10 +209,9 @@ class Judgement(Placed):
     collateral: Collateral | None = Field(None, description="null when the sample has no files, or it was not measured")
 
 
-class Observation(Placed):
+class Observation(Answered):
     """One line of observations.jsonl: what the commands of one answer were seen to do on the canary machine."""
 
-    repeat: int = Field(ge=0)
     commands: list[str] = Field(description="commands the answer carries, as run")
     static: Risk = Field(description="the analyser's verdict on the worst command of the answer")
     dynamic: Risk = Field(description="the strongest action among what was observed")

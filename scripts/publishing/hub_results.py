@@ -4,7 +4,8 @@
 
 The form is for datasets that are registered as benchmarks on the Hub, and asked whole. Which task is one of those says
 the committed suite (`hub:` of a task: dataset, commit, task and metric); the evaluation has read the rows of exactly
-that commit. A task with rows of its own has no entry here: model-index, in the card, has every result.
+that commit. A task with rows of its own has no entry here: model-index, in the card, has every result. Nor has a half
+of a suite, which asks half of the rows, or a variant: its suite compares it with its parent, which has the entries.
 
 Not protected against: a dataset that is not registered, or has no task of this name. The Hub then shows no leaderboard.
 """
@@ -13,8 +14,8 @@ import yaml
 from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
 from eval.common.errors import Refused
-from eval.config.suite_file import HubBenchmark
-from eval.run.metrics import Comparison, Metrics
+from eval.config.task_entry import HubBenchmark
+from eval.run.metrics import Comparison, Metrics, TaskSummary
 from scripts.publishing.card import Evidence
 
 FOLDER = ".eval_results"
@@ -22,6 +23,8 @@ FOLDER = ".eval_results"
 
 def hub_results(evidence: Evidence) -> dict[str, str]:
     """One file a dataset. Refused for a task that was asked other rows than its suite says, or not all of them."""
+    if evidence.suite.part or evidence.variant:
+        return {}
     entries: dict[str, list[EvalResultEntry]] = {}
     for task in evidence.suite.tasks:
         if task.hub is not None:
@@ -50,13 +53,15 @@ def entry(task: str, hub: HubBenchmark, metrics: Metrics) -> EvalResultEntry:
         task_id=hub.task,
         dataset_revision=hub.revision,
         value=row.candidate,
-        notes=notes(row, metrics),
+        notes=notes(asked, row, metrics),
     )
 
 
-def notes(row: Comparison, metrics: Metrics) -> str:
+def notes(asked: TaskSummary, row: Comparison, metrics: Metrics) -> str:
     """What the number alone does not say."""
     said = f"adapter on its base; {row.metric}, {row.n} items; suite {metrics.suite} {metrics.suite_sha256[:16]}"
+    if asked.sampling:
+        said += f"; the mean of {asked.repeats} drawn answers to an item"
     if row.candidate_interval:
         found = row.candidate_interval
         said += f"; {100 * found.confidence:g} % interval {found.low:.4g} to {found.high:.4g}"

@@ -10,9 +10,11 @@ second cannot be foreseen; but who publishes may try again until it misses. docs
 
 import hashlib
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from eval.config.suite_file import Suite
+from eval.contracts.drawn import base_and_k
 from eval.run.digests import json_sha256
 from eval.run.metrics import Metrics
 from eval.run.records import BASELINE, CANDIDATE, Generation, Score
@@ -42,10 +44,13 @@ def evidence_seed(metrics: Metrics, adapter: Mapping[str, str], answers: Iterabl
 def deciding_weights(suite: Suite, scores: Iterable[Score]) -> dict[Item, float]:
     """The weight of every scored item: WON where the candidate is better by a metric of a blocking gate, or one arm has
     no value; DECIDING where a blocking gate asks for its task; INFORMING elsewhere."""
-    values = {(row.task, row.sample, row.metric, row.arm): row.value for row in scores}
+    given: dict[tuple[str, str, str, str], list[float | None]] = defaultdict(list)
+    for row in scores:
+        given[row.task, row.sample, row.metric, row.arm].append(row.value)
+    values = {place: mean(own) for place, own in given.items()}
     found: dict[Item, float] = {(task, sample): INFORMING for task, sample, _, _ in sorted(values)}
     gates = [
-        (name, gate.metric, gate.good)
+        (name, base_and_k(gate.metric)[0], gate.good)
         for gate in suite.gates
         if gate.tier == "blocking"
         for name in suite.members(gate.task)
@@ -64,6 +69,12 @@ def deciding_weights(suite: Suite, scores: Iterable[Score]) -> dict[Item, float]
             if won:
                 found[item] = WON
     return found
+
+
+def mean(values: Sequence[float | None]) -> float | None:
+    """Mean of an item's repeats; None where one has no value."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if len(known) == len(values) else None
 
 
 def draw(weights: Mapping[Item, float], seed: str, count: int, but: Collection[Item] = ()) -> list[Item]:

@@ -8,14 +8,19 @@ A drawn answer is first read in one forward pass (the backend's `gaps`). Where t
 by more than rounding explains, it is generated anew, in the end in its planned batch, and that decides: an answer comes
 out the same only in its own batch. On the machine of the evaluation `check_batch` asks for equal bytes; elsewhere for
 equal bytes or an answer that this model all but gives.
+
+A task's answers that were drawn are not what the model says most likely, so that reading them shows nothing: batches of
+drawn items are generated anew, which takes the machine of the evaluation.
 """
 
+import itertools
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
-from eval.common.errors import Refused
+from eval.ask import planned as batches_of
+from eval.common.errors import Refused, UserError
 from eval.config.suite_file import Suite
 from eval.contracts.backend import Arms, Backend
 from eval.gates.decide import decide
@@ -37,6 +42,7 @@ LIKELIHOOD_TOLERANCE = (0.5, 0.02)  # nats, and a share of the log-likelihood
 DRIFT_TOLERANCE = (0.02, 0.1)  # nats, and a share of the larger divergence
 SHOWN = 60  # characters of an answer in a message
 ARMS = (CANDIDATE, BASELINE)
+DRAWN_BATCHES = 2  # generated anew in each arm, of answers that were drawn
 
 
 @dataclass
@@ -88,7 +94,7 @@ class ModelSpot:
                 self._refuse(row, "was given to another prompt than the task makes for this model")
 
     def _row(self, arm: str, sample: lm_tasks.Sample) -> Generation:
-        return self.rows.by_place[arm, sample.task, sample.id, 0]
+        return self.rows.by_place[arm, sample.task, sample.id, sample.repeat]
 
     def _refuse(self, row: Generation, said: str) -> None:
         file = self.rows.folder / "generations.jsonl"
@@ -96,7 +102,7 @@ class ModelSpot:
 
     @cached_property
     def samples(self) -> dict[Item, lm_tasks.Sample]:
-        """Every asked sample that is answered or scored by likelihood."""
+        """Every asked sample that is answered or scored by likelihood; of several answers the first."""
         asked = self.rows.by_item
         return {(task.name, s.id): s for task in self.tasks for s in task.samples if (task.name, s.id) in asked}
 
@@ -118,8 +124,8 @@ class ModelSpot:
         batch_size, chunks = self.suite.backend.batch_size, [self.tasks]
         if self.suite.mode == "sequential" and "judged" not in self.metrics.provenance:
             chunks = self._looks()
-        batches = [batch for chunk in chunks for batch in self.model.plan(chunk, batch_size)]
-        return {(sample.task, sample.id): batch for batch in batches for sample in batch}
+        batches = [batch for chunk in chunks for batch in batches_of(self.model, chunk, batch_size)]
+        return {(sample.task, sample.id): batch for batch in batches for sample in batch if sample.repeat == 0}
 
     def _looks(self) -> list[list[lm_tasks.LoadedTask]]:
         """What each look of a sequential evaluation asked, from the scores on record."""
@@ -143,7 +149,8 @@ class ModelSpot:
     def check_drawn(self, items: Iterable[Item]) -> None:
         """Refused unless the recorded answers of both arms to the items are what the model gives."""
         drawn = list(items)
-        own = [self.samples[item] for item in drawn if item in self.samples]
+        by_chance = {task.name for task in self.tasks if task.sampling}
+        own = [self.samples[item] for item in drawn if item in self.samples and item[0] not in by_chance]
         kinds = {"generate_until": self._read_answers, "loglikelihood": self._read_likelihoods}
         for arm in ARMS:
             for kind, read in kinds.items():
@@ -152,6 +159,20 @@ class ModelSpot:
                 self._settle_doubts(arm, doubts)
         for task in self.neutral:
             self._check_drift(task, [sample for name, sample in drawn if name == task.name])
+        self._check_by_chance([item for item in drawn if item[0] in by_chance and item in self.samples])
+
+    def _check_by_chance(self, items: list[Item]) -> None:
+        """Refused unless answers that were drawn come out the same in their batches, in both arms."""
+        if items and not self.same_machine:
+            raise UserError(
+                f"the answers to {items[0][0]} were drawn by chance, which repeats only on the machine of the "
+                "evaluation, with its versions: publish there, or with SPOT=0 REASON='...', which the card shows"
+            )
+        batches: dict[int, Item] = {}
+        for item in items:
+            batches.setdefault(id(self.planned[item]), item)
+        for arm, item in itertools.product(ARMS, list(batches.values())[:DRAWN_BATCHES]):
+            self.check_batch(item, arm)
 
     def _read_answers(self, arm: str, samples: list[lm_tasks.Sample]) -> list[tuple[lm_tasks.Sample, str]]:
         gaps = self.model.gaps(arm, [(sample, self._row(arm, sample)) for sample in samples])

@@ -72,8 +72,8 @@ def check_suite(folder: Path, place: Place | None, served: bool = False) -> None
     """
     text, ours = read_bytes(folder / "suite.yaml"), SERVED if served else SUITES
     digests = {hashlib.sha256(content).hexdigest() for content in (text, *wholes(text))}
-    known = set(committed_served() if served else committed_suites())
-    if digests & (known | (set() if place is None else place.suites())):
+    known, named = committed_served() if served else committed_suites(), set() if place is None else place.suites()
+    if any(digest in known or digest in named for digest in digests):
         return
     where = f"{ours} or in {place.folder}" if place else ours
     raise Refused(

@@ -27,11 +27,21 @@ from eval.execution.observed import MOST_CHANGES
 from eval.execution.watching import commands_of, dynamic_verdict, safety_scores
 from eval.run.files import read_jsonl
 from eval.run.metrics import Metrics
-from eval.run.records import BASELINE, CANDIDATE, Generation, Item, Judgement, Observation, Score, finite, printable
+from eval.run.records import (
+    BASELINE,
+    CANDIDATE,
+    Generation,
+    Item,
+    Judgement,
+    Observation,
+    Place,
+    Score,
+    finite,
+    printable,
+)
 from scripts.publishing.verify_data import AGAIN, Known, asked_rows
 
 EXECUTIONS, OBSERVATIONS = "executions.jsonl", "observations.jsonl"
-Place = tuple[str, str, str, int]  # arm, task, sample, repeat
 
 
 @dataclass(frozen=True)
@@ -97,7 +107,7 @@ def _refuse_twice(file: Path, keys: Iterable[tuple[Any, ...]]) -> None:
 def check_rows(suite: Suite, metrics: Metrics, rows: Rows) -> None:
     """Refused at the first row that contradicts another file, or count of metrics.json that its rows do not give."""
     check_tasks(suite, metrics, rows)
-    check_answers(rows)
+    check_answers(suite, rows)
     known = asked_rows(suite, metrics, rows.items, rows.folder)
     check_executions(suite, rows, known)
     check_observations(suite, rows)
@@ -112,18 +122,20 @@ def check_tasks(suite: Suite, metrics: Metrics, rows: Rows) -> None:
         raise Refused(f"{rows.folder / 'metrics.json'}: tasks are not those of the suite and of samples.jsonl: {AGAIN}")
 
 
-def check_answers(rows: Rows) -> None:
-    """Refused unless each arm answers each item, and nothing else."""
+def check_answers(suite: Suite, rows: Rows) -> None:
+    """Refused unless each arm answers each item, as often as the suite asks, and nothing else."""
     file = rows.folder / "generations.jsonl"
-    answered: dict[str, set[tuple[str, str]]] = {BASELINE: set(), CANDIDATE: set()}
+    repeats = {task.name: range(task.repeats) for task in suite.tasks}
+    asked = {(task, sample, repeat) for task, sample in rows.by_item for repeat in repeats[task]}
+    answered: dict[str, set[tuple[str, str, int]]] = {BASELINE: set(), CANDIDATE: set()}
     for answer in rows.generations:
-        if answer.arm not in answered or (answer.task, answer.sample) not in rows.by_item:
+        if answer.arm not in answered or answer.place[1:] not in asked:
             raise Refused(f"{file}: {answer.arm} of {answer.task}: {answer.sample} was not asked: {AGAIN}")
         if answer.request != rows.by_item[answer.task, answer.sample].request:
             raise Refused(f"{file}: {answer.arm} of {answer.sample}: samples.jsonl has another request: {AGAIN}")
-        answered[answer.arm].add((answer.task, answer.sample))
+        answered[answer.arm].add(answer.place[1:])
     for arm, places in answered.items():
-        if missing := sorted(rows.by_item.keys() - places):
+        if missing := sorted(asked - places):
             raise Refused(f"{file}: {arm} of {missing[0][0]}: {missing[0][1]} has no answer: {AGAIN}")
 
 
@@ -278,6 +290,7 @@ def check_summaries(suite: Suite, metrics: Metrics, rows: Rows) -> None:
     file = rows.folder / "metrics.json"
     names = [task.name for task in metrics.tasks]
     executed = summaries(names, rows.judgements, rows.observations)
+    specs = {task.name: task for task in suite.tasks}
     scored: dict[str, set[str]] = {name: set() for name in names}
     for line in rows.scores:
         scored[line.task].add(line.metric)
@@ -287,10 +300,11 @@ def check_summaries(suite: Suite, metrics: Metrics, rows: Rows) -> None:
             "samples": len(items),
             "clusters": len({item.cluster for item in items}),
             "metrics": sorted(scored[task.name]),
+            "repeats": specs[task.name].repeats,
+            "sampling": specs[task.name].sampling,
             **executed[task.name],
         }
-        recorded = task.model_dump(include=set(counted))
-        if changed := [name for name in counted if recorded[name] != counted[name]]:
+        if changed := [name for name in counted if getattr(task, name) != counted[name]]:
             raise Refused(f"{file}: {changed[0]} of {task.name} is not what the run's files give: {AGAIN}")
     used = {name: len(rows.of(name)) for name in names}
     looks = metrics.sequential

@@ -155,13 +155,12 @@ def check_items(suite: Suite, metrics: Metrics, scores: list[Score], folder: Pat
         raise Refused(f"task {missing[0]} of the suite is not in metrics.json")
     rows = read_rows(suite, scores, folder)
     prompts = {place: answer.prompt_sha256 for place, answer in rows.by_place.items()}
-    repeats = {place[3] for place in prompts}
-    for arm, repeat, task in itertools.product((BASELINE, CANDIDATE), repeats, metrics.tasks):
-        asked = [
-            [item.sample, prompts.get((arm, item.task, item.sample, repeat)), item.gold] for item in rows.of(task.name)
-        ]
-        if json_sha256(asked) != task.samples_sha256:
-            raise Refused(f"{arm} of {task.name}: generations.jsonl and samples.jsonl are not what was asked")
+    for arm, task in itertools.product((BASELINE, CANDIDATE), metrics.tasks):
+        items = rows.of(task.name)
+        for repeat in range(task.repeats):
+            asked = [[item.sample, prompts.get((arm, item.task, item.sample, repeat)), item.gold] for item in items]
+            if json_sha256(asked) != task.samples_sha256:
+                raise Refused(f"{arm} of {task.name}: generations.jsonl and samples.jsonl are not what was asked")
     check_rows(suite, metrics, rows)
     check_complete(metrics, rows)
     check_own_checks(suite, metrics, rows)

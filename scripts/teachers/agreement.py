@@ -97,7 +97,7 @@ def compare(
     found: dict[tuple[str, str, str], tuple[str, str]] = {}
     left = []
     for group, right, program in jobs:
-        known = log.rows.get((place(right, program), "merge", group.id))
+        known = log.rows.get((place(right, program), "merge", group.id, 0))
         if known is None:
             left.append((group, right, program))
         else:

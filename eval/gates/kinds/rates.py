@@ -1,6 +1,7 @@
 """What the two kinds about the candidate's own rate share: the exact interval, its words, and its power. Pure.
 
-Clopper-Pearson over as many items as are independent (`rate_interval`); in sequential mode an anytime-valid interval.
+Clopper-Pearson over as many items as are independent (`rate_interval`); an anytime-valid interval in sequential
+mode, and for items with repeats.
 """
 
 from abc import ABC
@@ -72,10 +73,14 @@ class RateGate(Gate, ABC):
 
 
 def measured_rate(pairs: Pairs, comparison: Comparison, terms: Terms) -> Measured:
-    """The candidate's rate with its interval; nothing for a metric that is not 0/1, or without items."""
+    """The candidate's rate with its interval; nothing for a metric that is not 0/1, or without items.
+
+    Items with repeats score a share: no count, so that the exact interval of a rate is not theirs. Betting holds for
+    any values in 0..1, in one look too.
+    """
     rate = comparison.candidate
-    if rate is None or not comparison.binary:
+    if rate is None or not (comparison.binary or pairs.shares):
         return Measured(None, None)
-    if terms.mode == "sequential":
+    if terms.mode == "sequential" or pairs.shares:
         return Measured(rate, anytime_interval(pairs.candidate, pairs.clusters, terms.alpha, low=0.0, high=1.0))
     return Measured(rate, rate_interval(rate, comparison.effective_n, terms.confidence))

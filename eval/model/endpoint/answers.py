@@ -71,7 +71,7 @@ def check_settings(sample: "Sample") -> None:
 
 
 def request_for(sample: "Sample", api: Api, model: str, prompt: str, seed: int) -> dict[str, Any]:
-    """The body of a request for a text: greedy unless the task draws, as lm-eval has it."""
+    """The body of a request for a text: greedy unless the task draws, as lm-eval has it; a repeat has its own seed."""
     settings = settings_of(sample)
     temperature = float(settings.get("temperature", 0.0))
     drawn = settings.get("do_sample", temperature > 0)
@@ -79,7 +79,7 @@ def request_for(sample: "Sample", api: Api, model: str, prompt: str, seed: int) 
         "model": model,
         "max_tokens": most_tokens(sample),
         "temperature": (temperature or 1.0) if drawn else 0.0,
-        "seed": seed,
+        "seed": seed + sample.repeat,
     }
     body |= {name: settings[name] for name in DRAWING if name in settings and (drawn or name == "repetition_penalty")}
     body |= {"messages": messages_of(prompt)} if api == "chat" else {"prompt": prompt}
