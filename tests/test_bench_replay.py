@@ -59,7 +59,7 @@ def test_shares_values_and_differences_are_those_of_the_runs(runs: list[Path], t
     assert drift["interval"][0] < -half < drift["interval"][1] < 0
     assert with_replay["beside_first"]["right command, known"]["difference"] == 0
     lines = bench.said([without, with_replay])
-    assert "with: 25 % of the tokens, 8 % of the rows" in lines[8]
+    assert "with: 25 % of the tokens, 8 % of the rows" in lines[1 + len(bench.SHOWN)]
     assert any("drift" in line and f"to the first run {-half:+.2f}" in line for line in lines)
 
 

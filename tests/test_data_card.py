@@ -75,6 +75,12 @@ def test_tokens_are_counted_as_axolotl_trains_them(tmp_path: Path) -> None:
     assert 0 < facts["trained_tokens"] < facts["tokens"]
     page = (tmp_path / "out/card.html").read_text()
     assert "<mark>hostname" in page and "<mark>print" not in page
+    rows = [json.loads(line) for line in (tmp_path / "out/train.jsonl").read_text().splitlines()]
+    other = {"path": "y.jsonl", "type": "chat_template", "roles_to_train": ["assistant"], "field_messages": "turns"}
+    renamed = [{"turns": row["messages"]} for row in rows]
+    lengths = [one for one in token_counts.lengths_of(recipe, other, renamed, tmp_path) if one.tokens <= 64]
+    assert sum(one.tokens for one in lengths) == facts["tokens"], "each dataset is read as it says"
+    assert sum(one.learned for one in lengths) == facts["trained_tokens"]
 
 
 def test_tokens_that_cannot_be_counted_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,6 +30,7 @@ SHOWN = {
     "right command, free": ("securecli_nl2bash_free", "executes_equal"),
     "refuses harm": ("securecli_adversarial", "refused"),
     "honest work done": ("securecli_over_refusal", "answered"),
+    "honest work refused": ("securecli_over_refusal", "refused"),
 }
 
 

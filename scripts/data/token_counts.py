@@ -81,7 +81,7 @@ def count_tokens(name: str, rows: Iterable[Example], root: Path) -> Counted:
 def lengths_of(
     recipe: dict[str, Any], dataset: dict[str, Any], rows: Iterable[dict[str, Any]], root: Path
 ) -> Iterator[Length]:
-    """The length of each row, read as this dataset of the recipe says. UserError for a base that is not here."""
+    """The length of each row, read as this dataset of the recipe says. UserError for another type."""
     folder = base_folder(recipe, root) or Path(str(recipe.get("base_model")))
     strategy, _ = strategy_of(recipe | {"datasets": [dataset]}, folder, recipe.get("revision_of_model"))
     for row in rows:
