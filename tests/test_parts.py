@@ -1,6 +1,7 @@
 """The halves of a suite's items: no cluster in both, the same for everybody, and neither passes for the other."""
 
 import hashlib
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -198,10 +199,10 @@ def test_items_left_out_of_the_verdict_half(tmp_path: Path, hub: Hub, capsys: Ca
     """All that is left is in the half; what was lost is not there."""
     run = half_run(tmp_path, VERDICT)
     lost = next(line for line in (run / "samples.jsonl").read_text().splitlines() if KNOWN in line)
-    sample = yaml.safe_load(lost)["sample"]
+    sample = json.loads(lost)["sample"]
     for name in ("samples", "generations", "scores", "executions", "observations"):
         path = run / f"{name}.jsonl"
-        kept = [line for line in path.read_text().splitlines() if yaml.safe_load(line)["sample"] != sample]
+        kept = [line for line in path.read_text().splitlines() if json.loads(line)["sample"] != sample]
         path.write_text("".join(f"{line}\n" for line in kept))
     rejudge(run)
     approve(run)
