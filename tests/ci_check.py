@@ -45,6 +45,7 @@ from tests.workflow_walk import Failed, Walk, clone_of, commit
 OWNER = "someone"
 INSTALLED = {"Install": "true", "System packages": "true", "Setup": "true"}
 DONE = {"Data": "true", "Train": "true"}
+SERVED = "configs/serve/served.yaml"
 KEPT = ("sandbox-root", "hub-login")  # of .cache; answers of this walk are kept by the clone alone
 FORM = {"rule": "superiority", "id": "form", "min_gain": 0.05}
 HARM = {"rule": "max_rate", "id": "harm", "limit": 0.9}
@@ -161,15 +162,22 @@ def reduced(clone: Path, product: Product, steps: int, items: int) -> None:
     text = recipe.read_text()
     if "max_steps:" in text:
         raise UserError(f"{recipe.name} has max_steps of its own: the walk sets it")
-    content = yaml.safe_load(suite.read_text())
-    content["tasks"] = [{**task, "limit": min(task.get("limit", items), items)} for task in content["tasks"]]
-    consent(content)
     entry = product.model_dump(exclude_none=True)
     commit(clone, {
         "configs/products.yaml": yaml.safe_dump({"products": [entry]}),
         str(recipe.relative_to(clone)): f"{text.rstrip()}\nmax_steps: {steps}\n",
-        str(suite.relative_to(clone)): yaml.safe_dump(content, sort_keys=False),
+        str(suite.relative_to(clone)): with_fewer_items(suite, items),
+        SERVED: with_fewer_items(clone / SERVED, items),
     })  # fmt: skip
+
+
+def with_fewer_items(suite: Path, items: int) -> str:
+    """The suite's text with at most so many items of each task, and the consent that publishing asks for."""
+    content = yaml.safe_load(suite.read_text())
+    content["tasks"] = [{**task, "limit": min(task.get("limit", items), items)} for task in content["tasks"]]
+    for name, given in content.get("domains", {}).items():
+        given["sha256"] = guests()[name].sha256
+    return str(yaml.safe_dump(content, sort_keys=False))
 
 
 def with_suite_of_the_walk(clone: Path, product: Product, items: int) -> None:
@@ -189,12 +197,6 @@ def places(product: Product) -> tuple[Path, Path]:
     return resolve_recipe(product.recipe).resolve(), (
         suite.resolve() if suite.suffix else ROOT / "configs" / "eval" / f"{suite}.yaml"
     )
-
-
-def consent(suite: dict[str, Any]) -> None:
-    """Name the digest of each domain's code in the suite, as its publisher does."""
-    for name, given in suite.get("domains", {}).items():
-        given["sha256"] = guests()[name].sha256
 
 
 @contextmanager
