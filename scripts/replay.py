@@ -131,7 +131,7 @@ def ask(backend: Backend, prompts: Sequence[Prompt], how: Asking, log: PartialLo
     requests = [Request(prompt.id, "", prompt.text, "") for prompt in prompts]
     task = asked(requests, backend, how.max_tokens, how.temperature)
     answers(backend, BASELINE, task, BATCH, log, say)
-    log.finish([(BASELINE, NAME, prompt.id) for prompt in prompts])
+    log.finish([(BASELINE, NAME, prompt.id, 0) for prompt in prompts])
     log.discard()
 
 
