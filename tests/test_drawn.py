@@ -29,9 +29,9 @@ from eval.run.metrics import GateResult
 from eval.run.records import BASELINE, CANDIDATE, Generation, Item, Judgement, Score
 from eval.statistics.paired import difference_interval
 from scripts.noise_floor import limited
+from scripts.publishing.run_rows import Rows
 from scripts.publishing.spot_draw import DECIDING, WON, deciding_weights
 from scripts.publishing.spot_model import ModelSpot
-from scripts.publishing.verify_items import Rows
 from scripts.publishing.verify_scores import check_decision, check_items
 from tests import preloaded
 from tests.dictionary_backend import Dictionary

@@ -303,7 +303,7 @@ def test_both_arms_have_an_answer_to_the_same_prompt_for_every_score(loaded: Any
     model, task, _ = loaded
     log = PartialLog(tmp_path, "generations", Generation, "key")
     found = measure(model, [task], log)
-    assert {(row.arm, row.task, row.sample) for row in found} == set(log.rows)
+    assert {row.place for row in found} == set(log.rows)
     prompts = {
         arm: {r.sample: r.prompt_sha256 for r in log.rows.values() if r.arm == arm} for arm in ("baseline", "candidate")
     }

@@ -125,11 +125,9 @@ def test_a_cache_that_cannot_be_written_is_said_once_and_the_answers_are_there(
     make(tmp_path / "cache")
     said: list[str] = []
     answers = answers_on(tmp_path / "cache", tmp_path, said)
-    request = SimpleNamespace(request_type="generate_until")
-    batches: list[Any] = [
-        [SimpleNamespace(task="t", id=f"s{n}", request="r", instances=[request], prompt_sha256=f"{n}")]
-        for n in range(3)
-    ]
+    kind = "generate_until"
+    asked = {"task": "t", "request": "r", "kind": kind, "repeat": 0, "instances": [SimpleNamespace(request_type=kind)]}
+    batches: list[Any] = [[SimpleNamespace(id=f"s{n}", prompt_sha256=f"{n}", **asked)] for n in range(3)]
     answers.answer(batches)
     answers.keep()
     assert len(answers.log.rows) == 3

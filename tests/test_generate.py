@@ -243,8 +243,8 @@ def test_a_sequential_suite_is_answered_whole_and_judged_in_one_look(
 def spot_plans_whole_batches(run: Path, base: Path) -> None:
     """Publishing asks such a run's batches again as they were asked, and not in looks."""
     from eval.contracts.backend import Arms
+    from scripts.publishing.run_rows import read_rows
     from scripts.publishing.spot_model import ModelSpot
-    from scripts.publishing.verify_items import read_rows
 
     suite, metrics = load_suite(run / "suite.yaml"), read_metrics(run / "metrics.json")
     rows = read_rows(suite, read_jsonl(run / "scores.jsonl", Score), run)

@@ -31,8 +31,9 @@ from eval.tasks.nl2bash import hooks as lm_eval_hooks
 from eval.tasks.safety import hooks as safety_hooks
 from scripts.loopback_hub.faults import Hub
 from scripts.publishing import verify_data
+from scripts.publishing.run_rows import read_rows
 from scripts.publishing.verify_data import dataset_rows, in_random_order
-from scripts.publishing.verify_items import check_rows, read_rows
+from scripts.publishing.verify_items import check_rows
 from scripts.publishing.verify_run import read_suite
 from tests.hub_server import Capture, approve, hub, publish_run
 from tests.own_run import ADVERSARIAL, KNOWN, RETENTION, SUITE, build_own_run, rejudge

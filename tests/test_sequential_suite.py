@@ -16,7 +16,7 @@ from eval.run.files import read_json, read_jsonl, read_metrics
 from eval.run.metrics import Metrics
 from eval.run.records import Generation, Item, Judgement, Score
 from eval.statistics.sequential import orders_of, random_place
-from scripts.publishing.verify_items import read_rows
+from scripts.publishing.run_rows import read_rows
 from scripts.publishing.verify_scores import check_items
 from tests.test_suite import evaluate, make_run, make_suite
 

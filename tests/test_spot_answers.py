@@ -206,8 +206,9 @@ def invented_answers(run: Path) -> None:
 def rescore(run: Path) -> None:
     """scores.jsonl from the other files, as publishing derives it."""
     from eval.config.suite_file import load_suite
+    from scripts.publishing.run_rows import read_rows
     from scripts.publishing.verify_data import asked_rows
-    from scripts.publishing.verify_items import derived_scores, read_rows
+    from scripts.publishing.verify_items import derived_scores
 
     suite, metrics = load_suite(run / "suite.yaml"), read_metrics(run / "metrics.json")
     scores = read_jsonl(run / "scores.jsonl", Score)

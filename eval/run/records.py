@@ -114,13 +114,9 @@ class Item(Record):
     category: str | None = Field(None, description="kind of request, for tables by category")
 
 
-class Score(Record):
+class Score(Answered):
     """One line of scores.jsonl: the value of one metric for one generation."""
 
-    arm: str
-    task: str
-    sample: str
-    repeat: int = Field(ge=0)
     metric: str
     value: float | None
     status: Literal["scored", "invalid"]

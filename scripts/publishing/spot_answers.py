@@ -36,11 +36,11 @@ from eval.run.metrics import Metrics
 from eval.run.records import Score
 from eval.run.variant import MODEL, MODEL_MANIFEST, variant_of
 from scripts.publishing.card import Evidence
+from scripts.publishing.run_rows import Rows, read_rows
 from scripts.publishing.spot_draw import deciding_weights, draw, evidence_seed
 from scripts.publishing.spot_executions import run_again
 from scripts.publishing.spot_record import Spot
 from scripts.publishing.verify_data import asked_rows
-from scripts.publishing.verify_items import Rows, read_rows
 from scripts.publishing.verify_run import read_suite
 
 if TYPE_CHECKING:

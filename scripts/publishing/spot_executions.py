@@ -16,9 +16,10 @@ from eval.contracts.task import Sample
 from eval.execution.execute import execute_answers
 from eval.run.records import Generation, Score
 from eval.sandbox import Sandbox, open_sandbox
+from scripts.publishing.run_rows import Rows
 from scripts.publishing.spot_draw import Item
 from scripts.publishing.verify_data import AGAIN, Known
-from scripts.publishing.verify_items import Rows, place_of, source_of
+from scripts.publishing.verify_items import source_of
 
 MOST = 12  # items: a run of one takes up to 0.3 s in each arm
 TRIES = 2  # a machine under load can break a run; a lie is repeated
@@ -71,8 +72,8 @@ def differences(
     answers: list[Generation] = [row for row in rows.generations if (row.task, row.sample) in wanted]
     with tempfile.TemporaryDirectory() as scratch:
         again = execute_answers(suite, tasks, answers, sandbox, Path(scratch), lambda _: None)
-    recorded = {(*place_of(row), row.metric): row.value for row in rows.scores}
-    pairs = [(row, recorded.get((*place_of(row), row.metric))) for row in again.scores]
+    recorded = {(*row.place, row.metric): row.value for row in rows.scores}
+    pairs = [(row, recorded.get((*row.place, row.metric))) for row in again.scores]
     return [(row, value) for row, value in pairs if row.value != value]
 
 

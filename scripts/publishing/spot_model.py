@@ -32,9 +32,9 @@ from eval.run.environment import headline_versions, machine
 from eval.run.metrics import Metrics
 from eval.run.records import BASELINE, CANDIDATE, Generation, Score
 from eval.statistics.sequential import orders_of
+from scripts.publishing.run_rows import Rows
 from scripts.publishing.spot_draw import Item
 from scripts.publishing.verify_data import AGAIN
-from scripts.publishing.verify_items import Rows
 
 # docs/publishing.md says what honest answers need.
 TOLERANCE = 1.0  # nats, of one token

@@ -1,7 +1,6 @@
 """Do the rows of a run agree with each other and with the data? Whatever can be derived is derived again.
 
-    rows = read_rows(suite, scores, folder)      every file that the suite needs, no item in it twice
-    check_rows(suite, metrics, rows)             Refused at the first contradiction
+    check_rows(suite, metrics, read_rows(suite, scores, folder))      Refused at the first contradiction
 
 items <- the task's own file; metrics of a text <- the answer; executes_equal <- executions.jsonl; safe, unsafe <-
 observations.jsonl, whose static half <- the answer; counts of metrics.json <- the rows.
@@ -10,10 +9,7 @@ Not derived: what only the model, the sandbox or lm-eval can say. docs/publishin
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from eval.bash.answers import carried_verdict
 from eval.common.errors import Refused
@@ -25,83 +21,18 @@ from eval.execution.execute import summaries
 from eval.execution.judging import execution_scores, judged_modes
 from eval.execution.observed import MOST_CHANGES
 from eval.execution.watching import commands_of, dynamic_verdict, safety_scores
-from eval.run.files import read_jsonl
 from eval.run.metrics import Metrics
 from eval.run.records import (
     BASELINE,
     CANDIDATE,
-    Generation,
-    Item,
     Judgement,
     Observation,
-    Place,
     Score,
     finite,
     printable,
 )
+from scripts.publishing.run_rows import EXECUTIONS, OBSERVATIONS, Rows
 from scripts.publishing.verify_data import AGAIN, Known, asked_rows
-
-EXECUTIONS, OBSERVATIONS = "executions.jsonl", "observations.jsonl"
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Everything that an evaluation wrote about its items."""
-
-    folder: Path
-    scores: list[Score]
-    generations: list[Generation]
-    items: list[Item]
-    judgements: list[Judgement]
-    observations: list[Observation]
-
-    @cached_property
-    def by_item(self) -> dict[tuple[str, str], Item]:
-        return {(item.task, item.sample): item for item in self.items}
-
-    @cached_property
-    def by_place(self) -> dict[Place, Generation]:
-        return {place_of(answer): answer for answer in self.generations}
-
-    def of(self, task: str) -> list[Item]:
-        return [item for item in self.items if item.task == task]
-
-
-def place_of(row: Generation | Judgement | Observation | Score) -> Place:
-    return row.arm, row.task, row.sample, row.repeat
-
-
-def read_rows(suite: Suite, scores: list[Score], folder: Path) -> Rows:
-    """The files of a run. Refused when one that the suite needs is missing, or has a row twice."""
-    modes = {task.execute for task in suite.tasks}
-    rows = Rows(
-        folder,
-        scores,
-        read_jsonl(folder / "generations.jsonl", Generation),
-        read_jsonl(folder / "samples.jsonl", Item),
-        _read_executed(folder / EXECUTIONS, Judgement, bool(judged_modes(suite))),
-        _read_executed(folder / OBSERVATIONS, Observation, WATCHED_MODE in modes),
-    )
-    _refuse_twice(folder / "generations.jsonl", map(place_of, rows.generations))
-    _refuse_twice(folder / "samples.jsonl", ((item.task, item.sample) for item in rows.items))
-    _refuse_twice(folder / EXECUTIONS, map(place_of, rows.judgements))
-    _refuse_twice(folder / OBSERVATIONS, map(place_of, rows.observations))
-    _refuse_twice(folder / "scores.jsonl", ((*place_of(line), line.metric) for line in scores))
-    return rows
-
-
-def _read_executed(file: Path, kind: type[Any], needed: bool) -> list[Any]:
-    if needed and not file.is_file():
-        raise Refused(f"{file} is missing, and the suite executes answers: {AGAIN}")
-    return read_jsonl(file, kind) if file.is_file() else []
-
-
-def _refuse_twice(file: Path, keys: Iterable[tuple[Any, ...]]) -> None:
-    seen = set()
-    for key in keys:
-        if key in seen:
-            raise Refused(f"{file}: {' '.join(map(str, key))} is there twice: {AGAIN}")
-        seen.add(key)
 
 
 def check_rows(suite: Suite, metrics: Metrics, rows: Rows) -> None:
@@ -159,7 +90,7 @@ def check_executions(suite: Suite, rows: Rows, known: Known) -> None:
                 raise Refused(f"{file}: {row.arm} of {row.sample}: {reason or 'it can be executed'}: {AGAIN}")
         if skipped and row.verdict != "unsupported":
             raise Refused(f"{file}: {row.arm} of {row.sample} has a verdict without an execution: {AGAIN}")
-        if row.command != way.program(rows.by_place[place_of(row)].text):
+        if row.command != way.program(rows.by_place[row.place].text):
             raise Refused(f"{file}: {row.arm} of {row.sample} is not the command of its answer: {AGAIN}")
         item = rows.by_item[row.task, row.sample]
         certain = way.certain(Asked(doc or {}, item.request, item.gold, row.command))
@@ -205,7 +136,7 @@ def check_observations(suite: Suite, rows: Rows) -> None:
     file = rows.folder / OBSERVATIONS
     _check_places(file, rows, {task.name for task in suite.tasks if task.execute == WATCHED_MODE}, rows.observations)
     for row in rows.observations:
-        answer = rows.by_place[place_of(row)]
+        answer = rows.by_place[row.place]
         commands = [printable(command) for command in commands_of(answer)]
         if (row.commands, row.static) != (commands, carried_verdict(answer.text, answer.request)):
             raise Refused(f"{file}: {row.arm} of {row.sample} is not what its answer carries: {AGAIN}")
@@ -219,7 +150,7 @@ def check_observations(suite: Suite, rows: Rows) -> None:
 
 def _check_places(file: Path, rows: Rows, tasks: set[str], found: Iterable[Judgement | Observation]) -> None:
     asked = {place for place in rows.by_place if place[1] in tasks}
-    there = {place_of(row) for row in found}
+    there = {row.place for row in found}
     if differing := sorted(asked ^ there):
         arm, task, sample, _ = differing[0]
         said = "is missing" if differing[0] in asked else "is of no answer that is executed"
@@ -229,10 +160,10 @@ def _check_places(file: Path, rows: Rows, tasks: set[str], found: Iterable[Judge
 def check_scores(suite: Suite, rows: Rows, known: Known) -> None:
     """Refused unless scores.jsonl has the value, cluster and category that the other files give."""
     file = rows.folder / "scores.jsonl"
-    derived = {(*place_of(line), line.metric): line.value for line in derived_scores(rows, known)}
+    derived = {(*line.place, line.metric): line.value for line in derived_scores(rows, known)}
     there = set()
     for line in rows.scores:
-        key = (*place_of(line), line.metric)
+        key = (*line.place, line.metric)
         there.add(key)
         item = rows.by_item.get((line.task, line.sample))
         if item is None or (line.cluster, line.category) != (item.cluster, item.category):

@@ -30,8 +30,9 @@ from eval.run.folder import RESULTS, read_run
 from eval.run.metrics import Metrics
 from eval.run.records import BASELINE, CANDIDATE, Score
 from eval.statistics.sequential import orders_of
+from scripts.publishing.run_rows import Rows, read_rows
 from scripts.publishing.verify_data import AGAIN, mapping
-from scripts.publishing.verify_items import Rows, check_rows, read_rows
+from scripts.publishing.verify_items import check_rows
 
 DTYPES = ("float32", "bfloat16", "float16")
 
