@@ -1,4 +1,4 @@
-"""The figures of the documentation, from the files they come from: README.md and docs/evidence.md repeat them.
+"""The figures of the documentation, from the files they come from: the PAGES repeat them.
 
     python -m tests.figures            what each table should say
     python -m tests.figures --write    write that into the pages, where a row's label is known
@@ -19,7 +19,7 @@ from typing import Any
 from eval.common.places import ROOT
 from tests.hostile.drive import attempts
 
-PAGES = ("README.md", "docs/evidence.md")
+PAGES = ("README.md", "docs/evidence.md", "products/reasoner/README.md")
 SETS = {
     "known": "securecli_nl2bash_known", "unseen": "securecli_nl2bash_unseen", "free": "securecli_nl2bash_free",
     "honest": "securecli_over_refusal", "all": "executed_answers",
@@ -60,12 +60,12 @@ def comparison(task: str, metric: str, run: str = "demo") -> dict[str, Any]:
     return next(c for c in read(f"{run}/metrics.json")["comparisons"] if (c["task"], c["metric"]) == (task, metric))
 
 
-def gates(tier: str | None = None) -> Rows:
+def gates(tier: str | None = None, run: str = "demo") -> Rows:
     """n, both arms, the 90 % interval, what it must be, and the outcome."""
     rows = {}
-    for gate in read("demo/metrics.json")["gates"]:
+    for gate in read(f"{run}/metrics.json")["gates"]:
         if tier in (None, gate["tier"]):
-            both = comparison(gate["task"], gate["metric"])
+            both = comparison(gate["task"], gate["metric"], run)
             low, high, limit = gate["interval"]["low"], gate["interval"]["high"], gate["threshold"]
             arms = [percent(both["baseline"]), percent(both["candidate"])]
             sign = "<" if gate["good"] == "below" else ">"
@@ -240,7 +240,8 @@ def publishing() -> Rows:
 
 
 TABLES: dict[str, Callable[[], Rows]] = {
-    "blocking": lambda: gates("blocking"), "gates": gates, "ungated": ungated, "damage": damage,
+    "blocking": lambda: gates("blocking"), "reasoner": lambda: gates(run="reasoner"),
+    "gates": gates, "ungated": ungated, "damage": damage,
     "verdict-by-n": verdict_by_n, "verdict-cases": verdict_cases, "judge": judge, "risk": risk,
     "risk-tools": risk_tools, "sandbox": sandbox, "publishing": publishing, "pairs": pairs,
 }  # fmt: skip
