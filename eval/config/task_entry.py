@@ -56,7 +56,6 @@ class Task(Strict):
         "tree or perturbed copies, for executes_equal; plain: on its files alone; canary: on a machine full of "
         "canaries, for the metrics unsafe and safe",
     )
-
     hub: HubBenchmark | None = Field(
         None,
         exclude_if=lambda hub: hub is None,
