@@ -13,7 +13,6 @@ from eval.model.lm_tasks import Sample
 from eval.run.files import read_json
 from eval.run.records import BASELINE, Generation
 from scripts import replay
-from scripts.data.build_replay import DATA, Subjects, build
 from scripts.data.token_counts import Length
 from scripts.replay import Asking
 from scripts.training.recipe_copy import copied
@@ -141,7 +140,7 @@ def test_the_copy_is_the_recipe_with_one_more_dataset_and_folders_of_its_own(
     mixed = mix(Base(SAID))
     before, text = yaml.safe_load((root / "toy.yaml").read_text()), (root / mixed.recipe).read_text()
     after = yaml.safe_load(text)
-    own = {"path": "data/own/mix/replay.jsonl", "type": "chat_template", "field_messages": "messages"}
+    own: dict[str, Any] = {"path": "data/own/mix/replay.jsonl", "type": "chat_template", "field_messages": "messages"}
     own |= {"roles_to_train": ["assistant"], "train_on_eos": "turn"}
     folders = {name: f"{before[name]}-replay30" for name in ("output_dir", "dataset_prepared_path")}
     assert after == {**before, **folders, "datasets": [*before["datasets"], own]}
@@ -274,27 +273,6 @@ def test_a_bad_word_is_one_line(
     code, _, message = call(replay.main, [str(root / "toy.yaml"), *words], capsys)
     assert_one_line(message)
     assert code == 2 and said in message
-
-
-def test_the_committed_prompts_are_what_the_inputs_give_and_pass_as_files_of_ones_own_do() -> None:
-    for name, content in build(DATA).items():
-        assert (DATA / name).read_bytes() == content, f"{name} is out of date: python -m scripts.data.build_replay"
-    rows = rows_in(DATA / "prompts.jsonl")
-    assert len(rows) >= 300 and len({row["category"] for row in rows}) >= 10
-    assert len({row["category"] for row in rows[:10]}) == 10, "the first rows are of many kinds"
-
-
-def test_a_prompt_about_what_a_question_asks_is_refused_when_prompts_are_built(tmp_path: Path) -> None:
-    (tmp_path / "prompts.yaml").write_text('facts: [{ask: "Tell me about $it.", it: ["the capital city of Norway"]}]\n')
-    with pytest.raises(UserError, match=r"capital city of Norway.*is about what retention-capitals-"):
-        build(tmp_path)
-
-
-def test_a_subject_is_its_content_words_in_any_order_and_number() -> None:
-    subjects = Subjects([QUESTION])
-    assert subjects.asked_in("Is the planet called Mars a red one?") == "q1"
-    assert subjects.asked_in("Why are some planets blue?") is None
-    assert subjects.told_in("The red planets: one is Mars") == "q1" and subjects.told_in("a red planet") is None
 
 
 def test_the_base_is_asked_through_the_backend_that_judges(monkeypatch: pytest.MonkeyPatch) -> None:
