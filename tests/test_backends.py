@@ -25,6 +25,7 @@ NOTHING: Any = {"baseline": {}, "candidate": {}}
 def sample(number: int, kind: str = "generate_until") -> Any:
     return SimpleNamespace(
         task="t", id=f"s{number}", request=f"request s{number}", kind=kind, prompt_sha256=f"{number}",
+        repeat=0,
         instances=[SimpleNamespace(request_type=kind)],
     )  # fmt: skip
 

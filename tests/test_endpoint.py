@@ -48,7 +48,9 @@ def sample(number: int, **settings: Any) -> Any:
 def item(name: str, kind: str, *arguments: tuple[Any, ...] | str, request: str = "") -> Any:
     *arguments, text = arguments if isinstance(arguments[-1], str) else (*arguments, request)
     instances = [SimpleNamespace(request_type=kind, args=given) for given in arguments]
-    return SimpleNamespace(task="t", id=name, request=text, kind=kind, prompt_sha256=name, instances=instances)
+    return SimpleNamespace(
+        task="t", id=name, repeat=0, request=text, kind=kind, prompt_sha256=name, instances=instances
+    )
 
 
 def test_answers_come_back_in_order_and_both_arms_are_asked_the_same(server: Answering) -> None:

@@ -34,7 +34,7 @@ SERVED = (
 )  # fmt: skip
 LOADED_HERE = (
     "hf.py", "two_arms.py", "two_models.py", "generating.py", "recording_hf.py", "generation_settings.py",
-    "adapters_on_base.py", "base_proof.py", "workers.py", "worker.py",
+    "adapters_on_base.py", "base_proof.py", "unpacked.py", "workers.py", "worker.py",
 )  # fmt: skip
 # What of our code decides an answer, by backend. Of a package's backend all of the package does.
 GENERATING = {

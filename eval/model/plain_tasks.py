@@ -63,7 +63,7 @@ def plain_task(own: OwnTask, data: Path | None) -> PlainTask:
     try:
         rows = own.rows(b"" if data is None else read_bytes(data))
     except FileNotFoundError:
-        raise UserError(f"task {own.name}: {data} is not there") from None
+        raise UserError(f"task {own.name}: {data} is not there: `make data` or its author makes it") from None
     except ValueError as error:
         raise UserError(f"task {own.name}: {data}: {error}") from None
     if not rows:
