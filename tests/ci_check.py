@@ -44,7 +44,7 @@ from tests.workflow_walk import Failed, Walk, clone_of, commit
 
 OWNER = "someone"
 INSTALLED = {"Install": "true", "System packages": "true", "Setup": "true"}
-DONE = {"Data": "true", "Train": "true"}
+DONE = {"Data": "true", "Train": "true", "Served form": "true"}
 SERVED = "configs/serve/served.yaml"
 KEPT = ("sandbox-root", "hub-login")  # of .cache; answers of this walk are kept by the clone alone
 FORM = {"rule": "superiority", "id": "form", "min_gain": 0.05}
