@@ -73,6 +73,7 @@ def test_a_base_is_what_its_own_manifest_lists(tmp_path: Path) -> None:
         check_base(tmp_path, folder_digests(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_bad_base_is_refused_for_every_candidate(tiny_model: Path, tmp_path: Path) -> None:
     base = shutil.copytree(tiny_model, tmp_path / "base")
     write_manifest(base, base / "MANIFEST.sha256")

@@ -40,6 +40,7 @@ def items(clusters: list[int]) -> list[Any]:
 @given(
     st.lists(st.integers(0, 9), min_size=1, max_size=40), st.lists(st.integers(0, 4), max_size=20), st.integers(1, 9)
 )
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 def test_chunks_hold_every_item_once_and_whole_clusters(first: list[int], second: list[int], size: int) -> None:
     from eval.looks import in_random_order, next_chunk
