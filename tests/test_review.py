@@ -29,7 +29,7 @@ def test_without_a_decision_it_only_shows(tmp_path, capsys):
     run = build_run(tmp_path)
     code, out, _ = call(review.main, ["--run", str(run)], capsys)
     assert code == 0
-    assert "verdict  ship" in out and "report.html" in out and "--decision approve|reject" in out
+    assert "verdict  ship" in out and "report.html" in out and "DECISION=approve|reject" in out
     assert "better: pass" in out
     assert not (run / "review.json").exists()
 

@@ -48,7 +48,7 @@ class Entry:
 def criterion(suite: Suite, named: str | None) -> Gate:
     """The gate that ranks. UserError for one that the suite has not, or that gives no number to rank by."""
     if named is None:
-        found = next((gate for gate in suite.gates if gate.tier == "blocking" and gate.rule == "superiority"), None)
+        found = next((gate for gate in suite.gates if gate.tier == "blocking" and asks_for_a_gain(gate)), None)
         if found is None:
             raise UserError(f"suite {suite.name} has no blocking superiority gate: RANK= names the gate to rank by")
         return found
@@ -58,6 +58,11 @@ def criterion(suite: Suite, named: str | None) -> Gate:
     if not gates[named].speaks_for_all:
         raise UserError(f"RANK={named}: it is about named items and gives no number to rank by: name another gate")
     return gates[named]
+
+
+def asks_for_a_gain(gate: Gate) -> bool:
+    """Whether a candidate that is merely as good as its baseline cannot pass."""
+    return gate.paired and gate.good == "above" and gate.threshold >= 0
 
 
 def seen_in(metrics: Metrics, suite: Suite, gate: Gate) -> Seen:
