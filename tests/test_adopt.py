@@ -98,7 +98,7 @@ def base(tiny_model: Path) -> Any:
 @pytest.fixture(autouse=True)
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Runs go into a folder of the test's own."""
-    monkeypatch.setattr(adopting.adopt, "__defaults__", (None, None, None, tmp_path / "results"))
+    monkeypatch.setattr(adopting.adopt, "__defaults__", (None, None, None, tmp_path / "results", None))
     return tmp_path / "results"
 
 

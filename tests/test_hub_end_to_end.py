@@ -117,11 +117,12 @@ def test_published_and_loaded_by_the_lines_of_its_card(
 def test_any_text_can_be_asked(request_: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process gets it and its answer can be recorded; what the real one does with it is tested above."""
     checks = (
-        "import json, sys\nweights, request, day = json.load(sys.stdin)\n"
+        "import json, sys\nfiles, request, day = json.load(sys.stdin)\n"
         "found = {'tensors': 1, 'logit_change': 1.0, 'request': request, 'answer': request}\n"
         "print('loaded: ' + json.dumps(found))"
     )
     monkeypatch.setattr(load_back, "CHECKS", checks)
+    (tmp_path / "adapter_model.safetensors").touch()
     loaded = load_back.load_back(tmp_path, "", request_, 1, tmp_path, "http://127.0.0.1", None)
     write_json(tmp_path / "record.json", loaded.model_dump())
     assert loaded.answer == request_[:LONGEST_REQUEST].replace("\ud83d", "?")

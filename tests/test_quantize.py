@@ -81,7 +81,9 @@ def made(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple
 
 
 @pytest.fixture
-def variant(made: tuple[Path, Path], base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def variant(
+    made: tuple[Path, Path], base: Path, tmp_path: Path, made_up_runs: None, monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """A copy of both; their base counts as one that the Hub has, and the model is asked in this process."""
     monkeypatch.setattr("scripts.publishing.verify_base.ROOT", ROOT)
     monkeypatch.setitem(card.EMBEDDED, str(base), card.EMBEDDED[str(EMBEDDED)])
