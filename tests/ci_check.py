@@ -1,12 +1,13 @@
 """`make ci-check`: the steps of train.yml performed here, in order, for every product, with a real training each.
 
-    python -m tests.ci_check [--product NAME] [--steps 24] [--items 24]
+    python -m tests.ci_check [--product NAME] [--steps 60] [--items 24]
 
-In a clone, so that no run of it stays in results/. Recipe and suite of a product are the committed ones but for two
-numbers: steps of training, and items of each task. Such a training should not ship, and the walk says whether the job
-ended at its gate, with which code, and that nothing was offered for publication. Then the same adapter is evaluated by
-a suite of this walk (WALKS), which asks only whether answers changed their form, so that something ships: approved on a
-GitHub of this machine, published to a Hub of this machine by a trusted publisher, answered again and loaded back.
+In a clone, so that no run of it stays in results/. Recipe and suite of a product are the committed ones but for three
+numbers: steps of training, items of each task, and tokens of an answer where the product's domain allows many. Such a
+training should not ship, and the walk says whether the job ended at its gate, with which code, and that nothing was
+offered for publication. Then the same adapter is evaluated by a suite of this walk (WALKS), which asks only whether
+answers changed their form, so that something ships: approved on a GitHub of this machine, published to a Hub of this
+machine by a trusted publisher, answered again and loaded back.
 
 Stand-ins: installing packages, `Setup` (this environment is linked), and in the second walk what the first has done.
 One line a step; exit code 0 when all went as said.
@@ -29,7 +30,9 @@ import yaml
 from eval.common.errors import UserError, run_command
 from eval.common.places import ROOT
 from eval.config.suite_file import load_suite
+from eval.contracts.domains import find_task
 from eval.contracts.guests import guests, visiting
+from eval.contracts.task import OwnTask
 from eval.run.files import read_json
 from scripts.ci.answer import ANSWERS
 from scripts.ci.products import Product, load_products
@@ -43,6 +46,7 @@ from tests.github_server import BRANCH, REPOSITORY, RUN, GitHub
 from tests.workflow_walk import Failed, Walk, clone_of, commit
 
 OWNER = "someone"
+TOKENS = 96  # a base that talks takes all it is given, for an hour
 INSTALLED = {"Install": "true", "System packages": "true", "Setup": "true"}
 DONE = {"Data": "true", "Train": "true", "Served form": "true"}
 SERVED = "configs/serve/served.yaml"
@@ -172,12 +176,19 @@ def reduced(clone: Path, product: Product, steps: int, items: int) -> None:
 
 
 def with_fewer_items(suite: Path, items: int) -> str:
-    """The suite's text with at most so many items of each task, and the consent that publishing asks for."""
+    """The suite's text with fewer items and shorter answers, and the consent that publishing asks for."""
     content = yaml.safe_load(suite.read_text())
-    content["tasks"] = [{**task, "limit": min(task.get("limit", items), items)} for task in content["tasks"]]
+    content["tasks"] = [fewer(task, items) for task in content["tasks"]]
     for name, given in content.get("domains", {}).items():
         given["sha256"] = guests()[name].sha256
     return str(yaml.safe_dump(content, sort_keys=False))
+
+
+def fewer(task: dict[str, Any], items: int) -> dict[str, Any]:
+    """The task with at most so many items, and answers of at most TOKENS where its domain allows more."""
+    own = find_task(task["name"])
+    shorter = {"max_new_tokens": TOKENS} if isinstance(own, OwnTask) and own.max_new_tokens > TOKENS else {}
+    return {**task, "limit": min(task.get("limit", items), items), **shorter}
 
 
 def with_suite_of_the_walk(clone: Path, product: Product, items: int) -> None:
@@ -185,7 +196,7 @@ def with_suite_of_the_walk(clone: Path, product: Product, items: int) -> None:
     suite = clone / places(product)[1].relative_to(ROOT)
     content = yaml.safe_load(suite.read_text())
     tasks, gates = WALKS[product.name]
-    content |= {"tasks": [{**task, "limit": items} for task in tasks], "gates": gates}
+    content |= {"tasks": [fewer(task, items) for task in tasks], "gates": gates}
     content["description"] = "whether the workflow publishes what ships; nothing about a model"
     content.pop("pools", None)
     commit(clone, {str(suite.relative_to(clone)): yaml.safe_dump(content, sort_keys=False)})
@@ -254,7 +265,7 @@ def check_product(product: Product, steps: int, items: int) -> None:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.ci_check", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--product", help="one of configs/products.yaml (default: each)")
-    parser.add_argument("--steps", type=int, default=24, help="of training")
+    parser.add_argument("--steps", type=int, default=60, help="of training")
     parser.add_argument("--items", type=int, default=24, help="of each task")
     given = parser.parse_args(argv)
     products = [one for one in load_products() if given.product in (None, one.name)]
