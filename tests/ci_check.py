@@ -33,7 +33,7 @@ from eval.config.suite_file import load_suite
 from eval.contracts.domains import find_task
 from eval.contracts.guests import guests, visiting
 from eval.contracts.task import OwnTask
-from eval.run.files import read_json
+from eval.run.files import read_json, read_metrics
 from scripts.ci.answer import ANSWERS
 from scripts.ci.products import Product, load_products
 from scripts.ci.summary import SHORT
@@ -257,7 +257,8 @@ def check_product(product: Product, steps: int, items: int) -> None:
             with_suite_of_the_walk(check.clone, product, items)
             walk, code = check.to_the_gate("second", INSTALLED | DONE)
             if code:
-                raise UserError(f"{product.name}: {steps} steps did not change the form of answers: STEPS= more")
+                why = "; ".join(read_metrics(check.clone / "results" / "latest" / "metrics.json").reasons)
+                raise UserError(f"{product.name}: {steps} steps did not change the form of answers enough: {why}")
             shipped = check.collected(walk, "success")
         check.publish(walk, shipped[0])
 
