@@ -229,7 +229,7 @@ space: model sandbox-root ## a page in a browser: choose a recipe, start it, wat
 space-check: .venv/.dev model ## walk through that page in headless Chromium, with a real training of a tiny model; PICTURES= folder
 	@$(PY) -m tests.space_check $(call option,PICTURES,--pictures)
 
-ci-check: .venv/.dev model sandbox-root .cache/hub-login/.made ## perform the steps of train.yml for every product, with a short real training, to a Hub on this machine; PRODUCT= STEPS=60
+ci-check: .venv/.dev model sandbox-root .cache/hub-login/.made ## perform the steps of train.yml for every product, with a short real training, to a Hub on this machine; PRODUCT= STEPS=70
 	@$(PY) -m tests.ci_check $(call option,PRODUCT,--product) $(call option,STEPS,--steps)
 
 bless: setup ## accept RUN= as what `baseline: blessed` means for its recipe; without RUN, show the history

@@ -1,6 +1,6 @@
 """`make ci-check`: the steps of train.yml performed here, in order, for every product, with a real training each.
 
-    python -m tests.ci_check [--product NAME] [--steps 60] [--items 24]
+    python -m tests.ci_check [--product NAME] [--steps 70] [--items 32]
 
 In a clone, so that no run of it stays in results/. Recipe and suite of a product are the committed ones but for three
 numbers: steps of training, items of each task, and tokens of an answer where the product's domain allows many. Such a
@@ -266,8 +266,8 @@ def check_product(product: Product, steps: int, items: int) -> None:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.ci_check", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--product", help="one of configs/products.yaml (default: each)")
-    parser.add_argument("--steps", type=int, default=60, help="of training")
-    parser.add_argument("--items", type=int, default=24, help="of each task")
+    parser.add_argument("--steps", type=int, default=70, help="of training")
+    parser.add_argument("--items", type=int, default=32, help="of each task")
     given = parser.parse_args(argv)
     products = [one for one in load_products() if given.product in (None, one.name)]
     if not products:
