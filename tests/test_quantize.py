@@ -7,14 +7,12 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from eval.common.errors import UserError, run_command
 from eval.common.places import ROOT
-from eval.common.reading import unchanging
 from eval.report.rendering import render_report
 from eval.run.candidate import candidate_of
 from eval.run.digests import json_sha256, read_manifest, write_manifest
@@ -24,15 +22,14 @@ from eval.run.records import CANDIDATE, Generation
 from eval.run.variant import MODEL, MODEL_MANIFEST, variant_of
 from scripts import publish, quantize
 from scripts.loopback_hub.faults import Hub
-from scripts.publishing import card, spot_answers, verify_guests
-from scripts.publishing.spot_record import Spot
+from scripts.publishing import card, verify_guests
 from scripts.serving import forms, measured
 from tests.conftest import EMBEDDED, make_adapter, make_model
 from tests.hub_server import Capture, approve, hub
 from tests.own_run import ADVERSARIAL, KNOWN
 from tests.run_builder import assert_one_line, call, edit_json
 from tests.small_tokenizer import small_tokenizer
-from tests.test_spot_answers import trained_run
+from tests.test_spot_answers import ask_here, trained_run
 
 __all__ = ["hub"]
 pytestmark = [pytest.mark.slow, pytest.mark.spot_answers]
@@ -89,15 +86,7 @@ def variant(
     monkeypatch.setitem(card.EMBEDDED, str(base), card.EMBEDDED[str(EMBEDDED)])
     monkeypatch.setattr(verify_guests, "committed_served", verify_guests.committed_suites)
 
-    def ask(given: dict[str, Any]) -> Spot:
-        monkeypatch.chdir(ROOT)
-        baseline = Path(given["baseline"]) if given["baseline"] else None
-        with unchanging():
-            return spot_answers.again(
-                Path(given["folder"]), given["digests"], baseline, given["count"], given["random"]
-            )
-
-    monkeypatch.setattr(spot_answers, "run_apart", ask)
+    ask_here(monkeypatch)
     for run in made:
         shutil.copytree(run, tmp_path / "results" / run.name)
     return tmp_path / "results" / made[1].name

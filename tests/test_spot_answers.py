@@ -123,6 +123,20 @@ def loaded_base(dtype: str) -> list[Any]:
     return []
 
 
+def ask_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model is asked in this process, where publishing starts one for it."""
+
+    def ask(given: dict[str, Any]) -> Spot:
+        monkeypatch.chdir(ROOT)
+        baseline = Path(given["baseline"]) if given["baseline"] else None
+        with unchanging():
+            return spot_answers.again(
+                Path(given["folder"]), given["digests"], baseline, given["count"], given["random"]
+            )
+
+    monkeypatch.setattr(spot_answers, "run_apart", ask)
+
+
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The model is asked in this process, and its base is loaded once for all tests, as for several runs of an eval."""
@@ -137,16 +151,8 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             kept[:] = [load(settings, base, *rest)]
         return kept[0]
 
-    def ask(given: dict[str, Any]) -> Spot:
-        monkeypatch.chdir(ROOT)
-        baseline = Path(given["baseline"]) if given["baseline"] else None
-        with unchanging():
-            return spot_answers.again(
-                Path(given["folder"]), given["digests"], baseline, given["count"], given["random"]
-            )
-
     monkeypatch.setattr(hf, "load_base", load_once)
-    monkeypatch.setattr(spot_answers, "run_apart", ask)
+    ask_here(monkeypatch)
     yield
 
 

@@ -124,9 +124,8 @@ def pairs_of(
     for gate in suite.gates:
         members = suite.members(gate.task)
         base, k = base_and_k(gate.metric)
-        if k == 1 or any(
-            (member, gate.metric) in by_metric for member in members
-        ):  # lm-eval has a `pass@10` of its own
+        # lm-eval has a `pass@10` of its own.
+        if k == 1 or any((member, gate.metric) in by_metric for member in members):
             base, k = gate.metric, 1
         rows = [by_metric.get((member, base), []) for member in members]
         if members != [gate.task] or k > 1:
