@@ -8,6 +8,8 @@ any-python = "$${PYTHON:-$$(command -v python3 || echo python)}"
 RECIPE  ?= smollm2-135m-cpu
 export RECIPE
 export PYTHONUNBUFFERED := 1
+# Images set it to stay small. Every command here is a Python of its own, which would compile all it imports again.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Two processes; the files that take longest come first (tests/conftest.py).
 TESTS    = OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
