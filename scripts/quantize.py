@@ -21,7 +21,7 @@ from eval.common.places import ROOT
 from eval.common.reading import read_bytes
 from eval.config.suite_file import resolve_suite
 from eval.consent import consented_suite
-from eval.contracts.numerics import chosen
+from eval.contracts.numerics import chosen, number_type
 from eval.gates.decide import EXIT_CODES
 from eval.model.answer_cache import FOLDER, AnswerCache
 from eval.run.candidate import Candidate
@@ -87,9 +87,9 @@ def weigh(run: Path, approved: Candidate, suite_path: Path) -> None:
         return
     suite, found = consented_suite(suite_path), sizes(run / MODEL, approved)
     numerics = chosen(suite.backend.load, approved.trained)
-    dtype = suite.backend.dtype if suite.backend.dtype != "auto" else numerics.dtype or "auto"
+    dtype = number_type(suite.backend.dtype, numerics)
     before = Form(approved.base_model, approved.revision, str(approved.adapter), dtype, numerics.settings)
-    after = Form(str(run / MODEL), dtype=suite.backend.dtype)
+    after = Form(str(run / MODEL), dtype=dtype)
     prompts = prompts_of(approved, suite_path)
     print(f"quantize: {len(prompts)} requests to each form, to measure speed and memory", flush=True)
     assert approved.adapter is not None  # approved_by has refused others

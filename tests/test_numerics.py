@@ -33,6 +33,7 @@ def test_every_recipe_says_in_which_numbers_it_trains() -> None:
         ({"adapter": "lora", "load_in_8bit": True, "fp16": True}, "8bit", "float16"),
         ({"adapter": "lora", "load_in_4bit": True, "bf16": True}, "full", None),  # Axolotl quantises for qlora alone
         ({"adapter": "lora"}, "full", None),
+        ({"adapter": "lora", "bf16": False, "torch_dtype": "torch.float32"}, "full", "float32"),
     ],
 )
 def test_a_recipe_is_read_as_axolotl_reads_it(recipe: dict[str, Any], form: str, dtype: str | None) -> None:
@@ -76,7 +77,7 @@ def test_what_a_suite_asks_for_goes_before_what_was_trained() -> None:
     assert chosen("as-trained", mine) is mine and chosen("4bit", mine) is mine
     assert chosen("as-trained", Numerics()) == Numerics()
     assert chosen("bf16", mine) == Numerics("full", {}, "bfloat16")
-    assert chosen("4bit", Numerics()) == four_bit("bfloat16")
+    assert chosen("4bit", Numerics()) == chosen("4bit", Numerics(dtype="float32")) == four_bit("bfloat16")
     assert chosen("8bit", mine).form == "8bit"
     with pytest.raises(ValueError, match="contradict"):
         BackendSettings(load="bf16", dtype="float32")
@@ -125,3 +126,18 @@ def test_a_run_that_was_trained_on_four_bits_is_judged_on_four_bits(
     device = read_json(run / "metrics.json")["provenance"]["device"]
     assert device["load"] == "4bit" and device["quantisation"]["bnb_4bit_quant_type"] == "nf4"
     assert "4-bit NF4" in (run / "report.md").read_text()
+
+
+@pytest.mark.slow
+def test_auto_is_the_number_type_of_training(tiny_model: Path, tiny_adapter: Path) -> None:
+    """Else a CPU without bfloat16 units judges in bfloat16 what it trained in float32, in several times the time."""
+    from eval.model import hf
+
+    trained = Arms(str(tiny_model), candidate=tiny_adapter, trained=Numerics(dtype="bfloat16"))
+    model = hf.load(BackendSettings(), trained, 42)
+    assert model.facts()["dtype"] == "torch.bfloat16" and "load" not in model.facts()
+    same = hf.load(BackendSettings(dtype="bfloat16"), Arms(str(tiny_model), candidate=tiny_adapter), 42, reuse=model)
+    assert same.lm is model.lm, "the same numbers by another name need no second load"
+    whole = hf.load(BackendSettings(), Arms(str(tiny_model), model=str(tiny_model), trained=trained.trained), 42)
+    assert whole.facts()["dtype"] == "torch.bfloat16"
+    assert hf.load(BackendSettings(dtype="float32"), trained, 42).facts()["dtype"] == "torch.float32"

@@ -15,7 +15,10 @@ class BackendSettings(Strict):
         min_length=1,
         description="name of a backend (`make plugins` lists them). hf: transformers + PEFT, one load for both arms",
     )
-    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
+        "auto",
+        description="number type of what is not quantised. auto: as training loaded it, else as the base's files are",
+    )
     load: Literal["as-trained", "bf16", "4bit", "8bit"] = Field(
         "as-trained",
         exclude_if=lambda load: load == "as-trained",

@@ -2,6 +2,7 @@
 
     trained = trained_in(recipe, "results/x/recipe.yaml")       what training loaded
     numerics = chosen("as-trained", trained)                    what an evaluation loads; `backend.load` of the suite
+    number_type("auto", numerics)                               its number type; `backend.dtype` of the suite
 
 An adapter that was trained on a 4-bit base has learned to mend what quantising broke. Judged on full weights it is
 judged on another base, and published without a word about it, it is loaded on another one.
@@ -14,6 +15,7 @@ from typing import Any, Literal
 from eval.common.errors import UserError
 
 Form = Literal["full", "4bit", "8bit"]
+TYPES = ("bfloat16", "float16", "float32")
 LOADS = ("as-trained", "bf16", "4bit", "8bit")  # what a suite may ask for
 # What of bitsandbytes' settings decides a 4-bit weight or what is computed with it.
 SETTINGS = ("bnb_4bit_compute_dtype", "bnb_4bit_use_double_quant", "bnb_4bit_quant_type")
@@ -72,7 +74,7 @@ def trained_in(recipe: Mapping[str, Any], where: str) -> Numerics:
         return four_bit(computed_in(recipe), recipe.get("bnb_config_kwargs") or {})
     if recipe.get("load_in_8bit") and recipe.get("adapter") == "lora":
         return Numerics("8bit", {"load_in_8bit": True}, computed_in(recipe))
-    return Numerics()
+    return Numerics(dtype=resolved_type(recipe))
 
 
 def four_bit(dtype: str, given: Mapping[str, Any] | None = None) -> Numerics:
@@ -89,12 +91,22 @@ def four_bit(dtype: str, given: Mapping[str, Any] | None = None) -> Numerics:
 
 def computed_in(recipe: Mapping[str, Any]) -> str:
     """The number type that training computed in: what Axolotl resolved, else what the recipe asks for."""
-    resolved = str(recipe.get("torch_dtype") or "").removeprefix("torch.")
-    if resolved in ("bfloat16", "float16", "float32"):
+    if resolved := resolved_type(recipe):
         return resolved
     if recipe.get("bf16") or recipe.get("bfloat16"):
         return "bfloat16"
     return "float16" if recipe.get("fp16") or recipe.get("float16") else "float32"
+
+
+def resolved_type(recipe: Mapping[str, Any]) -> str | None:
+    """The number type that Axolotl settled on for this machine, where the recipe is a resolved one."""
+    resolved = str(recipe.get("torch_dtype") or "").removeprefix("torch.")
+    return resolved if resolved in TYPES else None
+
+
+def number_type(dtype: str, numerics: Numerics) -> str:
+    """Of what is not quantised: as the suite says, else as trained, else `auto`, as the base's files are."""
+    return dtype if dtype != "auto" else numerics.dtype or "auto"
 
 
 def chosen(load: str, trained: Numerics) -> Numerics:
@@ -103,6 +115,7 @@ def chosen(load: str, trained: Numerics) -> Numerics:
         return trained
     if load == "bf16":
         return Numerics("full", {}, "bfloat16")
+    computed = trained.dtype if trained.form != "full" and trained.dtype else "bfloat16"
     if load == "8bit":
-        return Numerics("8bit", {"load_in_8bit": True}, trained.dtype or "bfloat16")
-    return trained if trained.form == "4bit" else four_bit(trained.dtype or "bfloat16")
+        return Numerics("8bit", {"load_in_8bit": True}, computed)
+    return trained if trained.form == "4bit" else four_bit(computed)

@@ -27,7 +27,7 @@ from eval.common.hub_client import use_bounded_client  # noqa: E402
 from eval.config.suite_file import BackendSettings  # noqa: E402
 from eval.config.template_arguments import for_templates  # noqa: E402
 from eval.contracts.backend import Arms, Backend, Capability, Positioned, Say  # noqa: E402
-from eval.contracts.numerics import AS_IT_IS, Numerics, chosen  # noqa: E402
+from eval.contracts.numerics import Numerics, chosen, number_type  # noqa: E402
 from eval.model import drift  # noqa: E402
 from eval.model.adapters_on_base import Loaded, check_copies, exact_copy, put_on, readable, taken_off  # noqa: E402
 from eval.model.answer_gaps import answer_gaps  # noqa: E402
@@ -164,7 +164,8 @@ def visible_gpus() -> list[str]:
 def load_adapters(settings: BackendSettings, arms: Arms, seed: int, reuse: Backend | None, say: Say) -> Model:
     """The base, once, and the adapters on top of it."""
     numerics = chosen(settings.load, arms.trained)
-    key = arms.base_model, arms.revision, settings.dtype, settings.batch_size, numerics
+    dtype = number_type(settings.dtype, numerics)
+    key = arms.base_model, arms.revision, dtype, settings.batch_size, numerics.form, dict(numerics.settings)
     lm = taken_over(reuse, key, say)
     shown = {arm: folder for arm, folder in ((CANDIDATE, arms.candidate), (BASELINE, arms.baseline)) if folder}
     with tempfile.TemporaryDirectory() as private:
@@ -197,7 +198,8 @@ def load_whole(settings: BackendSettings, arms: Arms, seed: int, reuse: Backend 
     if isinstance(reuse, Model) and not reuse.is_let_go:
         reuse.let_go()
     model, revision = at_revision(str(arms.model))
-    numerics = {BASELINE: chosen(settings.load, arms.trained), CANDIDATE: chosen(settings.load, AS_IT_IS)}
+    as_trained, itself = chosen(settings.load, arms.trained), Numerics(dtype=arms.trained.dtype)
+    numerics = {BASELINE: as_trained, CANDIDATE: chosen(settings.load, itself)}
     names: dict[str, str] = {BASELINE: arms.base_model, CANDIDATE: model}
     revisions = {BASELINE: arms.revision, CANDIDATE: revision}
 
@@ -248,7 +250,7 @@ def load_base(
         lm = RecordingHF(
             pretrained=base_model,
             revision=revision or "main",
-            dtype=settings.dtype if settings.dtype != "auto" else numerics.dtype or "auto",
+            dtype=number_type(settings.dtype, numerics),
             batch_size=settings.batch_size,
             device=device,
             quantised=numerics.settings,

@@ -23,7 +23,7 @@ import httpx
 from eval.common.errors import UserError
 from eval.config.suite_file import BackendSettings
 from eval.contracts.backend import Arms, Backend, Say
-from eval.contracts.numerics import chosen
+from eval.contracts.numerics import chosen, number_type
 from eval.model.adapters_on_base import WEIGHTS, Copy, check_copies, exact_copy
 from eval.model.endpoint.answers import PATHS, first_choice
 from eval.model.endpoint.connection import Malformed, Server
@@ -163,7 +163,7 @@ def load(settings: BackendSettings, arms: Arms, seed: int, reuse: Backend | None
     check_copies(copies.values(), arms.base_model, arms.revision)
     rank = max([served_rank(copy.folder, copy.shown) for copy in copies.values()], default=1)
     template = tokenizer_template(arms.base_model, arms, arms.revision)
-    dtype = settings.dtype if settings.dtype != "auto" else numerics.dtype or "auto"
+    dtype = number_type(settings.dtype, numerics)
     port, key = free_port(), secrets.token_hex(16)
     adapters = {arm: copy.folder for arm, copy in copies.items()}
     command = command_line(options, arms.base_model, arms.revision, adapters, rank, dtype, seed, port)
