@@ -1,6 +1,7 @@
 """docs/extending.md performed: its chapter on SQL, block by block as it stands, in a folder outside the repository.
 
-What its commands start as `python` is forked from a process that has imported torch and Axolotl (tests/preloaded.py).
+What its commands start as `python` is forked from a process that has imported torch and Axolotl (tests/preloaded.py);
+and publishing has fewer answers given again.
 """
 
 import os
@@ -14,6 +15,7 @@ import pytest
 from eval.common.places import ROOT
 from tests import preloaded
 
+SPOT = 4  # items of each draw, of 40
 PAGE = ROOT / "docs" / "extending.md"
 BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 
@@ -50,7 +52,7 @@ def perform(command: str, checkout: Path, home: Path) -> str:
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", command],
         cwd=checkout,
-        env={**os.environ, **named, "HOME": str(home), "MAKEFLAGS": f"PY={preloaded.python()}"},
+        env={**os.environ, **named, "HOME": str(home), "MAKEFLAGS": f"PY={preloaded.python()} SPOT={SPOT}"},
         capture_output=True,
         text=True,
         check=False,

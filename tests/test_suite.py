@@ -114,7 +114,7 @@ def evaluated(tiny_model: Path, tiny_adapter: Path, tmp_path_factory: pytest.Tem
     folder = tmp_path_factory.mktemp("suite")
     run = make_run(folder / "run", tiny_model, tiny_adapter)
     command = evaluation(run, make_executing_suite(folder / "suite.yaml"))
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run([preloaded.python(), *command[1:]], capture_output=True, text=True)
     assert done.returncode in EXIT_CODES.values(), done.stderr
     assert done.stdout.count("\nverdict:") == 1
     return run
@@ -238,8 +238,9 @@ def test_a_damaged_adapter_is_no_ship(tmp_path: Path, monkeypatch: pytest.Monkey
     run = make_run(tmp_path / "run", EMBEDDED, make_adapter(EMBEDDED, tmp_path / "damaged", scale=3.0))
     known = "securecli_nl2bash_known"
     gate = {"id": "form", "task": known, "metric": "command_only", "rule": "superiority", "min_gain": 0.5}
-    tasks = [{"name": known, "limit": 8}]  # by themselves: in clusters they would be worth four
-    backend = {"dtype": "bfloat16", "batch_size": 8}
+    # By themselves: in clusters they would be worth four.
+    tasks = [{"name": known, "limit": 8, "max_new_tokens": 24}]
+    backend = {"dtype": "float32", "batch_size": 8}
     suite = make_suite(tmp_path / "suite.yaml", tasks=tasks, gates=[gate], backend=backend)
     assert evaluate(monkeypatch, "--config", suite, "--run", run) == 1
     assert read_json(run / "metrics.json")["verdict"] == "no-ship"
