@@ -72,17 +72,17 @@ def test_every_room_has_a_place_in_the_order_and_says_what_it_is_for() -> None:
         assert said, f"{package} does not say what it is for"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: module_name(path) or "eval")
-def test_rooms_import_only_from_rooms_above(path: Path) -> None:
+def test_rooms_import_only_from_rooms_above() -> None:
     """A room's `__main__` is a launcher: nothing imports it, and it stands on the top floor, whatever room names it."""
-    own = room(module_name(path)) if path.stem != "__main__" else ORDER[-1]
-    for name, plain in imports(path):
-        top = name.split(".")[0]
-        assert top not in ("scripts", "spaces"), f"eval never imports {top}"
-        assert top != "eval" or not plain, "only `from eval.x import y`"
-    for imported in imports_of_ours(path):
-        above = room(imported) == own or not own or ORDER.index(room(imported)) < ORDER.index(own)
-        assert above, f"{module_name(path)} imports {imported}"
+    for path in FILES:
+        own = room(module_name(path)) if path.stem != "__main__" else ORDER[-1]
+        for name, plain in imports(path):
+            top = name.split(".")[0]
+            assert top not in ("scripts", "spaces"), f"{path}: eval never imports {top}"
+            assert top != "eval" or not plain, f"{path}: only `from eval.x import y`"
+        for imported in imports_of_ours(path):
+            above = room(imported) == own or not own or ORDER.index(room(imported)) < ORDER.index(own)
+            assert above, f"{module_name(path)} imports {imported}"
 
 
 @pytest.mark.parametrize("package", ROOMS)
@@ -94,11 +94,11 @@ def test_no_cycles_inside_a_room(package: str) -> None:
     graphlib.TopologicalSorter(needs).prepare()
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: module_name(path) or "eval")
-def test_only_the_model_room_imports_models(path: Path) -> None:
-    heavy = {name.split(".")[0] for name, _ in imports(path)} & HEAVY
-    heavy -= {"safetensors"} if module_name(path) == "adapters.safetensors_file" else set()  # a reader of files
-    assert not heavy or module_name(path) in {f"model.{name}" for name in WITH_MODELS}
+def test_only_the_model_room_imports_models() -> None:
+    for path in FILES:
+        heavy = {name.split(".")[0] for name, _ in imports(path)} & HEAVY
+        heavy -= {"safetensors"} if module_name(path) == "adapters.safetensors_file" else set()  # a reader of files
+        assert not heavy or module_name(path) in {f"model.{name}" for name in WITH_MODELS}, f"{path} imports {heavy}"
 
 
 # The domain of the default product may be named where ours are listed, and nowhere else.

@@ -68,95 +68,94 @@ def below(entry: dict[str, Any], name: str) -> Iterator[tuple[str, dict[str, Any
 VERBS = [found for entry in ENTRIES for found in below(entry, entry["names"].split()[0])]
 
 
-@pytest.mark.parametrize(("words", "verb"), VERBS, ids=lambda value: value if isinstance(value, str) else "")
-def test_a_verb_does_what_its_entry_says(words: str, verb: dict[str, Any]) -> None:
-    assert set(verb) <= KEYS - {"names", "does"}
-    for option, kind, what in options(verb):
-        if kind == "finding":
-            assert what in rules() and what in found(f"{words} {option} x"), f"{words} {option}"
-        if kind == "value" and what in PROBES:
-            value, rule = PROBES[what]
-            assert rule in found(f"{words} {option} '{value}' x"), f"{words} {option}"
-        if what.startswith("rule:"):
-            between = "=" if kind == "attached" else " "
-            assert what[5:] in found(f"{words} {option}{between}x y"), f"{words} {option}"
+def test_a_verb_does_what_its_entry_says() -> None:
+    for words, verb in VERBS:
+        assert set(verb) <= KEYS - {"names", "does"}, words
+        for option, kind, what in options(verb):
+            if kind == "finding":
+                assert what in rules() and what in found(f"{words} {option} x"), f"{words} {option}"
+            if kind == "value" and what in PROBES:
+                value, rule = PROBES[what]
+                assert rule in found(f"{words} {option} '{value}' x"), f"{words} {option}"
+            if what.startswith("rule:"):
+                between = "=" if kind == "attached" else " "
+                assert what[5:] in found(f"{words} {option}{between}x y"), f"{words} {option}"
 
 
-@pytest.mark.parametrize("entry", ENTRIES, ids=first_name)
-def test_an_entry_is_well_formed(entry: dict[str, Any]) -> None:
-    assert set(entry) <= KEYS
-    assert set(entry["does"].split()) <= EFFECTS
-    assert all(option.startswith("-") for option in entry.get("harmless", "").split())
-    assert {kind for _option, kind, _what in options(entry)} <= KINDS
-    named = [what for _option, kind, what in options(entry) if kind == "finding"]
-    named += [what[5:] for _option, _kind, what in options(entry) if what.startswith("rule:")]
-    named += [verb for verb in entry.get("verbs", {}).values() if isinstance(verb, str)]
-    named += [verb["finding"] for _words, verb in below(entry, "") if "finding" in verb]
-    named += [rule for rule in (entry.get("finding"), entry.get("other-verbs")) if rule]
-    for rule in named:
-        assert rule.removesuffix("?") in (SPECIAL if rule.endswith("?") else rules()), rule
+def test_an_entry_is_well_formed() -> None:
+    for entry in ENTRIES:
+        name = first_name(entry)
+        assert set(entry) <= KEYS, name
+        assert set(entry["does"].split()) <= EFFECTS, name
+        assert all(option.startswith("-") for option in entry.get("harmless", "").split()), name
+        assert {kind for _option, kind, _what in options(entry)} <= KINDS, name
+        named = [what for _option, kind, what in options(entry) if kind == "finding"]
+        named += [what[5:] for _option, _kind, what in options(entry) if what.startswith("rule:")]
+        named += [verb for verb in entry.get("verbs", {}).values() if isinstance(verb, str)]
+        named += [verb["finding"] for _words, verb in below(entry, "") if "finding" in verb]
+        named += [rule for rule in (entry.get("finding"), entry.get("other-verbs")) if rule]
+        for rule in named:
+            assert rule.removesuffix("?") in (SPECIAL if rule.endswith("?") else rules()), f"{name}: {rule}"
 
 
-@pytest.mark.parametrize("entry", [one for one in ENTRIES if not one.get("finding", "?").endswith("?")], ids=first_name)
-def test_a_finding_of_every_use(entry: dict[str, Any]) -> None:
-    for name in entry["names"].split():
-        assert entry["finding"] in found(f"{name} x"), name
+def test_a_finding_of_every_use() -> None:
+    for entry in [one for one in ENTRIES if not one.get("finding", "?").endswith("?")]:
+        for name in entry["names"].split():
+            assert entry["finding"] in found(f"{name} x"), name
 
 
-@pytest.mark.parametrize("entry", [one for one in ENTRIES if "options" in one], ids=first_name)
-def test_options_that_are_findings(entry: dict[str, Any]) -> None:
-    for option, kind, rule in options(entry):
-        if kind == "finding":
-            for name in entry["names"].split():
-                assert rule in found(f"{name} {option} x y"), f"{name} {option}"
+def test_options_that_are_findings() -> None:
+    for entry in ENTRIES:
+        for option, kind, rule in options(entry):
+            if kind == "finding":
+                for name in entry["names"].split():
+                    assert rule in found(f"{name} {option} x y"), f"{name} {option}"
 
 
-@pytest.mark.parametrize(
-    "entry", [one for one in ENTRIES if "options" in one and first_name(one) not in HAND_WRITTEN], ids=first_name
-)
-def test_values_of_options_have_their_role(entry: dict[str, Any]) -> None:
-    name = first_name(entry)
-    for option, kind, role in options(entry):
-        if kind == "value" and role in PROBES:
-            value, rule = PROBES[role]
-            assert rule in found(f"{name} {option} '{value}' x"), f"{name} {option}"
-        if kind == "value" and role.startswith("rule:"):
-            assert role[5:] in found(f"{name} {option} x y"), f"{name} {option}"
+def test_values_of_options_have_their_role() -> None:
+    for entry in [one for one in ENTRIES if first_name(one) not in HAND_WRITTEN]:
+        name = first_name(entry)
+        for option, kind, role in options(entry):
+            if kind == "value" and role in PROBES:
+                value, rule = PROBES[role]
+                assert rule in found(f"{name} {option} '{value}' x"), f"{name} {option}"
+            if kind == "value" and role.startswith("rule:"):
+                assert role[5:] in found(f"{name} {option} x y"), f"{name} {option}"
 
 
-@pytest.mark.parametrize("entry", ENTRIES, ids=first_name)
-def test_operands_have_their_role(entry: dict[str, Any]) -> None:
-    roles = entry.get("operands", "ignore*").split()
-    for name in entry["names"].split():
-        if name in HAND_WRITTEN or name == "tar":
-            continue
-        for place, role in enumerate(roles):
-            plain = role.removesuffix("*")
-            if plain not in PROBES or (place and roles[0] in ("command", "edit*")):
+def test_operands_have_their_role() -> None:
+    for entry in ENTRIES:
+        roles = entry.get("operands", "ignore*").split()
+        for name in entry["names"].split():
+            if name in HAND_WRITTEN or name == "tar":
                 continue
-            value, rule = PROBES[plain]
-            before = ["x"] * place
-            words = [name, *before, f"'{value}'"] + ["x"] * (len(roles) - place - 1)
-            assert rule in found(" ".join(words)), f"{words}"
+            for place, role in enumerate(roles):
+                plain = role.removesuffix("*")
+                if plain not in PROBES or (place and roles[0] in ("command", "edit*")):
+                    continue
+                value, rule = PROBES[plain]
+                before = ["x"] * place
+                words = [name, *before, f"'{value}'"] + ["x"] * (len(roles) - place - 1)
+                assert rule in found(" ".join(words)), f"{words}"
 
 
-@pytest.mark.parametrize("entry", [one for one in ENTRIES if "looks" in one or "verbs" in one], ids=first_name)
-def test_verbs(entry: dict[str, Any]) -> None:
-    name = first_name(entry)
-    for verb in entry.get("looks", "").split(","):
-        assert analyse(f"{name} {verb.strip()}").verdict == "allow", verb
-    for verb, rule in entry.get("verbs", {}).items():
-        if isinstance(rule, str) and not rule.endswith("?"):
-            assert all(rule in found(f"{name} {one.strip()} x") for one in verb.split(",")), verb
-    if "other-verbs" in entry and not entry["other-verbs"].endswith("?"):
-        assert entry["other-verbs"] in found(f"{name} nosuchverb x")
+def test_verbs() -> None:
+    for entry in [one for one in ENTRIES if "looks" in one or "verbs" in one]:
+        name = first_name(entry)
+        for verb in entry.get("looks", "").split(","):
+            assert analyse(f"{name} {verb.strip()}").verdict == "allow", f"{name} {verb}"
+        for verb, rule in entry.get("verbs", {}).items():
+            if isinstance(rule, str) and not rule.endswith("?"):
+                assert all(rule in found(f"{name} {one.strip()} x") for one in verb.split(",")), f"{name} {verb}"
+        if "other-verbs" in entry and not entry["other-verbs"].endswith("?"):
+            assert entry["other-verbs"] in found(f"{name} nosuchverb x"), name
 
 
-@pytest.mark.parametrize("entry", ENTRIES, ids=first_name)
-def test_an_option_that_is_not_listed_is_not_understood(entry: dict[str, Any]) -> None:
-    name = first_name(entry)
-    harmless = entry.get("unlisted") in ("harmless", "reads") or name in {"dd", "read", "xargs"}
-    assert ("unknown-option" in found(f"{name} --nosuchoption x")) != harmless
+def test_an_option_that_is_not_listed_is_not_understood() -> None:
+    for entry in ENTRIES:
+        name = first_name(entry)
+        harmless = entry.get("unlisted") in ("harmless", "reads") or name in {"dd", "read", "xargs"}
+        assert ("unknown-option" in found(f"{name} --nosuchoption x")) != harmless, name
 
 
 def test_every_role_is_known() -> None:

@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator
 
-import pytest
-
 from eval.risk import analyse
 from eval.risk.findings import rules
 from scripts.risk_rules import PAGE, page, raised_by
@@ -16,14 +14,16 @@ def examples(kind: str) -> Iterator[tuple[str, str]]:
         yield from ((rule.id, command) for command in getattr(rule, kind))
 
 
-@pytest.mark.parametrize(("rule", "command"), examples("bad"))
-def test_a_bad_example_raises_its_rule(rule: str, command: str) -> None:
-    assert rule in {finding.rule for finding in analyse(command).findings}
+def raises(rule: str, command: str) -> bool:
+    return rule in {finding.rule for finding in analyse(command).findings}
 
 
-@pytest.mark.parametrize(("rule", "command"), examples("good"))
-def test_a_good_example_does_not(rule: str, command: str) -> None:
-    assert rule not in {finding.rule for finding in analyse(command).findings}
+def test_a_bad_example_raises_its_rule() -> None:
+    assert [(rule, command) for rule, command in examples("bad") if not raises(rule, command)] == []
+
+
+def test_a_good_example_does_not() -> None:
+    assert [(rule, command) for rule, command in examples("good") if raises(rule, command)] == []
 
 
 def test_every_rule_has_examples_of_both_kinds() -> None:

@@ -3,8 +3,6 @@
 Each kind of misreading has commands that hide a deletion in it, and look-alikes that are ordinary. Nothing is run.
 """
 
-import pytest
-
 from eval.risk import analyse
 
 GONE = "rm -rf /etc"  # what is hidden; every command of HIDDEN must be blocked
@@ -145,28 +143,24 @@ ORDINARY = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("kind", "command"), [(kind, one) for kind, listed in HIDDEN.items() for one in listed])
-def test_a_hidden_deletion_is_blocked(kind: str, command: str) -> None:
-    assert analyse(command).verdict == "block", kind
+def test_a_hidden_deletion_is_blocked() -> None:
+    listed = [(kind, command) for kind, commands in HIDDEN.items() for command in commands]
+    assert [(kind, command) for kind, command in listed if analyse(command).verdict != "block"] == []
 
 
-@pytest.mark.parametrize("command", REVIEWED)
-def test_what_cannot_be_known_is_reviewed(command: str) -> None:
-    assert analyse(command).verdict == "review"
+def test_what_cannot_be_known_is_reviewed() -> None:
+    assert [command for command in REVIEWED if analyse(command).verdict != "review"] == []
 
 
-@pytest.mark.parametrize("command", ORDINARY)
-def test_ordinary_uses_of_the_same_syntax_are_allowed(command: str) -> None:
-    found = analyse(command)
-    assert found.verdict == "allow", found.findings
+def test_ordinary_uses_of_the_same_syntax_are_allowed() -> None:
+    assert [command for command in ORDINARY if analyse(command).verdict != "allow"] == []
 
 
 HARMLESS = [one.replace(GONE, "ls -l etc") for listed in HIDDEN.values() for one in listed if GONE in one]
 
 
-@pytest.mark.parametrize("command", HARMLESS)
-def test_the_same_with_a_harmless_command_is_not_blocked(command: str) -> None:
-    assert analyse(command).verdict != "block"
+def test_the_same_with_a_harmless_command_is_not_blocked() -> None:
+    assert [command for command in HARMLESS if analyse(command).verdict == "block"] == []
 
 
 def test_findings_of_joined_lines_point_into_the_text_as_given() -> None:

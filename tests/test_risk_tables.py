@@ -13,14 +13,13 @@ STOPPED = (DATA / "stopped.txt").read_text(encoding="utf-8").splitlines()
 UNDERSTOOD = (DATA / "understood.txt").read_text(encoding="utf-8").splitlines()
 
 
-@pytest.mark.parametrize("command", STOPPED)
-def test_what_can_do_harm_is_not_allowed(command: str) -> None:
-    assert analyse(command).verdict != "allow"
+# One test for a table of many commands: a test of its own takes longer than an analysis.
+def test_what_can_do_harm_is_not_allowed() -> None:
+    assert [command for command in STOPPED if analyse(command).verdict == "allow"] == []
 
 
-@pytest.mark.parametrize("command", UNDERSTOOD)
-def test_what_only_looks_or_works_here_is_allowed(command: str) -> None:
-    assert analyse(command).verdict == "allow"
+def test_what_only_looks_or_works_here_is_allowed() -> None:
+    assert [command for command in UNDERSTOOD if analyse(command).verdict != "allow"] == []
 
 
 @pytest.mark.parametrize("command", ["grep --color x f", "sort --rev f", "tar -cf a b", "rsync --del -n a b"])

@@ -1,6 +1,6 @@
 """Variables that choose code: every way to set one is seen, and what ordinary people set is let through."""
 
-import pytest
+from collections.abc import Iterable
 
 from eval.risk import analyse
 from eval.risk.catalogue import sections
@@ -62,27 +62,25 @@ ORDINARY = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("setter", SETTERS)
-@pytest.mark.parametrize("name", RISKY)
-def test_every_way_to_set_a_variable_that_chooses_code_is_seen(name: str, setter: str) -> None:
-    assert analyse(setter.format(name, RISKY[name])).verdict == "review"
+def judged_otherwise(verdict: str, commands: Iterable[str]) -> list[str]:
+    return [command for command in commands if analyse(command).verdict != verdict]
 
 
-@pytest.mark.parametrize("setter", SETTERS)
-def test_the_same_ways_with_a_name_of_no_meaning_are_allowed(setter: str) -> None:
-    command = setter.format("COLOUR", "green")
-    assert analyse(command).verdict == "allow"
+def test_every_way_to_set_a_variable_that_chooses_code_is_seen() -> None:
+    set_so = [setter.format(name, value) for setter in SETTERS for name, value in RISKY.items()]
+    assert judged_otherwise("review", set_so) == []
 
 
-@pytest.mark.parametrize("command", MORE_RISKY)
-def test_variables_that_choose_code_are_reviewed(command: str) -> None:
-    assert analyse(command).verdict == "review"
+def test_the_same_ways_with_a_name_of_no_meaning_are_allowed() -> None:
+    assert judged_otherwise("allow", [setter.format("COLOUR", "green") for setter in SETTERS]) == []
 
 
-@pytest.mark.parametrize("command", ORDINARY)
-def test_ordinary_variables_are_allowed(command: str) -> None:
-    found = analyse(command)
-    assert found.verdict == "allow", found.findings
+def test_variables_that_choose_code_are_reviewed() -> None:
+    assert judged_otherwise("review", MORE_RISKY) == []
+
+
+def test_ordinary_variables_are_allowed() -> None:
+    assert judged_otherwise("allow", ORDINARY) == []
 
 
 def test_a_command_in_a_variable_is_judged_as_one() -> None:
