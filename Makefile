@@ -99,9 +99,9 @@ merge: sandbox-root ## make one row of several teachers' answers to a request, b
 validate: setup ## check every row of FILE= for DOMAIN=, line by line; REPAIR=1 proposes mended rows in a new file
 	@$(PY) -m scripts.teachers.validate $(json) $(call option,FILE,--file) $(call option,DOMAIN,--domain) $(call switch,REPAIR,--repair)
 
-replay: setup ## mix a share of the base's own answers into a copy of RECIPE=, so that it forgets less: SHARE=0.1 OUT= FILE= TEMPERATURE= SEED=
+replay: setup ## mix a share of the base's own answers into a copy of RECIPE=, so that it forgets less: SHARE=0.1 OUT= FILE= LICENCE= TEMPERATURE= SEED=
 	@$(PY) -m scripts.replay $(json) $(call option,SHARE,--share) $(call option,OUT,--out) $(call option,FILE,--file) \
-	    $(call option,TEMPERATURE,--temperature) $(call option,SEED,--seed) -- "$$RECIPE"
+	    $(call option,LICENCE,--licence) $(call option,TEMPERATURE,--temperature) $(call option,SEED,--seed) -- "$$RECIPE"
 
 new: setup ## a working folder for a domain of your own: DOMAIN=text2sql, AT= (default: domains/<name>)
 	@$(PY) -m scripts.new_domain $(json) $(call option,AT,--at) -- "$$DOMAIN"

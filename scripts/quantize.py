@@ -46,12 +46,15 @@ def variant_run(approved: Candidate) -> Path:
     about: dict[str, Any] = {"run": approved.run.name, "form": METHOD, "adapter_sha256": approved.adapter_sha256}
     label = f"quantized-{METHOD}"
     fields = fields_of(approved, label, Path(MODEL), about | {"settings": NF4})
-    run = begun(approved.run.parent, about) or new_run(label, git_state(), fields, approved.run.parent)
+    return begun(approved.run.parent, about) or new_run(label, git_state(), fields, approved.run.parent)
+
+
+def name_parent(run: Path, approved: Candidate) -> None:
+    """Where the model is, and the parent's own files, in the variant's folder."""
     update_run(run, model=os.path.relpath(run / MODEL, ROOT))
     for name in (*PARENT_FILES, *PARENT_FILES_IF_THERE):
         if name in PARENT_FILES or (approved.run / name).is_file():
             write_bytes(run / name, read_bytes(approved.run / name))
-    return run
 
 
 def begun(results: Path, about: dict[str, Any]) -> Path | None:
@@ -122,6 +125,7 @@ def quantize(run: Path, suite: Path, cache: AnswerCache | None) -> Metrics:
     say_of_parent(run)
     variant = variant_run(approved)
     with locked(variant):
+        name_parent(variant, approved)
         make(variant, approved)
         weigh(variant, approved, suite)
     return judge(variant, approved, suite, cache)

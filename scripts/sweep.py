@@ -37,7 +37,7 @@ from scripts.sweeping.foreseen import foreseen
 from scripts.sweeping.members import Member, write_members
 from scripts.sweeping.pages import PICTURE, page, picture
 from scripts.sweeping.ranking import Entry, criterion, rank, result_of, seen_in
-from scripts.training.judged import judge_runs, trained_or_why
+from scripts.training.judged import is_about, judge_runs, trained_or_why
 from scripts.training.lint_recipe import lint_recipe, resolve_recipe
 
 FOLDER = ROOT / "outputs" / "sweeps"
@@ -150,16 +150,14 @@ def train_all(members: Sequence[Member], checkpoints: bool) -> tuple[list[Conten
 def judged_on_selection(runs: Sequence[Path], suite: Path, kept: Path) -> dict[Path, Metrics]:
     """The evaluation of each run on the selection half, kept aside: the winner's run is judged again on the other."""
     kept.mkdir(parents=True, exist_ok=True)
-    digest = file_sha256(suite)
 
-    def known(run: Path) -> Metrics | None:
-        path = kept / f"{run.name}.json"
-        found = read_metrics(path) if path.is_file() else None
-        adapter = file_sha256(run / "adapter.sha256")
-        same = found and (found.suite_sha256, found.provenance.get("adapter_sha256")) == (digest, adapter)
-        return found if same else None
+    def known(run: Path) -> bool:
+        try:
+            return is_about(read_metrics(kept / f"{run.name}.json"), run, suite)
+        except UserError:  # not there, or not as it was written
+            return False
 
-    left = [run for run in runs if known(run) is None]
+    left = [run for run in runs if not known(run)]
     say(f"selection half: {len(runs) - len(left)} of {len(runs)} were judged before")
     judge_runs(left, suite)
     for run in left:

@@ -116,7 +116,11 @@ USES = {
     "AGREE": [("merge", "--agree={}")],
     "REPAIR": [("validate", "")],
     "TEST": [("data FILE=rows.jsonl", "--test={}")],
-    "LICENCE": [("data FILE=rows.jsonl", "--licence={}"), ("adopt ADAPTER=theirs", "--licence={}")],
+    "LICENCE": [
+        ("data FILE=rows.jsonl", "--licence={}"),
+        ("adopt ADAPTER=theirs", "--licence={}"),
+        ("replay", "--licence={}"),
+    ],
     "ADAPTER": [("adopt", "{}")],
     "BASE": [("adopt ADAPTER=theirs", "--base={}"), ("eval", "--base-model={}"), ("generate", "--base-model={}")],
     "FORM": [("serve-check", "--form={}")],

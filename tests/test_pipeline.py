@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -94,7 +95,8 @@ def test_rows_for_a_test_are_drawn_first_and_say_whether_they_are_run(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What validation had alone goes to the test, and validation takes of the rest; a kill loses no run command."""
-    monkeypatch.setattr(pipeline, "open_sandbox", nullcontext)
+    box = SimpleNamespace(identity="bubblewrap-debian-1")
+    monkeypatch.setattr(pipeline, "open_sandbox", lambda: nullcontext(box))
     made(root, split={"share": 0.3})
     before = {row["id"] for row in rows_of(root / "out/validation.jsonl")}
     asked: list[str] = []
@@ -119,6 +121,12 @@ def test_rows_for_a_test_are_drawn_first_and_say_whether_they_are_run(
     held = json.loads((root / "out/data.json").read_text())["test"]
     assert held["rows"] == len(tests) and held["executed"] == sum("not_executed" not in row for row in tests)
     assert f"{held['rows']} to test with" in (root / "out/card.md").read_text()
+    box.identity = "bubblewrap-debian-2"  # whose commands may do other things
+    asked[:] = [""] * 2
+    made(root, split={"share": 0.2, "test": 0.3})
+    assert sorted(asked[2:]) == sorted(before)
+    made(root, split={"share": 0.2})
+    assert not (root / "out/test.jsonl").exists()  # some of its rows are trained now
 
 
 def test_the_same_inputs_give_the_same_bytes_and_data_json_says_what_was_made_of_what(root: Path) -> None:

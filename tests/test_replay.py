@@ -13,6 +13,7 @@ from eval.model.lm_tasks import Sample
 from eval.run.files import read_json
 from eval.run.records import BASELINE, Generation
 from scripts import replay
+from scripts.data.replay_rows import is_trained
 from scripts.data.token_counts import Length
 from scripts.replay import Asking
 from scripts.training.recipe_copy import copied
@@ -264,6 +265,8 @@ def test_a_base_that_is_not_there_is_one_line(root: Path, monkeypatch: pytest.Mo
         (["--share", "nan"], "SHARE=nan is not a number"),
         (["--temperature", "-1"], "TEMPERATURE=-1"),
         (["--file", "nowhere.jsonl"], "nowhere.jsonl"),
+        (["--seed", "1.5"], "SEED=1.5 is not a whole number from 0 to 2,147,483,648"),
+        (["--licence", "MIT"], "LICENCE=MIT is of prompts of your own"),
     ],
 )
 def test_a_bad_word_is_one_line(
@@ -273,6 +276,105 @@ def test_a_bad_word_is_one_line(
     code, _, message = call(replay.main, [str(root / "toy.yaml"), *words], capsys)
     assert_one_line(message)
     assert code == 2 and said in message
+
+
+def test_rows_that_training_drops_are_no_part_of_the_share(root: Path, mix: Callable[..., replay.Mixed]) -> None:
+    rows = [chat(f"list folder {n}", "ls -l -a here") for n in range(10)]
+    write_rows(root / "data" / "toy.jsonl", [*rows, chat("Too long", "word " * 70)])
+    mixed = mix(Base(SAID), 0.3)
+    assert mixed.share_of_tokens == pytest.approx(mixed.tokens / (40 + mixed.tokens))
+    assert mixed.share_of_rows == pytest.approx(mixed.rows / (10 + mixed.rows))
+    recipe = root / "toy.yaml"
+    recipe.write_text(recipe.read_text() + "excess_length_strategy: truncate\n")
+    with pytest.raises(UserError, match="takes more than the 6 answers"):
+        mix(Base(SAID), 0.3)
+
+
+def test_rows_that_axolotl_drops() -> None:
+    taken = [Length(1, tokens, learned) for tokens, learned in [(2, 1), (64, 9), (65, 9), (1, 1), (9, 0)]]
+    assert [is_trained(one, {"sequence_len": 64}) for one in taken] == [True, True, False, False, False]
+    assert is_trained(taken[2], {"sequence_len": 64, "excess_length_strategy": "truncate"})
+
+
+def test_every_answer_that_is_too_long_has_its_reason_and_the_number_of_its_prompt(
+    root: Path, mix: Callable[..., replay.Mixed]
+) -> None:
+    mixed = mix(Base(SAID | {ASKED[0]: "", ASKED[1]: "word " * 60, ASKED[5]: "word " * 60}), 0.1)
+    rejects = rows_in(root / "data/own/mix/rejects.jsonl")
+    assert [(one["number"], one["where"]) for one in rejects] == [(1, "p0"), (2, "p1"), (6, "p5")]
+    assert mixed.rows < mixed.usable == 3
+
+
+@pytest.mark.parametrize(
+    ("datasets", "said"),
+    [
+        ("\n  - path: data/toy.jsonl\n    type: chat_template\n    split: train[:5]", r"datasets\[0\]: a part of"),
+        (" [{path: data/toy.jsonl, type: chat_template}]", "a line for each key"),
+    ],
+    ids=["a part", "one line"],
+)
+def test_a_recipe_that_nothing_can_be_mixed_into_is_named_before_anybody_is_asked(
+    datasets: str, said: str, root: Path, mix: Callable[..., replay.Mixed]
+) -> None:
+    (root / "toy.yaml").write_text(f"base_model: {root / 'base'}\nsequence_len: 64\ndatasets:{datasets}\n")
+    with pytest.raises(UserError, match=f"toy.yaml: .*{said}"):
+        mix(base := Base(SAID))
+    assert not base.asked
+
+
+def test_datasets_whose_tokens_cannot_be_counted_are_said_before_anybody_is_asked(
+    root: Path, mix: Callable[..., replay.Mixed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any) -> Iterator[Length]:
+        raise UserError("tokens are counted of another type alone")
+
+    monkeypatch.setattr(replay, "lengths_of", refused)
+    with pytest.raises(UserError, match=r"toy\.yaml: tokens are counted"):
+        mix(base := Base(SAID))
+    assert not base.asked
+
+
+def test_a_licence_is_stated_of_our_prompts_and_never_guessed_of_others(
+    root: Path, mix: Callable[..., replay.Mixed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mix(Base(SAID))
+    theirs = read_json(root / "data/own/mix/MANIFEST.json")
+    assert (theirs["licence"], theirs["source"].split(",")[0]) == (None, "own prompts")
+    monkeypatch.setattr(replay, "PROMPTS", root / "prompts.jsonl")
+    mix(Base(SAID))
+    ours = read_json(root / "data/own/mix/MANIFEST.json")
+    assert (ours["licence"], ours["source"].split(",")[0]) == ("MIT", "authored prompts")
+
+
+@pytest.mark.parametrize(
+    "damaged", [lambda kept: kept[:-9], lambda kept: kept[: kept.index(b"\n") + 1]], ids=["cut off", "a row alone"]
+)
+def test_kept_answers_that_are_damaged_are_asked_for_again(
+    root: Path, mix: Callable[..., replay.Mixed], damaged: Callable[[bytes], bytes]
+) -> None:
+    mix(Base(SAID))
+    there = (root / "data/own/mix/replay.jsonl").read_bytes()
+    (kept,) = (root / ".cache" / "replay").glob("*/answers.jsonl")
+    kept.write_bytes(damaged(kept.read_bytes()))
+    mix(again := Base(SAID))
+    assert again.asked == ASKED and (root / "data/own/mix/replay.jsonl").read_bytes() == there
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"prompt": "Tell me \\ud800 of acorns"}', "line 2 holds half a surrogate pair"),
+        ("[" * 100_000, "line 2 is not valid JSON"),
+        ("7", "line 2 has no `prompt`"),
+    ],
+    ids=["half a letter", "deep", "a number"],
+)
+def test_a_prompt_that_cannot_be_read_is_one_line(
+    line: str, said: str, root: Path, mix: Callable[..., replay.Mixed]
+) -> None:
+    (root / "prompts.jsonl").write_text(json.dumps({"prompt": ASKED[0]}) + f"\n{line}\n")
+    with pytest.raises(UserError, match=f"prompts.jsonl: {said}"):
+        mix(Base(SAID))
 
 
 def test_the_base_is_asked_through_the_backend_that_judges(monkeypatch: pytest.MonkeyPatch) -> None:

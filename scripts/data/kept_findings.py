@@ -4,8 +4,8 @@
     problems = known.take(len(rows))      of an earlier process, maybe none
     known.keep(problems)                  all so far, whole or not at all
 
-The file's name holds a digest of whatever decides a finding: code, config, bytes of the sources, test sets. Findings of
-anything else lie in another folder and are never read.
+The folder's name holds a digest of whatever decides a finding: code, config, bytes of the sources, test sets, and of
+stages that run commands the sandbox. Findings of anything else lie in another folder and are never read.
 """
 
 import hashlib

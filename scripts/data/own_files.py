@@ -149,12 +149,7 @@ def refuse_foreign(folder: Path, files: dict[str, bytes], source: Path, made_by:
     """UserError when a file that would be replaced was not written here, was changed since, or is what was read."""
     if source.resolve() in [(folder / name).resolve() for name in files]:
         raise UserError(f"{source} would be written over: choose another folder with OUT=, or copy your rows elsewhere")
-    listed: dict[str, str] = {}
-    if (folder / MANIFEST).exists():
-        manifest = read_json(folder / MANIFEST)
-        if not isinstance(manifest, dict) or manifest.get("made_by") != made_by:
-            raise UserError(f"{folder / MANIFEST} is not one of `{made_by}`: choose another folder with OUT=")
-        listed = {str(one["path"]): str(one["sha256"]) for one in manifest.get("files", []) if isinstance(one, dict)}
+    listed = written_here(folder, made_by)
     for name, content in files.items():
         if name == MANIFEST or not (folder / name).exists():
             continue
@@ -164,6 +159,18 @@ def refuse_foreign(folder: Path, files: dict[str, bytes], source: Path, made_by:
                 f"{folder / name} was not written by `{made_by}`, or was changed since: move it away, or choose "
                 "another folder with OUT="
             )
+
+
+def written_here(folder: Path, made_by: str) -> dict[str, str]:
+    """Digest of each file that a folder's manifest lists, if there is one. UserError for one of something else."""
+    if not (folder / MANIFEST).exists():
+        return {}
+    manifest = read_json(folder / MANIFEST)
+    if not isinstance(manifest, dict) or manifest.get("made_by") != made_by:
+        raise UserError(f"{folder / MANIFEST} is not one of `{made_by}`: choose another folder with OUT=")
+    files = manifest.get("files")
+    entries = [one for one in files if isinstance(one, dict)] if isinstance(files, list) else []
+    return {str(one.get("path")): str(one.get("sha256")) for one in entries}
 
 
 def hints(task: Task, folder: Path, licence: str | None) -> list[str]:

@@ -84,7 +84,7 @@ def prepare(config: Config, nl2bash: Path | None, root: Path = ROOT) -> Dataset:
     if config.golds != "no":
         with open_sandbox() as sandbox:
             stage = Stage("golds", lambda some, done: ran(some[done:], sandbox, config.golds == "strict"))
-            rows = sift(dataset, rows, stage, findings(dataset, len(dataset.stages), stage, root))
+            rows = sift(dataset, rows, stage, findings(dataset, len(dataset.stages), stage, root, sandbox.identity))
     rows = shared(dataset, rows)
     if not rows:
         raise UserError(
@@ -142,9 +142,9 @@ def against(dataset: Dataset, root: Path) -> Asked:
     return requests(root, guests, but=frozenset())
 
 
-def findings(dataset: Dataset, place: int, stage: Stage, root: Path) -> Findings:
-    """What an earlier process found at this stage, of the same rows by the same code."""
-    decides = [code_sha256(), dataset.config.model_dump(mode="json"), dataset.facts, dataset.tests]
+def findings(dataset: Dataset, place: int, stage: Stage, root: Path, sandbox: str = "") -> Findings:
+    """What an earlier process found at this stage, of the same rows by the same code, and in the same sandbox."""
+    decides = [code_sha256(), dataset.config.model_dump(mode="json"), dataset.facts, dataset.tests, sandbox]
     folder = root / CACHE / f"{dataset.config.name}-{json_sha256(decides)[:16]}"
     return Findings(folder / f"{place:02}-{stage.name}.jsonl")
 
@@ -235,7 +235,7 @@ def observed(dataset: Dataset, root: Path) -> list[str]:
     """Of each test row why its answers are not run; empty where they are."""
     with open_sandbox() as sandbox:
         stage = Stage("held-out", lambda rows, done: (("", why) for why in not_executed(rows[done:], sandbox)))
-        found = looked_at(dataset.test, stage, findings(dataset, len(dataset.stages), stage, root))
+        found = looked_at(dataset.test, stage, findings(dataset, len(dataset.stages), stage, root, sandbox.identity))
     reasons = [reason for _, reason in found]
     run = sum(not reason for reason in reasons)
     print(f"data: held-out: {run:,} of {len(reasons):,} can be judged by running them", flush=True)

@@ -9,6 +9,7 @@ a machine or a path but names; the same inputs at one commit give the same bytes
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from eval.run.environment import git_state
 from eval.run.files import json_text, write_bytes
 from scripts.data.card import card
 from scripts.data.held_out import counted, test_line
-from scripts.data.own_files import refuse_foreign, shown
+from scripts.data.own_files import refuse_foreign, shown, written_here
 from scripts.data.own_shapes import Reject
 
 if TYPE_CHECKING:
@@ -37,12 +38,21 @@ def write_dataset(dataset: "Dataset", folder: Path, config: Path, root: Path) ->
     files[MANIFEST] = json_text(manifest(described, files)).encode()
     refuse_foreign(folder, files, config, MADE_BY)
     folder.mkdir(parents=True, exist_ok=True)
+    remove_earlier(folder, files.keys())
     for name, content in files.items():
         write_bytes(folder / name, content)
     lines = [f"data: written: {shown(folder, root)}/{{{','.join(files)}}}"]
     if described["licence"] is None:
         lines.append("data: a source states no licence, and publishing asks for one: set licence in its entry")
     return lines
+
+
+def remove_earlier(folder: Path, names: Collection[str]) -> None:
+    """Remove what an earlier config had written here beside `names`: rows of its test may be trained on now."""
+    for name, sha256 in written_here(folder, MADE_BY).items():
+        file = folder / Path(name).name
+        if file.name not in names and file.is_file() and file_sha256(file) == sha256:
+            file.unlink()
 
 
 def contents(dataset: "Dataset") -> dict[str, bytes]:

@@ -1,7 +1,9 @@
 """Which of a base's own answers are trained on again, and how many of them: the rows of `make replay`.
 
+    prompts = prompts_in(file, guards)
     rows, rejects = sifted(prompts, answers, guards)
-    chosen, added, long = draw(rows, lengths, own, share, sequence_len)     the first rows that make up the share
+    fit, long = fitting(rows, lengths, sequence_len)        what training would not drop
+    chosen, added = draw(fit, own, share)                   the first rows that make up the share
 
 An answer is left out when it is blank, was cut off, refuses, holds a credential or personal data, or when it asks or
 tells what a test asks (scripts/data/build_replay.py). What is left are the base's words as they are: replay keeps what
@@ -10,6 +12,7 @@ the base does, mistakes included, and teaches nothing new.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from eval.bash.refusals import is_refusal
@@ -19,6 +22,7 @@ from scripts.data.build_replay import Guards
 from scripts.data.own_shapes import Reject
 from scripts.data.stages import personal, secret
 from scripts.data.token_counts import Length
+from scripts.training.dataset_entries import BrokenRow, read_rows
 from scripts.training.prepared_rows import LENGTH
 
 
@@ -35,6 +39,7 @@ class Prompt:
 class Replayed:
     """A general request with the base's own answer, as the checks of scripts/data/stages.py see rows."""
 
+    number: int  # of its prompt
     asked: Prompt
     gold: str
 
@@ -63,13 +68,32 @@ class Replayed:
 NONE = Length(0, 0, 0)
 
 
+def prompts_in(file: Path, guards: Guards) -> list[Prompt]:
+    """The general requests of a file. UserError for a row that is none, or that asks what a test asks."""
+    found: list[Prompt] = []
+    try:
+        rows = list(read_rows(file))
+    except BrokenRow as error:
+        raise UserError(f'{file}: {error}: each line is {{"prompt": a general request}}') from None
+    for where, row in rows:
+        text = row.get("prompt") if isinstance(row, dict) else None
+        if not isinstance(text, str) or not text.strip():
+            raise UserError(f'{file}: {where} has no `prompt`: each line is {{"prompt": a general request}}')
+        if problem := guards.against_request(text):
+            raise UserError(f"{file}: {where} {problem}: remove it, or the table of what was kept means nothing")
+        found.append(Prompt(str(row.get("id", where)), str(row.get("category", "")), text))
+    if not found or len({prompt.id for prompt in found}) < len(found):
+        raise UserError(f"{file}: " + ("two lines have one id" if found else "holds no prompts"))
+    return found
+
+
 def sifted(
     prompts: Sequence[Prompt], answers: Mapping[str, Generation], guards: Guards
 ) -> tuple[list[Replayed], list[Reject]]:
     """The rows that may be trained on, in the order of the prompts, and why the others may not."""
     rows, rejects = [], []
     for number, prompt in enumerate(prompts, start=1):
-        row = Replayed(prompt, answers[prompt.id].text.strip())
+        row = Replayed(number, prompt, answers[prompt.id].text.strip())
         stage, reason = fault(row, answers[prompt.id].finish, guards)
         if stage:
             rejects.append(Reject(number, prompt.id, stage, reason))
@@ -94,27 +118,40 @@ def fault(row: Replayed, finish: str, guards: Guards) -> tuple[str, str]:
     return "", ""
 
 
-def draw(
-    rows: Sequence[Replayed], lengths: Sequence[Length], own: Length, share: float, longest: int
-) -> tuple[list[Replayed], Length, list[Reject]]:
-    """The first rows with which `share` of all tokens that are learned are the base's; what they add; too long ones.
+def is_trained(length: Length, recipe: Mapping[str, Any]) -> bool:
+    """Whether Axolotl trains on a row of this length: it drops longer ones than `sequence_len`, unless it may cut."""
+    short = length.tokens <= int(recipe["sequence_len"]) or recipe.get("excess_length_strategy") == "truncate"
+    return short and length.tokens >= 2 and length.learned > 0
 
-    `own`: what the recipe learns without them; `longest`: its sequence_len. A larger share begins with the rows of a
-    smaller one. UserError where all rows together are a smaller share.
+
+def fitting(
+    rows: Sequence[Replayed], lengths: Sequence[Length], longest: int
+) -> tuple[list[tuple[Replayed, Length]], list[Reject]]:
+    """The rows of at most `longest` tokens with their lengths, and the others."""
+    fit, long = [], []
+    for row, length in zip(rows, lengths, strict=True):
+        if length.tokens > longest:
+            long.append(Reject(row.number, row.where, "length", f"{LENGTH} ({longest})"))
+        else:
+            fit.append((row, length))
+    return fit, long
+
+
+def draw(rows: Sequence[tuple[Replayed, Length]], own: Length, share: float) -> tuple[list[Replayed], Length]:
+    """The first rows with which `share` of all tokens that are learned are the base's, and what they add.
+
+    `own`: what the recipe learns without them. A larger share begins with the rows of a smaller one. UserError where
+    all rows together are a smaller share.
     """
     if not own.learned:
         raise UserError("no row of the recipe's datasets is learned: `make lint` says more")
-    chosen, added, rejects = [], NONE, []
-    for number, (row, length) in enumerate(zip(rows, lengths, strict=True), start=1):
-        if length.tokens > longest:
-            rejects.append(Reject(number, row.where, "length", f"{LENGTH} ({longest})"))
-            continue
-        chosen.append(row)
+    added = NONE
+    for number, (_, length) in enumerate(rows, start=1):
         added += length
         if added.learned >= share * (added + own).learned:
-            return chosen, added, rejects
+            return [row for row, _ in rows[:number]], added
     most = 100 * added.learned / (added + own).learned
     raise UserError(
-        f"SHARE={share:g} takes more than the {len(chosen)} answers that may be used: they are {most:.1f} % of what is "
+        f"SHARE={share:g} takes more than the {len(rows)} answers that may be used: they are {most:.1f} % of what is "
         "learned; take a smaller share, or more prompts with FILE="
     )

@@ -56,7 +56,10 @@ def count_tokens(name: str, rows: Iterable[Example], root: Path) -> Counted:
         why = f"the base of {file.stem} is not on this machine"
         print(f"data: tokens are not counted: {why}", flush=True)
         return Counted({"recipe": file.stem, "not_counted": why})
-    strategy, tokenizer = strategy_of(recipe, folder)
+    try:
+        strategy, tokenizer = strategy_of(recipe, folder)
+    except UserError as error:
+        raise UserError(f"recipe {file.stem}: {error}") from None
     dropped: Counter[str] = Counter()
     counted = Counted({})
     tokens = trained = 0
@@ -93,12 +96,16 @@ def strategy_of(recipe: dict[str, Any], folder: Path, revision: str | None = Non
     """Axolotl's tokenising strategy for the recipe's first dataset, and the tokenizer. UserError for another type."""
     entry = next((one for one in recipe.get("datasets") or [] if isinstance(one, dict)), {})
     if entry.get("type") != "chat_template" or not recipe.get("sequence_len"):
-        raise UserError("recipe: tokens are counted for a recipe with sequence_len whose datasets are chat_template")
+        raise UserError("tokens are counted of `type: chat_template` alone, and with `sequence_len`: make it so")
     silence_libraries()
     from axolotl.prompt_strategies.chat_template import StrategyLoader
     from axolotl.utils.dict import DictDefault
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(str(folder), revision=revision or "main")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), revision=revision or "main")
+    except (OSError, ValueError) as error:  # not there, broken, or on a Hub that is out of reach
+        said = str(error).strip().partition("\n")[0]
+        raise UserError(f"the tokenizer of {folder} cannot be loaded: {said}: check base_model") from error
     known = {"train_on_inputs": False, "chat_template": "tokenizer_default"}
     return StrategyLoader()(tokenizer, DictDefault(known | recipe), dict(entry)), tokenizer

@@ -107,4 +107,5 @@ def explain(error: Exception, repo: str) -> str:
         return f"the connection to the Hub failed ({type(error).__name__}): publish again, it continues"
     if isinstance(error, json.JSONDecodeError):
         return "the Hub's answer is no JSON: is HF_ENDPOINT right? publish again, it continues"
-    return f"{repo}: {str(error).splitlines()[0]}: publish again, it continues"
+    said = ADDRESS.sub("[address]", redact(str(error).strip().partition("\n")[0]))[:LONGEST_SAID]
+    return f"{repo}: {said or type(error).__name__}: publish again, it continues"

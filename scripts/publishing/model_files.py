@@ -102,7 +102,7 @@ def check_state(file: Path, name: str, content: bytes) -> None:
     """Refused unless this is how NF4 is to be unpacked, and nothing besides."""
     try:
         state: Any = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         state = None
     if not isinstance(state, dict) or state.get("quant_type") != "nf4" or not STATE_KEYS.issuperset(state):
         raise Refused(f"{file}: {name} does not say how NF4 is unpacked: `make quantize` again")

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from eval.common.errors import UserError
 from eval.common.places import ROOT
+from eval.contracts.domains import data_of
 from eval.gates.decide import EXIT_CODES
-from eval.run.digests import file_sha256
+from eval.run.digests import file_sha256, json_sha256
 from eval.run.files import read_metrics
 from eval.run.folder import read_training
 from eval.run.metrics import Metrics
@@ -47,13 +48,23 @@ def fruitless(recipe: Path) -> str:
 
 
 def is_judged(run: Path, suite: Path) -> bool:
-    """Whether metrics.json of a run is this suite's verdict on the adapter that the run has."""
-    metrics, manifest = run / "metrics.json", run / "adapter.sha256"
-    if not metrics.is_file():
+    """Whether metrics.json of a run is this suite's verdict on it as it is now."""
+    metrics = run / "metrics.json"
+    return metrics.is_file() and is_about(read_metrics(metrics), run, suite)
+
+
+def is_about(found: Metrics, run: Path, suite: Path) -> bool:
+    """Whether an evaluation is of the adapter that a run has, by this suite, on the rows that its tasks have now.
+
+    Rows of tasks that no domain here offers are taken for the same.
+    """
+    manifest = run / "adapter.sha256"
+    if manifest.is_file() and found.provenance.get("adapter_sha256") != file_sha256(manifest):
         return False
-    found = read_metrics(metrics)
-    same = not manifest.is_file() or found.provenance.get("adapter_sha256") == file_sha256(manifest)
-    return same and found.suite_sha256 == file_sha256(suite)
+    files = {task.name: data_of(task.name) for task in found.tasks}
+    now = {name: json_sha256([file_sha256(file)]) for name, file in files.items() if file and file.is_file()}
+    asked = {task.name: task.dataset_sha256 for task in found.tasks}
+    return found.suite_sha256 == file_sha256(suite) and now.items() <= asked.items()
 
 
 def judge_runs(runs: Sequence[Path], suite: Path) -> None:
