@@ -1,6 +1,7 @@
 """Packages of somebody else's run from the source that was digested, never from bytecode that lies beside it.
 
     from_source(entry.dist)         from now on, for every module of that package that is not imported yet
+    only_source({"name"})           the same for modules of these names and below
 
 Python prefers the bytecode in `__pycache__` to the source where its header claims to belong to it, and a wheel may
 bring any bytecode. No digest holds it: its bytes differ from machine to machine.
@@ -50,6 +51,11 @@ def from_source(package: Distribution | None) -> None:
         return
     files = [file for file in package.files or () if file.parts and ".." not in file.parts]
     tops = {file.parts[0].partition(".")[0] for file in files if file.suffix in (".py", ".pyc", ".so")}
+    only_source(tops)
+
+
+def only_source(tops: set[str]) -> None:
+    """Run modules of these names, and what is below them, from source from now on."""
     _finder.packages |= tops
     if _finder not in sys.meta_path:
         sys.meta_path.insert(0, _finder)

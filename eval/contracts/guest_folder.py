@@ -23,6 +23,7 @@ from pathlib import Path
 from eval.common.errors import UserError
 from eval.common.reading import read_bytes
 from eval.contracts import plugins
+from eval.contracts.from_source import SourceOnly, only_source
 from eval.contracts.task import Domain
 
 MODULE, ATTRIBUTE = "domain.py", "DOMAIN"
@@ -86,7 +87,9 @@ def domain_in(read: GuestFolder, name: str) -> tuple[Domain, Path]:
         raise UserError(f"domain {name}: {path} is not there: `folder` names the folder that holds {MODULE}")
     copy = _copy(read)
     module_name = "securecli_domain_" + re.sub(r"\W", "_", name)
-    spec = importlib.util.spec_from_file_location(module_name, copy / MODULE, submodule_search_locations=[str(copy)])
+    only_source({module_name})  # which leaves no bytecode in the copy either
+    loader, below = SourceOnly(module_name, str(copy / MODULE)), [str(copy)]
+    spec = importlib.util.spec_from_file_location(module_name, loader=loader, submodule_search_locations=below)
     if spec is None or spec.loader is None:
         raise UserError(f"domain {name}: {path} cannot be imported")
     for imported in [known for known in sys.modules if known.partition(".")[0] == module_name]:
