@@ -68,10 +68,11 @@ def check_suite(folder: Path, place: Place | None, served: bool = False) -> None
 
     Gates, review policy and limits are the suite's: a run folder must not bring its own. Of a suite about one half
     (eval/config/parts.py) the whole one has to be committed: nothing but that line is added to it. `served`: a suite
-    that asks a form for no worse than what was approved, under which variants alone are published.
+    that asks a form for no worse than what was approved, under which variants alone are published; no sweep chooses
+    among those, so that half of its items is a verdict that somebody picked.
     """
     text, ours = read_bytes(folder / "suite.yaml"), SERVED if served else SUITES
-    digests = {hashlib.sha256(content).hexdigest() for content in (text, *wholes(text))}
+    digests = {hashlib.sha256(content).hexdigest() for content in (text, *(() if served else wholes(text)))}
     known, named = committed_served() if served else committed_suites(), set() if place is None else place.suites()
     if any(digest in known or digest in named for digest in digests):
         return
