@@ -3,11 +3,13 @@
 import itertools
 import json
 import math
+import secrets
 import shutil
 import signal
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from contextlib import nullcontext
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -256,7 +258,7 @@ class Drawing(Dictionary):
         return [Generation.to(one, arm=arm, text=f"{self.who} {arm} {one.id} {one.repeat}", **said) for one in batch]
 
 
-def spot_of(recorded: str, model: Drawing, same_machine: bool) -> ModelSpot:
+def spot_of(recorded: str, model: Drawing, same_machine: bool, repeats: int = 2) -> ModelSpot:
     """A run of eight items with two drawn answers each, in batches of four, that `recorded` gave."""
     samples = [
         Sample(
@@ -264,11 +266,11 @@ def spot_of(recorded: str, model: Drawing, same_machine: bool) -> ModelSpot:
         )
         for number in range(8)
     ]
-    task = LoadedTask("t", None, tuple(samples), "d", "0" * 64, repeats=2, sampling={"temperature": 1.0})
+    task = LoadedTask("t", None, tuple(samples), "d", "0" * 64, repeats=repeats, sampling={"temperature": 1.0})
     given = [row for arm in (BASELINE, CANDIDATE) for row in Drawing(recorded).answer(arm, task.asked)]
     items = [Item(task="t", sample=one.id, request=one.request, gold="", cluster="c") for one in samples]
     asking = suite(
-        gate_by("superiority", min_gain=0.1), backend={"batch_size": 4}, tasks=[{**FIVE, "repeats": 2}]
+        gate_by("superiority", min_gain=0.1), backend={"batch_size": 4}, tasks=[{**FIVE, "repeats": repeats}]
     )
     spot = ModelSpot(asking, Any, Rows(Path("run"), [], given, items, [], []), model, [task], [])  # type: ignore[arg-type]
     spot.__dict__["same_machine"] = same_machine
@@ -283,6 +285,19 @@ def test_publishing_draws_two_batches_again_where_the_run_was_evaluated() -> Non
         spot_of("a forger", Drawing("the model"), same_machine=True).check_drawn([("t", "2")])
     with pytest.raises(UserError, match="repeats only on the machine of the evaluation"):
         spot_of("the model", Drawing("the model"), same_machine=False).check_drawn([("t", "2")])
+
+
+@pytest.mark.parametrize(("which", "caught"), [(0, False), (-1, True)])
+def test_every_answer_of_an_item_can_be_drawn_again(which: int, caught: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of eight answers the last four are a batch of their own, which chance may choose. They are invented."""
+    monkeypatch.setattr(secrets, "choice", lambda batches: batches[which])
+    spot = spot_of("the model", Drawing("the model"), same_machine=True, repeats=8)
+    for place, row in spot.rows.by_place.items():
+        if row.repeat > 3 and row.arm == CANDIDATE:
+            spot.rows.by_place[place] = row.model_copy(update={"text": "invented"})
+    for ask in (lambda: spot.check_drawn([("t", "2")]), lambda: spot.check_batch(("t", "2"))):
+        with pytest.raises(Refused) if caught else nullcontext():
+            ask()
 
 
 # From here on with the tiny model, through the real command.
