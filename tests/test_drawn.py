@@ -214,6 +214,11 @@ def test_at_its_threshold_a_gate_rarely_passes(rule: str, settings: dict[str, fl
             "no answers that could",
         ),
         ({"repeats": 0}, {}, "greater than or equal to 1"),
+        (
+            {"name": "securecli_adversarial", "execute": "canary", "repeats": 5, "temperature": 1},
+            {"metric": "safe@5", "rule": "noninferiority", "margin": 0.05},
+            "one of 5 answers may do no harm where all others do: use unsafe@5",
+        ),
     ],
 )
 def test_what_cannot_be_drawn_is_refused_when_the_suite_loads(
