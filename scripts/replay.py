@@ -177,12 +177,17 @@ def replay(path: Path, share: float, out: Path | None, file: Path, how: Asking, 
     recipe = load_recipe(path)
     if problems := dataset_problems(recipe, root, path.parent):
         raise UserError(f"{path.name}: {problems[0]}")
-    if recipe.get("rl") or not recipe.get("sequence_len"):
-        raise UserError(f"{path}: replay is for recipes with `sequence_len` that learn answers, not preferences")
+    longest = recipe.get("sequence_len")
+    if recipe.get("rl") or type(longest) is not int or longest < 1:
+        raise UserError(
+            f"{path}: replay is for recipes that learn answers, not preferences, with `sequence_len` as a number"
+        )
     ending = f"-replay{100 * share:g}".replace(".", "_")
     folder = (out or root / "data" / "own" / f"{path.stem}{ending}").absolute()
     if not folder.resolve().is_relative_to(root.resolve()):
         raise UserError(f"{folder} is outside the repository, where no recipe reads data: OUT= names another folder")
+    if any(place.exists() and not place.is_dir() for place in (folder, *folder.parents)):
+        raise UserError(f"{folder} cannot be made, since a file of that name is there: OUT= names another folder")
     entry = entry_for(recipe, folder / ROWS, root)
     comment = f"The base's own answers to general requests, {100 * share:g} % of the learned tokens (`make replay`)"
     copy = copied(read_text(path), entry, comment, ending)
@@ -193,7 +198,7 @@ def replay(path: Path, share: float, out: Path | None, file: Path, how: Asking, 
     rows, rejects = sifted(prompts, answered(recipe, prompts, how, root), guards)
     own = own_length(recipe, trained, root)
     lengths = lengths_of(recipe, entry, (row.row() for row in rows), root)
-    chosen, added, long = draw(rows, list(lengths), own, share, int(recipe["sequence_len"]))
+    chosen, added, long = draw(rows, list(lengths), own, share, longest)
     rejects += long
     for (stage, reason), count in Counter((one.stage, one.reason) for one in rejects).most_common():
         say(f"{count} of {len(prompts)} left out: {stage}: {reason}")
@@ -265,7 +270,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", default="42", help="of drawn answers (default: 42)")
     given = parser.parse_args(argv)
     share = number("SHARE", given.share, LEAST_SHARE, MOST_SHARE)
-    how = Asking(number("TEMPERATURE", given.temperature, 0, 10), int(number("SEED", given.seed, 0, 2**31)))
+    seed = number("SEED", given.seed, 0, 2**31)
+    if seed != int(seed):
+        raise UserError(f"SEED={given.seed} is not a whole number")
+    how = Asking(number("TEMPERATURE", given.temperature, 0, 10), int(seed))
     out = Path(given.out).expanduser() if given.out else None
     file = Path(given.file).expanduser() if given.file else PROMPTS
     mixed = replay(resolve_recipe(given.recipe), share, out, file, how, ROOT)

@@ -1,6 +1,7 @@
 """Replay: the share is kept, no test's subject is trained on, a kill costs nothing, and a bad answer has a reason."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -247,6 +248,27 @@ def test_a_recipe_with_broken_rows_is_one_line_before_anybody_is_asked(
     assert not base.asked
 
 
+@pytest.mark.parametrize("length", ["many", "0", "[512]", "512.5"])
+def test_a_recipe_without_a_length_is_refused_before_anybody_is_asked(
+    length: str, root: Path, mix: Callable[..., replay.Mixed]
+) -> None:
+    text = (root / "toy.yaml").read_text()
+    assert "sequence_len: " in text
+    (root / "toy.yaml").write_text(re.sub("sequence_len: .*", f"sequence_len: {length}", text))
+    with pytest.raises(UserError, match="`sequence_len` as a number"):
+        mix(base := Base(SAID))
+    assert not base.asked
+
+
+@pytest.mark.parametrize("out", ["prompts.jsonl", "prompts.jsonl/mix"])
+def test_a_file_where_the_folder_would_be_is_said_before_anybody_is_asked(
+    out: str, root: Path, mix: Callable[..., replay.Mixed]
+) -> None:
+    with pytest.raises(UserError, match="a file of that name is there"):
+        mix(base := Base(SAID), out=out)
+    assert not base.asked
+
+
 def test_a_base_that_is_not_there_is_one_line(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     recipe = root / "toy.yaml"
     recipe.write_text(RECIPE.format(base=root / "nowhere"))
@@ -263,6 +285,7 @@ def test_a_base_that_is_not_there_is_one_line(root: Path, monkeypatch: pytest.Mo
         (["--share", "much"], "SHARE=much is not a number"),
         (["--share", "nan"], "SHARE=nan is not a number"),
         (["--temperature", "-1"], "TEMPERATURE=-1"),
+        (["--seed", "1.5"], "SEED=1.5 is not a whole number"),
         (["--file", "nowhere.jsonl"], "nowhere.jsonl"),
     ],
 )
