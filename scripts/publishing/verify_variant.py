@@ -66,7 +66,7 @@ def verify_variant(folder: Path, place: Place | None = None) -> Evidence:
     suite, metrics = read_suite(folder)
     refuse_selection(folder, suite)
     refuse_unproven(folder, suite, metrics)
-    check_suite(folder, place, served=True)
+    check_suite(folder, suite, place, served=True)
     guest_notes = check_guests(suite, metrics, place)
     digests, tensors = check_model(folder)
     check_named(folder, state, variant)
