@@ -21,6 +21,7 @@ from eval.run.variant import MODEL, MODEL_MANIFEST
 from scripts import review
 from scripts.loopback_hub.faults import Hub
 from scripts.publishing import verify_guests
+from scripts.publishing.model_files import INDEX
 from tests.hub_server import Capture, approve, assert_refused, dry_run, hub, publish_run, run
 from tests.hub_server import settle as settle_adapter
 from tests.run_builder import (
@@ -155,6 +156,21 @@ def add_pickle(variant: Path, _: Path) -> None:
     settle(variant)
 
 
+def add_weights(variant: Path, _: Path) -> None:
+    """A second file of weights, which transformers does not load and other readers do."""
+    write_model(variant / "other", seed=1)
+    (variant / "other" / WEIGHTS).rename(variant / MODEL / "model-00001-of-00001.safetensors")
+    shutil.rmtree(variant / "other")
+    settle(variant)
+
+
+def add_index(variant: Path, parent: Path) -> None:
+    """The same, with an index that names it."""
+    index = {"metadata": {}, "weight_map": {"model.norm.weight": "model-00001-of-00001.safetensors"}}
+    (variant / MODEL / INDEX).write_text(json.dumps(index))
+    add_weights(variant, parent)
+
+
 def another_template(variant: Path, _: Path) -> None:
     (variant / MODEL / "chat_template.jinja").write_text("{{ messages[0] }}")
     settle(variant)
@@ -211,6 +227,8 @@ ATTACKS: dict[str, tuple[Change, tuple[str, ...]]] = {
     "settings of another method": (say_another_method, ("settings are not those of METHOD=nf4",)),
     "code": (name_code, ("config.json: auto_map names code",)),
     "a pickle": (add_pickle, ("pytorch_model.bin is not a file of a quantised model",)),
+    "more weights": (add_weights, ("model-00001-of-00001.safetensors", "does not load")),
+    "more weights, in an index": (add_index, ("model-00001-of-00001.safetensors", "does not load")),
     "another template": (another_template, ("chat_template.jinja is not the base's",)),
     "costs": (better_costs, ("measured on another served form",)),
     "a no-ship": (worse, ("is no-ship: only a ship is published",)),
