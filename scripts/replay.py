@@ -182,12 +182,17 @@ def replay(
     recipe = load_recipe(path)
     if problems := dataset_problems(recipe, root, path.parent):
         raise UserError(f"{path.name}: {problems[0]}")
-    if recipe.get("rl") or not recipe.get("sequence_len"):
-        raise UserError(f"{path}: replay is for recipes with `sequence_len` that learn answers, not preferences")
+    longest = recipe.get("sequence_len")
+    if recipe.get("rl") or type(longest) is not int or longest < 1:
+        raise UserError(
+            f"{path}: replay is for recipes that learn answers, not preferences, with `sequence_len` as a number"
+        )
     ending = f"-replay{100 * share:g}".replace(".", "_")
     folder = (out or root / "data" / "own" / f"{path.stem}{ending}").absolute()
     if not folder.resolve().is_relative_to(root.resolve()):
         raise UserError(f"{folder} is outside the repository, where no recipe reads data: OUT= names another folder")
+    if any(place.exists() and not place.is_dir() for place in (folder, *folder.parents)):
+        raise UserError(f"{folder} cannot be made, since a file of that name is there: OUT= names another folder")
     entry = entry_for(recipe, folder / ROWS, root)
     comment = f"The base's own answers to general requests, {100 * share:g} % of the learned tokens (`make replay`)"
     guards = Guards.of(root, guest_tests(root, path.parent))
@@ -201,7 +206,7 @@ def replay(
 
     rows, rejects = sifted(prompts, answered(recipe, identity, prompts, how, root), guards)
     lengths = lengths_of(recipe, entry, (row.row() for row in rows), root)
-    fit, long = fitting(rows, list(lengths), int(recipe["sequence_len"]))
+    fit, long = fitting(rows, list(lengths), longest)
     rejects += long
     chosen, added = draw(fit, own, share)
     for (stage, reason), count in Counter((one.stage, one.reason) for one in rejects).most_common():

@@ -3,11 +3,13 @@
 import itertools
 import json
 import math
+import secrets
 import shutil
 import signal
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from contextlib import nullcontext
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -135,6 +137,33 @@ def test_too_few_answers_for_k_are_one_line() -> None:
         pair_scores(drawn((ones(1, 4), ones(1, 4))), k=5)
 
 
+def test_a_gate_on_a_pool_is_about_all_of_it_wherever_it_stands() -> None:
+    """Of answers to one task none does harm, of those to the other half: whichever gate is named first."""
+    tasks = [{**FIVE, "name": name} for name in ("mild", "wild")]
+    rows = [*drawn(*[(ones(0), ones(0))] * 60, task="mild"), *drawn(*[(ones(2), ones(2))] * 60, task="wild")]
+    gates = [gate_by("max_rate", id=name, metric="m@5", limit=0.2) | {"task": name} for name in ("mild", "both")]
+    for order in (gates, gates[::-1]):
+        asked = suite(*order, tasks=tasks, pools=[{"name": "both", "tasks": ["mild", "wild"]}])
+        found = {gate.id: gate for gate in decide(asked, rows, EFFECT).gates}
+        assert (found["mild"].outcome, found["both"].outcome) == ("pass", "fail")
+        assert found["both"].estimate == 0.5
+
+
+@pytest.mark.parametrize("rising", [False, True])
+def test_the_order_of_a_file_decides_nothing(rising: bool) -> None:
+    """Test sets stand in the order of their categories: here a rate of exactly 5 %, all of it in the last 50 of 200
+    items, or in the first."""
+    random, passed, runs = np.random.default_rng(7), 0, 60
+    rates = np.repeat([0.0, 0.2] if rising else [0.2, 0.0], [150, 50] if rising else [50, 150])
+    for _ in range(runs):
+        answers = (random.random((200, 5)) < rates[:, None]).astype(float).tolist()
+        found = gate_of(drawn(*((own, own) for own in answers)), rule="max_rate", limit=0.05)
+        other = gate_of(drawn(*((own, own) for own in answers[::-1])), rule="max_rate", limit=0.05)
+        assert found.interval == other.interval
+        passed += found.outcome == "pass"
+    assert passed / runs <= 0.09, "5 % and what 60 runs leave to chance"
+
+
 def test_what_never_happened_in_5_answers_to_80_items_is_bounded_by_items() -> None:
     """None of 400 answers of 80 items says what none of 80 says, and less than none of 400."""
     never = drawn(*[(ones(0), ones(0))] * 80)
@@ -185,6 +214,11 @@ def test_at_its_threshold_a_gate_rarely_passes(rule: str, settings: dict[str, fl
             "no answers that could",
         ),
         ({"repeats": 0}, {}, "greater than or equal to 1"),
+        (
+            {"name": "securecli_adversarial", "execute": "canary", "repeats": 5, "temperature": 1},
+            {"metric": "safe@5", "rule": "noninferiority", "margin": 0.05},
+            "one of 5 answers may do no harm where all others do: use unsafe@5",
+        ),
     ],
 )
 def test_what_cannot_be_drawn_is_refused_when_the_suite_loads(
@@ -229,7 +263,7 @@ class Drawing(Dictionary):
         return [Generation.to(one, arm=arm, text=f"{self.who} {arm} {one.id} {one.repeat}", **said) for one in batch]
 
 
-def spot_of(recorded: str, model: Drawing, same_machine: bool) -> ModelSpot:
+def spot_of(recorded: str, model: Drawing, same_machine: bool, repeats: int = 2) -> ModelSpot:
     """A run of eight items with two drawn answers each, in batches of four, that `recorded` gave."""
     samples = [
         Sample(
@@ -237,10 +271,12 @@ def spot_of(recorded: str, model: Drawing, same_machine: bool) -> ModelSpot:
         )
         for number in range(8)
     ]
-    task = LoadedTask("t", None, tuple(samples), "d", "0" * 64, repeats=2, sampling={"temperature": 1.0})
+    task = LoadedTask("t", None, tuple(samples), "d", "0" * 64, repeats=repeats, sampling={"temperature": 1.0})
     given = [row for arm in (BASELINE, CANDIDATE) for row in Drawing(recorded).answer(arm, task.asked)]
     items = [Item(task="t", sample=one.id, request=one.request, gold="", cluster="c") for one in samples]
-    asking = suite(gate_by("superiority", min_gain=0.1), backend={"batch_size": 4}, tasks=[{**FIVE, "repeats": 2}])
+    asking = suite(
+        gate_by("superiority", min_gain=0.1), backend={"batch_size": 4}, tasks=[{**FIVE, "repeats": repeats}]
+    )
     spot = ModelSpot(asking, Any, Rows(Path("run"), [], given, items, [], []), model, [task], [])  # type: ignore[arg-type]
     spot.__dict__["same_machine"] = same_machine
     return spot
@@ -254,6 +290,19 @@ def test_publishing_draws_two_batches_again_where_the_run_was_evaluated() -> Non
         spot_of("a forger", Drawing("the model"), same_machine=True).check_drawn([("t", "2")])
     with pytest.raises(UserError, match="repeats only on the machine of the evaluation"):
         spot_of("the model", Drawing("the model"), same_machine=False).check_drawn([("t", "2")])
+
+
+@pytest.mark.parametrize(("which", "caught"), [(0, False), (-1, True)])
+def test_every_answer_of_an_item_can_be_drawn_again(which: int, caught: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of eight answers the last four are a batch of their own, which chance may choose. They are invented."""
+    monkeypatch.setattr(secrets, "choice", lambda batches: batches[which])
+    spot = spot_of("the model", Drawing("the model"), same_machine=True, repeats=8)
+    for place, row in spot.rows.by_place.items():
+        if row.repeat > 3 and row.arm == CANDIDATE:
+            spot.rows.by_place[place] = row.model_copy(update={"text": "invented"})
+    for ask in (lambda: spot.check_drawn([("t", "2")]), lambda: spot.check_batch(("t", "2"))):
+        with pytest.raises(Refused) if caught else nullcontext():
+            ask()
 
 
 # From here on with the tiny model, through the real command.

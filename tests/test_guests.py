@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 
 from eval.common.errors import Refused, UserError
 from eval.common.places import ROOT
+from eval.config.suite_file import load_suite
 from eval.contracts import guest_folder
 from eval.contracts.domains import find_task
 from eval.contracts.from_source import _finder
@@ -20,7 +22,7 @@ from eval.contracts.guests import guests, let_in, let_in_folder, visiting
 from eval.contracts.plugins import find
 from eval.run.files import write_json
 from scripts.data.dataset_facts import describe_data
-from scripts.publishing.verify_guests import Place, check_guests
+from scripts.publishing.verify_guests import Place, check_guests, check_suite
 from scripts.publishing.verify_inputs import check_data
 from tests.packages import found_by_this_process, install
 
@@ -174,6 +176,23 @@ def test_publishing_holds_every_digested_file_against_git(folder: Path) -> None:
     (folder / "words" / "good.txt").write_text("yes fine rm")
     with pytest.raises(Refused, match=r"words/good\.txt is not as words has committed and merged it"):
         notes()
+
+
+@pytest.mark.parametrize("name", ["configs/serve/served.yaml", "tests/data/smoke_suite.yaml"])
+def test_a_folder_with_a_committed_suite_and_no_domain_of_it_is_no_place(name: str, tmp_path: Path) -> None:
+    """Suites of served forms and of tests are committed, too, and decide on no adapter."""
+    shutil.copy(ROOT / name, tmp_path / "suite.yaml")
+    suite, place = load_suite(tmp_path / "suite.yaml"), Place.of((ROOT / name).parent)
+    with pytest.raises(Refused, match="not one of the suites committed in configs/eval or in"):
+        check_suite(tmp_path, suite, place)
+
+
+def test_the_folder_of_a_domain_is_the_place_of_suites_that_name_it(folder: Path) -> None:
+    let_in_folder(folder)
+    place = Place(folder.resolve(), folder)
+    suite = SimpleNamespace(domains={"words": None})
+    assert place.is_of(suite) and not Place(folder.parent, folder.parent).is_of(suite)  # type: ignore[arg-type]
+    assert not place.is_of(SimpleNamespace(domains={}))  # type: ignore[arg-type]
 
 
 def unchecked_bytecode(source: Path) -> bytes:

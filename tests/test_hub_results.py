@@ -17,7 +17,7 @@ from eval.run.digests import read_manifest
 from eval.run.files import read_json, read_metrics
 from scripts.loopback_hub.faults import Hub
 from scripts.publishing.card import Evidence
-from scripts.publishing.hub_results import hub_results
+from scripts.publishing.hub_results import hub_results, notes
 from scripts.publishing.model_signature import check_signature, read_key, sign_folder
 from tests.hub_server import REPO, Capture, approve, assert_refused, dry_run, hub, publish_run, run, settle
 from tests.run_builder import METRIC, SAMPLES, SUITE, edit_json, replace_scores
@@ -51,6 +51,18 @@ def test_the_result_goes_up_in_the_hubs_own_form(run: Path, hub: Hub, capsys: Ca
     repository = hub.store.get(REPO)
     assert repository and FILE in repository.commits[repository.tags["toy"]]
     assert "already" in publish_run(run, capsys)[1]
+
+
+def test_the_notes_say_what_the_number_is_and_what_it_was_compared_with(run: Path) -> None:
+    metrics = read_metrics(with_benchmark(run) / "metrics.json")
+    row, asked = metrics.comparisons[0], metrics.tasks[0]
+    drawn = asked.model_copy(update={"repeats": 5, "sampling": {"temperature": 1.0}})
+    assert "; without the adapter 0.3333" in notes(asked, row, metrics) and "drawn" not in notes(asked, row, metrics)
+    assert "; the mean of 5 drawn answers to an item" in notes(drawn, row, metrics)
+    one_of = row.model_copy(update={"metric": f"{METRIC}@2"})
+    assert "; the chance that one of 2 scores 1, from 5 drawn answers to an item" in notes(drawn, one_of, metrics)
+    said = notes(asked, row, metrics.model_copy(update={"baseline": "run:earlier"}))
+    assert "; with the adapter of run:earlier 0.3333" in said and "without" not in said
 
 
 def test_an_altered_result_is_not_sent(run: Path, hub: Hub, capsys: Capture) -> None:

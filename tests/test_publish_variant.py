@@ -3,6 +3,7 @@
 Made-up runs, whose answers nobody's model gave; tests/test_quantize.py quantises a model and asks it.
 """
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,16 +12,29 @@ from typing import Any
 import pytest
 from huggingface_hub import ModelCard
 
-from eval.run.digests import file_sha256, write_manifest
+from eval.config.parts import SELECTION, VERDICT, Part, half_of, with_part
+from eval.run.digests import file_sha256, json_sha256, write_manifest
 from eval.run.files import read_json, read_jsonl, write_jsonl
-from eval.run.records import CANDIDATE, Generation
+from eval.run.metrics import AdapterEffect
+from eval.run.records import BASELINE, CANDIDATE, Generation
 from eval.run.variant import MODEL, MODEL_MANIFEST
 from scripts import review
 from scripts.loopback_hub.faults import Hub
 from scripts.publishing import verify_guests
+from scripts.publishing.model_files import INDEX
 from tests.hub_server import Capture, approve, assert_refused, dry_run, hub, publish_run, run
 from tests.hub_server import settle as settle_adapter
-from tests.run_builder import TASKS, assert_one_line, build_adapter, call, edit_json, replace_scores
+from tests.run_builder import (
+    SAMPLES,
+    TASKS,
+    assert_one_line,
+    build_adapter,
+    call,
+    checks,
+    edit_json,
+    prompt,
+    replace_scores,
+)
 from tests.variant_builder import WEIGHTS, agree, build_variant, settle, write_model
 
 __all__ = ["hub", "run"]
@@ -142,6 +156,21 @@ def add_pickle(variant: Path, _: Path) -> None:
     settle(variant)
 
 
+def add_weights(variant: Path, _: Path) -> None:
+    """A second file of weights, which transformers does not load and other readers do."""
+    write_model(variant / "other", seed=1)
+    (variant / "other" / WEIGHTS).rename(variant / MODEL / "model-00001-of-00001.safetensors")
+    shutil.rmtree(variant / "other")
+    settle(variant)
+
+
+def add_index(variant: Path, parent: Path) -> None:
+    """The same, with an index that names it."""
+    index = {"metadata": {}, "weight_map": {"model.norm.weight": "model-00001-of-00001.safetensors"}}
+    (variant / MODEL / INDEX).write_text(json.dumps(index))
+    add_weights(variant, parent)
+
+
 def another_template(variant: Path, _: Path) -> None:
     (variant / MODEL / "chat_template.jinja").write_text("{{ messages[0] }}")
     settle(variant)
@@ -158,6 +187,34 @@ def worse(variant: Path, _: Path) -> None:
     edit_json(variant / "review.json", lambda value: value.update(verdict="no-ship"))
 
 
+def judge_on_half(variant: Path, part: Part) -> None:
+    """A suite about one half, no item of the other half in any file, and a ship on what is left."""
+    suite = (variant / "suite.yaml").read_bytes()
+    (variant / "suite.yaml").write_bytes(with_part(suite, part))
+    for name in ("samples", "generations", "scores"):
+        path = variant / f"{name}.jsonl"
+        kept = [line for line in path.read_text().splitlines() if half_of(42, json.loads(line)["sample"]) == part]
+        path.write_text("".join(f"{line}\n" for line in kept))
+    names = [f"s{n}" for n in range(SAMPLES) if half_of(42, f"s{n}") == part]
+    replace_scores(
+        variant, {(arm, task, name): 1.0 for arm in (BASELINE, CANDIDATE) for task in TASKS for name in names}
+    )
+    agree(variant)
+
+    def follow(value: dict[str, Any]) -> None:
+        """metrics.json of fewer items."""
+        value["adapter_effect"] |= {"samples": 2 * len(names), "answers_changed": 2 * len(names)}
+        for task in value["tasks"]:
+            asked = [[name, prompt(task["name"], name), "gold"] for name in names]
+            task |= {"samples": len(names), "clusters": len(names), "samples_sha256": json_sha256(asked)}
+        value["self_checks"] = [
+            check.model_dump() for check in checks(variant, AdapterEffect(**value["adapter_effect"]))
+        ]
+
+    edit_json(variant / "metrics.json", follow)
+    approve(variant)
+
+
 ATTACKS: dict[str, tuple[Change, tuple[str, ...]]] = {
     "other bytes": (swap_bytes, ("model.safetensors has other bytes", "not the model that was evaluated")),
     "another model": (swap_model, ("metrics.json was measured on another adapter",)),
@@ -170,9 +227,15 @@ ATTACKS: dict[str, tuple[Change, tuple[str, ...]]] = {
     "settings of another method": (say_another_method, ("settings are not those of METHOD=nf4",)),
     "code": (name_code, ("config.json: auto_map names code",)),
     "a pickle": (add_pickle, ("pytorch_model.bin is not a file of a quantised model",)),
+    "more weights": (add_weights, ("model-00001-of-00001.safetensors", "does not load")),
+    "more weights, in an index": (add_index, ("model-00001-of-00001.safetensors", "does not load")),
     "another template": (another_template, ("chat_template.jinja is not the base's",)),
     "costs": (better_costs, ("measured on another served form",)),
     "a no-ship": (worse, ("is no-ship: only a ship is published",)),
+    "the half by which a sweep chooses": (
+        lambda variant, _: judge_on_half(variant, SELECTION),
+        ("selection half", "never published"),
+    ),
     "a parent that nobody approved": (
         lambda _, parent: (parent / "review.json").unlink(),
         ("toy-nf4 is a form of toy, which may not be published: toy is not reviewed",),
@@ -227,6 +290,18 @@ def test_a_suite_that_is_not_committed_for_served_forms_is_refused(
     variant: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(verify_guests, "committed_served", dict)
+    assert_refused(variant, capsys, "not one of the suites committed in configs/serve")
+
+
+def test_half_of_a_committed_suite_is_no_suite_of_a_variant(
+    variant: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may pick a half has three tries."""
+    committed = {file_sha256(variant / "suite.yaml"): "toy"}
+    monkeypatch.setattr(verify_guests, "committed_served", lambda: committed)
+    assert dry_run(variant, capsys)[0] == 0
+    judge_on_half(variant, VERDICT)
+    shutil.rmtree(variant / "publication")
     assert_refused(variant, capsys, "not one of the suites committed in configs/serve")
 
 

@@ -1,6 +1,7 @@
 """Replay: the share is kept, no test's subject is trained on, a kill costs nothing, and a bad answer has a reason."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -245,6 +246,27 @@ def test_a_recipe_with_broken_rows_is_one_line_before_anybody_is_asked(
     (root / "data" / "toy.jsonl").write_text('{"messages": [')
     with pytest.raises(UserError, match=r"toy.yaml: datasets\[0\].*line 1 is not valid JSON"):
         mix(base := Base(SAID))
+    assert not base.asked
+
+
+@pytest.mark.parametrize("length", ["many", "0", "[512]", "512.5"])
+def test_a_recipe_without_a_length_is_refused_before_anybody_is_asked(
+    length: str, root: Path, mix: Callable[..., replay.Mixed]
+) -> None:
+    text = (root / "toy.yaml").read_text()
+    assert "sequence_len: " in text
+    (root / "toy.yaml").write_text(re.sub("sequence_len: .*", f"sequence_len: {length}", text))
+    with pytest.raises(UserError, match="`sequence_len` as a number"):
+        mix(base := Base(SAID))
+    assert not base.asked
+
+
+@pytest.mark.parametrize("out", ["prompts.jsonl", "prompts.jsonl/mix"])
+def test_a_file_where_the_folder_would_be_is_said_before_anybody_is_asked(
+    out: str, root: Path, mix: Callable[..., replay.Mixed]
+) -> None:
+    with pytest.raises(UserError, match="a file of that name is there"):
+        mix(base := Base(SAID), out=out)
     assert not base.asked
 
 

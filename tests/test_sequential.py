@@ -3,13 +3,22 @@
 import itertools
 import math
 import time
+from random import Random
 
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from eval.statistics.sequential import SHARES, START, anytime_difference, anytime_interval, crossing, joint_wealth
+from eval.statistics.sequential import (
+    SHARES,
+    START,
+    anytime_difference,
+    anytime_interval,
+    crossing,
+    joint_wealth,
+    one_look_interval,
+)
 from scripts.benchmarks.verdict_cells import crossing_times, dependent
 from tests.patience import slowness
 
@@ -145,3 +154,30 @@ def test_a_look_at_two_thousand_items_is_fast() -> None:
     begun = time.process_time()
     anytime_difference(values, names(2_000), 0.9, False)
     assert time.process_time() - begun < 1.0 * slowness()
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 20)), min_size=1, max_size=60), st.randoms())
+def test_one_look_sees_no_order_and_is_no_narrower_than_many(items: list[tuple[float, int]], random: Random) -> None:
+    def bounds(rows: list[tuple[float, int]]) -> tuple[float, float]:
+        found = one_look_interval([value for value, _ in rows], [str(name) for _, name in rows], 0.05, 0.0, 1.0)
+        return found.low, found.high
+
+    shuffled = random.sample(items, len(items))
+    assert bounds(items) == pytest.approx(bounds(shuffled), abs=1e-6)
+    alone = [(value, number) for number, (value, _) in enumerate(items)]
+    many = anytime_interval([value for value, _ in alone], names(len(alone)), 0.05, 0.0, 1.0)
+    assume(many.low < many.high)
+    low, high = bounds(alone)
+    assert low <= many.low + 1e-6 and high >= many.high - 1e-6
+
+
+def test_one_look_expects_no_gain_of_items_that_differ() -> None:
+    """Summed over every outcome of eight items of different rates, wealth at their mean times probability is 1 or less,
+    and so is rarely 20: the chance that their mean is excluded."""
+    rates = [0.05, 0.05, 0.1, 0.1, 0.6, 0.7, 0.9, 0.9]
+    mean, excluded = sum(rates) / len(rates), 0.0
+    for values in itertools.product((0.0, 1.0), repeat=8):
+        chance = math.prod(rate if value else 1 - rate for rate, value in zip(rates, values, strict=True))
+        found = one_look_interval(values, names(8), 0.05, 0.0, 1.0)
+        excluded += chance * (not found.low <= mean <= found.high)
+    assert excluded <= 0.1

@@ -94,10 +94,11 @@ def test_settings_that_cannot_be_a_name_are_named_by_their_digest(tmp_path: Path
         ({"seed": [1, 2, 1]}, "the same settings"),
         (["seed"], "a mapping of recipe keys"),
         ({1: [2, 3]}, "a mapping of recipe keys"),
+        ({"_": [{"seed": 1, 2: 3}, {"seed": 2}]}, "_: it takes a list of mappings, each of recipe keys"),
     ],
     ids=[
         "none", "one", "100", "more than can be made", "no values", "no list", "no mappings", "an empty one",
-        "another base", "another folder", "twice", "a list", "a number for a key",
+        "another base", "another folder", "twice", "a list", "a number for a key", "a number in a group",
     ],
 )  # fmt: skip
 def test_a_sweep_file_that_cannot_be_meant(lists: Any, words: str, tmp_path: Path, capsys: Capture) -> None:

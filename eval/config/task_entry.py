@@ -83,6 +83,9 @@ def problems_of_repeats(task: Task, gates: Iterable[Gate]) -> list[str]:
             problems.append(f"gate {gate.id}: {gate.metric} takes `repeats: {k}` or more of task {task.name}")
         elif k > 1 and facts is not None and not facts.rate:
             problems.append(f"gate {gate.id}: {gate.metric} of {task.name} is a quantity, and nothing scores 1")
+        elif k > 1 and facts is not None and facts.kind == "safety" and facts.better == "higher":
+            other = f": use {facts.opposite}@{k}" if facts.opposite else ""
+            problems.append(f"gate {gate.id}: one of {k} answers may do no harm where all others do{other}")
         if task.repeats > 1 and not gate.speaks_for_all:
             problems.append(f"gate {gate.id}: rule {gate.rule} compares one answer, and task {task.name} has several")
     return problems

@@ -18,7 +18,7 @@ from eval.statistics.paired import (
     mcnemar_exact,
     wins_losses,
 )
-from eval.statistics.sequential import anytime_difference, anytime_interval
+from eval.statistics.sequential import one_look_interval
 
 IntervalOf = Callable[[Sequence[float], Sequence[str], float, bool], Interval | None]
 
@@ -201,12 +201,12 @@ def compare_pairs(pairs: Pairs, confidence: float, interval_of: IntervalOf = dif
             return None
         found = level_interval(values, pairs.clusters, confidence, binary)
         if found is None and pairs.shares:
-            return anytime_interval(values, pairs.clusters, (1 - confidence) / 2, low=0.0, high=1.0)
+            return one_look_interval(values, pairs.clusters, (1 - confidence) / 2, low=0.0, high=1.0)
         return found
 
     interval = interval_of(differences, pairs.clusters, confidence, binary) if n else None
     if interval is None and n and pairs.shares:  # all differences are equal: t knows no error
-        interval = anytime_difference(differences, pairs.clusters, confidence, binary)
+        interval = one_look_interval(differences, pairs.clusters, (1 - confidence) / 2, low=-1.0, high=1.0)
 
     return Comparison(
         task=pairs.task,

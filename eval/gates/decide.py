@@ -120,12 +120,12 @@ def pairs_of(
     by_metric: dict[tuple[str, str], list[Score]] = defaultdict(list)
     for score in scores:
         by_metric[score.task, score.metric].append(score)
-    answers = dict.fromkeys(by_metric, 1)
+    scored, answers = set(by_metric), dict.fromkeys(by_metric, 1)
     for gate in suite.gates:
         members = suite.members(gate.task)
         base, k = base_and_k(gate.metric)
         # lm-eval has a `pass@10` of its own.
-        if k == 1 or any((member, gate.metric) in by_metric for member in members):
+        if k == 1 or any((member, gate.metric) in scored for member in members):
             base, k = gate.metric, 1
         rows = [by_metric.get((member, base), []) for member in members]
         if members != [gate.task] or k > 1:

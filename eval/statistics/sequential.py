@@ -74,6 +74,28 @@ def anytime_interval(
     Clusters count in the order of their first item; those of a cluster are one observation. ValueError for values out
     of bounds.
     """
+    return _interval(crossing, values, clusters, alpha, (low, high), "betting, anytime-valid")
+
+
+def one_look_interval(
+    values: Sequence[float], clusters: Sequence[str], alpha: float, low: float, high: float
+) -> Interval:
+    """The same of one look at all items, which may stand in any order, by category or by difficulty.
+
+    Each end is wrong with probability at most `alpha`, whatever the means of single clusters: wealth is a product whose
+    factors have expectations with a mean of 1 or less under the hypothesis, and so is itself expected to be 1 or less
+    (the geometric mean is at most the arithmetic one).
+    """
+    return _interval(left_in_the_end, values, clusters, alpha, (low, high), "betting, one look")
+
+
+Bets = Callable[[np.ndarray, np.ndarray, float, float], Callable[[float], bool]]
+
+
+def _interval(
+    bets: Bets, values: Sequence[float], clusters: Sequence[str], alpha: float, bounds: tuple[float, float], method: str
+) -> Interval:
+    low, high = bounds
     if not all(low <= value <= high for value in values):
         raise ValueError(f"need values in {low}..{high}")
     sums: dict[str, list[float]] = {}
@@ -82,12 +104,12 @@ def anytime_interval(
     total = np.array([math.fsum(group) for group in sums.values()])
     sizes = np.array([len(group) for group in sums.values()], dtype=float)
     ends = (
-        _edge(crossing(total, sizes, low, alpha), low, high),
-        -_edge(crossing(-total, sizes, -high, alpha), -high, -low),
+        _edge(bets(total, sizes, low, alpha), low, high),
+        -_edge(bets(-total, sizes, -high, alpha), -high, -low),
     )
     if ends[0] > ends[1]:  # every mean was ruled out, as may happen at most 2 alpha of times: one that is left
         ends = (math.fsum(values) / len(values),) * 2
-    return Interval(low=ends[0], high=ends[1], confidence=1 - 2 * alpha, method="betting, anytime-valid")
+    return Interval(low=ends[0], high=ends[1], confidence=1 - 2 * alpha, method=method)
 
 
 def _edge(rules_out: Callable[[float], bool], low: float, high: float) -> float:
@@ -117,6 +139,20 @@ def crossing(total: np.ndarray, sizes: np.ndarray, low: float, alpha: float) -> 
             if bool(np.any(joint_wealth(wealth) >= math.log(1 / alpha))):
                 return True
         return False
+
+    return ruled_out
+
+
+def left_in_the_end(total: np.ndarray, sizes: np.ndarray, low: float, alpha: float) -> Callable[[float], bool]:
+    """Whether a mean is ruled out from below once all bets are settled; arguments as of `crossing`."""
+    above = np.maximum(total - low * sizes, 0.0)
+    largest = float(sizes.max()) if len(sizes) else 1.0
+    kinds, counts = np.unique(np.stack([above, sizes]), axis=1, return_counts=True)
+
+    def ruled_out(mean: float) -> bool:
+        gains = (kinds[0] / (mean - low) - kinds[1]) / largest  # -1 at worst
+        wealth = np.log(START) + np.log1p(np.outer(SHARES, gains)) @ counts
+        return bool(joint_wealth(wealth[:, None])[0] >= math.log(1 / alpha))
 
     return ruled_out
 

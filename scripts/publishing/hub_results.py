@@ -15,6 +15,8 @@ from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
 from eval.common.errors import Refused
 from eval.config.task_entry import HubBenchmark
+from eval.contracts.drawn import base_and_k
+from eval.run.baselines import BASE
 from eval.run.metrics import Comparison, Metrics, TaskSummary
 from scripts.publishing.card import Evidence
 
@@ -61,8 +63,11 @@ def notes(asked: TaskSummary, row: Comparison, metrics: Metrics) -> str:
     """What the number alone does not say."""
     said = f"adapter on its base; {row.metric}, {row.n} items; suite {metrics.suite} {metrics.suite_sha256[:16]}"
     if asked.sampling:
-        said += f"; the mean of {asked.repeats} drawn answers to an item"
+        drawn = f"{asked.repeats} drawn answers to an item"
+        k = base_and_k(row.metric)[1]
+        said += f"; the mean of {drawn}" if k == 1 else f"; the chance that one of {k} scores 1, from {drawn}"
     if row.candidate_interval:
         found = row.candidate_interval
         said += f"; {100 * found.confidence:g} % interval {found.low:.4g} to {found.high:.4g}"
-    return said + (f"; without the adapter {row.baseline:.4g}" if row.baseline is not None else "")
+    other = "without the adapter" if metrics.baseline == BASE else f"with the adapter of {metrics.baseline}"
+    return said + (f"; {other} {row.baseline:.4g}" if row.baseline is not None else "")

@@ -24,6 +24,7 @@ from scripts.publishing.adapter_files import check_object, check_plain, read_tex
 
 MODEL_CONFIG, INDEX = "config.json", "model.safetensors.index.json"
 TEXTS = (MODEL_CONFIG, "generation_config.json", INDEX, *TOKENIZER)
+WHOLE = "model.safetensors"  # which transformers loads before any other
 WEIGHTS = re.compile(r"model(?:-\d{5}-of-\d{5})?\.safetensors")
 # The quantisation block of config.json as transformers writes it for scripts/serving/forms.py's settings.
 NF4_CONFIG = {
@@ -69,10 +70,23 @@ def check_model(folder: Path) -> tuple[dict[str, str], int]:
         if name.endswith(".json"):
             check_object(model / name, text)
     check_method(model / MODEL_CONFIG)
+    check_loaded(model, weights, INDEX in listed)
     tensors = sum(check_weights(model / name, PACKED) for name in weights)
     if not sum(check_packed(model / name) for name in weights):
         raise Refused(f"{model}: no matrix of it is quantised: `make quantize` again")
     return listed, tensors
+
+
+def check_loaded(model: Path, weights: list[str], indexed: bool) -> None:
+    """Refused for weights beside those that transformers loads: nobody has judged them, and other readers take all."""
+    loaded = {WHOLE}
+    if indexed and WHOLE not in weights:
+        places = parse_object(model / INDEX, read_text(model / INDEX)).get("weight_map")
+        loaded = set(map(str, places.values())) if isinstance(places, dict) else set()
+    if more := sorted(set(weights) - loaded):
+        raise Refused(f"{model / more[0]} holds weights that transformers does not load: `make quantize` again")
+    if missing := sorted(loaded - set(weights)):
+        raise Refused(f"{model / INDEX} names {missing[0]}, which is not there: `make quantize` again")
 
 
 def check_method(file: Path) -> None:

@@ -10,11 +10,12 @@ out the same only in its own batch. On the machine of the evaluation `check_batc
 equal bytes or an answer that this model all but gives.
 
 A task's answers that were drawn are not what the model says most likely, so that reading them shows nothing: batches of
-drawn items are generated anew, which takes the machine of the evaluation.
+drawn items are generated anew, whichever of their answers is in them, which takes the machine of the evaluation.
 """
 
 import itertools
 import json
+import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -118,14 +119,18 @@ class ModelSpot:
         )
 
     @cached_property
-    def planned(self) -> dict[Item, list[lm_tasks.Sample]]:
-        """The batch in which the evaluation asked each item; in sequential mode a batch of its look, unless every
-        answer was made before the first."""
+    def planned(self) -> dict[Item, list[list[lm_tasks.Sample]]]:
+        """The batches in which the evaluation asked each item, several where it has several answers; in sequential mode
+        those of its look, unless every answer was made before the first."""
         batch_size, chunks = self.suite.backend.batch_size, [self.tasks]
         if self.suite.mode == "sequential" and "judged" not in self.metrics.provenance:
             chunks = self._looks()
         batches = [batch for chunk in chunks for batch in batches_of(self.model, chunk, batch_size)]
-        return {(sample.task, sample.id): batch for batch in batches for sample in batch if sample.repeat == 0}
+        found: dict[Item, list[list[lm_tasks.Sample]]] = {}
+        for batch in batches:
+            for item in dict.fromkeys((sample.task, sample.id) for sample in batch):
+                found.setdefault(item, []).append(batch)
+        return found
 
     def _looks(self) -> list[list[lm_tasks.LoadedTask]]:
         """What each look of a sequential evaluation asked, from the scores on record."""
@@ -168,11 +173,10 @@ class ModelSpot:
                 f"the answers to {items[0][0]} were drawn by chance, which repeats only on the machine of the "
                 "evaluation, with its versions: publish there, or with SPOT=0 REASON='...', which the card shows"
             )
-        batches: dict[int, Item] = {}
-        for item in items:
-            batches.setdefault(id(self.planned[item]), item)
-        for arm, item in itertools.product(ARMS, list(batches.values())[:DRAWN_BATCHES]):
-            self.check_batch(item, arm)
+        drawn = [secrets.choice(self.planned[item]) for item in items]
+        batches = list({id(batch): batch for batch in drawn}.values())[:DRAWN_BATCHES]
+        for arm, batch in itertools.product(ARMS, batches):
+            self._check_batch(arm, batch)
 
     def _read_answers(self, arm: str, samples: list[lm_tasks.Sample]) -> list[tuple[lm_tasks.Sample, str]]:
         gaps = self.model.gaps(arm, [(sample, self._row(arm, sample)) for sample in samples])
@@ -212,13 +216,16 @@ class ModelSpot:
                 said = f"diverges by {divergence(recorded):.4g} nats on record, by {divergence(row):.4g} measured now"
                 self._refuse(recorded, said)
 
-    def check_batch(self, item: Item, arm: str = CANDIDATE) -> None:
-        """Refused unless the whole batch of an item, generated anew, gives the answers on record."""
-        differing = self._batch_anew(arm, self.planned[item])
+    def check_batch(self, item: Item) -> None:
+        """Refused unless a whole batch of an item, generated anew by the candidate, gives the answers on record."""
+        self._check_batch(CANDIDATE, secrets.choice(self.planned[item]))
+
+    def _check_batch(self, arm: str, batch: list[lm_tasks.Sample]) -> None:
+        differing = self._batch_anew(arm, batch)
         if self.same_machine and differing:
             self._refuse(differing[0][0], f"is not what the model answers in its batch{quoted(differing[0][1])}")
         read: Callable[[str, list[lm_tasks.Sample]], list[tuple[lm_tasks.Sample, str]]]
-        read = self._read_answers if self.generates(item) else self._read_likelihoods
+        read = self._read_answers if batch[0].kind == "generate_until" else self._read_likelihoods
         samples = [self.samples[row.task, row.sample] for row, _ in differing]
         for sample, said in read(arm, samples) if samples else []:
             self._refuse(self._row(arm, sample), said)
@@ -233,7 +240,7 @@ class ModelSpot:
         for batch in self.model.plan(tasks, self.suite.backend.batch_size):
             for row, _ in self._batch_anew(arm, batch):
                 item = row.task, row.sample
-                anew = {(again.task, again.sample): again for _, again in self._batch_anew(arm, self.planned[item])}
+                anew = {(again.task, again.sample): again for _, again in self._batch_anew(arm, self.planned[item][0])}
                 if item in anew:
                     self._refuse(row, f"{doubts[item]}; in its batch the model answers{quoted(anew[item])}")
 

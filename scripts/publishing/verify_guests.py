@@ -1,7 +1,7 @@
 """Domains of somebody else's: what of their code, data and suites may be believed. Raises Refused.
 
     place = Place.of(Path("~/text2sql"))        the repository that the publisher names, `make publish DOMAIN=FOLDER`
-    check_suite(folder, place)                  the suite is committed: here, or in that repository
+    check_suite(folder, suite, place)           the suite is committed: here, or beside a domain that it lets in
     check_guests(suite, metrics, place)         each domain's code is what the suite consented to, and is committed
     guest_requests(suite)                       what its tests ask, for the search for rows of a test in training data
 
@@ -58,24 +58,31 @@ class Place:
         content = committed_bytes(None, path, self.root)
         return content is not None and path.is_file() and read_bytes(path) == content
 
+    def is_of(self, suite: Suite) -> bool:
+        """Whether this is the folder of a domain that the suite lets in, so that its card names it."""
+        return any(guests()[name].domain.folder.resolve() == self.folder for name in suite.domains)
+
     def suites(self) -> set[str]:
         """Digests of the committed YAML files directly in the folder."""
         return {file_sha256(path) for path in sorted(self.folder.glob("*.yaml")) if self.holds(path)}
 
 
-def check_suite(folder: Path, place: Place | None, served: bool = False) -> None:
-    """Refused unless the run's suite is committed: in this repository, or where the publisher says.
+def check_suite(folder: Path, suite: Suite, place: Place | None, served: bool = False) -> None:
+    """Refused unless the run's suite is committed: in this repository, or where the publisher says, beside a domain
+    that it lets in. Any other folder with a suite (of tests, of served forms) would be a way around.
 
     Gates, review policy and limits are the suite's: a run folder must not bring its own. Of a suite about one half
     (eval/config/parts.py) the whole one has to be committed: nothing but that line is added to it. `served`: a suite
-    that asks a form for no worse than what was approved, under which variants alone are published.
+    that asks a form for no worse than what was approved, under which variants alone are published; no sweep chooses
+    among those, so that half of its items is a verdict that somebody picked.
     """
     text, ours = read_bytes(folder / "suite.yaml"), SERVED if served else SUITES
-    digests = {hashlib.sha256(content).hexdigest() for content in (text, *wholes(text))}
-    known, named = committed_served() if served else committed_suites(), set() if place is None else place.suites()
+    digests = {hashlib.sha256(content).hexdigest() for content in (text, *(() if served else wholes(text)))}
+    known = committed_served() if served else committed_suites()
+    named = place.suites() if place is not None and place.is_of(suite) else set()
     if any(digest in known or digest in named for digest in digests):
         return
-    where = f"{ours} or in {place.folder}" if place else ours
+    where = f"{ours} or in {place.folder}, whose domain it names" if place else ours
     raise Refused(
         f"{folder / 'suite.yaml'} is not one of the suites committed in {where}: commit it there, or evaluate again "
         "under one that is"

@@ -73,7 +73,7 @@ def verify(folder: Path, place: Place | None = None) -> Evidence:
     suite, metrics = read_suite(folder)
     refuse_selection(folder, suite)
     refuse_unproven(folder, suite, metrics)
-    check_suite(folder, place)
+    check_suite(folder, suite, place)
     guest_notes = check_guests(suite, metrics, place)
     recipe = read_recipe(folder)
     check_measured(folder, state, recipe, suite, metrics)

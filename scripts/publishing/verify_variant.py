@@ -39,6 +39,7 @@ from scripts.publishing.verify_run import (
     count_again,
     plain_state,
     read_suite,
+    refuse_selection,
     refuse_unproven,
     verify,
 )
@@ -63,8 +64,9 @@ def verify_variant(folder: Path, place: Place | None = None) -> Evidence:
     assert variant is not None  # whoever calls this has looked
     parent = verified_parent(folder, variant, place)
     suite, metrics = read_suite(folder)
+    refuse_selection(folder, suite)
     refuse_unproven(folder, suite, metrics)
-    check_suite(folder, place, served=True)
+    check_suite(folder, suite, place, served=True)
     guest_notes = check_guests(suite, metrics, place)
     digests, tensors = check_model(folder)
     check_named(folder, state, variant)

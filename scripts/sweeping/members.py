@@ -81,8 +81,9 @@ def read_sweep(path: Path) -> dict[str, Any]:
     for key, values in lists.items():
         if not isinstance(values, list) or not values:
             raise UserError(f"{path}: {key}: it takes a list of values, one or more")
-        if key == "_" and not all(isinstance(one, dict) and one for one in values):
-            raise UserError(f"{path}: _: it takes a list of mappings, each of keys that go together")
+        groups = values if key == "_" else []
+        if not all(isinstance(one, dict) and one and all(isinstance(name, str) for name in one) for one in groups):
+            raise UserError(f"{path}: _: it takes a list of mappings, each of recipe keys that go together")
     if swept := [key for key in _keys(lists) if key in NOT_SWEPT]:
         raise UserError(f"{path}: {swept[0]}: members are trainings of one base, in folders of their own: take it out")
     count = math.prod(len(values) for values in lists.values()) if lists else 0

@@ -1,7 +1,7 @@
 """What the two kinds about the candidate's own rate share: the exact interval, its words, and its power. Pure.
 
 Clopper-Pearson over as many items as are independent (`rate_interval`); an anytime-valid interval in sequential
-mode, and for items with repeats.
+mode, and betting in one look for items with repeats.
 """
 
 from abc import ABC
@@ -12,7 +12,7 @@ from eval.gates.comparisons import Pairs
 from eval.run.metrics import Comparison, PowerRow
 from eval.statistics.paired import rate_interval
 from eval.statistics.power import items_for_certainty, items_for_rate, passing_rate
-from eval.statistics.sequential import anytime_interval
+from eval.statistics.sequential import anytime_interval, one_look_interval
 
 HALF = 0.5  # what has to be rare, or usual, is on its side of a half
 
@@ -76,11 +76,12 @@ def measured_rate(pairs: Pairs, comparison: Comparison, terms: Terms) -> Measure
     """The candidate's rate with its interval; nothing for a metric that is not 0/1, or without items.
 
     Items with repeats score a share: no count, so that the exact interval of a rate is not theirs. Betting holds for
-    any values in 0..1, in one look too.
+    any values in 0..1; in one look at items that stand in their file's order, by what is left in the end.
     """
     rate = comparison.candidate
     if rate is None or not (comparison.binary or pairs.shares):
         return Measured(None, None)
     if terms.mode == "sequential" or pairs.shares:
-        return Measured(rate, anytime_interval(pairs.candidate, pairs.clusters, terms.alpha, low=0.0, high=1.0))
+        betting = anytime_interval if terms.mode == "sequential" else one_look_interval
+        return Measured(rate, betting(pairs.candidate, pairs.clusters, terms.alpha, low=0.0, high=1.0))
     return Measured(rate, rate_interval(rate, comparison.effective_n, terms.confidence))
