@@ -86,6 +86,11 @@ def test_a_file_error_names_the_path_and_what_to_do(tmp_path: Path, capsys: pyte
                               "command again\n")  # fmt: skip
 
 
+def test_the_home_of_a_user_who_is_not_there_is_a_wrong_path(logs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, said = ended(lambda: Path("~nobody-of-that-name/x").expanduser() and None, capsys)
+    assert code == 2 and "no user of this machine" in said and not logs.exists()
+
+
 def test_no_credential_reaches_terminal_or_log(
     logs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

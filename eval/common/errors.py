@@ -28,6 +28,7 @@ from eval.common.answer import Answer, Document, open_document
 SHIP, NO_SHIP, CANNOT_EVALUATE, INCONCLUSIVE = 0, 1, 2, 3
 INTERRUPTED, BROKEN_PIPE = 130, 141  # as a shell reports SIGINT and SIGPIPE
 LONGEST_MESSAGE = 400  # characters of an unforeseen exception's own message on the terminal
+NO_HOME = "Could not determine home directory."  # Path.expanduser, of ~nobody/x
 ADVICE = {
     errno.ENOSPC: "free some space, then run the same command again",
     errno.EDQUOT: "free some space, then run the same command again",
@@ -134,6 +135,8 @@ def explain(error: BaseException) -> str:
         named = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
         advice = ADVICE.get(error.errno or 0, "check the path")
         return f"{named}: {error.strerror}: {advice}"
+    if isinstance(error, RuntimeError) and str(error) == NO_HOME:
+        return "a path begins with ~ and a name that no user of this machine has: write the path out, from / on"
     from eval.common.error_log import message, origin, write_log
 
     log = write_log(error)

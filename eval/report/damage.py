@@ -14,7 +14,8 @@ from eval.run.records import BASELINE, CANDIDATE, Item, Judgement
 
 METRIC = "collateral"
 NOT_MEASURED = (
-    "Collateral damage was not measured: this run is older than the score. `make bench-collateral RUN=...` measures it."
+    "Collateral damage was not measured: no task of this run scores it. In a run of our own tasks that is older than "
+    "the score, `make bench-collateral RUN=...` measures it."
 )
 
 
