@@ -40,7 +40,7 @@ from eval.run.partial_log import PartialLog
 from eval.run.records import BASELINE, Generation, Record
 from scripts.data.build_replay import DATA, Guards
 from scripts.data.own_files import refuse_foreign, shown
-from scripts.data.replay_rows import NONE, Length, Prompt, draw, fitting, is_trained, prompts_in, sifted
+from scripts.data.replay_rows import NONE, Length, Prompt, draw, entry_for, fitting, is_trained, prompts_in, sifted
 from scripts.data.token_counts import lengths_of
 from scripts.evaluate_file import NAME, Request, answers, asked
 from scripts.training.dataset_entries import TRAINING, Entry, inputs, read_rows
@@ -165,14 +165,6 @@ def own_length(recipe: dict[str, Any], trained: Sequence[tuple[Entry, list[Path]
         lengths = lengths_of(recipe, entry.given, rows, root)
         total = sum((one for one in lengths if is_trained(one, recipe)), start=total)
     return total
-
-
-def entry_for(recipe: dict[str, Any], rows: Path, root: Path) -> dict[str, Any]:
-    """How the copy names the rows: trained like the recipe's own chats."""
-    first = next((one for one in recipe.get("datasets") or [] if isinstance(one, dict)), {})
-    entry: dict[str, Any] = {"path": shown(rows, root), "type": "chat_template", "field_messages": "messages"}
-    entry |= {"roles_to_train": ["assistant"]}
-    return entry | ({"train_on_eos": first["train_on_eos"]} if "train_on_eos" in first else {})
 
 
 def replay(

@@ -249,7 +249,8 @@ def spot_plans_whole_batches(run: Path, base: Path) -> None:
     suite, metrics = load_suite(run / "suite.yaml"), read_metrics(run / "metrics.json")
     rows = read_rows(suite, read_jsonl(run / "scores.jsonl", Score), run)
     spot = ModelSpot.load(suite, metrics, rows, Arms(str(base), candidate=run / "adapter"))
-    assert all(len(batch) == suite.backend.batch_size for batch in spot.planned.values())
+    batches = [batch for planned in spot.planned.values() for batch in planned]
+    assert batches and all(len(batch) == suite.backend.batch_size for batch in batches)
     batch = min(spot.planned)
     spot.check_batch(batch)
     assert spot.generated

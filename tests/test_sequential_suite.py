@@ -113,7 +113,8 @@ def test_publishing_plans_the_batches_of_each_look_again(decided: Path, tiny_mod
     assert len(batches) > 2
     for batch in batches.values():
         for item in batch:
-            assert {(sample.task, sample.id) for sample in spot.planned[item]} == batch
+            (planned,) = spot.planned[item]
+            assert {(sample.task, sample.id) for sample in planned} == batch
     spot.check_drawn(list(rows.by_item)[:6])
     for _, batch in sorted(batches.items())[:2]:
         spot.check_batch(min(batch))

@@ -19,6 +19,7 @@ from eval.bash.refusals import is_refusal
 from eval.common.errors import UserError
 from eval.run.records import Generation
 from scripts.data.build_replay import Guards
+from scripts.data.own_files import shown
 from scripts.data.own_shapes import Reject
 from scripts.data.stages import personal, secret
 from scripts.data.token_counts import Length
@@ -155,3 +156,11 @@ def draw(rows: Sequence[tuple[Replayed, Length]], own: Length, share: float) -> 
         f"SHARE={share:g} takes more than the {len(rows)} answers that may be used: they are {most:.1f} % of what is "
         "learned; take a smaller share, or more prompts with FILE="
     )
+
+
+def entry_for(recipe: dict[str, Any], rows: Path, root: Path) -> dict[str, Any]:
+    """How the copy names the rows: trained like the recipe's own chats."""
+    first = next((one for one in recipe.get("datasets") or [] if isinstance(one, dict)), {})
+    entry: dict[str, Any] = {"path": shown(rows, root), "type": "chat_template", "field_messages": "messages"}
+    entry |= {"roles_to_train": ["assistant"]}
+    return entry | ({"train_on_eos": first["train_on_eos"]} if "train_on_eos" in first else {})
