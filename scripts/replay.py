@@ -28,7 +28,7 @@ from eval.common.places import ROOT
 from eval.common.reading import read_text
 from eval.config.suite_file import BackendSettings
 from eval.contracts.backend import Arms, Backend, Load
-from eval.contracts.numerics import trained_in
+from eval.contracts.numerics import number_type, trained_in
 from eval.contracts.plugins import find
 from eval.model.backends import OURS
 from eval.run.base_files import base_identity
@@ -104,7 +104,8 @@ def answered(
     """The base's answer to each prompt, from the cache or asked now."""
     base = base_of(recipe)[0]
     texts = [[prompt.id, prompt.text] for prompt in prompts]
-    numerics = trained_in(recipe, "the recipe").record()
+    trained = trained_in(recipe, "the recipe")
+    numerics = trained.record() | {"dtype": number_type("auto", trained)}
     key = json_sha256([identity, numerics, texts, asdict(how), BATCH, headline_versions()])
     folder = root / ".cache" / "replay" / key[:16]
     folder.mkdir(parents=True, exist_ok=True)

@@ -90,14 +90,13 @@ def domain_in(read: GuestFolder, name: str) -> tuple[Domain, Path]:
     only_source({module_name})  # which leaves no bytecode in the copy either
     loader, below = SourceOnly(module_name, str(copy / MODULE)), [str(copy)]
     spec = importlib.util.spec_from_file_location(module_name, loader=loader, submodule_search_locations=below)
-    if spec is None or spec.loader is None:
-        raise UserError(f"domain {name}: {path} cannot be imported")
+    assert spec is not None  # it has a loader
     for imported in [known for known in sys.modules if known.partition(".")[0] == module_name]:
         del sys.modules[imported]  # of an earlier reading
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
         domain = getattr(module, ATTRIBUTE)
     except Exception as error:
         raise UserError(f"domain {name}: {path} fails to load: {plugins.line_of(error)}{_hint(read, error)}") from error

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from eval.common.errors import UserError
 
 Form = Literal["full", "4bit", "8bit"]
-TYPES = ("bfloat16", "float16", "float32")
+TYPES = ("float32", "bfloat16", "float16")
 LOADS = ("as-trained", "bf16", "4bit", "8bit")  # what a suite may ask for
 # What of bitsandbytes' settings decides a 4-bit weight or what is computed with it.
 SETTINGS = ("bnb_4bit_compute_dtype", "bnb_4bit_use_double_quant", "bnb_4bit_quant_type")

@@ -12,7 +12,7 @@ from eval.contracts.task import Items
 from eval.execution.collateral import collateral_scores
 from eval.execution.judging import count_verdicts, execution_scores, judge_answers
 from eval.execution.watching import disagreements, observe_answers, safety_scores
-from eval.run.digests import file_sha256, json_sha256
+from eval.run.digests import files_sha256, json_sha256
 from eval.run.partial_log import PartialLog
 from eval.run.records import Generation, Judgement, Observation, Score
 from eval.sandbox import Sandbox
@@ -76,4 +76,4 @@ def code_digest() -> str:
     files = [
         path for path in sorted((ROOT / "eval").rglob("*")) if path.suffix in (".py", ".yaml", ".sh", ".c", ".txt")
     ]
-    return json_sha256([file_sha256(path) for path in [*files, ROOT / "data" / "nl2bash" / "unobservable.yaml"]])
+    return files_sha256([*files, ROOT / "data" / "nl2bash" / "unobservable.yaml"])

@@ -13,7 +13,7 @@ from pathlib import Path
 from eval.judge.hints import Hints, missing_operands, read_hints
 from eval.judge.limits import read_limits
 from eval.judge.perturb import Edit, both, new_contents, new_tree, with_edges, with_operands
-from eval.run.digests import file_sha256, json_sha256
+from eval.run.digests import files_sha256, json_sha256
 from eval.sandbox.execution import Execution, SandboxError
 from eval.sandbox.fixtures import load_fixture
 from eval.sandbox.pool import Sandbox
@@ -214,7 +214,7 @@ def copy_of(base: Fixture, name: str, question: Question, edit: Edit) -> Fixture
 def edits_digest() -> str:
     """Digest of the code that edits: another perturb.py makes other copies."""
     folder = Path(__file__).parent
-    return json_sha256([file_sha256(folder / name) for name in EDITORS])
+    return files_sha256(folder / name for name in EDITORS)
 
 
 _fixtures: dict[str, Fixture] = {}

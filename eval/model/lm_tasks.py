@@ -30,7 +30,7 @@ from eval.contracts.domains import data_of, find_task, reads_logits  # noqa: E40
 from eval.contracts.guests import guests  # noqa: E402
 from eval.model.plain_tasks import PlainTask, plain_task  # noqa: E402
 from eval.model.task_rules import check_aggregations, check_requests, tried_metrics  # noqa: E402
-from eval.run.digests import file_sha256, json_sha256  # noqa: E402
+from eval.run.digests import files_sha256, json_sha256  # noqa: E402
 from eval.run.metrics import TaskSummary  # noqa: E402
 from eval.run.records import Generation, Score, finite  # noqa: E402
 
@@ -213,12 +213,12 @@ def _dataset(task: LmTask) -> tuple[str, str]:
     """Name and digest of a task's data: of the local files' bytes, else of the rows."""
     if isinstance(task, PlainTask):
         data = data_of(task.own.name)
-        digest = json_sha256([file_sha256(data)]) if data else json_sha256([str(row) for row in task.rows])
+        digest = files_sha256([data]) if data else json_sha256([str(row) for row in task.rows])
         return task.own.data or task.own.name, digest
     files = (task.config.dataset_kwargs or {}).get("data_files")
     paths = sorted(str(path) for path in (files.values() if isinstance(files, dict) else [files] if files else []))
     if paths and all(Path(path).is_file() for path in paths):
-        return ", ".join(paths), json_sha256([file_sha256(Path(path)) for path in paths])
+        return ", ".join(paths), files_sha256(map(Path, paths))
     return str(task.config.dataset_path), json_sha256([str(doc) for doc in task.eval_docs])
 
 

@@ -32,7 +32,7 @@ from eval.contracts.backend import Backend, ChatTemplate, Say  # noqa: E402
 from eval.contracts.domains import data_of, find_task, reads_logits  # noqa: E402
 from eval.model.answer_cache import BUG  # noqa: E402
 from eval.model.lm_tasks import LoadedTask, Sample  # noqa: E402
-from eval.run.digests import file_sha256, json_sha256  # noqa: E402
+from eval.run.digests import files_sha256  # noqa: E402
 from eval.run.records import BASELINE, CANDIDATE, Generation, Place, Score, finite  # noqa: E402
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _load(suite: Suite, spec: Task, template: ChatTemplate) -> LoadedTask:
         if row.get("text") is None and row.get("messages") is None:
             raise UserError(f"{path} row {number}: a row needs text or messages; build it with `make data`")
     samples = tuple(_sample(own, row, template if spec.chat else None) for row in rows if suite.asks(row["id"]))
-    return LoadedTask(spec.name, None, samples, own.data, json_sha256([file_sha256(path)]))
+    return LoadedTask(spec.name, None, samples, own.data, files_sha256([path]))
 
 
 def _sample(own: contract.Task, row: dict[str, Any], template: ChatTemplate | None) -> Sample:

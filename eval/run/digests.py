@@ -6,6 +6,7 @@ that `sha256sum -c` checks it too.
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,11 @@ def text_sha256(text: str) -> str:
 def json_sha256(value: Any) -> str:
     """SHA-256 of a JSON value in its canonical form (sorted keys, no spaces)."""
     return text_sha256(json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False))
+
+
+def files_sha256(paths: Iterable[Path]) -> str:
+    """SHA-256 of the contents of several files, in this order. UserError as `file_sha256`."""
+    return json_sha256([file_sha256(path) for path in paths])
 
 
 def names_below(folder: Path) -> list[str]:

@@ -84,9 +84,14 @@ def hub_errors(repo: str) -> Iterator[None]:
 
 def said_by(error: HfHubHTTPError) -> str:
     """` ("what the Hub says about its answer")`, without addresses, which may carry a signature; empty for nothing."""
-    said = ADDRESS.sub("[address]", redact(" ".join((error.server_message or "").split())))
-    said = "".join(letter if letter.isprintable() else "?" for letter in said)[:LONGEST_SAID]
+    said = plain(error.server_message or "")
     return f' ("{said}")' if said else ""
+
+
+def plain(text: str) -> str:
+    """One short line of somebody else's text, without addresses and credentials."""
+    said = ADDRESS.sub("[address]", redact(" ".join(text.split())))
+    return "".join(letter if letter.isprintable() else "?" for letter in said)[:LONGEST_SAID]
 
 
 def explain(error: Exception, repo: str) -> str:
@@ -107,5 +112,5 @@ def explain(error: Exception, repo: str) -> str:
         return f"the connection to the Hub failed ({type(error).__name__}): publish again, it continues"
     if isinstance(error, json.JSONDecodeError):
         return "the Hub's answer is no JSON: is HF_ENDPOINT right? publish again, it continues"
-    said = ADDRESS.sub("[address]", redact(str(error).strip().partition("\n")[0]))[:LONGEST_SAID]
-    return f"{repo}: {said or type(error).__name__}: publish again, it continues"
+    said = plain(str(error).strip().partition("\n")[0]) or type(error).__name__
+    return f"{repo}: {said}: publish again, it continues"

@@ -225,7 +225,7 @@ class ModelSpot:
         if self.same_machine and differing:
             self._refuse(differing[0][0], f"is not what the model answers in its batch{quoted(differing[0][1])}")
         read: Callable[[str, list[lm_tasks.Sample]], list[tuple[lm_tasks.Sample, str]]]
-        read = self._read_answers if batch[0].kind == "generate_until" else self._read_likelihoods
+        read = self._read_answers if self.generates((batch[0].task, batch[0].id)) else self._read_likelihoods
         samples = [self.samples[row.task, row.sample] for row, _ in differing]
         for sample, said in read(arm, samples) if samples else []:
             self._refuse(self._row(arm, sample), said)

@@ -15,6 +15,7 @@ from eval.common.errors import Refused, UserError
 from eval.common.places import ROOT
 from eval.config.suite_file import Suite
 from eval.contracts.domains import reads_logits
+from eval.contracts.numerics import TYPES
 from eval.contracts.task import NOT_FOR_EXECUTION
 from eval.execution.collateral import METRICS as COLLATERAL
 from eval.execution.judging import METRIC as EXECUTES_EQUAL
@@ -33,8 +34,6 @@ from eval.statistics.sequential import orders_of
 from scripts.publishing.run_rows import Rows, read_rows
 from scripts.publishing.verify_data import AGAIN, mapping
 from scripts.publishing.verify_items import check_rows
-
-DTYPES = ("float32", "bfloat16", "float16")
 
 
 def check_decision(suite: Suite, metrics: Metrics, scores: list[Score], folder: Path) -> None:
@@ -117,7 +116,7 @@ def recorded_noise(suite: Suite, metrics: Metrics, folder: Path) -> dict[str, An
     facts = {"device": "cuda" if mapping(provenance.get("machine")).get("gpu") else "cpu"}
     versions = mapping(provenance.get("packages"))
     kept = [parse_floor(read_json(path), str(path)).backend for path in sorted((RESULTS / "noise").glob("*.json"))]
-    for dtype in (suite.backend.dtype,) if suite.backend.dtype != "auto" else DTYPES:
+    for dtype in (suite.backend.dtype,) if suite.backend.dtype != "auto" else TYPES:
         backend = backend_of(None, {**facts, "dtype": dtype}, versions, suite.backend.kind)
         # The digest of a base takes reading all of it: only where everything else fits.
         if all({**one, "base_sha256": backend["base_sha256"]} != backend for one in kept):

@@ -14,7 +14,7 @@ from eval.common.errors import UserError
 from eval.common.places import ROOT
 from eval.contracts.domains import data_of
 from eval.gates.decide import EXIT_CODES
-from eval.run.digests import file_sha256, json_sha256
+from eval.run.digests import file_sha256, files_sha256
 from eval.run.files import read_metrics
 from eval.run.folder import read_training
 from eval.run.metrics import Metrics
@@ -62,7 +62,7 @@ def is_about(found: Metrics, run: Path, suite: Path) -> bool:
     if manifest.is_file() and found.provenance.get("adapter_sha256") != file_sha256(manifest):
         return False
     files = {task.name: data_of(task.name) for task in found.tasks}
-    now = {name: json_sha256([file_sha256(file)]) for name, file in files.items() if file and file.is_file()}
+    now = {name: files_sha256([file]) for name, file in files.items() if file and file.is_file()}
     asked = {task.name: task.dataset_sha256 for task in found.tasks}
     return found.suite_sha256 == file_sha256(suite) and now.items() <= asked.items()
 
