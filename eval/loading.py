@@ -28,6 +28,7 @@ from eval.model.backends import (
 from eval.model.lm_tasks import LoadedTask, check_directions, load_tasks
 from eval.model.neutral import load_prompts
 from eval.model.recorded import Recorded, as_answered
+from eval.model.task_rules import check_metrics
 from eval.run.baselines import Baseline
 from eval.run.candidate import Candidate
 from eval.run.environment import headline_versions
@@ -103,6 +104,7 @@ def what_is_asked(bench: Bench, backend: Backend) -> tuple[list[LoadedTask], lis
     refuse_lacking(backend, suite, tasks)
     check_executable(suite, tasks)
     check_directions(suite, tasks)
+    check_metrics(suite, tasks)
     backend.check_lengths(tasks)
     return tasks, load_prompts(suite, backend.template)
 

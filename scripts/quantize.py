@@ -24,12 +24,12 @@ from eval.consent import consented_suite
 from eval.contracts.numerics import chosen, number_type
 from eval.gates.decide import EXIT_CODES
 from eval.model.answer_cache import FOLDER, AnswerCache
-from eval.run.candidate import Candidate
+from eval.run.candidate import Candidate, trained_run
 from eval.run.decided import Decided, reports_of
 from eval.run.digests import verify_manifest, write_manifest
 from eval.run.environment import git_state
 from eval.run.files import read_metrics, write_bytes
-from eval.run.folder import RESULTS, list_runs, locked, new_run, read_run, resolve_run, update_run
+from eval.run.folder import RESULTS, list_runs, locked, new_run, read_run, update_run
 from eval.run.metrics import Metrics
 from eval.run.variant import MODEL, MODEL_MANIFEST, PARENT_FILES, PARENT_FILES_IF_THERE, Cost, is_variant
 from scripts.serve_check import SUITE, approved_by, check_gguf, fields_of, judge, sizes
@@ -144,7 +144,7 @@ def say_of_parent(run: Path) -> None:
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m scripts.quantize", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--run", help="run whose adapter is merged and quantised (default: the newest)")
+    parser.add_argument("--run", help="run whose adapter is merged and quantised (default: the newest that trained)")
     parser.add_argument("--method", required=True, choices=[METHOD, "gguf"])
     parser.add_argument("--quant", choices=gguf.QUANTS, help="of gguf (default: q4_k_m)")
     parser.add_argument("--suite", help="non-inferiority suite (default: configs/serve/served.yaml)")
@@ -158,7 +158,7 @@ def main(argv: list[str] | None = None) -> int:
         raise UserError(f"QUANT={arguments.quant} is of METHOD=gguf; {arguments.method} has one form: leave it out")
     if arguments.method == "gguf":
         gguf.found_tools()
-    run = resolve_run(arguments.run)
+    run = trained_run(arguments.run)
     suite = resolve_suite(arguments.suite).resolve() if arguments.suite else SUITE
     os.chdir(ROOT)  # task files name their data from the repository root
     if arguments.method == "gguf":

@@ -28,7 +28,7 @@ from eval.common.places import ROOT
 from eval.common.reading import read_text
 from eval.config.suite_file import BackendSettings
 from eval.contracts.backend import Arms, Backend, Load
-from eval.contracts.numerics import number_type, trained_in
+from eval.contracts.numerics import number_type, to_be_trained
 from eval.contracts.plugins import find
 from eval.model.backends import OURS
 from eval.run.base_files import base_identity
@@ -104,7 +104,7 @@ def answered(
     """The base's answer to each prompt, from the cache or asked now."""
     base = base_of(recipe)[0]
     texts = [[prompt.id, prompt.text] for prompt in prompts]
-    trained = trained_in(recipe, "the recipe")
+    trained = to_be_trained(recipe, "the recipe")
     numerics = trained.record() | {"dtype": number_type("auto", trained)}
     key = json_sha256([identity, numerics, texts, asdict(how), BATCH, headline_versions()])
     folder = root / ".cache" / "replay" / key[:16]
@@ -139,7 +139,7 @@ def ask(backend: Backend, prompts: Sequence[Prompt], how: Asking, log: PartialLo
 def opened(recipe: dict[str, Any], how: Asking) -> Backend:
     """The base, loaded as training loads it. UserError when it cannot be."""
     load: Load = find("backends", "hf", OURS)
-    arms = Arms(*base_of(recipe), trained=trained_in(recipe, "the recipe"))
+    arms = Arms(*base_of(recipe), trained=to_be_trained(recipe, "the recipe"))
     return load(BackendSettings(batch_size=BATCH), arms, how.seed)
 
 

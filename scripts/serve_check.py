@@ -26,11 +26,11 @@ from eval.gates.decide import EXIT_CODES
 from eval.model.answer_cache import FOLDER, AnswerCache
 from eval.model.endpoint.options import ServerOptions, read_options
 from eval.run.baselines import RUN, Baseline
-from eval.run.candidate import BROUGHT, Candidate, candidate_of
+from eval.run.candidate import BROUGHT, Candidate, candidate_of, trained_run
 from eval.run.decided import Decided, reports_of
 from eval.run.digests import file_sha256, json_sha256
 from eval.run.environment import git_state
-from eval.run.folder import RESULTS, list_runs, locked, new_run, read_run, resolve_run
+from eval.run.folder import RESULTS, list_runs, locked, new_run, read_run
 from eval.run.metrics import Metrics
 from eval.summary import say_verdict
 from scripts.serving import gguf
@@ -150,7 +150,7 @@ def say_costs(metrics: Metrics, sizes: dict[str, int]) -> None:
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m scripts.serve_check", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--run", help="run whose adapter was approved (default: the newest)")
+    parser.add_argument("--run", help="run whose adapter was approved (default: the newest that trained)")
     parser.add_argument("--form", required=True, choices=[*FORMS, "gguf", "endpoint"])
     parser.add_argument("--quant", choices=gguf.QUANTS, default="q4_k_m", help="of gguf (default: q4_k_m)")
     parser.add_argument("--url", help="of endpoint: the server's address, up to /v1")
@@ -168,7 +168,7 @@ def main(argv: list[str] | None = None) -> int:
         raise UserError("FORM=endpoint needs URL= (the server's address, up to /v1) and NAME= (the model's name there)")
     if form == "gguf":
         gguf.found_tools()
-    run = resolve_run(arguments.run)
+    run = trained_run(arguments.run)
     suite = resolve_suite(arguments.suite).resolve() if arguments.suite else SUITE
     os.chdir(ROOT)  # task files name their data from the repository root
     if form == "gguf":

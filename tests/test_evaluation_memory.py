@@ -41,6 +41,15 @@ def test_a_larger_batch_takes_more_and_the_line_says_what_for(config: Any) -> No
     assert str(small).startswith("about 1.8 GB: weights 0.3 (bf16), cache 0.0, logits 1.5")
 
 
+def test_a_recipe_for_a_cpu_is_judged_in_float32_of_twice_the_bytes(config: Any) -> None:
+    half = of_config(config, AS_IT_IS, 8)
+    recipe = {"base_model": str(EMBEDDED), "bf16": False, "fp16": False}
+    whole = estimate(recipe, 8)
+    assert whole and whole.weights == 2 * half.weights and whole.cache == 2 * half.cache
+    assert "0.5 (float32)" in str(whole)
+    assert estimate(recipe | {"bf16": "auto"}, 8) == half
+
+
 def test_a_base_that_is_not_at_hand_has_no_estimate(tmp_path: Path) -> None:
     assert estimate({"base_model": "org/nobody-has-this", "revision_of_model": "a" * 40}, 16) is None
     assert estimate({"base_model": str(tmp_path)}, 16) is None

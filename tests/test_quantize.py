@@ -15,9 +15,10 @@ from eval.common.errors import UserError, run_command
 from eval.common.places import ROOT
 from eval.report.rendering import render_report
 from eval.run.candidate import candidate_of
+from eval.run.candidate import trained_run as newest_trained
 from eval.run.digests import json_sha256, read_manifest, write_manifest
 from eval.run.files import read_json, read_jsonl, read_metrics, write_jsonl
-from eval.run.folder import update_run
+from eval.run.folder import list_runs, update_run
 from eval.run.records import CANDIDATE, Generation
 from eval.run.variant import MODEL, MODEL_MANIFEST, variant_of
 from scripts import publish, quantize
@@ -165,3 +166,13 @@ def test_a_variant_is_no_parent(made: tuple[Path, Path], capsys: Capture) -> Non
     code, _, err = call(quantize.main, ["--run", str(made[1]), "--method", "nf4"], capsys)
     assert code == 2
     assert_one_line(err, "has no adapter")
+
+
+def test_without_a_name_it_is_of_the_newest_run_that_trained(
+    made: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest is the variant itself, once one was made."""
+    listed = list_runs(made[0].parent)
+    assert listed[0] == made[1] and made[0] in listed
+    monkeypatch.setattr("eval.run.candidate.list_runs", lambda: listed)
+    assert newest_trained(None) == made[0] and newest_trained(str(made[1])) == made[1]

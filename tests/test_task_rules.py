@@ -45,7 +45,7 @@ def write_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     (tmp_path / "q.jsonl").write_text("".join(json.dumps(item) + "\n" for item in ITEMS))
     monkeypatch.setattr(lm_tasks, "TASKS_FOLDER", folder)
 
-    def write(hook: str, **changes: Any) -> Suite:
+    def write(hook: str, metric: str = "length", **changes: Any) -> Suite:
         task = {
             "task": "own", "dataset_path": "json", "test_split": "test",
             "dataset_kwargs": {"data_files": {"test": str(tmp_path / "q.jsonl")}},
@@ -54,7 +54,7 @@ def write_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             "metric_list": [{"metric": "length", "aggregation": "mean", "higher_is_better": True}],
         } | changes  # fmt: skip
         (folder / "own.yaml").write_text(f"process_results: !function own_hooks.{hook}\n" + yaml.safe_dump(task))
-        gate = {"id": "g", "task": "own", "metric": "length", "rule": "superiority", "min_gain": 0.1}
+        gate = {"id": "g", "task": "own", "metric": metric, "rule": "superiority", "min_gain": 0.1}
         return Suite.model_validate({
             "name": "own", "description": "d", "backend": {"dtype": "float32", "batch_size": 3},
             "tasks": [{"name": "own", "chat": False}], "gates": [gate],
@@ -103,6 +103,25 @@ def test_what_cannot_be_answered_or_compared_is_refused_with_its_key_at_once(
 ) -> None:
     with pytest.raises(UserError, match=f"task own: .*{message}"):
         loaded(write_task(hook, **changes))
+
+
+@pytest.mark.slow
+def test_a_gate_on_what_no_answer_is_scored_by_is_refused_before_any_answer(write_task: Any) -> None:
+    """Else it ends an evaluation that was paid for."""
+    from eval.loading import what_is_asked
+
+    def asked(metric: str) -> None:
+        lengths: list[Any] = []
+        backend = SimpleNamespace(
+            name="b", capabilities={"likelihoods"}, template=Template(), check_lengths=lengths.append
+        )
+        what_is_asked(SimpleNamespace(suite=write_task("sometimes", metric)), backend)  # type: ignore[arg-type]
+        assert lengths
+
+    asked("length")
+    for metric in ("nonsense", "nonsense@5", "length@1", "length@05", "length,strict", "Length", "executes_equal"):
+        with pytest.raises(UserError, match=f"gate g: task own has no metric {metric}: it has .*length"):
+            asked(metric)
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ LOADS = ("as-trained", "bf16", "4bit", "8bit")  # what a suite may ask for
 # What of bitsandbytes' settings decides a 4-bit weight or what is computed with it.
 SETTINGS = ("bnb_4bit_compute_dtype", "bnb_4bit_use_double_quant", "bnb_4bit_quant_type")
 # Bytes of one weight of a matrix that is quantised, its share of scales included (double quantisation: 4.127 bits).
-BYTES: Mapping[Form, float] = {"full": 2.0, "4bit": 0.516, "8bit": 1.0}
+QUANTISED_BYTES: Mapping[Form, float] = {"4bit": 0.516, "8bit": 1.0}
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,11 @@ def trained_in(recipe: Mapping[str, Any], where: str) -> Numerics:
     if recipe.get("load_in_8bit") and recipe.get("adapter") == "lora":
         return Numerics("8bit", {"load_in_8bit": True}, computed_in(recipe))
     return Numerics(dtype=resolved_type(recipe))
+
+
+def to_be_trained(recipe: Mapping[str, Any], where: str) -> Numerics:
+    """As `trained_in`, of a recipe that Axolotl has not resolved: in the number type that it asks for."""
+    return trained_in({**recipe, "torch_dtype": computed_in(recipe)}, where)
 
 
 def four_bit(dtype: str, given: Mapping[str, Any] | None = None) -> Numerics:

@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from eval.common.errors import UserError
+from eval.config.suite_file import Suite
+from eval.contracts.domains import execution_of, find_task
+from eval.contracts.drawn import base_and_k
 
 REQUESTS = ("generate_until", "loglikelihood")
 LENGTHS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
@@ -115,6 +118,24 @@ def tried_metrics(name: str, golds: Sequence[str], tried: Callable[[int, str], M
             "ones cannot be compared paired"
         )
     return {metric for metric, numeric in found.items() if numeric}
+
+
+def check_metrics(suite: Suite, tasks: Iterable[Any]) -> None:
+    """UserError for a gate on a metric that a task (a LoadedTask) has neither shown nor declared."""
+    modes = {task.name: task.execute for task in suite.tasks}
+    for task in tasks:
+        own, execution = find_task(task.name), execution_of(task.name)
+        offered = own.metrics if own else execution.metrics if execution else {}
+        declared = {name for name, facts in offered.items() if not facts.executed or modes[task.name] in facts.executed}
+        shown = {metric.partition(",")[0] for metric in task.expected}
+        # One that needs a certain answer, or a model, is in the task file's list alone.
+        listed = set(task.task.aggregation()) - shown
+        for gate in suite.gates:
+            asked = {gate.metric, base_and_k(gate.metric)[0]}
+            known = task.expected | declared | {name for name in asked if name.partition(",")[0] in listed}
+            if task.name in suite.members(gate.task) and not asked & known:
+                there = ", ".join(sorted(known | listed)) or "none"
+                raise UserError(f"gate {gate.id}: task {task.name} has no metric {gate.metric}: it has {there}")
 
 
 def most_tokens(sample: Any) -> int:

@@ -10,7 +10,17 @@ from eval.contracts.numerics import AS_IT_IS, Numerics, trained_in
 from eval.run.base_files import at_revision, base_identity
 from eval.run.digests import file_sha256, json_sha256, read_manifest, verify_manifest
 from eval.run.environment import git_state
-from eval.run.folder import RESULTS, label_of, list_runs, new_run, read_recipe, read_resolved, read_run, read_training
+from eval.run.folder import (
+    RESULTS,
+    label_of,
+    list_runs,
+    new_run,
+    read_recipe,
+    read_resolved,
+    read_run,
+    read_training,
+    resolve_run,
+)
 from eval.run.generated import Generated
 
 BROUGHT = "brought"  # key of run.json: digest of backend and suite of a run that trained nothing
@@ -63,6 +73,17 @@ def candidate_of(run: Path) -> Candidate:
     revision = recipe.get("revision_of_model")
     trained = numerics_of(run, recipe)
     return Candidate(run, recipe["base_model"], revision, adapter, file_sha256(manifest), arguments, trained)
+
+
+def trained_run(name: str | None) -> Path:
+    """A run by name or path; for None the newest that trained, not a form that was made of one. UserError for none."""
+    if name is None:
+        states = ((run, read_run(run)) for run in list_runs())
+        made = ("model", BROUGHT)
+        name = next(
+            (str(run) for run, state in states if state.get("recipe") and not any(key in state for key in made)), None
+        )
+    return resolve_run(name)
 
 
 def numerics_of(run: Path, recipe: dict[str, Any]) -> Numerics:

@@ -65,6 +65,15 @@ COMMANDS = {
     "advise": Command("scripts.advise", ("--run", "{run}"), (*RUN_FILES, "generations.jsonl", "samples.jsonl")),
     "repeat": Command("scripts.repeat", ("--seeds", "2", "--suite", "{run}/suite.yaml", "--", "{run}/recipe.yaml"),
                       ("suite.yaml", "recipe.yaml")),
+    "sweep": Command("scripts.sweep", (
+        "--sweep", "{case}/sweep.yaml", "--suite", "{run}/suite.yaml", "--", "{run}/recipe.yaml"),
+        ("../sweep.yaml", "suite.yaml", "recipe.yaml"), heavy=True),
+    "replay": Command("scripts.replay", ("--share", "0.1", "--file", "{case}/prompts.jsonl", "{run}/recipe.yaml"),
+                      ("../prompts.jsonl", "recipe.yaml"), heavy=True),
+    "quantize": Command("scripts.quantize", ("--run", "{run}", "--method", "nf4", "--suite", "{run}/suite.yaml"),
+                        ("run.json", "train.json", "recipe.yaml", "data.json", "metrics.json", *ADAPTER)),
+    "serve-check": Command("scripts.serve_check", ("--run", "{run}", "--form", "nf4"),
+                           ("run.json", "train.json", "recipe.yaml", *ADAPTER)),
     "remote": Command("scripts.remote.__main__", (
         "start", "--on=hf-jobs", "--max-hours", "2", "--budget", "5", "--detach", "--", "{run}/recipe.yaml"),
         ("recipe.yaml", "../jobs/sct-toy-1/job.json"), heavy=True),

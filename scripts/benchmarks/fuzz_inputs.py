@@ -41,12 +41,13 @@ ANSWERS = ("no-ship", "block", "refused", "error: ", "are not")
 BROKEN_PIPE = 141  # as a shell reports SIGPIPE
 LONGEST_OUTPUT = 4 << 20
 # Where commands look and write unless they are told otherwise, by the variable of their modules; and where in a case.
-WRITTEN = {
-    "RESULTS": (ROOT / "results", "."),
-    "JOBS": (ROOT / "outputs" / "remote", "jobs"),
-    "FOLDER": (ROOT / "outputs" / "repeats", "repeats"),
-    "CACHE": (Path(".cache/data"), "cache"),
-}
+WRITTEN = (
+    ("RESULTS", ROOT / "results", "."),
+    ("JOBS", ROOT / "outputs" / "remote", "jobs"),
+    ("FOLDER", ROOT / "outputs" / "repeats", "repeats"),
+    ("FOLDER", ROOT / "outputs" / "sweeps", "sweeps"),
+    ("CACHE", Path(".cache/data"), "cache"),
+)
 
 
 @dataclass
@@ -148,7 +149,7 @@ def start(module: ModuleType, case: Case, folder: Path) -> NoReturn:
     """The command as its `python -m` would run it, results in the case's folder."""
     sys.argv = [f"python -m {module.__name__}", *case.words]
     for name, each in list(sys.modules.items()):
-        for variable, (place, inside) in WRITTEN.items():
+        for variable, place, inside in WRITTEN:
             if name.startswith(("eval.", "scripts.")) and getattr(each, variable, None) == place:
                 setattr(each, variable, folder / inside)
     main: Callable[[], Any] = module.main

@@ -1,7 +1,8 @@
 """Small good inputs beside a run, for benchmarks that damage them: rows and a plan, answers to judge, a rented job.
 
 build_small_answers(run)     generated.json for a run of small_run: what `make generate` leaves
-build_small_rows(folder)     seeds.jsonl, more.jsonl, plan.yaml (a teacher), data.yaml, nl2bash/all.nl and all.cm
+build_small_rows(folder)     seeds.jsonl, more.jsonl, plan.yaml (a teacher), data.yaml, nl2bash/all.nl and all.cm,
+                             prompts.jsonl for the base, sweep.yaml
 build_small_job(folder)      sct-toy-1/job.json of a machine that is gone
 """
 
@@ -46,7 +47,7 @@ def build_small_answers(run: Path) -> None:
 
 
 def build_small_rows(folder: Path) -> None:
-    """Rows to teach from, a plan whose teacher is the grammar, and a dataset made of two files."""
+    """Rows to teach from, a plan whose teacher is the grammar, a dataset made of two files, prompts, a sweep of two."""
     rows = [
         {"id": f"r{number}", "messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": said}]}
         for number, (asked, said) in enumerate(PAIRS.items())
@@ -60,6 +61,9 @@ def build_small_rows(folder: Path) -> None:
     )
     source = {"name": "pairs", "kind": "pairs", "path": "NL2BASH", "licence": "MIT"}
     (folder / "data.yaml").write_text(yaml.safe_dump({"name": "small", "description": "six rows", "sources": [source]}))
+    prompts = ("Why is the sky blue?", "Name three trees.", "Write a line about rain.")
+    (folder / "prompts.jsonl").write_text("".join(json.dumps({"prompt": prompt}) + "\n" for prompt in prompts))
+    (folder / "sweep.yaml").write_text(yaml.safe_dump({"learning_rate": [0.001, 0.002]}))
     (folder / "nl2bash").mkdir()
     (folder / "nl2bash" / "all.nl").write_text("".join(f"{asked}\n" for asked in PAIRS))
     (folder / "nl2bash" / "all.cm").write_text("".join(f"{said}\n" for said in PAIRS.values()))

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from eval.common.places import ROOT
-from eval.contracts.numerics import BYTES, Numerics, trained_in
+from eval.contracts.numerics import QUANTISED_BYTES, Numerics, to_be_trained
 from eval.run.environment import silence_libraries
 
 silence_libraries()
 
 TOKENS = 1024  # of a prompt and its answer: the longest of our own suites have fewer
-NUMBER_BYTES = 2  # of what is not quantised, and of the cache: bf16
+NUMBER_BYTES = {"float32": 4}  # of what is not quantised, and of the cache; 2 of every other type
 LOGIT_BYTES = 4 * 3  # float32, and the copies that generating makes
 DRIFT_BYTES = 1.5e9  # both arms' logits of one batch of eval/model/drift.py, in float32, and what is made of them
 
@@ -42,9 +42,9 @@ class Memory:
 
 
 def estimate(recipe: Mapping[str, Any], batch_size: int) -> Memory | None:
-    """The estimate for a suite that asks `batch_size` items at once. UserError as `trained_in`."""
+    """The estimate for a suite that asks `batch_size` items at once. UserError as `to_be_trained`."""
     config = config_of(str(recipe.get("base_model")), recipe.get("revision_of_model"))
-    return None if config is None else of_config(config, trained_in(recipe, "the recipe"), batch_size)
+    return None if config is None else of_config(config, to_be_trained(recipe, "the recipe"), batch_size)
 
 
 def of_config(config: Any, numerics: Numerics, batch_size: int) -> Memory:
@@ -62,12 +62,13 @@ def of_config(config: Any, numerics: Numerics, batch_size: int) -> Memory:
     text = config.get_text_config()
     heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
     width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    per_token = 2 * text.num_hidden_layers * heads * width * NUMBER_BYTES
+    each = NUMBER_BYTES.get(numerics.dtype or "", 2)
+    per_token = 2 * text.num_hidden_layers * heads * width * each
     return Memory(
-        quantised * BYTES[numerics.form] + rest * NUMBER_BYTES,
+        quantised * QUANTISED_BYTES.get(numerics.form, each) + rest * each,
         batch_size * TOKENS * per_token,
         batch_size * text.vocab_size * LOGIT_BYTES,
-        "bf16" if numerics.form == "full" else numerics.form,
+        (numerics.dtype or "bf16").replace("bfloat", "bf") if numerics.form == "full" else numerics.form,
     )
 
 
