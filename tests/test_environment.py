@@ -20,6 +20,8 @@ from eval.run.environment import (
     uncommitted_inputs,
 )
 from scripts import capture_env
+from scripts.remote import code
+from scripts.training import preflight
 from tests.run_builder import assert_one_line, call
 
 
@@ -93,6 +95,19 @@ def test_inputs_that_head_has_otherwise_are_named(checkout: Path) -> None:
         (checkout / name).parent.mkdir(parents=True, exist_ok=True)
         (checkout / name).write_text("x")
     assert uncommitted_inputs(checkout) == ["configs/eval/mine.yaml", "data/rows.jsonl"]
+
+
+def test_looking_at_the_tree_writes_nothing_into_it(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Git refreshes its index in passing: killed there, it leaves a lock, and the user's next commit fails."""
+    index = (checkout / ".git" / "index").read_bytes()
+    os.utime(checkout / "a.txt", (1, 1))  # the index is out of date, and nothing has changed
+    monkeypatch.setattr(code, "ROOT", checkout)
+    monkeypatch.setattr(preflight, "ROOT", checkout)
+    assert git_state(checkout)["dirty"] is False and uncommitted_inputs(checkout) == []
+    assert code.git("status", "--porcelain") == "" and preflight.check_git(checkout / "r.yaml").ok
+    assert (checkout / ".git" / "index").read_bytes() == index
+    git(checkout, "status")
+    assert (checkout / ".git" / "index").read_bytes() != index
 
 
 def test_outside_a_checkout_nothing_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,6 +50,7 @@ KNOWN_VARIABLES = (
 )
 # Vector units that decide which kernels run, and so the last bits of a result.
 CPU_FEATURES = ("avx", "avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "asimd", "bf16", "sve")
+GIT = ("git", "--no-optional-locks")  # only looking: the index is not written, and nobody who commits has to wait
 INPUTS = ("data", "configs")  # folders that decide what is trained and asked
 IMAGE_FILE = Path("/etc/container-image")  # an image may name itself there: `name@sha256:digest`
 PODMAN_FILE = Path("/run/.containerenv")
@@ -174,12 +175,12 @@ def git_state(root: Path = ROOT) -> dict[str, Any]:
 
     The digest covers changed files by their difference and new files, that git does not ignore, by their content.
     """
-    commit = _run("git", "rev-parse", "HEAD", folder=root) or None
-    changes = _run("git", "status", "--porcelain", folder=root) if commit else ""
+    commit = _run(*GIT, "rev-parse", "HEAD", folder=root) or None
+    changes = _run(*GIT, "status", "--porcelain", folder=root) if commit else ""
     difference = ""
     if changes:
-        difference = _run("git", "diff", "HEAD", folder=root)
-        listed = _run("git", "ls-files", "--others", "--exclude-standard", "--full-name", "-z", folder=root)
+        difference = _run(*GIT, "diff", "HEAD", folder=root)
+        listed = _run(*GIT, "ls-files", "--others", "--exclude-standard", "--full-name", "-z", folder=root)
         new = [root / name for name in listed.split("\0") if name]
         difference += "".join(file_sha256(path) for path in new if path.is_file())
     return {
@@ -191,7 +192,7 @@ def git_state(root: Path = ROOT) -> dict[str, Any]:
 
 def uncommitted_inputs(root: Path = ROOT) -> list[str]:
     """Files that data, recipes and suites come from and that HEAD has otherwise, or not at all; at most 10, by name."""
-    changes = _run("git", "status", "--porcelain", "--untracked-files=all", "-z", "--", *INPUTS, folder=root)
+    changes = _run(*GIT, "status", "--porcelain", "--untracked-files=all", "-z", "--", *INPUTS, folder=root)
     listed = (re.fullmatch(r"\s*[A-Z?]{1,2} (.+)", entry) for entry in changes.split("\0"))
     return sorted(found[1] for found in listed if found)[:10]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from eval.common.errors import UserError
 from eval.common.places import ROOT
+from eval.run.environment import GIT
 
 SECONDS = 300.0
 
@@ -15,7 +16,7 @@ SECONDS = 300.0
 def git(*words: str) -> str:
     """The output of git here. UserError when it fails."""
     try:
-        done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, timeout=SECONDS, check=False)
+        done = subprocess.run([*GIT, *words], cwd=ROOT, capture_output=True, text=True, timeout=SECONDS, check=False)
     except subprocess.TimeoutExpired:
         raise UserError(f"git {words[0]} did not end within {SECONDS:.0f} s: is the disk well?") from None
     if done.returncode:

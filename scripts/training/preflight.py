@@ -27,7 +27,7 @@ from eval.common.places import ROOT
 from eval.common.quota import cores, memory_bytes
 from eval.common.reading import read_text
 from eval.config.suite_file import DEFAULT_SUITE, load_suite
-from eval.run.environment import cuda
+from eval.run.environment import GIT, cuda
 from eval.run.records import Record
 from scripts.setup.torch_build import misfit, nvidia_driver
 from scripts.training.devices import chosen_devices
@@ -246,7 +246,7 @@ def check_hub_model(recipe: dict[str, Any], base: str) -> Check:
 
 def check_git(path: Path) -> Check:
     """A run records its commit: with local changes, the commit does not say what was trained."""
-    command = ["git", "-C", str(ROOT), "status", "--porcelain"]
+    command = [*GIT, "-C", str(ROOT), "status", "--porcelain"]
     try:
         changed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
     except (OSError, subprocess.SubprocessError):
