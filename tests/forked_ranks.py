@@ -2,12 +2,14 @@
 
 python -m tests.forked_ranks PROCESSES RUN PREPARED       in a process of tests/preloaded.py
 
-torchrun, its signals and its ranks are the real ones; only how Python starts in them is not.
+torchrun, its signals and its ranks are the real ones; only how Python starts in them is not. Axolotl asks whether two
+GPUs reach each other, also for ranks that have none: a torch that was built for CUDA asks the driver, and fails.
 """
 
 import sys
 from typing import Any
 
+import torch
 from torch.distributed.elastic.multiprocessing.subprocess_handler import subprocess_handler
 
 from scripts.training import ranks
@@ -20,4 +22,5 @@ def forked(_: Any, command: tuple[str, ...], environment: dict[str, str]) -> Chi
 
 if __name__ == "__main__":
     subprocess_handler.SubprocessHandler._popen = forked
+    torch.cuda.can_device_access_peer = lambda *_: False
     sys.exit(ranks.main(int(sys.argv[1]), *sys.argv[2:4]))
