@@ -27,7 +27,8 @@ from tests.run_builder import assert_one_line
 
 __all__ = ["run"]
 MODEL = ROOT / "models" / "SmolLM2-135M-Instruct"
-LONG_REQUEST = "list the files\0" + "x" * 200_000  # longer than an argument may be, and with what none may hold
+# Longer than an argument may be, and with what none may hold; of few tokens, as long as it is.
+LONG_REQUEST = "list the files\0" + "-" * 200_000
 
 
 @pytest.fixture

@@ -25,13 +25,13 @@ NEUTRAL = [json.loads(line) for line in (DATA / "neutral.jsonl").read_text(encod
 OURS = ("securecli_", "drift")
 
 
-def suite_of(limit: int | None, batch_size: int = 16, dtype: str = "float32") -> Suite:
+def suite_of(limit: int | None, batch_size: int = 16) -> Suite:
     gate = {"id": "knowledge", "task": TASK, "metric": "acc", "rule": "noninferiority", "margin": 0.05}
     return Suite.model_validate(
         {
             "name": "tiny",
             "description": "a few questions",
-            "backend": {"dtype": dtype, "batch_size": batch_size},
+            "backend": {"dtype": "float32", "batch_size": batch_size},
             "tasks": [{"name": TASK, "limit": limit, "chat": False}],
             "gates": [gate],
         }
@@ -196,7 +196,7 @@ def test_the_embedded_base_is_above_chance() -> None:
     """Below it there would be nothing to lose, and the gate would hold nothing."""
     from eval.model import lm_tasks
 
-    suite = suite_of(104, batch_size=52, dtype="bfloat16")
+    suite = suite_of(52, batch_size=52)
     model = load_hf(suite, EMBEDDED)
     tasks = lm_tasks.load_tasks(suite, model.template)
     batches = model.plan(tasks, suite.backend.batch_size)
