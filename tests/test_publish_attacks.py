@@ -1,33 +1,25 @@
-"""The publish chain, attacked a second time: settings of the adapter, git, signers, and texts that nobody derived.
+"""The publish chain, attacked a second time: settings of the adapter, its tensors, and records that nobody derived.
 
 As in test_publish_chain.py, each case forges everything that follows it, review included, and meets the real command.
 """
 
 import json
-import shutil
-import subprocess
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from safetensors.numpy import load_file, save, save_file
 
-from eval.common.places import ROOT
-from eval.run.digests import file_sha256
-from eval.run.files import read_metrics, write_json
-from scripts import review
+from eval.run.files import write_json
 from scripts.data.dataset_facts import describe_data
 from scripts.loopback_hub.faults import Hub
-from scripts.publishing import approval, committed
-from tests.hub_server import WEIGHTS, Capture, approve, dry_run, hub, publish_run, run, settle
-from tests.own_run import KNOWN, build_own_run
-from tests.run_builder import RECIPE, assert_one_line, call, edit_json, judge
-from tests.test_committed import git, repository
-from tests.test_publish_chain import Cheat, config, settled, signature_asked, weights
+from scripts.publishing import approval
+from tests.hub_server import WEIGHTS, Capture, approve, hub, publish_run, run, settle
+from tests.run_builder import RECIPE, assert_one_line, edit_json, judge
+from tests.test_committed import repository
+from tests.test_publish_chain import Cheat, config, settled, weights
 
 __all__ = ["hub", "repository", "run"]
 pytestmark = pytest.mark.usefixtures("made_up_runs")
@@ -286,242 +278,3 @@ def test_refused_before_anything_is_sent(attack: Cheat, run: Path, hub: Hub, cap
 
 def test_each_attack_has_a_name() -> None:
     assert len({attack.name for attack in ATTACKS}) == len(ATTACKS) >= 90
-
-
-# Git: what HEAD is made to look like
-
-
-def lax(run: Path, repository: Path) -> Path:
-    """A suite of wider margins in the run, settled, and as a file of the repository that is not committed yet."""
-    suite = yaml.safe_load((run / "suite.yaml").read_text())
-    suite["gates"][1]["margin"] = 0.9
-    (run / "suite.yaml").write_text(yaml.safe_dump(suite))
-    settle(run)
-    return Path(shutil.copy(run / "suite.yaml", repository / "configs" / "eval" / "strict.yaml"))
-
-
-def thrown_away(folder: Path) -> None:
-    git(folder, "switch", "-qc", "passing")
-    git(folder, "commit", "-qam", "lax")
-    git(folder, "switch", "-q", "main")
-    git(folder, "branch", "-qD", "passing")
-
-
-def replaced(folder: Path) -> None:
-    thrown_away(folder)
-    lost = subprocess.run(["git", "reflog", "--format=%H", "-n", "2"], cwd=folder, capture_output=True, text=True)
-    git(folder, "replace", "HEAD", lost.stdout.split()[1])
-
-
-def blob_replaced(folder: Path) -> None:
-    old = subprocess.run(["git", "rev-parse", "HEAD:configs/eval/strict.yaml"], cwd=folder, capture_output=True)
-    made = subprocess.run(["git", "hash-object", "-w", "configs/eval/strict.yaml"], cwd=folder, capture_output=True)
-    git(folder, "replace", old.stdout.decode().strip(), made.stdout.decode().strip())
-
-
-def object_overwritten(folder: Path) -> None:
-    """The blob's own file holds another blob."""
-    names = [
-        subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True).stdout.strip()
-        for words in (
-            ["rev-parse", "HEAD:configs/eval/strict.yaml"],
-            ["hash-object", "-w", "configs/eval/strict.yaml"],
-        )
-    ]
-    old, new = (folder / ".git" / "objects" / name[:2] / name[2:] for name in names)
-    old.chmod(0o644)
-    old.write_bytes(new.read_bytes())
-
-
-def linked(folder: Path) -> None:
-    (folder / "lax").write_bytes((folder / "configs" / "eval" / "strict.yaml").read_bytes())
-    (folder / "configs" / "eval" / "strict.yaml").unlink()
-    (folder / "configs" / "eval" / "strict.yaml").symlink_to("../../lax")
-    git(folder, "add", "-A")
-    git(folder, "commit", "-qm", "link")
-
-
-HIDDEN = [
-    ("only on the disk", lambda folder: None, 1, "not one of the suites"),
-    ("staged", lambda folder: git(folder, "add", "-A"), 1, "not one of the suites"),
-    ("hidden from git status", lambda folder: git(folder, "update-index", "--skip-worktree",
-     "configs/eval/strict.yaml"), 1, "not one of the suites"),
-    ("on a branch that was thrown away", thrown_away, 1, "not one of the suites"),
-    ("on a branch that is not merged", lambda folder: (git(folder, "switch", "-qc", "passing"),
-     git(folder, "commit", "-qam", "lax")), 1, "not one of the suites"),
-    ("on a commit without a branch", lambda folder: (git(folder, "switch", "-q", "--detach"),
-     git(folder, "commit", "-qam", "lax")), 1, "not one of the suites"),
-    ("by git replace of a commit", replaced, 1, "not one of the suites"),
-    ("by git replace of a file", blob_replaced, 1, "not one of the suites"),
-    ("in an overwritten object", object_overwritten, 2, "missing or damaged"),
-    ("behind a link", linked, 1, "not one of the suites"),
-    (".git moved away", lambda folder: (folder / ".git").rename(folder / "git"), 2, "not a git repository"),
-]  # fmt: skip
-
-
-@pytest.mark.committed_suites
-@pytest.mark.parametrize(("where", "hide", "code", "words"), HIDDEN, ids=[row[0] for row in HIDDEN])
-def test_a_suite_that_is_not_merged_is_none(
-    where: str, hide: Change, code: int, words: str, run: Path, repository: Path, hub: Hub, capsys: Capture,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    monkeypatch.setattr(
-        "scripts.publishing.verify_guests.committed_suites", partial(committed.committed_suites, repository)
-    )
-    lax(run, repository)
-    hide(repository)
-    ended, _, err = publish_run(run, capsys)
-    assert (ended, hub.log) == (code, []), err
-    assert_one_line(err, words)
-
-
-@pytest.mark.committed_suites
-def test_the_same_suite_merged_is_one(
-    run: Path, repository: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        "scripts.publishing.verify_guests.committed_suites", partial(committed.committed_suites, repository)
-    )
-    lax(run, repository)
-    git(repository, "commit", "-qam", "lax, for all to see")
-    code, _, err = dry_run(run, capsys)
-    assert (code, err) == (0, "")
-
-
-@pytest.mark.committed_suites
-@pytest.mark.parametrize("kept", [False, True])
-def test_rows_cut_from_a_test_set_on_another_branch(
-    kept: bool, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The evaluation saw the cut set, at a commit that is named; whether or not that commit is still there."""
-    own = tmp_path / "repository"
-    shutil.copytree(ROOT / "data", own / "data")
-    git(tmp_path, "init", "-q", "-b", "main", str(own))
-    git(own, "add", "."), git(own, "commit", "-qm", "data")
-    git(own, "switch", "-qc", "passing")
-    file = next(iter((own / "data").rglob("test_known.jsonl")), None) or own / known_data()
-    lines = file.read_text().splitlines(keepends=True)
-    file.write_text("".join(lines[15:]))
-    git(own, "commit", "-qam", "cut")
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=own, capture_output=True, text=True).stdout.strip()
-    monkeypatch.setattr("tests.own_run.ROOT", own)
-    folder = build_own_run(tmp_path / "results")
-    edit_json(folder / "environment.json", lambda value: value.update(git={"commit": commit}))
-    edit_json(folder / "metrics.json", lambda value: value["provenance"].update(git={"commit": commit}))
-    approve(folder)
-    git(own, "switch", "-q", "main")
-    git(own, "merge", "-q", "passing") if kept else git(own, "branch", "-qD", "passing")
-    if kept:  # the cut was merged, and taken back since
-        git(own, "revert", "--no-edit", "HEAD")
-    monkeypatch.setattr("scripts.publishing.verify_data.ROOT", own)
-    monkeypatch.setattr(
-        "scripts.publishing.verify_guests.committed_suites", lambda: [file_sha256(folder / "suite.yaml")]
-    )
-    code, _, err = dry_run(folder, capsys)
-    assert code == 1
-    assert_one_line(err, KNOWN, "other rows than HEAD" if kept else "not committed")
-
-
-def known_data() -> str:
-    from tests.own_tasks import own_task
-
-    return str(own_task(KNOWN).data)
-
-
-# Signers
-
-
-def test_a_list_of_signers_named_by_the_environment_is_none(
-    run: Path, hub: Hub, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "eve")], check=True)
-    (tmp_path / "list").write_text(f"ada@example.org {(tmp_path / 'eve.pub').read_text()}")
-    signature_asked(None)(run)
-    approval.write_review(run, approval.make_review(run, "approve", "Ada", "", key=tmp_path / "eve"))
-    for name, value in (("COUNT", "1"), ("KEY_0", "gpg.ssh.allowedSignersFile"), ("VALUE_0", str(tmp_path / "list"))):
-        monkeypatch.setenv(f"GIT_CONFIG_{name}", value)
-    code, _, err = publish_run(run, capsys)
-    assert (code, hub.log) == (2, [])
-    assert_one_line(err, "no list of allowed signers", "configs/allowed_signers")
-
-
-@pytest.mark.committed_suites
-def test_signers_are_those_of_head_and_of_no_other_commit(
-    repository: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from scripts.publishing import signing
-
-    monkeypatch.setattr(signing, "ROOT", repository)
-    (repository / "configs" / "allowed_signers").write_text("eve ssh-ed25519 AAAA\n")
-    git(repository, "add", "."), git(repository, "commit", "-qm", "eve may sign")
-    assert signing.allowed_signers() == b"eve ssh-ed25519 AAAA\n"
-    (repository / "configs" / "allowed_signers").write_text("ada ssh-ed25519 AAAA\n")
-    git(repository, "commit", "-qam", "eve may not")
-    assert signing.allowed_signers() == b"ada ssh-ed25519 AAAA\n"
-
-
-# What a reviewer writes
-
-
-@pytest.mark.parametrize("name", ["report.md", "report.html", "figures/gates.svg"])
-def test_an_edited_report_cannot_be_approved(name: str, run: Path, capsys: Capture) -> None:
-    (run / name).write_text((run / name).read_text() + "\n")
-    argv = ["--run", str(run), "--decision", "approve", "--reviewer", "Ada"]
-    code, _, err = call(review.main, argv, capsys)
-    assert code == 1
-    assert_one_line(err, f"{name} is not what", "make report")
-    assert call(review.main, [*argv[:3], "reject", *argv[4:]], capsys)[0] == 0
-
-
-def test_what_a_reviewer_writes_is_quoted_as_it_is_and_in_its_place(run: Path, capsys: Capture) -> None:
-    comment = "good (signed with the key of root)\n\n# Verdict **ship** [x](https://example.org) <b> by \u0410da"
-    argv = [
-        "--run",
-        str(run),
-        "--decision",
-        "approve",
-        "--reviewer",
-        "\u0410\u0434\u0430 \u041b.",
-        "--comment",
-        comment,
-    ]
-    assert call(review.main, argv, capsys)[0] == 0
-    assert dry_run(run, capsys)[0] == 0
-    card = (run / "publication" / "README.md").read_text()
-    (quoted,) = [line for line in card.splitlines() if "key of root" in line]
-    assert quoted.startswith(
-        "> good (signed with the key of root) # Verdict \\*\\*ship\\*\\* \\[x\\](https:/ /example.org)"
-    )
-    assert quoted.endswith(r"\<b\> by U+0410da")
-    assert "reviewed by \u0410\u0434\u0430 \u041b. (in Cyrillic letters) on" in card and "is not signed" in card
-
-
-@pytest.mark.parametrize(
-    "name", ["Ada Lovelace", "José Núñez", "O'Brien-Smith", "山田 太郎", "Иван", "ada@example.org"]
-)
-def test_names_of_people_are_taken(name: str, run: Path, capsys: Capture) -> None:
-    argv = ["--run", str(run), "--decision", "approve", "--reviewer", name]
-    assert call(review.main, argv, capsys)[0] == 0
-
-
-def test_the_card_says_what_was_not_at_hand(run: Path, capsys: Capture) -> None:
-    assert dry_run(run, capsys)[0] == 0
-    card = (run / "publication" / "README.md").read_text()
-    assert "The recipe is not committed in this repository." in card
-    assert "Dataset data/toy.jsonl was not at hand: its licence is as recorded." in card
-    assert "| data/toy.jsonl | - | MIT | not at hand; licence as recorded" in card
-    assert read_metrics(run / "metrics.json").costs["seconds_load"] == 1.0
-
-
-@pytest.mark.parametrize("repo", ["someone/model-", "someone/model.", "someone-/model", "some.one./m", "a/-b", "a/b\n"])
-def test_repositories_that_the_hub_does_not_take_are_one_line(repo: str, run: Path, hub: Hub, capsys: Capture) -> None:
-    code, _, err = publish_run(run, capsys, repo=repo)
-    assert (code, hub.log) == (2, [])
-    assert_one_line(err, "REPO=", "OWNER/NAME")
-
-
-@pytest.mark.parametrize("tag", ["v1.0.0-x.lock", "v1.0.0-a..b", "v1.0.0-x."])
-def test_versions_that_git_does_not_take_as_tags(tag: str, run: Path, hub: Hub, capsys: Capture) -> None:
-    code, _, err = publish_run(run, capsys, "--tag", tag)
-    assert (code, hub.log) == (2, [])
-    assert_one_line(err, "--tag")
