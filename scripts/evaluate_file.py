@@ -33,7 +33,8 @@ from eval.run.files import read_json, write_json, write_text
 from eval.run.partial_log import PartialLog
 from eval.run.records import BASELINE, CANDIDATE, Generation, Record
 from eval.statistics.paired import clopper_pearson_interval
-from scripts.data.own_shapes import Misshapen, as_read, messages, read_lines, system_of
+from scripts.data.own_lines import read_lines
+from scripts.data.own_shapes import Misshapen, as_read, messages, system_of
 
 if TYPE_CHECKING:
     from eval.model.lm_tasks import LoadedTask

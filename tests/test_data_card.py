@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from scripts.data import pipeline, token_counts
-from scripts.data.own_shapes import Reject
+from scripts.data.own_lines import Reject
 from scripts.data.run_golds import problem_of
 from scripts.training.prepared_rows import LENGTH
 from tests.small_tokenizer import small_tokenizer

@@ -14,7 +14,8 @@ from eval.common.errors import UserError
 from eval.contracts.guests import guests
 from scripts.data import own_rows
 from scripts.data.own_files import Result
-from scripts.data.own_shapes import CHATS, Line, read_lines, system_of
+from scripts.data.own_lines import Line, read_lines
+from scripts.data.own_shapes import CHATS, system_of
 from tests.own_tasks import own_task
 
 SYSTEM = "Answer with one Bash command and nothing else."
@@ -98,7 +99,7 @@ def lines_of(row: Callable[[str, str], Any]) -> str:
     return "".join(json.dumps(row(asked, answer)) + "\n" for asked, answer in PAIRS)
 
 
-def turn(role: str, content: str) -> dict[str, str]:
+def turn(role: str, content: Any) -> dict[str, Any]:
     return {"role": role, "content": content}
 
 
@@ -124,6 +125,11 @@ SHAPES: dict[str, tuple[str, str | bytes | Callable[[Path], None]]] = {
     "gzip": (".jsonl.gz", gzip.compress(lines_of(lambda q, a: {"query": q, "response": a}).encode())),
     "csv": (".csv", csv_text(",")),
     "tsv": (".tsv", csv_text("\t")),
+    "csv of a spreadsheet": (".csv", "\ufeff" + csv_text(";")),
+    "texts in parts": (
+        ".jsonl",
+        lines_of(lambda q, a: {"messages": [turn("user", [{"type": "text", "text": q}]), turn("assistant", a)]}),
+    ),
     "parquet": (".parquet", parquet),
 }
 

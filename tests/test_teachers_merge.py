@@ -8,7 +8,8 @@ import pytest
 
 from eval.common.errors import Refused, UserError
 from eval.execution.same_output import SameOutput
-from scripts.data.own_shapes import Line, Pair
+from scripts.data.own_lines import Line
+from scripts.data.own_shapes import Pair
 from scripts.teachers import merge
 from scripts.teachers.agreement import Answer, Group, Verdicts, settle
 from tests.run_builder import call

@@ -20,7 +20,8 @@ from eval.run.digests import file_sha256
 from eval.run.environment import git_state
 from eval.run.files import json_text, read_json, write_bytes
 from scripts.data.alike import GRAM
-from scripts.data.own_shapes import Pair, Reject, messages
+from scripts.data.own_lines import Reject
+from scripts.data.own_shapes import Pair, messages
 from scripts.data.own_split import SEED, SIMILAR
 
 MANIFEST, MADE_BY = "MANIFEST.json", "make data FILE="

@@ -34,7 +34,8 @@ from eval.contracts.task import Metric, OwnTask, Task
 from eval.run.records import Record
 from eval.run.secret_patterns import redact
 from scripts.data.own_files import Result, write_result
-from scripts.data.own_shapes import Line, Misshapen, Pair, Reject, as_read, read_lines, system_of
+from scripts.data.own_lines import Line, Reject, read_lines
+from scripts.data.own_shapes import Misshapen, Pair, as_read, system_of
 from scripts.data.own_split import drawn_for_test, near_duplicates
 from scripts.data.stages import Duplicates, InTests, Problem, empty, personal, secret
 from scripts.training.leakage import NEAR, requests

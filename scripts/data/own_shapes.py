@@ -1,6 +1,5 @@
-"""Rows of your own as a domain's task reads them: a file's lines, the usual shapes, and the task's own fields.
+"""Rows of your own as a domain's task reads them: the usual shapes, and the task's own fields.
 
-    lines, rejects = read_lines(Path("mine.jsonl"))     each mapping with where it stands; what is none, with the reason
     pair = as_read(line, task, system)                  the row that `task` reads, its request, its gold, its prompt
 
 A row that the task reads as it is stays so: `database` of a text-to-SQL row survives. Any other is one of
@@ -12,18 +11,13 @@ A row that the task reads as it is stays so: `database` of a text-to-SQL row sur
 and becomes chat messages, or has its two texts under the names that the task asks for.
 """
 
-import csv
-import io
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from eval.common.errors import UserError
-from eval.common.reading import refuse_special
 from eval.contracts.task import OwnTask, Row, Task
-from scripts.training.dataset_entries import BrokenRow, read_rows, unpacked
+from scripts.data.own_lines import Line
 from scripts.training.leakage import texts
 from scripts.training.recipe_data import OF_AXOLOTL
 
@@ -31,22 +25,11 @@ CHATS = ("messages", "conversations")
 # By rank: of {"question": ..., "query": ...} the query is the answer.
 REQUESTS = ("instruction", "prompt", "question", "request", "nl", "text", "utterance", "input", "query")
 ANSWERS = ("output", "completion", "response", "answer", "gold", "target", "command", "cmd", "bash", "sql", "query")
-TABLES = {".csv": ",", ".tsv": "\t"}
-COLUMNS = (".parquet", ".arrow")
 LISTED = 8  # fields of a row that a message names
 
 
 class Misshapen(ValueError):
     """Why a row is not one request with one answer, without any of its texts."""
-
-
-@dataclass(frozen=True)
-class Line:
-    """One row of the file. `number` counts from 1: lines of text, rows of a table or list; `where` says which."""
-
-    number: int
-    where: str
-    row: Row
 
 
 @dataclass(frozen=True)
@@ -79,107 +62,6 @@ class Usual:
 
     texts: tuple[str, str]
     fields: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Reject:
-    """One row that is left out: at which stage, why (alike for all rows of a kind), and what is only so of this one.
-    Holds none of its texts."""
-
-    number: int
-    where: str
-    stage: str
-    reason: str
-    detail: str = ""
-
-
-def read_lines(file: Path) -> tuple[list[Line], list[Reject]]:
-    """The rows of a JSONL, JSON, CSV, TSV or Parquet file; a line that cannot be read spoils no other.
-
-    UserError when the file as a whole cannot be read.
-    """
-    if not file.exists():
-        raise UserError(f"{file} is not there: FILE= names the file of your rows")
-    refuse_special(file)
-    lines: list[Line] = []
-    rejects: list[Reject] = []
-    try:
-        for number, where, row, problem in _rows(file):
-            if problem := problem or unsound(row):
-                rejects.append(Reject(number, where, "read", problem))
-            else:
-                lines.append(Line(number, where, row))
-    except (BrokenRow, csv.Error) as error:
-        raise UserError(f"{file} {error}: mend the file, or save it as JSON lines") from None
-    return lines, rejects
-
-
-def _rows(file: Path) -> Iterator[tuple[int, str, Any, str]]:
-    """Number, place and value of each row, or what is wrong with it."""
-    if file.suffix in COLUMNS:
-        for number, (where, row) in enumerate(read_rows(file), start=1):
-            yield number, where, row, ""
-        return
-    text = _text(file)
-    separator = next((TABLES[suffix] for suffix in file.suffixes if suffix in TABLES), None)  # mine.csv.gz is one
-    if separator:
-        yield from _cells(csv.DictReader(io.StringIO(text, newline=""), delimiter=separator))
-    elif text.lstrip().startswith("["):
-        value, problem = _parsed(text)
-        if problem:
-            raise BrokenRow(f"is {problem}")
-        for number, row in enumerate(value, start=1):
-            yield number, f"row {number}", row, ""
-    else:
-        for number, line in enumerate(text.split("\n"), start=1):
-            if line.strip():
-                yield number, f"line {number}", *_parsed(line)
-
-
-def _text(file: Path) -> str:
-    content = unpacked(file)
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise BrokenRow("is UTF-16, not UTF-8")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise BrokenRow(f"is not UTF-8 text (line {line})") from None
-
-
-def _cells(table: csv.DictReader) -> Iterator[tuple[int, str, Any, str]]:
-    for row in table:
-        problem = ""
-        if None in row:
-            problem = "more cells than the header has"
-        elif None in row.values():
-            problem = "fewer cells than the header has"
-        yield table.line_num, f"line {table.line_num}", row, problem
-
-
-def _parsed(text: str) -> tuple[Any, str]:
-    """A JSON value, or what is wrong with it."""
-    try:
-        return json.loads(text), ""
-    except json.JSONDecodeError as error:
-        return None, f"not JSON ({error.msg.partition(':')[0]})"
-    except RecursionError:
-        return None, "nested too deeply"
-    except ValueError:  # a number of thousands of digits
-        return None, "not JSON that can be read (a number is too long)"
-
-
-def unsound(row: Any) -> str:
-    """What keeps a value from being a row that can be written down again; empty for one that can."""
-    if not isinstance(row, dict):
-        return f"a {type(row).__name__}, not a mapping of fields to values"
-    try:
-        json.dumps(row, ensure_ascii=False, allow_nan=False).encode()
-    except UnicodeEncodeError:
-        return "half a surrogate pair (\\ud83d and the like), which is no character"
-    except (TypeError, ValueError):  # a date or bytes of a Parquet file, NaN
-        return "a value that JSON has no form for (a date, bytes, NaN): turn it into text"
-    return ""
 
 
 def as_read(line: Line, task: Task, system: str) -> Pair:
@@ -223,7 +105,7 @@ def system_of(row: Row) -> str:
     """The system message of a row that is a chat; empty for any other."""
     turns: Any = next((row[name] for name in CHATS if row.get(name)), [{}])
     first = turns[0] if isinstance(turns, list) and isinstance(turns[0], dict) else {}
-    role, text = first.get("role", first.get("from")), first.get("content", first.get("value"))
+    role, text = first.get("role", first.get("from")), _plain(first.get("content", first.get("value")))
     return text if role == "system" and isinstance(text, str) else ""
 
 
@@ -251,7 +133,7 @@ def usual_shape(row: Row) -> Usual | None:
 def _chat(turns: Any, name: str) -> tuple[str, str]:
     if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
         raise Misshapen(f"`{name}` is not a list of turns with role and content")
-    said = [(turn.get("role", turn.get("from")), turn.get("content", turn.get("value"))) for turn in turns]
+    said = [(turn.get("role", turn.get("from")), _plain(turn.get("content", turn.get("value")))) for turn in turns]
     if not all(isinstance(role, str) and isinstance(text, str) for role, text in said):
         raise Misshapen(f"`{name}` has a turn whose role or content is not text")
     roles = [OF_AXOLOTL.get(role, role) for role, _ in said]
@@ -259,6 +141,15 @@ def _chat(turns: Any, name: str) -> tuple[str, str]:
         shown = ", ".join(roles[:4]) + ", ..." * (len(roles) > 4)
         raise Misshapen(f"`{name}` is {shown or 'empty'}: one request (user) and one answer (assistant) are needed")
     return said[-2][1], said[-1][1]
+
+
+def _plain(content: Any) -> Any:
+    """What a turn says; as one text where it says it in parts that are all text."""
+    if not (isinstance(content, list) and content and all(isinstance(part, dict) for part in content)):
+        return content
+    parts = [part.get("text") for part in content if part.get("type", "text") == "text"]
+    whole = len(parts) == len(content) and all(isinstance(part, str) for part in parts)
+    return "".join(parts) if whole else content
 
 
 def _written(row: Row, name: str) -> str:

@@ -28,8 +28,8 @@ from scripts.data.card import EXAMPLES
 from scripts.data.filters import Stage, groups, stages
 from scripts.data.held_out import not_executed
 from scripts.data.kept_findings import Findings, code_sha256
+from scripts.data.own_lines import Reject
 from scripts.data.own_rows import Prepared
-from scripts.data.own_shapes import Reject
 from scripts.data.own_split import drawn_for_test
 from scripts.data.pipeline_config import Config, load_config
 from scripts.data.provenance import write_dataset

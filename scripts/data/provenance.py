@@ -19,7 +19,7 @@ from eval.run.files import json_text, write_bytes
 from scripts.data.card import card
 from scripts.data.held_out import counted, test_line
 from scripts.data.own_files import refuse_foreign, shown, written_here
-from scripts.data.own_shapes import Reject
+from scripts.data.own_lines import Reject
 
 if TYPE_CHECKING:
     from scripts.data.pipeline import Dataset

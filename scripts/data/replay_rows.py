@@ -20,7 +20,7 @@ from eval.common.errors import UserError
 from eval.run.records import Generation
 from scripts.data.build_replay import Guards
 from scripts.data.own_files import shown
-from scripts.data.own_shapes import Reject
+from scripts.data.own_lines import Reject
 from scripts.data.stages import personal, secret
 from scripts.data.token_counts import Length
 from scripts.training.dataset_entries import BrokenRow, read_rows

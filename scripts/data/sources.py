@@ -20,7 +20,8 @@ from eval.common.reading import read_text
 from eval.run.digests import file_sha256, json_sha256
 from scripts.data.build_data import expand
 from scripts.data.grammar import load_grammar
-from scripts.data.own_shapes import Line, Misshapen, Reject, messages, read_lines, usual_shape
+from scripts.data.own_lines import Line, Reject, read_lines
+from scripts.data.own_shapes import Misshapen, messages, usual_shape
 from scripts.data.pipeline_config import NL2BASH, Source
 
 

@@ -15,8 +15,9 @@ from datasketch import MinHash, MinHashLSH
 from eval.common.errors import UserError
 from eval.contracts.task import OwnTask, Row
 from scripts.data.alike import alike, letters, normal
+from scripts.data.own_lines import Line, read_lines
 from scripts.data.own_rows import Check, Target, says_no, target_of
-from scripts.data.own_shapes import CHATS, Line, Misshapen, Pair, as_read, read_lines
+from scripts.data.own_shapes import CHATS, Misshapen, Pair, as_read
 from scripts.data.own_split import BANDS, IN_BAND, SEED, SIMILAR
 from scripts.data.stages import InTests, empty, secret
 from scripts.training.leakage import NEAR, requests

@@ -26,7 +26,8 @@ from eval.run.files import read_json, write_json, write_text
 from eval.run.folder import locked
 from eval.run.partial_log import PartialLog
 from eval.run.records import Record
-from scripts.data.own_shapes import Line, Misshapen, Pair
+from scripts.data.own_lines import Line
+from scripts.data.own_shapes import Misshapen, Pair
 from scripts.teachers.asking import Question, Reply, open_teacher
 from scripts.teachers.checks import FEWEST, Checks, seeds_in, target_for
 from scripts.teachers.expanding import Expansion, State

@@ -12,7 +12,8 @@ from typing import Any
 
 from eval.contracts.task import Row
 from eval.run.digests import text_sha256
-from scripts.data.own_shapes import Line, Misshapen, Pair, Reject, unsound
+from scripts.data.own_lines import Line, Reject, unsound
+from scripts.data.own_shapes import Misshapen, Pair
 from scripts.teachers.asking import Reply
 from scripts.teachers.checks import Checks, Requests
 from scripts.teachers.prompts import Schema, answer_in, objects_in, shown, with_answer

@@ -29,7 +29,8 @@ from eval.run.folder import locked
 from eval.run.partial_log import PartialLog
 from eval.run.records import Judgement, Record
 from eval.sandbox import open_sandbox
-from scripts.data.own_shapes import Misshapen, Reject, read_lines
+from scripts.data.own_lines import Reject, read_lines
+from scripts.data.own_shapes import Misshapen
 from scripts.teachers.agreement import (
     Answer,
     Group,

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from eval.contracts.task import Row, Task
-from scripts.data.own_shapes import Pair, unsound
+from scripts.data.own_lines import unsound
+from scripts.data.own_shapes import Pair
 from scripts.teachers.prompts import answer_in, objects_in, with_answer
 
 LONGEST = 200_000  # characters of a line that is mended

@@ -23,7 +23,8 @@ from eval.contracts.task import Row
 from eval.run.files import write_text
 from eval.run.records import Record
 from eval.run.secret_patterns import redact
-from scripts.data.own_shapes import Line, Misshapen, Pair, read_lines
+from scripts.data.own_lines import Line, read_lines
+from scripts.data.own_shapes import Misshapen, Pair
 from scripts.data.stages import Duplicates
 from scripts.teachers.checks import Checks, Problem, target_for
 from scripts.teachers.repairs import Repair, mended_answers, mended_line
