@@ -69,8 +69,10 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """No network, and a folder for what the processes of this session share; workers find it in their environment."""
+    """No network, no waiting for disks, and a folder for what the processes of this session share; workers find it in
+    their environment."""
     no_network.refuse()
+    os.fsync = lambda descriptor: None  # a machine that loses its power is in no test
     if preloaded.SESSION not in os.environ:
         folder = tempfile.mkdtemp(prefix="tests-")
         os.environ[preloaded.SESSION] = f"{os.getpid()}:{folder}"

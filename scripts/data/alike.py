@@ -15,6 +15,7 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence, Set
+from functools import lru_cache
 from typing import Any
 
 GRAM = 4  # letters
@@ -85,6 +86,12 @@ class NearTexts:
 
     def _share(self, grams: frozenset[str], place: int) -> float:
         return len(grams & self.grams[place]) / len(grams | self.grams[place])
+
+
+@lru_cache(maxsize=4)
+def near_texts(known: tuple[str, ...], similar: float) -> NearTexts:
+    """One for the same texts, whoever asks: that of our test sets takes half a second to make."""
+    return NearTexts(known, similar)
 
 
 class HeldTexts:

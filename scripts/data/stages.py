@@ -13,7 +13,7 @@ from typing import Protocol
 from eval.bash.parsing import LONGEST_COMMAND, normalise
 from eval.risk import analyse
 from eval.run.secret_patterns import find_secrets
-from scripts.data.alike import HeldTexts, NearTexts, normal, template
+from scripts.data.alike import HeldTexts, near_texts, normal, template
 from scripts.training.leakage import Asked
 
 Problem = tuple[str, str]
@@ -152,7 +152,7 @@ class InTests:
         self.places = list(asked.requests)
         self.asked = asked.requests
         self.forms = forms
-        self.near = NearTexts(self.places, similar)
+        self.near = near_texts(tuple(self.places), similar)
         self.held = HeldTexts(self.places)
         self.templates: dict[str, str] = {}
         for text in self.places:

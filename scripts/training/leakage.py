@@ -26,7 +26,7 @@ from eval.common.json_rows import rows_of
 from eval.common.reading import read_bytes
 from eval.contracts.guest_folder import MODULE
 from eval.run.digests import file_sha256, json_sha256
-from scripts.data.alike import NearTexts, normal
+from scripts.data.alike import NearTexts, near_texts, normal
 from scripts.training.dataset_entries import START, Entry, inputs, read_rows, shown_path
 
 TESTS = (
@@ -79,7 +79,7 @@ class Asked:
     @cached_property
     def near(self) -> tuple[list[str], NearTexts]:
         texts = list(self.requests)
-        return texts, NearTexts(texts, NEAR)
+        return texts, near_texts(tuple(texts), NEAR)
 
     def find(self, text: str) -> Found | None:
         """The test that asks this, or nearly this."""
