@@ -120,6 +120,7 @@ def test_what_decides_an_answer_of_ours_is_named_file_by_file() -> None:
     assert len(code_of("hf")) == len(GENERATING["hf"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", OURS)
 def test_which_of_ours_bring_their_arms_is_known_without_importing_them(kind: str) -> None:
     assert isinstance(find("backends", kind, OURS), BringsArms) == (kind not in NEED_RUNS)

@@ -77,6 +77,7 @@ def test_a_name_that_nobody_offers_lists_the_others(site: Path) -> None:
         origin("backends", "yours", TABLE)
 
 
+@pytest.mark.slow
 def test_make_plugins_lists_everything_in_one_line_each(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
     install(site, "broken", {"broken.py": "import no_such_library\n"}, {"backends": {"mine": "broken:thing"}})
     code, out, err = call(plugins.main, [], capsys)

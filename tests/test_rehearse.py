@@ -141,6 +141,7 @@ def test_everything_else_is_rehearsed_as_it_is() -> None:
     assert {"optimizer", "sample_packing", "gradient_checkpointing", "lora_r", "lr_scheduler", "seed"} <= kept
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("base", "kind"),
     [

@@ -55,6 +55,7 @@ def demo(tmp_path: Path) -> Path:
     return shutil.copytree(DEMO, tmp_path / "demo")
 
 
+@pytest.mark.slow
 def test_the_report_shows_it_escaped_and_without_it_is_as_before(demo: Path) -> None:
     before = rendered(demo)
     hostile = "<script>alert(1)</script>\n```\n⟦\x1b[31m"
