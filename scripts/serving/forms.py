@@ -13,6 +13,7 @@ from eval.common.errors import UserError
 from eval.contracts.numerics import four_bit
 from eval.run.candidate import Candidate
 from eval.run.digests import verify_manifest, write_manifest
+from eval.run.environment import silence_libraries
 from eval.run.files import read_json, write_json
 from scripts.serving import gguf
 
@@ -24,10 +25,13 @@ NF4 = dict(four_bit(DTYPE).settings)  # of transformers' BitsAndBytesConfig
 
 def merged_model(candidate: Candidate) -> Any:
     """The base with the adapter in its weights, as PEFT merges it."""
+    silence_libraries()
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     dtype = getattr(torch, DTYPE)
     base = AutoModelForCausalLM.from_pretrained(candidate.base_model, dtype=dtype, **revision_of(candidate))
     return PeftModel.from_pretrained(base, str(candidate.adapter)).merge_and_unload()
