@@ -72,7 +72,7 @@ def test_prose_goes_to_stderr_and_so_does_a_childs(tmp_path: Path) -> None:
         ("raise Refused('not approved: `make review`')", 1, "not approved: `make review`"),
         ("raise KeyError('x')", 2, "unforeseen KeyError at"),
         ("raise KeyboardInterrupt", 130, "interrupted: run the same command again"),
-        ("import argparse; argparse.ArgumentParser(prog='p').parse_args()", 2, "p: unrecognized arguments: -- --json"),
+        ("import argparse; argparse.ArgumentParser(prog='p').parse_args()", 2, "unrecognized arguments: -- --json; "),
         ("return Answer(0, {'loss': float('nan')})", 2, "unforeseen ValueError"),
     ],
 )

@@ -47,6 +47,7 @@ def test_every_command_is_fed(outcomes: list[fuzz_inputs.Outcome]) -> None:
         ("exit 1 without an answer", 1, "error: unforeseen KeyError", False, 0),
         ("exit 99", 99, "", False, 0),
         ("several lines of error", 2, "error: a\nerror: b\n", False, 0),
+        ("several lines of error", 2, "usage: x [-h]\nx: error: a\n", False, 0),
         ("nothing said", 2, "", False, 0),
         ("", 2, "error: a\n", False, 0),
         ("", 1, "error: the verdict is no-ship\n", False, 0),

@@ -13,7 +13,6 @@ traceback in a log file (eval/common/error_log.py), which the line names. Comman
 
 from __future__ import annotations
 
-import argparse
 import errno
 import os
 import select
@@ -24,6 +23,7 @@ from types import TracebackType
 from typing import NoReturn, TextIO
 
 from eval.common.answer import Answer, Document, open_document
+from eval.common.wrong_use import told_by
 
 SHIP, NO_SHIP, CANNOT_EVALUATE, INCONCLUSIVE = 0, 1, 2, 3
 INTERRUPTED, BROKEN_PIPE = 130, 141  # as a shell reports SIGINT and SIGPIPE
@@ -67,10 +67,9 @@ def run_command(main: Callable[[], int | None], command: str | None = None) -> N
         _print_anywhere(name)
     threading.excepthook = _thread_failed
     document = open_document(command)
-    if document is not None:
-        argparse.ArgumentParser.error = _wrong_use  # type: ignore[method-assign, assignment]  # by itself it would only print
     try:
-        ended = main()
+        with told_by(_wrong_use):
+            ended = main()
         answer = ended if isinstance(ended, Answer) else Answer(ended or 0)
         sys.stdout.flush()  # a full disk or a closed pipe shows here, not after the exit code was chosen
     except SystemExit as ended_early:
@@ -85,8 +84,8 @@ def run_command(main: Callable[[], int | None], command: str | None = None) -> N
     _end(answer, document)
 
 
-def _wrong_use(parser: argparse.ArgumentParser, message: str) -> NoReturn:
-    raise UserError(f"{parser.prog}: {message}: `{parser.prog} --help` lists the options")
+def _wrong_use(said: str) -> NoReturn:
+    raise UserError(said)
 
 
 def _end(answer: Answer, document: Document | None) -> NoReturn:

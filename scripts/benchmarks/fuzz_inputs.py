@@ -106,7 +106,7 @@ def judge(case: Case, code: int, said: str, printed: str, late: bool, memory: fl
         return "exit 1 without an answer"
     if code not in (*CODES, 1) and (code, case.place) != (BROKEN_PIPE, "stdout is closed"):
         return f"exit {code}"
-    if len(errors) > 1:
+    if len(errors) > 1 or "usage: " in said:
         return "several lines of error"
     if code == 2 and not said and not printed and case.place != "no file may grow":  # stderr is a file here
         return "nothing said"
