@@ -150,8 +150,6 @@ USES = {
     "TWICE": [("bench-judge", "")],
     "PYTHON": [("lint", "")],
     "JSON": [("eval", ""), ("check", "--json")],
-    "NOT_USED": [("runs", "")],
-    "name": [("runs", "")],
 }
 # Tests and pages, whose answers are their own tools', and what only removes or installs a folder.
 WITHOUT_JSON = {"help", "test", "test-fast", "coverage", "docs", "clean-cache", "space", "space-check", "ci-check",
@@ -159,11 +157,10 @@ WITHOUT_JSON = {"help", "test", "test-fast", "coverage", "docs", "clean-cache", 
 CASES = [(name, goal, received) for name, uses in USES.items() for goal, received in uses]
 # Every variable meets them in one text: what arrives exactly was executed by nobody, and what breaks one breaks all.
 ALL_AT_ONCE = "\n".join(HOSTILE.values())
-# One variable for each way in which a recipe names any, one beside which others are not read, and two that none names:
-# these meet every text by themselves.
+# One variable for each way in which a recipe names any, and one beside which others are not read: these meet every text
+# by themselves.
 WAYS = [("CMD", "check"), ("A", "compare"), ("GPU", "lint"), ("STRICT", "eval"), ("RECIPE", "train"), ("RUN", "gate"),
-        ("CONFIG", "data"), ("REPO", "publish"), ("NL2BASH", "bench-risk"), ("NOT_USED", "runs"),
-        ("name", "runs")]  # fmt: skip
+        ("CONFIG", "data"), ("REPO", "publish"), ("NL2BASH", "bench-risk")]  # fmt: skip
 OTHERS = [case for case in CASES if case[:2] not in WAYS]
 
 
@@ -208,6 +205,22 @@ def test_and_so_is_every_other_variable(folder: Path, goal: str, text: str) -> N
     """All variables of a goal at once, each with its own name behind the text."""
     uses = {name: received for name, other, received in OTHERS if other == goal}
     assert_texts(folder, goal, {name: text + name for name in uses}, uses)
+
+
+@pytest.mark.parametrize("name", ["DRYRUN", "REPPO", "dry_run", "MAX_HOUR", "A.B"])
+@pytest.mark.parametrize("text", ["1", ALL_AT_ONCE], ids=["a number", "all at once"])
+def test_a_variable_that_nothing_reads_is_one_line_and_nothing_is_done(folder: Path, name: str, text: str) -> None:
+    """Passed over in silence, DRYRUN=1 would publish."""
+    command = ["make", "publish", f"PY={folder / 'python'}", "REPO=a/b", f"{name}={text}"]
+    clean = {name: value for name, value in os.environ.items() if name != "MAKEFLAGS"}
+    done = subprocess.run(command, cwd=folder, env=clean, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and f"*** {name}= is no variable" in done.stderr
+    assert not done.stdout and not (folder / "calls").exists() and not (folder / "touched").exists()
+
+
+def test_what_libraries_read_in_their_environment_may_be_set_as_a_variable(folder: Path) -> None:
+    given = ("WANDB_MODE=disabled", "CUDA_VISIBLE_DEVICES=", "https_proxy=x", "TMPDIR=/tmp")
+    assert calls_of(folder, "runs", *given) == [["-m", "scripts.runs"]]
 
 
 def assert_texts(folder: Path, goal: str, given: dict[str, str], received: dict[str, str]) -> None:
@@ -268,7 +281,7 @@ def test_every_variable_of_the_makefile_is_tried() -> None:
     used = set(re.findall(r"\$\(call (?:argument|option|switch),(\w+)", text)) | set(
         re.findall(r"\$\$\{?([A-Z]\w*)", text)
     )
-    assert used == USES.keys() - {"NOT_USED", "name"}
+    assert used == USES.keys()
     assert set(re.findall(r"\$[({]([A-Z]\w*)[)}]", text)) - {"NAME"} == {
         "PY",
         "UV",
