@@ -28,13 +28,14 @@ $(foreach .name,$(.VARIABLES),$(if $(filter command,$(origin $(.name))),$(if $(c
 # as $(NAME). The loop's own name has a dot, because make passes on no variable of such a name.
 $(foreach .name,$(.VARIABLES),$(if $(filter command,$(origin $(.name))),\
     $(eval override $(.name) := $$(value $(.name)))$(eval export $(.name))))
-# Of a user's variable NAME, when it is set: "value", --option="value", and a bare --option.
+# Of a user's variable NAME, when it is set: "value", --option="value", and, unless it says no, a bare --option.
 argument = $(if $(value $1),"$$$1")
 option   = $(if $(value $1),$2="$$$1")
-switch   = $(if $(value $1),$2)
+on       = $(filter-out 0 n no No NO false False FALSE off Off OFF,$(value $1))
+switch   = $(if $(call on,$1),$2)
 # JSON=1: the goal's command answers in one JSON document on stdout (eval/common/answer.py). What make does on the way to
 # the goal does so only when it fails.
-json     = $(if $(value JSON),$(if $(filter $@,$(MAKECMDGOALS)),--json,$(step)))
+json     = $(if $(call on,JSON),$(if $(filter $@,$(MAKECMDGOALS)),--json,$(step)))
 step     = $(call switch,JSON,--json=errors)
 # Makes "$$@" a --run for each word of RUN; set -f: `*` is not a list of files.
 RUNS     = set -f; set --; for run in $$RUN; do set -- "$$@" --run="$$run"; done
@@ -155,7 +156,7 @@ eval: sandbox-root ## generate, score, compare, gate and report RUN= (several na
 	@$(RUNS); $(PY) eval/run_eval_suite.py $(json) "$$@" $(call option,SUITE,--config) $(call switch,STRICT,--strict) \
 	    $(call option,BASELINE,--baseline) $(call option,MODEL,--model) $(call option,BASE,--base-model); code=$$?; \
 	    [ $$# -gt 0 ] || set -- --run=results/latest; \
-	    case $$code in 0|1|3) $(PY) -m scripts.track --quiet "$$@" $(if $(value JSON),>&2) || true ;; esac; exit $$code
+	    case $$code in 0|1|3) $(PY) -m scripts.track --quiet "$$@" $(if $(call on,JSON),>&2) || true ;; esac; exit $$code
 
 # The two halves of eval, for two machines: the run's folder is copied from the one to the other.
 generate: setup ## only what needs the model, on a machine without a sandbox: every answer of RUN=; SUITE= STRICT=1 BASELINE= MODEL= BASE=
@@ -165,7 +166,7 @@ generate: setup ## only what needs the model, on a machine without a sandbox: ev
 judge: sandbox-root ## only the rest, on a machine without a GPU: run, score, compare, gate and report what RUN= answered; SUITE= STRICT=1
 	@$(RUNS); $(PY) eval/run_eval_suite.py $(json) --judge "$$@" $(call option,SUITE,--config) $(call switch,STRICT,--strict); code=$$?; \
 	    [ $$# -gt 0 ] || set -- --run=results/latest; \
-	    case $$code in 0|1|3) $(PY) -m scripts.track --quiet "$$@" $(if $(value JSON),>&2) || true ;; esac; exit $$code
+	    case $$code in 0|1|3) $(PY) -m scripts.track --quiet "$$@" $(if $(call on,JSON),>&2) || true ;; esac; exit $$code
 
 evaluate-file: setup ## answers of MODEL= (or an adapter, BASE=) to the rows of FILE=, and how many are right, into OUT=
 	@$(PY) -m scripts.evaluate_file $(json) $(call option,MODEL,--model-path) $(call option,FILE,--test-file) $(call option,OUT,--output) \
@@ -210,7 +211,7 @@ sync: setup ## push the offline W&B runs, all or those of RUN= (needs a W&B logi
 	@$(RUNS); $(PY) -m scripts.track $(json) --sync "$$@" $(call option,TO,--to) $(call option,SPACE,--space)
 
 review: setup ## read the report of RUN= in a browser and decide; or DECISION=approve|reject REVIEWER= COMMENT= [SIGN=1 KEY= OVERRIDE=]
-	@$(PY) -m scripts.review $(json) $(call option,RUN,--run) $(or $(call option,DECISION,--decision),$(if $(value JSON),,--page)) \
+	@$(PY) -m scripts.review $(json) $(call option,RUN,--run) $(or $(call option,DECISION,--decision),$(if $(call on,JSON),,--page)) \
 	    $(call option,REVIEWER,--reviewer) $(call option,COMMENT,--comment) $(call option,OVERRIDE,--override) \
 	    $(call switch,SIGN,--sign) $(call option,KEY,--key)
 

@@ -218,6 +218,13 @@ def test_a_variable_that_nothing_reads_is_one_line_and_nothing_is_done(folder: P
     assert not done.stdout and not (folder / "calls").exists() and not (folder / "touched").exists()
 
 
+@pytest.mark.parametrize("no", ["0", "no", "false", "off", ""])
+def test_a_switch_that_says_no_is_off(folder: Path, no: str) -> None:
+    """PUBLIC=0 would publish for everybody to see."""
+    (call,) = calls_of(folder, "publish REPO=a/b DRY_RUN=1", f"PUBLIC={no}", f"SKIP_LOAD={no}", f"JSON={no}")
+    assert call == ["-m", "scripts.publish", "--repo=a/b", "--dry-run"]
+
+
 def test_what_libraries_read_in_their_environment_may_be_set_as_a_variable(folder: Path) -> None:
     given = ("WANDB_MODE=disabled", "CUDA_VISIBLE_DEVICES=", "https_proxy=x", "TMPDIR=/tmp")
     assert calls_of(folder, "runs", *given) == [["-m", "scripts.runs"]]
