@@ -211,7 +211,7 @@ def test_and_so_is_every_other_variable(folder: Path, goal: str, text: str) -> N
 @pytest.mark.parametrize("text", ["1", ALL_AT_ONCE], ids=["a number", "all at once"])
 def test_a_variable_that_nothing_reads_is_one_line_and_nothing_is_done(folder: Path, name: str, text: str) -> None:
     """Passed over in silence, DRYRUN=1 would publish."""
-    command = ["make", "publish", f"PY={folder / 'python'}", "REPO=a/b", f"{name}={text}"]
+    command = ["make", "--no-print-directory", "publish", f"PY={folder / 'python'}", "REPO=a/b", f"{name}={text}"]
     clean = {name: value for name, value in os.environ.items() if name != "MAKEFLAGS"}
     done = subprocess.run(command, cwd=folder, env=clean, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and f"*** {name}= is no variable" in done.stderr

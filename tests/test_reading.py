@@ -109,6 +109,7 @@ OWN_FILES = {
     # start before anything is installed
     "scripts/setup/make_venv.py", "scripts/setup/torch_build.py", "scripts/setup/fit_machine.py",
     "scripts/risk_rules.py", "scripts/setup/sandbox_root.py", "scripts/hooks.py",
+    "eval/common/wrong_use.py",  # our Makefile
     "scripts/training/launch.py",  # train.log, which Axolotl writes in a run's own folder
     "spaces/trainer/page.py",  # its style sheet
     "scripts/publishing/hub_upload.py",  # hands the client the path of a file that it has just compared
