@@ -24,7 +24,7 @@ from eval.consent import consented_suite
 from eval.contracts.numerics import chosen, number_type
 from eval.gates.decide import EXIT_CODES
 from eval.model.answer_cache import FOLDER, AnswerCache
-from eval.run.candidate import Candidate, trained_run
+from eval.run.candidate import Candidate, resolve_trained
 from eval.run.decided import Decided, reports_of
 from eval.run.digests import verify_manifest, write_manifest
 from eval.run.environment import git_state
@@ -158,7 +158,7 @@ def main(argv: list[str] | None = None) -> int:
         raise UserError(f"QUANT={arguments.quant} is of METHOD=gguf; {arguments.method} has one form: leave it out")
     if arguments.method == "gguf":
         gguf.found_tools()
-    run = trained_run(arguments.run)
+    run = resolve_trained(arguments.run)
     suite = resolve_suite(arguments.suite).resolve() if arguments.suite else SUITE
     os.chdir(ROOT)  # task files name their data from the repository root
     if arguments.method == "gguf":

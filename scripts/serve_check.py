@@ -26,7 +26,7 @@ from eval.gates.decide import EXIT_CODES
 from eval.model.answer_cache import FOLDER, AnswerCache
 from eval.model.endpoint.options import ServerOptions, read_options
 from eval.run.baselines import RUN, Baseline
-from eval.run.candidate import BROUGHT, Candidate, candidate_of, trained_run
+from eval.run.candidate import BROUGHT, Candidate, candidate_of, resolve_trained
 from eval.run.decided import Decided, reports_of
 from eval.run.digests import file_sha256, json_sha256
 from eval.run.environment import git_state
@@ -168,7 +168,7 @@ def main(argv: list[str] | None = None) -> int:
         raise UserError("FORM=endpoint needs URL= (the server's address, up to /v1) and NAME= (the model's name there)")
     if form == "gguf":
         gguf.found_tools()
-    run = trained_run(arguments.run)
+    run = resolve_trained(arguments.run)
     suite = resolve_suite(arguments.suite).resolve() if arguments.suite else SUITE
     os.chdir(ROOT)  # task files name their data from the repository root
     if form == "gguf":

@@ -14,8 +14,7 @@ import yaml
 from eval.common.errors import UserError, run_command
 from eval.common.places import ROOT
 from eval.report.rendering import render_report
-from eval.run.candidate import candidate_of
-from eval.run.candidate import trained_run as newest_trained
+from eval.run.candidate import candidate_of, resolve_trained
 from eval.run.digests import json_sha256, read_manifest, write_manifest
 from eval.run.files import read_json, read_jsonl, read_metrics, write_jsonl
 from eval.run.folder import list_runs, update_run
@@ -175,4 +174,4 @@ def test_without_a_name_it_is_of_the_newest_run_that_trained(
     listed = list_runs(made[0].parent)
     assert listed[0] == made[1] and made[0] in listed
     monkeypatch.setattr("eval.run.candidate.list_runs", lambda: listed)
-    assert newest_trained(None) == made[0] and newest_trained(str(made[1])) == made[1]
+    assert resolve_trained(None) == made[0] and resolve_trained(str(made[1])) == made[1]

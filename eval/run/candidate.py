@@ -75,7 +75,7 @@ def candidate_of(run: Path) -> Candidate:
     return Candidate(run, recipe["base_model"], revision, adapter, file_sha256(manifest), arguments, trained)
 
 
-def trained_run(name: str | None) -> Path:
+def resolve_trained(name: str | None) -> Path:
     """A run by name or path; for None the newest that trained, not a form that was made of one. UserError for none."""
     if name is None:
         states = ((run, read_run(run)) for run in list_runs())
