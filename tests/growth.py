@@ -194,6 +194,7 @@ def _members(members: Any) -> list[str]:
 SHORT, LONG = 2_000, 16_000  # characters
 MOST_ATTACKS = 50
 SUSPICIOUS = 0.4e-6  # seconds a character of a SHORT text: a linear pattern takes a tenth
+CONDEMNED = 12 * SUSPICIOUS  # no linear pattern takes a hundredfold
 LINEAR, QUADRATIC = LONG / SHORT, (LONG / SHORT) ** 2
 
 
@@ -217,9 +218,11 @@ def growth(use: Use, every: bool = False) -> tuple[float, str]:
         at_short = min(_seconds(use, short) for _ in range(3))
         if at_short < SUSPICIOUS * SHORT:
             continue
-        if at_short > 0.05:  # cubic or worse: do not wait for it
+        if at_short > CONDEMNED * SHORT:  # do not wait for LONG
             return QUADRATIC, repr((begin, unit))
-        ratio = min(_seconds(use, text) for _ in range(2)) / at_short
+        ratio = _seconds(use, text) / at_short
+        if ratio > 3 * LINEAR:  # once more: somebody may have been in the way
+            ratio = min(ratio, _seconds(use, text) / at_short)
         if ratio > worst[0]:
             worst = ratio, repr((begin, unit))
             if ratio > 3 * LINEAR:

@@ -25,6 +25,7 @@ from typing import NamedTuple, NoReturn
 LIBRARIES = ("torch", "peft", "transformers.trainer", "axolotl.train", "axolotl.cli.train", "axolotl.cli.config",
              "axolotl.utils.data.sft", "axolotl.core.builders", "wandb", "eval.model.hf", "eval.suite")  # fmt: skip
 MOST_FDS = 64
+COLLECT_AFTER = 5_000, 10, 50  # objects; younger and middle collections until the next older one
 OURS, ROOT = ("eval", "scripts", "tests"), Path(__file__).resolve().parent.parent
 
 
@@ -155,6 +156,7 @@ def main(address: Path, owner: int) -> None:
         importlib.import_module(name)
     compile_packing()
     gc.freeze()  # a collection would write to every page, and so copy it
+    gc.set_threshold(*COLLECT_AFTER)
     with socket.socket(socket.AF_UNIX) as line:
         line.bind(str(address))
         line.listen(16)

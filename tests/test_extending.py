@@ -15,7 +15,7 @@ import pytest
 from eval.common.places import ROOT
 from tests import preloaded
 
-SPOT = 4  # items of each draw, of 40
+SPOT = 4  # items of each draw, of 20
 PAGE = ROOT / "docs" / "extending.md"
 BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 
