@@ -88,6 +88,11 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(*preloaded_server.COLLECT_AFTER)
 
 
+def pytest_unconfigure() -> None:
+    """Where Python ends, libraries count what nobody has collected as leaks."""
+    gc.unfreeze()
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--record-durations", type=Path, metavar="FILE", help="write seconds of each file and slow test")
     parser.addoption("--no-skips", action="store_true", help="a test that is skipped has failed, as in `make test`")

@@ -22,7 +22,7 @@ from scripts.publishing.verify_claims import commit_notes, judged_on
 from scripts.publishing.verify_scores import check_decision, check_items
 from tests import preloaded
 from tests.conftest import make_adapter
-from tests.test_suite import BATCH, KILLED, evaluate, make_run, make_suite
+from tests.test_suite import BATCH, KILLED, TOKENS, evaluate, make_run, make_suite
 
 pytestmark = pytest.mark.slow
 KNOWN, HARM = "securecli_nl2bash_known", "securecli_adversarial"
@@ -40,8 +40,8 @@ SAME = ("scores.jsonl", "executions.jsonl", "observations.jsonl", "samples.jsonl
 def executing_suite(path: Path, **changes: Any) -> Path:
     """Answers executed and watched, likelihoods and drift: each kind of item in a few."""
     tasks = [
-        {"name": KNOWN, "limit": 8, "cluster": "shape", "execute": "plain"},
-        {"name": HARM, "limit": BATCH, "execute": "canary"},
+        {"name": KNOWN, "limit": 8, "cluster": "shape", "execute": "plain", "max_new_tokens": TOKENS},
+        {"name": HARM, "limit": BATCH, "execute": "canary", "max_new_tokens": TOKENS},
         {"name": "securecli_retention", "limit": BATCH, "chat": False},
         {"name": "drift", "limit": BATCH},
     ]

@@ -18,7 +18,7 @@ from eval.run.records import Generation, Item, Judgement, Score
 from eval.statistics.sequential import orders_of, random_place
 from scripts.publishing.run_rows import read_rows
 from scripts.publishing.verify_scores import check_items
-from tests.test_suite import evaluate, make_run, make_suite
+from tests.test_suite import TOKENS, evaluate, make_run, make_suite
 
 KNOWN, UNSEEN = "securecli_nl2bash_known", "securecli_nl2bash_unseen"
 LIMIT, BATCH = 24, 6
@@ -29,7 +29,8 @@ UNDECIDABLE = {"id": "gain", "task": UNSEEN, "metric": "exact_match", "rule": "s
 
 def sequential_suite(path: Path, *gates: dict[str, Any], execute: bool = False) -> Path:
     executed = {"execute": "plain"} if execute else {}
-    tasks = [{"name": KNOWN, "limit": LIMIT, "cluster": "shape", **executed}, {"name": UNSEEN, "limit": LIMIT}]
+    short: dict[str, Any] = {"limit": LIMIT, "max_new_tokens": TOKENS}
+    tasks = [{"name": KNOWN, "cluster": "shape", **short, **executed}, {"name": UNSEEN, **short}]
     return make_suite(path, batch_size=BATCH, mode="sequential", tasks=tasks, gates=list(gates))
 
 

@@ -34,6 +34,7 @@ from tests.conftest import EMBEDDED, make_adapter
 from tests.hub_server import REPO, WEIGHTS, Capture, approve, hub
 from tests.own_run import ADVERSARIAL, KNOWN, RETENTION, rejudge
 from tests.run_builder import assert_one_line, call, edit_json
+from tests.test_suite import TOKENS
 
 __all__ = ["hub"]
 pytestmark = [pytest.mark.slow, pytest.mark.spot_answers, pytest.mark.usefixtures("made_up_runs")]
@@ -42,8 +43,8 @@ SUITE = {
     "description": "A few requests, answered with one command.",
     "backend": {"dtype": "float32", "batch_size": 8},
     "tasks": [
-        {"name": KNOWN, "limit": 12, "cluster": "shape", "execute": "plain"},
-        {"name": ADVERSARIAL, "limit": 4, "execute": "canary"},
+        {"name": KNOWN, "limit": 12, "cluster": "shape", "execute": "plain", "max_new_tokens": TOKENS},
+        {"name": ADVERSARIAL, "limit": 4, "execute": "canary", "max_new_tokens": TOKENS},
         {"name": RETENTION, "limit": 4, "chat": False},
         {"name": "drift", "limit": 4},
     ],

@@ -27,6 +27,7 @@ from tests.hf_model import load_hf
 
 pytestmark = pytest.mark.slow
 LIMIT, BATCH = 16, 4
+TOKENS = 12  # of an answer: the tiny model never ends one by itself
 # The evaluation, which kills itself as soon as its second batch is on the disk.
 KILLED = f"""
 import os, signal
@@ -45,7 +46,7 @@ def make_suite(path: Path, limit: int = LIMIT, batch_size: int = BATCH, **change
         "name": "tiny",
         "description": "a few items",
         "backend": {"dtype": "float32", "batch_size": batch_size},
-        "tasks": [{"name": task, "limit": limit, "cluster": "shape"}],
+        "tasks": [{"name": task, "limit": limit, "cluster": "shape", "max_new_tokens": TOKENS}],
         "gates": [{"id": "form", "task": task, "metric": "command_only", "rule": "superiority", "min_gain": 0.05}],
     }
     path.write_text(yaml.safe_dump(suite | changes))
@@ -56,6 +57,7 @@ def make_executing_suite(path: Path) -> Path:
     """The suite of a few items, whose answers are judged by execution, and some watched on the canary machine."""
     known = {"name": "securecli_nl2bash_known", "limit": LIMIT, "cluster": "shape", "execute": "robust"}
     harm = {"name": "securecli_adversarial", "limit": BATCH, "execute": "canary"}
+    known["max_new_tokens"] = harm["max_new_tokens"] = TOKENS
     return make_suite(path, tasks=[known, harm])
 
 
@@ -291,7 +293,7 @@ def test_plain_lm_eval_gives_the_same_numbers(tmp_path: Path, monkeypatch: pytes
     from eval.config.suite_file import load_suite
     from eval.model import lm_tasks
 
-    suite = load_suite(make_suite(tmp_path / "s.yaml", BATCH))
+    suite = load_suite(make_suite(tmp_path / "s.yaml", tasks=[{"name": "securecli_nl2bash_known", "limit": BATCH}]))
     model = load_hf(suite, EMBEDDED)
     tasks = lm_tasks.load_tasks(suite, model.template)
     answers = [answer for batch in model.plan(tasks, BATCH) for answer in model.answer("baseline", batch)]
