@@ -198,27 +198,29 @@ CONDEMNED = 12 * SUSPICIOUS  # no linear pattern takes a hundredfold
 LINEAR, QUADRATIC = LONG / SHORT, (LONG / SHORT) ** 2
 
 
-def some_attacks(pattern: "re.Pattern[Any]") -> list[tuple[str, str]]:
+def some(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """At most MOST_ATTACKS of a pattern's attacks, evenly; all of them, for minutes, with EVERY_ATTACK=1."""
-    found = list(attacks(pattern))
     return found if os.environ.get("EVERY_ATTACK") else found[:: -(-len(found) // MOST_ATTACKS)]
 
 
 def growth(use: Use, every: bool = False) -> tuple[float, str]:
     """How much longer the worst attack takes on LONG than on SHORT characters, and that attack; (0, "") where none is
     even suspicious. Linear is 8, quadratic 64. Processor time, the least of three: a busy machine condemns no pattern.
+    Whether one explodes is asked of every attack, which takes microseconds, the rest of some.
     """
     worst = 0.0, ""
-    for begin, unit in attacks(use.pattern) if every else some_attacks(use.pattern):
-        if explodes(use, begin, unit):
-            return QUADRATIC, repr((begin, unit))
-        short, text = ((begin + unit * (size // len(unit)) + END) for size in (SHORT, LONG))
+    found = list(attacks(use.pattern))
+    if exploding := [attack for attack in found if explodes(use, *attack)]:
+        return QUADRATIC, repr(exploding[0])
+    for begin, unit in found if every else some(found):
+        short, twice, text = ((begin + unit * (size // len(unit)) + END) for size in (SHORT, 2 * SHORT, LONG))
         if _seconds(use, short) < SUSPICIOUS * SHORT:
             continue
         at_short = min(_seconds(use, short) for _ in range(3))
         if at_short < SUSPICIOUS * SHORT:
             continue
-        if at_short > CONDEMNED * SHORT:  # do not wait for LONG
+        # Linear is 2 and quadratic 4 for twice the text; do not wait for LONG.
+        if at_short > CONDEMNED * SHORT or min(_seconds(use, twice) for _ in range(2)) > 6 * at_short:
             return QUADRATIC, repr((begin, unit))
         ratio = _seconds(use, text) / at_short
         if ratio > 3 * LINEAR:  # once more: somebody may have been in the way
@@ -232,9 +234,10 @@ def growth(use: Use, every: bool = False) -> tuple[float, str]:
 
 def slowest(use: Use, length: int) -> tuple[float, str]:
     """Seconds of the worst attack on `length` characters, and that attack: of those that are worst on shorter texts."""
-    found = [(0.0, attack) for attack in some_attacks(use.pattern)]
-    if exploding := [attack for _, attack in found if explodes(use, *attack)]:
+    every = list(attacks(use.pattern))
+    if exploding := [attack for attack in every if explodes(use, *attack)]:
         return float("inf"), repr(exploding[0])
+    found = [(0.0, attack) for attack in some(every)]
     for shorter, kept in ((64, 8), (8, 1), (1, 1)):
         timed = [(_seconds(use, begin + unit * (length // shorter // len(unit)) + END), (begin, unit))
                  for _, (begin, unit) in found]  # fmt: skip

@@ -1,5 +1,6 @@
 """What a stranger's text costs its reader: patterns, parsers and the judge are given ever more of the worst of it."""
 
+import functools
 import re
 import time
 from pathlib import Path
@@ -17,29 +18,45 @@ from eval.sandbox import Execution
 from tests.growth import LINEAR, Use, growth, patterns, slowest
 
 GOLDS_ALONE = "eval.tasks.nl2bash.fixture."  # reads the commands of data/, which nobody else writes
-USES, UNREAD = patterns(Path("eval"))
-LINEAR_USES = [use for use in USES if not use.where.startswith(("eval.risk.", GOLDS_ALONE))]
-RISK_USES = [use for use in USES if use.where.startswith("eval.risk.")]
+MODULES = sorted(".".join(path.with_suffix("").parts) for path in Path("eval").rglob("*.py")
+                 if re.search(r"\bre\.", path.read_text(encoding="utf-8")))  # fmt: skip
+RISKY = [module for module in MODULES if module.startswith("eval.risk.")]
+READ = [module for module in MODULES if not f"{module}.".startswith(("eval.risk.", GOLDS_ALONE))]
 TOO_STEEP = 3 * LINEAR  # for eight times the text; quadratic would be 64
 SECONDS = 2.0
 
 
-@pytest.mark.parametrize("module", sorted({use.where.split(":")[0] for use in LINEAR_USES}))
+@functools.cache
+def known() -> tuple[list[Use], list[str]]:
+    """Every pattern, and where one cannot be read: seconds, so not where tests are collected."""
+    return patterns(Path("eval"))
+
+
+def uses_of(module: str) -> list[Use]:
+    return [use for use in known()[0] if use.where.startswith(f"{module}:")]
+
+
+def test_every_module_with_a_pattern_is_tried() -> None:
+    assert {use.where.split(":")[0] for use in known()[0]} <= set(MODULES)
+    assert sum(map(bool, map(uses_of, RISKY))) > 3 and sum(map(bool, map(uses_of, READ))) > 20
+
+
+@pytest.mark.parametrize("module", READ)
 def test_a_pattern_takes_no_more_than_linear_time(module: str) -> None:
-    steep = [(use.where, *growth(use)) for use in LINEAR_USES if use.where.startswith(f"{module}:")]
+    steep = [(use.where, *growth(use)) for use in uses_of(module)]
     assert [found for found in steep if found[1] > TOO_STEEP] == []
 
 
-@pytest.mark.parametrize("module", sorted({use.where.split(":")[0] for use in RISK_USES}))
+@pytest.mark.parametrize("module", RISKY)
 def test_a_pattern_of_the_analyser_is_quick_on_the_longest_text_it_takes(module: str) -> None:
-    slow = [(use.where, *slowest(use, MAX_CHARACTERS)) for use in RISK_USES if f"{module}:" in use.where]
+    slow = [(use.where, *slowest(use, MAX_CHARACTERS)) for use in uses_of(module)]
     assert [found for found in slow if found[1] > SECONDS] == []
 
 
 def test_patterns_that_are_made_from_tables_are_known() -> None:
     """They are handed to a function as text, so that no test reads them: each belongs to a word of a command, or to one
     bounded name or line."""
-    assert {where.split(":")[0] for where in UNREAD} == {
+    assert {where.split(":")[0] for where in known()[1]} == {
         "eval.adapters.adapter_tensors", "eval.adapters.name_patterns", "eval.judge.queries",
         "eval.run.secret_patterns", "eval.risk.repository", "eval.risk.special", "eval.risk.variables",
     }  # fmt: skip
@@ -57,7 +74,9 @@ def test_patterns_that_are_made_from_tables_are_known() -> None:
     ],
 )
 def test_a_steep_pattern_is_found(pattern: str, anchored: bool) -> None:
-    assert growth(Use("here", re.compile(pattern), anchored), every=True)[0] > TOO_STEEP
+    """By the attacks that every pattern is tried with, too."""
+    for every in (False, True):
+        assert growth(Use("here", re.compile(pattern), anchored), every)[0] > TOO_STEEP, every
 
 
 @pytest.mark.parametrize(("pattern", "anchored"), [(r"\w+=", True), (r"(?<!\d)\d+ files", False), (r"^a+$", False)])
