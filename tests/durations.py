@@ -1,7 +1,7 @@
 """Where the time of a test session went: `pytest --record-durations FILE`, as `make test` does.
 
-FILE gets the seconds of each test file and of the slowest tests, set-up included, as text with one row a line. Its first
-row says how fast the machine is, without which nobody can compare two of them.
+FILE gets the seconds of each test file and of the slowest tests, set-up included, as text with one row a line. The
+first row says how fast the machine is, without which nobody can compare two of them.
 """
 
 import time
