@@ -54,9 +54,10 @@ test: test-packages .venv/.dev model sandbox-root .cache/hub-login/.made ## ever
 	@$(PY) -m ruff check --quiet . && $(PY) -m mypy --no-error-summary
 	@$(TESTS) -m "not gpu" --no-skips --durations=25 --record-durations=.cache/test-durations.txt
 
-# What waits for a model, a sandbox, a browser or another process is marked slow (tests/conftest.py) and left out.
+# What waits for a model, a sandbox, a browser or another process, or takes seconds, is marked slow (tests/conftest.py) and
+# left out. The rest waits for nothing, and each process imports for itself: two.
 test-fast: .venv/.dev model ## the quick tests alone, for between two edits; ONLY= chooses by name, as pytest -k
-	@$(TESTS) -m "not gpu and not slow" $(call option,ONLY,-k)
+	@$(TESTS) --numprocesses=2 -m "not gpu and not slow" $(call option,ONLY,-k)
 
 # By itself, since watching every line makes pure Python half as slow again.
 coverage: test-packages .venv/.dev model sandbox-root ## the same tests, and which lines of eval/ they reach: under 85 % is a failure

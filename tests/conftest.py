@@ -31,19 +31,21 @@ LONGEST_FIRST = (
     "test_served_suite", "test_baselines", "test_recipes", "test_review", "test_canary", "test_generation_settings",
     "test_answer_cache", "test_drift", "test_noise", "test_memory", "test_publish",
 )  # fmt: skip
-# Their tests wait for models, sandboxes, servers, other processes or very many inputs: not in `make test-fast`.
+# Their tests wait for models, sandboxes, servers, other processes, very many inputs or draws: not in `make test-fast`.
 WAITING = (
-    "test_bench_verdict", "test_canary", "test_collateral", "test_data", "test_dictionary_backend", "test_drawn",
-    "test_endpoint", "test_executed", "test_full_disk", "test_fuzz_inputs", "test_gate_sense", "test_growth",
-    "test_hooks", "test_hub_bounds", "test_hub_end_to_end", "test_hub_faults", "test_hub_results", "test_judge",
-    "test_judge_asked", "test_judge_limits", "test_judge_scenes", "test_make_venv", "test_makefile", "test_memory",
-    "test_packed_rows", "test_packing", "test_parts", "test_product_suite", "test_programs", "test_publish_attacks",
-    "test_publish_beside", "test_publish_chain", "test_publish_git", "test_publish_hub_state", "test_publish_races",
-    "test_publish_scores", "test_publish_variant", "test_publish_written", "test_recipes", "test_remote_faults",
-    "test_remote_machine", "test_replay", "test_report_browser", "test_retention", "test_review_page",
-    "test_risk_robust", "test_run_lock", "test_sandbox", "test_sandbox_hostile", "test_sandbox_root",
-    "test_sandbox_trees", "test_sandbox_user", "test_served_suite", "test_system_metrics", "test_teachers",
-    "test_track", "test_vllm",
+    "test_bench_replay", "test_bench_verdict", "test_canary", "test_collateral", "test_collected", "test_data",
+    "test_dictionary_backend", "test_drawn", "test_endpoint", "test_executed", "test_full_disk", "test_fuzz_inputs",
+    "test_gate_sense", "test_gates_properties", "test_growth", "test_hooks", "test_hub_bounds", "test_hub_end_to_end",
+    "test_hub_faults", "test_hub_results", "test_judge", "test_judge_asked", "test_judge_limits", "test_judge_scenes",
+    "test_leakage", "test_lock", "test_logs_hostile", "test_lost_clusters", "test_make_venv", "test_makefile",
+    "test_memory", "test_nl2bash_fixture", "test_own_rows", "test_packed_rows", "test_packing", "test_parts",
+    "test_product_suite", "test_programs", "test_publish_attacks", "test_publish_beside", "test_publish_chain",
+    "test_publish_git", "test_publish_hub_state", "test_publish_races", "test_publish_scores", "test_publish_variant",
+    "test_publish_written", "test_recipes", "test_remote_faults", "test_remote_machine", "test_replay",
+    "test_report_browser", "test_retention", "test_review_page", "test_risk_robust", "test_risk_tools", "test_run_lock",
+    "test_safety_data", "test_sandbox", "test_sandbox_hostile", "test_sandbox_root", "test_sandbox_trees",
+    "test_sandbox_user", "test_secrets", "test_sequential", "test_served_suite", "test_spot_draw", "test_stats",
+    "test_sweep", "test_system_metrics", "test_teachers", "test_track", "test_vllm",
 )  # fmt: skip
 
 ALL_SLOW = re.compile(r"^pytestmark = \[?pytest\.mark\.slow\b", re.MULTILINE)

@@ -49,6 +49,7 @@ def test_spaces_move_to_what_follows() -> None:
     assert moved_spaces("a  ", "b") == ("a", "  b") and moved_spaces("a", " b") == ("a", " b")
 
 
+@pytest.mark.slow  # imports transformers
 def test_completions_get_the_prompts_of_hf_with_one_first_token() -> None:
     with Answering(MODELS) as server:
         check_prompts(server)

@@ -119,6 +119,7 @@ ENTRIES: dict[str, tuple[Edit, str]] = {
 }
 
 
+@pytest.mark.slow  # imports Axolotl
 @pytest.mark.parametrize(("edit", "expected"), ENTRIES.values(), ids=ENTRIES)
 def test_an_entry_that_axolotl_could_not_use_is_named(edit: Edit, expected: str, tmp_path: Path) -> None:
     [problem] = problems_after(tmp_path, edit)
