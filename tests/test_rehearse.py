@@ -25,7 +25,7 @@ RECIPES = sorted(path for path in (ROOT / "configs" / "train").glob("*.yaml") if
 SUITE = {
     "name": "tiny",
     "description": "one task and one gate",
-    "tasks": [{"name": "securecli_nl2bash_known", "cluster": "shape", "max_new_tokens": 8}],
+    "tasks": [{"name": "securecli_nl2bash_known", "cluster": "shape", "max_new_tokens": 64}],
     "gates": [
         {
             "id": "command-only",
