@@ -210,8 +210,8 @@ def growth(use: Use, every: bool = False) -> tuple[float, str]:
     """
     worst = 0.0, ""
     found = list(attacks(use.pattern))
-    if exploding := [attack for attack in found if explodes(use, *attack)]:
-        return QUADRATIC, repr(exploding[0])
+    if exploding := next((attack for attack in found if explodes(use, *attack)), None):
+        return QUADRATIC, repr(exploding)
     for begin, unit in found if every else some(found):
         short, twice, text = ((begin + unit * (size // len(unit)) + END) for size in (SHORT, 2 * SHORT, LONG))
         if _seconds(use, short) < SUSPICIOUS * SHORT:
@@ -235,8 +235,8 @@ def growth(use: Use, every: bool = False) -> tuple[float, str]:
 def slowest(use: Use, length: int) -> tuple[float, str]:
     """Seconds of the worst attack on `length` characters, and that attack: of those that are worst on shorter texts."""
     every = list(attacks(use.pattern))
-    if exploding := [attack for attack in every if explodes(use, *attack)]:
-        return float("inf"), repr(exploding[0])
+    if exploding := next((attack for attack in every if explodes(use, *attack)), None):
+        return float("inf"), repr(exploding)
     found = [(0.0, attack) for attack in some(every)]
     for shorter, kept in ((64, 8), (8, 1), (1, 1)):
         timed = [(_seconds(use, begin + unit * (length // shorter // len(unit)) + END), (begin, unit))
