@@ -24,7 +24,6 @@ from eval.common.programs import how_to_install
 from eval.common.reading import read_bytes
 from eval.run.records import Record
 from eval.run.secret_patterns import find_secrets, redact, scan_file
-from scripts.training.lint_recipe import lint_recipe
 
 LARGEST_BYTES = 5_000_000
 RECIPES = "configs/train/"
@@ -61,6 +60,8 @@ def check_file(repository: Path, name: str, staged: Path) -> list[str]:
     if name not in MADE_UP:
         problems += [f"{found}; remove it from the commit, and revoke it" for found in scan_file(staged, name)]
     if name.startswith(RECIPES) and name.endswith((".yaml", ".yml")):
+        from scripts.training.lint_recipe import lint_recipe  # most of the seconds of a commit that has no recipe
+
         problems += [line.replace(str(staged), name) for line in lint_recipe(staged, root=repository)]
     if name.endswith(".py"):
         problems += check_python(repository, name, read_bytes(staged))

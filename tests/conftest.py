@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import tempfile
+import warnings
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -88,6 +89,20 @@ def pytest_collection_finish() -> None:
     time that Python takes."""
     gc.freeze()
     gc.set_threshold(*preloaded_server.COLLECT_AFTER)
+
+
+def pytest_sessionfinish() -> None:
+    """pytest collects garbage five times to hear what nobody closed: all of it was in use until now."""
+    gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)  # before it is sent
+def pytest_warning_recorded(warning_message: warnings.WarningMessage) -> None:
+    """The process that collects what the workers report would import a warning's class, and with it its library: torch,
+    for a line of PEFT's."""
+    if warning_message.category.__module__ != "builtins":
+        said = f"{warning_message.category.__name__}: {warning_message.message}"
+        warning_message.category, warning_message.message = UserWarning, UserWarning(said)
 
 
 def pytest_unconfigure() -> None:

@@ -19,11 +19,13 @@ import sys
 import threading
 import traceback
 import types
+import weakref
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 LIBRARIES = ("torch", "peft", "transformers.trainer", "axolotl.train", "axolotl.cli.train", "axolotl.cli.config",
-             "axolotl.utils.data.sft", "axolotl.core.builders", "wandb", "eval.model.hf", "eval.suite")  # fmt: skip
+             "axolotl.utils.data.sft", "axolotl.core.builders", "wandb", "cyclonedx.validation.json", "eval.model.hf",
+             "eval.suite")  # fmt: skip
 MOST_FDS = 64
 COLLECT_AFTER = 5_000, 10, 50  # objects; younger and middle collections until the next older one
 OURS, ROOT = ("eval", "scripts", "tests"), Path(__file__).resolve().parent.parent
@@ -155,6 +157,8 @@ def main(address: Path, owner: int) -> None:
     for name in LIBRARIES:
         importlib.import_module(name)
     compile_packing()
+    for library in list(weakref.finalize._registry):  # type: ignore[attr-defined]  # torch's operators, one by one
+        library.atexit = False
     gc.freeze()  # a collection would write to every page, and so copy it
     gc.set_threshold(*COLLECT_AFTER)
     with socket.socket(socket.AF_UNIX) as line:

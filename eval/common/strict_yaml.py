@@ -8,6 +8,8 @@ lists in lists in lists. A few lines whose aliases name each other become gigaby
 what they expand to has a limit.
 """
 
+import copy
+import functools
 import re
 from collections.abc import Hashable
 from typing import Any
@@ -26,6 +28,11 @@ class BrokenYaml(ValueError):
 
 def parse_yaml(text: str) -> Any:
     """The value of a YAML text. Raises BrokenYaml."""
+    return copy.deepcopy(_parsed(text))  # whoever gets it may change it
+
+
+@functools.lru_cache(maxsize=16)  # a command reads its suite and its recipe several times, a tenth of a second each
+def _parsed(text: str) -> Any:
     if len(text) > LARGEST_TEXT:
         raise BrokenYaml(f"longer than {LARGEST_TEXT:,} characters, so no recipe or suite")
     try:

@@ -22,7 +22,7 @@ import safetensors.torch  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
 
-from eval.adapters.file_names import WEIGHTS  # noqa: E402
+from eval.adapters.file_names import TOKENIZER, WEIGHTS  # noqa: E402
 from eval.common.errors import UserError  # noqa: E402
 from eval.common.hub_access import hub_problem  # noqa: E402
 from eval.common.reading import copy_regular  # noqa: E402
@@ -75,8 +75,8 @@ def check_copies(copies: Iterable[Copy], base_model: str, revision: str | None) 
     copies = list(copies)
     for copy in copies:
         check_adapter(copy.folder, base_model, copy.shown)
-    if not copies:
-        return
+    if not any((copy.folder / name).is_file() for copy in copies for name in TOKENIZER):
+        return  # none to compare the base's with, which takes a part of a second to load
     with tempfile.TemporaryDirectory() as saved:
         with readable(base_model):
             transformers.AutoTokenizer.from_pretrained(base_model, revision=revision).save_pretrained(saved)
