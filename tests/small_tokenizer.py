@@ -12,7 +12,7 @@ from typing import Any
 from eval.common.places import ROOT
 
 EMBEDDED = ROOT / "models" / "SmolLM2-135M-Instruct"
-WORDS = 2048  # the first of them: marks, bytes, then pairs in the order in which they were learnt
+WORDS = 4096  # the first of them: marks, bytes, then pairs in the order in which they were learnt
 
 
 def small_tokenizer(folder: Path) -> Any:
