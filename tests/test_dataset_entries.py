@@ -60,6 +60,8 @@ def test_columns_are_rows_too(tmp_path: Path) -> None:
     [
         (b'{"text": "\\ud83d"}\n', "line 1 holds half a surrogate pair"),
         (b'[{"text": "\\udc00"}]', "row 1 holds half a surrogate pair"),
+        (b'{"text": "\xed\xa0\xbd"}\n', "line 1 holds half a surrogate pair"),
+        ('{"text": "\\uD83D"}'.encode("utf-16-le"), "line 1 holds half a surrogate pair"),
         (b"[[" * 100_000, "is not valid JSON"),
         (gzip.compress(LINES, mtime=0)[:-20], "is packed and broken"),
         (b"PK\x03\x04 and more", "unpack it"),

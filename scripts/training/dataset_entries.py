@@ -191,7 +191,13 @@ def _json_rows(content: bytes) -> Iterator[tuple[str, Any]]:
         return
     for number, line in enumerate(content.split(b"\n"), start=1):
         if line.strip():
-            yield f"line {number}", _sound(_parsed(line, f"line {number} "), f"line {number}")
+            row = _parsed(line, f"line {number} ")
+            yield f"line {number}", row if _is_plain(line) else _sound(row, f"line {number}")
+
+
+def _is_plain(text: bytes) -> bool:
+    """Whether JSON can hold no half of a surrogate pair: no letter but ASCII, nor one written as \\u, nor UTF-16."""
+    return text.isascii() and b"\\u" not in text and b"\0" not in text
 
 
 def _parsed(text: bytes, where: str) -> Any:

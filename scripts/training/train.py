@@ -82,9 +82,13 @@ def refuse_credentials(recipe_path: Path, recipe: dict[str, Any]) -> None:
 
 def refuse_in_rows(file: Path, given: dict[str, Any]) -> None:
     """The same for what only shows in the rows as Axolotl reads them: packed files, columns, escaped letters."""
+    searched = set[str]()  # every row holds the roles' names, and most the same instruction
     try:
         for where, row in read_rows(file, given):
             for text in texts(row):
+                if text in searched:
+                    continue
+                searched.add(text)
                 if found := find_secrets(f"{file.name}, {where}", text):
                     raise Refused(f"{found[0]}: remove it, revoke it, and train again")
     except BrokenRow:
