@@ -4,8 +4,11 @@ python -m tests.forked_ranks PROCESSES RUN PREPARED       in a process of tests/
 
 torchrun, its signals and its ranks are the real ones; only how Python starts in them is not. Axolotl asks whether two
 GPUs reach each other, also for ranks that have none: a torch that was built for CUDA asks the driver, and fails.
+With HELD_AT="CHECKPOINT REACHED" the first rank that has saved it waits there for a signal (tests/held_worker.py), and
+the others wait for that rank.
 """
 
+import os
 import sys
 from typing import Any
 
@@ -17,7 +20,11 @@ from tests.preloaded import Child
 
 
 def forked(_: Any, command: tuple[str, ...], environment: dict[str, str]) -> Child:
-    return Child([part for part in command if part != "-u"], env=environment, start_new_session=True)
+    words = [part for part in command if part != "-u"]
+    if held := os.environ.get("HELD_AT"):
+        place = words.index("scripts.training.train_worker")
+        words[place : place + 1] = ["tests.held_worker", *held.split(" ")]
+    return Child(words, env=environment, start_new_session=True)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ import pytest
 import scipy.stats
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from statsmodels.regression.linear_model import OLS
 
 from eval.statistics.clusters import Clusters, cluster_interval, cluster_sums, mean_interval, mean_p, sign_flip_p
 from eval.statistics.paired import (
@@ -164,6 +163,8 @@ def test_false_pass_on_dependent_items_stays_near_alpha(psi: float) -> None:
 
 
 def test_cluster_interval_matches_statsmodels() -> None:
+    from statsmodels.regression.linear_model import OLS  # a second of each process that collects
+
     rng = np.random.default_rng(7)
     groups = np.repeat(np.arange(40), 3)
     values = rng.normal(0.2, 1, 120) + np.repeat(rng.normal(0, 1, 40), 3)

@@ -141,9 +141,10 @@ def test_two_processes_train_one_adapter_are_stopped_together_and_go_on(recipe_p
         "launch.subprocess = types.SimpleNamespace(Popen=start); "
         "run_command(lambda: launch.launch_worker(run, recipe, Devices((), 2)))"
     )
-    command = [sys.executable, "-c", code, str(run)]
-    process = preloaded.Popen(command, start_new_session=True)
-    wait_until(lambda: (run / "training" / "checkpoint-2" / "trainer_state.json").exists(), process)
+    command, reached = [sys.executable, "-c", code, str(run)], tmp_path / "reached"
+    environment = os.environ | {"HELD_AT": f"checkpoint-2 {reached}"}
+    process = preloaded.Popen(command, env=environment, start_new_session=True)
+    wait_until(reached.exists, process)
     with pytest.raises(UserError, match="are still saving"), ranks.no_ranks(run):
         pass
     process.send_signal(signal.SIGTERM)

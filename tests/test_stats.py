@@ -8,9 +8,6 @@ import pytest
 import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
-from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.proportion import proportion_confint
 
 from eval.statistics.paired import (
     benjamini_hochberg,
@@ -84,12 +81,16 @@ def test_tango_false_pass_rate_at_the_margin_by_enumeration() -> None:
 
 @pytest.mark.parametrize(("wins", "losses"), [(0, 0), (5, 5), (3, 10), (30, 12), (0, 7)])
 def test_mcnemar_matches_statsmodels(wins: int, losses: int) -> None:
+    from statsmodels.stats.contingency_tables import mcnemar  # a second of each process that collects
+
     expected = mcnemar([[50, wins], [losses, 50]], exact=True).pvalue
     assert mcnemar_exact(wins, losses) == pytest.approx(min(1.0, float(expected)))
 
 
 @pytest.mark.parametrize(("successes", "n"), [(0, 20), (20, 20), (7, 50), (499, 1000)])
 def test_wilson_matches_statsmodels(successes: int, n: int) -> None:
+    from statsmodels.stats.proportion import proportion_confint
+
     low, high = proportion_confint(successes, n, alpha=0.1, method="wilson")
     interval = wilson_interval(successes, n, 0.90)
     assert (interval.low, interval.high) == pytest.approx((low, high), abs=1e-12)
@@ -115,6 +116,8 @@ def test_impossible_counts_are_an_error() -> None:
 
 @pytest.mark.parametrize(("successes", "n"), [(0, 20), (1, 20), (7, 90), (300, 300), (12, 13)])
 def test_clopper_pearson_matches_statsmodels(successes: int, n: int) -> None:
+    from statsmodels.stats.proportion import proportion_confint
+
     low, high = proportion_confint(successes, n, alpha=0.1, method="beta")
     interval = clopper_pearson_interval(successes, n, 0.9)
     assert (interval.low, interval.high) == pytest.approx((low, high))
@@ -126,6 +129,8 @@ def test_nothing_seen_in_twenty_is_at_most_fourteen_percent() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_corrections_match_statsmodels(seed: int) -> None:
+    from statsmodels.stats.multitest import multipletests
+
     rng = np.random.default_rng(seed)
     p = [*(rng.random(2 * seed) ** 2), 0.04, 0.01, 0.01, 0.0, 1.0]  # with ties
     assert holm(p) == pytest.approx(list(multipletests(p, method="holm")[1]))
