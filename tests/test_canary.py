@@ -89,5 +89,12 @@ def test_a_compressed_token_is_found_and_a_broken_archive_is_no_error() -> None:
     assert leaked([packed[:12], b"\x1f\x8bnothing", b"BZh9junk"]) == set()
 
 
+def test_a_token_is_found_however_its_lines_were_broken() -> None:
+    token = b"CANARYnet5Hj1KsD7gF2"
+    for text in (token, base64.b64encode(token), token.hex().encode(), token[::-1]):
+        for blank in (b" ", b"\t", b"\n", b"\r\n", b"\x0b", b"\x0c"):
+            assert leaked([b"head " + text[:9] + blank + text[9:] + b" tail"]) == {"net"}, (text, blank)
+
+
 def test_other_text_holds_no_token() -> None:
     assert leaked([b"CANARY", b"id_ed25519", b"a" * 10000]) == set()

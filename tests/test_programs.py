@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from eval.sandbox.execution import SandboxError
 from eval.sandbox.namespaces import Namespaces
 from scripts import review
 from scripts.setup import system_packages
+from tests.conftest import pytest_warning_recorded
 from tests.run_builder import assert_one_line, build_run, call
 
 # Of what every Debian has: coreutils, bash, dash, grep, sed, mawk, util-linux, mount, and apt where there is dpkg. git
@@ -319,3 +321,13 @@ def test_with_no_skips_a_skip_is_a_failure_that_says_why(tmp_path: Path) -> None
                             capture_output=True, text=True)  # fmt: skip
     assert strict.returncode == 1 and "skipped" not in strict.stdout.splitlines()[-1]
     assert "no such thing here" in strict.stdout and "marked so" in strict.stdout
+
+
+def test_a_warning_is_sent_without_its_class() -> None:
+    """Whoever unpacks it in another process would import the library that the class is from."""
+    odd = type("OddWarning", (Warning,), {})("half of it is missing")
+    given, plain = (warnings.WarningMessage(one, type(one), "a.py", 1) for one in (odd, ResourceWarning("as it is")))
+    for one in (given, plain):
+        pytest_warning_recorded(one)
+    assert given.category is type(given.message) is UserWarning and plain.category is ResourceWarning
+    assert str(given.message) == "OddWarning: half of it is missing" and str(plain.message) == "as it is"
