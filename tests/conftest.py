@@ -1,5 +1,6 @@
 """For every test: the order, what a skip means, patience. For the slow ones: a tiny model and a LoRA adapter for it."""
 
+import atexit
 import functools
 import gc
 import os
@@ -92,8 +93,10 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_sessionfinish() -> None:
-    """pytest collects garbage five times to hear what nobody closed: all of it was in use until now."""
+    """pytest collects garbage five times to hear what nobody closed: all of it was in use until now. Where Python ends,
+    libraries count what nobody has collected as leaks."""
     gc.freeze()
+    atexit.register(gc.unfreeze)
 
 
 @pytest.hookimpl(tryfirst=True)  # before it is sent
@@ -103,11 +106,6 @@ def pytest_warning_recorded(warning_message: warnings.WarningMessage) -> None:
     if warning_message.category.__module__ != "builtins":
         said = f"{warning_message.category.__name__}: {warning_message.message}"
         warning_message.category, warning_message.message = UserWarning, UserWarning(said)
-
-
-def pytest_unconfigure() -> None:
-    """Where Python ends, libraries count what nobody has collected as leaks."""
-    gc.unfreeze()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

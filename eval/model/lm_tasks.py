@@ -37,7 +37,7 @@ from eval.run.metrics import TaskSummary  # noqa: E402
 from eval.run.records import Generation, Score, finite  # noqa: E402
 
 TASKS_FOLDER = ROOT / "eval" / "tasks"
-# lm-eval compiles a task's templates anew for each row, half of the time that loading a task takes.
+# lm-eval compiles a task's templates anew for each row, most of the seconds that loading a task takes.
 lm_utils.env.from_string = functools.lru_cache(maxsize=256)(lm_utils.env.from_string)
 
 
