@@ -23,7 +23,7 @@ def forked(_: Any, command: tuple[str, ...], environment: dict[str, str]) -> Chi
     words = [part for part in command if part != "-u"]
     if held := os.environ.get("HELD_AT"):
         place = words.index("scripts.training.train_worker")
-        words[place : place + 1] = ["tests.held_worker", *held.split(" ")]
+        words[place : place + 1] = ["tests.held_worker", *held.split(" ", 1)]
     return Child(words, env=environment, start_new_session=True)
 
 

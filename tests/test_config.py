@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from eval.common.errors import UserError
+from eval.common.strict_yaml import BrokenYaml, parse_yaml
 from eval.config.suite_file import DEFAULT_SUITE, SUITES, load_suite, resolve_suite
 
 GOOD: dict[str, Any] = yaml.safe_load(DEFAULT_SUITE.read_text())
@@ -99,3 +100,14 @@ def test_a_key_given_twice_is_named(tmp_path: Path) -> None:
     path.write_text(DEFAULT_SUITE.read_text() + "\nname: other\n")
     with pytest.raises(UserError, match=r"suite\.yaml: broken YAML: line \d+: name is given twice"):
         load_suite(path)
+
+
+def test_what_was_read_before_is_refused_in_one_line_where_the_stack_is_deeper() -> None:
+    text = "[" * 150 + "]" * 150
+
+    def below(frames: int) -> None:
+        parse_yaml(text) if frames == 0 else below(frames - 1)
+
+    below(0)
+    with pytest.raises(BrokenYaml, match="nested too deeply"):
+        below(700)

@@ -28,7 +28,10 @@ class BrokenYaml(ValueError):
 
 def parse_yaml(text: str) -> Any:
     """The value of a YAML text. Raises BrokenYaml."""
-    return copy.deepcopy(_parsed(text))  # whoever gets it may change it
+    try:
+        return copy.deepcopy(_parsed(text))  # whoever gets it may change it
+    except RecursionError:  # of either: what was read before may be copied where the stack is deeper
+        raise BrokenYaml("nested too deeply") from None
 
 
 @functools.lru_cache(maxsize=16)  # a command reads its suite and its recipe several times, a tenth of a second each
@@ -42,8 +45,6 @@ def _parsed(text: str) -> Any:
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise BrokenYaml(f"{line}{error.problem}") from None
-    except RecursionError:
-        raise BrokenYaml("nested too deeply") from None
     except yaml.YAMLError as error:  # a character that YAML does not allow
         raise BrokenYaml(" ".join(str(error).split())) from None
 
