@@ -14,6 +14,7 @@ import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from eval.sandbox.execution import Execution, Limits, SandboxError
@@ -24,6 +25,7 @@ from tests.patience import PATIENCE
 
 ATTEMPTS = Path(__file__).with_name("attempts.txt")
 LIMITS = Limits(wall_seconds=1.5, cpu_seconds=1, processes=48, file_mb=4, disk_mb=16, output_bytes=100_000)
+LONGER = replace(LIMITS, wall_seconds=8)  # less than any attempt sleeps
 # What bash says by itself starts no program: this runs after every attempt.
 CLEAN = (
     "ls -lAR /home/user /tmp; stat -c '%s %n' / /tmp /home /home/user; lsattr -d /tmp /home/user; "
@@ -108,8 +110,12 @@ def problem(sandbox: Sandbox, command: str, hits: set[str], bait: Bait, fixture:
     """What was wrong with one attempt, or nothing."""
     (worker,) = sandbox.processes()
     (uid,) = sandbox.users()
+    limits = LIMITS
     try:
-        execution = sandbox.run(bait.fill_in(command), fixture, LIMITS)
+        execution = sandbox.run(bait.fill_in(command), fixture, limits)
+        if hits and execution.limits_hit == ("wall",) and "wall" not in hits:  # a starved machine got there first
+            limits = LONGER
+            execution = sandbox.run(bait.fill_in(command), fixture, limits)
         json.dumps(execution.to_json())
         if b"ESCAPED" in execution.stdout:
             return f"it got what it wanted: {execution.stdout[:200]!r}"
@@ -118,7 +124,7 @@ def problem(sandbox: Sandbox, command: str, hits: set[str], bait: Bait, fixture:
         if hits and not hits & set(execution.limits_hit):
             said = f"exit {execution.exit}, hit {execution.limits_hit}, {execution.stderr[:200]!r}"
             return f"ended by none of {hits}: {said}"
-        if execution.seconds > LIMITS.wall_seconds + 2:
+        if execution.seconds > limits.wall_seconds + 2:
             return f"it took {execution.seconds:.1f} s"
         if (execution.exit is None) and not execution.limits_hit:
             return "it was killed for no limit"
