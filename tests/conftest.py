@@ -83,6 +83,9 @@ def pytest_configure(config: pytest.Config) -> None:
         folder = tempfile.mkdtemp(prefix="tests-")
         os.environ[preloaded.SESSION] = f"{os.getpid()}:{folder}"
         config.add_cleanup(lambda: shutil.rmtree(folder))
+        asked = config.args_source is pytest.Config.ArgsSource.ARGS or "not slow" in config.option.markexpr
+        if config.getoption("numprocesses", None) and not asked:
+            preloaded.start()  # imports while the workers do: the tests that take longest wait for it
 
 
 def pytest_collection_finish() -> None:

@@ -5,10 +5,10 @@
     monkeypatch.setattr(train, "subprocess", preloaded)         what this module starts is forked as well
     subprocess.run([preloaded.python(), "-m", ...])             a program that does the same for anybody, as make's PY
 
-A server, one for all workers of a session and started by the first who asks, forks each process. It is what `python`
-would have started, but for the libraries: its own arguments, environment, folder, descriptors, session and signals,
-parents and children that signals reach. What is read only where Python starts has to be as the server was started:
-another PYTHONHASHSEED is refused.
+A server, one for all workers of a session and started by the first who asks, or in good time where everything is
+tested, forks each process. It is what `python` would have started, but for the libraries: its own arguments,
+environment, folder, descriptors, session and signals, parents and children that signals reach. What is read only where
+Python starts has to be as the server was started: another PYTHONHASHSEED is refused.
 """
 
 import fcntl
@@ -166,24 +166,33 @@ def run(command: Command, timeout: float | None = None, **given: Any) -> "subpro
     return subprocess.CompletedProcess(list(map(os.fspath, command)), process.wait(), *texts)
 
 
-def server() -> Path:
-    """The socket of the session's server, which is started here where nobody has yet."""
-    folder = Path(os.environ[SESSION].partition(":")[2])
-    address = folder / "socket"
-    with (folder / "lock").open("w") as lock:
+def start() -> None:
+    """Start the session's server where nobody has yet: ready when its socket is there."""
+    owner, _, folder = os.environ[SESSION].partition(":")
+    with Path(folder, "lock").open("a") as lock:  # and the number of its process
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not address.exists():
-            owner = os.environ[SESSION].partition(":")[0]
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tests.preloaded_server", str(address), owner],
-                cwd=ROOT,
-                env=os.environ | HASHES | SURROUNDINGS,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=(folder / "log").open("w"),
-            )
-            assert process.stdout and process.stdout.readline(), (folder / "log").read_text()[-2000:]
-    return address
+        if not os.fstat(lock.fileno()).st_size:
+            with Path(folder, "log").open("wb") as log:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "tests.preloaded_server", f"{folder}/socket", owner],
+                    cwd=ROOT,
+                    env=os.environ | HASHES | SURROUNDINGS,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                )
+            lock.write(str(process.pid))
+
+
+def server() -> Path:
+    """The socket of the session's server, once it is there."""
+    start()
+    folder = Path(os.environ[SESSION].partition(":")[2])
+    command_line = Path("/proc", (folder / "lock").read_text(), "cmdline")
+    while not (folder / "socket").exists():
+        assert command_line.exists() and command_line.read_bytes(), (folder / "log").read_text()[-2000:]
+        time.sleep(0.05)
+    return folder / "socket"
 
 
 def python() -> str:

@@ -63,7 +63,7 @@ def main(run: Path, prepared: Path) -> int:
         def on_epoch_begin(self, args: Any, state: Any, control: Any, train_dataloader: Any = None, **_: Any) -> None:
             pack_for_epoch(train_dataloader, int(state.epoch or 0))
 
-    transformers.trainer.DEFAULT_CALLBACKS.append(Packing)  # type: ignore[arg-type]
+    transformers.trainer.DEFAULT_CALLBACKS.append(Packing)
 
     last = checkpoints(run)[-1:]
     cfg = load_cfg(
