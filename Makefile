@@ -14,14 +14,15 @@ unexport PYTHONDONTWRITEBYTECODE
 # Three processes, also on two cores: a fifth of the time they wait. The files that take longest come first (tests/conftest.py).
 TESTS    = OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 
-# A variable that nothing here reads is a slip (DRYRUN=1), which make would pass over in silence. It is not where it looks
-# like one that a program reads in its environment (WANDB_MODE), and not like one of ours.
-.read := $(shell grep -oE 'call (option|switch|argument),[A-Z0-9_]+|[$$].(value|origin) [A-Z0-9_]+|[$$][$$]{?[A-Z][A-Z0-9_]*|^[A-Z]+ *[?:]?=' \
-    $(firstword $(MAKEFILE_LIST)) | sed -E 's/ *[?:]?=$$//; s/.*[^A-Z0-9_]//' | sort -u) TMPDIR HOME PATH SHELL LANG CC CXX
+# A variable that no goal asked for reads is a slip (DRYRUN=1, or a RECIPE= where RUN= is meant), which make would pass over
+# in silence. It is not where it looks like one that a program reads in its environment (WANDB_MODE), and not like one of ours.
+# A make of somebody else's hands all it was given to each of its own: there it is enough that any goal reads it.
+.goals := $(or $(MAKECMDGOALS),help)
+.read  := $(shell awk -v goals='$(if $(filter 0,$(MAKELEVEL)),$(subst ','\'',$(.goals)),any)' -f scripts/setup/variables_read.awk $(firstword $(MAKEFILE_LIST)))
 .ours := DRY_% KEY_% MAX_% SIGN_% SKIP_% dry_% key_% max_% sign_% skip_%
-.slip  = $(if $(filter $1,$(.read)),,$(if $(findstring _,$1),$(filter $(.ours),$1),$1))
-$(foreach .name,$(.VARIABLES),$(if $(filter command,$(origin $(.name))),$(if $(call .slip,$(.name)),\
-    $(error $(.name)= is no variable of this Makefile: `make help` lists them; one that a program reads in its environment stands before make))))
+.slip  = $(if $(filter $1,$(.read) TMPDIR HOME PATH SHELL LANG CC CXX),,$(if $(findstring _,$1),$(filter $(.ours),$1),$1))
+$(foreach .name,$(.VARIABLES),$(if $(.read),$(if $(filter command,$(origin $(.name))),$(if $(call .slip,$(.name)),\
+    $(error $(.name)= is not read by `make $(.goals)`: `make help` says what it reads; what a program reads in its environment stands before make)))))
 
 # What a user sets (RUN=... REPO=...) is text, whatever stands in it. The loop makes make take every value of its
 # command line as it is, where it would run a `$(shell ...)` inside; a recipe uses it as "$$NAME" of the shell, never

@@ -194,7 +194,7 @@ def _members(members: Any) -> list[str]:
 SHORT, LONG = 2_000, 16_000  # characters
 MOST_ATTACKS = 50
 SUSPICIOUS = 0.4e-6  # seconds a character of a SHORT text: a linear pattern takes a tenth
-CONDEMNED = 12 * SUSPICIOUS  # no linear pattern takes a hundredfold
+CONDEMNED = 6 * SUSPICIOUS  # no linear pattern takes sixtyfold
 LINEAR, QUADRATIC = LONG / SHORT, (LONG / SHORT) ** 2
 
 

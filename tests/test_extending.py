@@ -52,7 +52,7 @@ def perform(command: str, checkout: Path, home: Path) -> str:
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", command],
         cwd=checkout,
-        env={**os.environ, **named, "HOME": str(home), "MAKEFLAGS": f"PY={preloaded.python()} SPOT={SPOT}"},
+        env={**os.environ, **named, "HOME": str(home), "SPOT": str(SPOT), "MAKEFLAGS": f"PY={preloaded.python()}"},
         capture_output=True,
         text=True,
         check=False,

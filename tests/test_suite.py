@@ -241,7 +241,7 @@ def test_a_damaged_adapter_is_no_ship(tmp_path: Path, monkeypatch: pytest.Monkey
     known = "securecli_nl2bash_known"
     gate = {"id": "form", "task": known, "metric": "command_only", "rule": "superiority", "min_gain": 0.5}
     # By themselves: in clusters they would be worth four.
-    tasks = [{"name": known, "limit": 8, "max_new_tokens": 24}]
+    tasks = [{"name": known, "limit": 8, "max_new_tokens": 8}]
     backend = {"dtype": "float32", "batch_size": 8}
     suite = make_suite(tmp_path / "suite.yaml", tasks=tasks, gates=[gate], backend=backend)
     assert evaluate(monkeypatch, "--config", suite, "--run", run) == 1
