@@ -41,6 +41,19 @@ ADVICE = {
 }
 
 
+# What comes of the machine, whichever path or row it meets.
+OF_THE_MACHINE = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.EIO,
+}
+
+
 class ProjectError(Exception):
     """A failure that is explained to the user in one line."""
 
@@ -49,6 +62,10 @@ class ProjectError(Exception):
 
 class UserError(ProjectError):
     """Bad input, a missing file or a machine that cannot do what was asked."""
+
+
+class MachineError(UserError):
+    """A machine that cannot do what was asked, whatever it is asked with."""
 
 
 class Refused(ProjectError):
@@ -124,6 +141,14 @@ def report(error: BaseException) -> Answer:
     except (OSError, ValueError):  # stderr is closed or full: the exit code alone has to say it
         _discard(sys.stderr)
     return Answer(code, error=line)
+
+
+def is_machines(error: Exception) -> bool:
+    """Whether code that failed on a row did so for a reason that is not the row's: this machine's disk, memory or
+    sandbox. Counted against rows, a full disk would leave them out."""
+    return isinstance(error, MachineError | MemoryError) or (
+        isinstance(error, OSError) and error.errno in OF_THE_MACHINE
+    )
 
 
 def explain(error: BaseException) -> str:

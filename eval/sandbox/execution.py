@@ -3,13 +3,13 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from eval.common.errors import UserError
+from eval.common.errors import MachineError
 
 EntryType = Literal["file", "directory", "link", "fifo", "other"]
 ChangeKind = Literal["added", "removed", "changed"]
 
 
-class SandboxError(UserError):
+class SandboxError(MachineError):
     """The sandbox itself is broken or missing. Never a property of the command: score such items `invalid`."""
 
 

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from eval.common.answer import Answer
-from eval.common.errors import UserError, run_command
+from eval.common.errors import UserError, is_machines, run_command
 from eval.common.places import ROOT
 from eval.common.reading import read_bytes
 from eval.contracts.domains import OURS, data_of, domains
@@ -136,6 +136,8 @@ class Check:
         try:
             values = {name: float(value) for name, value in self.task.measure(pair.row, pair.gold).items()}
         except Exception as error:  # whatever a task's own code raises
+            if is_machines(error):
+                raise
             detail = " ".join(redact(str(error)).split())[:200]
             return f"{self.task.name} fails on its answer ({type(error).__name__})", detail
         known = [(name, facts, values[name]) for name, facts in self.task.metrics.items() if name in values]

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from eval.common.errors import is_machines
 from eval.contracts.task import OwnTask, Row, Task
 from scripts.data.own_lines import Line
 from scripts.training.leakage import texts
@@ -71,7 +72,9 @@ def as_read(line: Line, task: Task, system: str) -> Pair:
         try:
             found = task.request(row), task.gold(row)
             prompt = task.prompt(row) if isinstance(task, OwnTask) and task.prompt else found[0]
-        except Exception:  # whatever a task's own code raises on a row that it was not written for
+        except Exception as error:  # whatever a task's own code raises on a row that it was not written for
+            if is_machines(error):
+                raise
             continue
         if not all(isinstance(text, str) for text in (*found, prompt)):
             continue

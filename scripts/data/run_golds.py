@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from eval.common.errors import is_machines
 from eval.sandbox import Execution, Fixture, Limits, Sandbox
 from eval.tasks.nl2bash.fixture import VARIANTS, fixture_for, unsupported_reason
 from scripts.data.sources import Example
@@ -100,7 +101,9 @@ def tree_for(row: Example, sandbox: Sandbox, variant: int) -> Fixture | str:
     as_ours: dict[str, Any] = {"id": row.id, "messages": [{"role": "assistant", "content": row.gold}]}
     try:
         return unsupported_reason(as_ours) or fixture_for(as_ours, sandbox, variant)
-    except Exception:  # of code that reads the golds of this repository, and was not written for everybody's
+    except Exception as error:  # of code that reads the golds of this repository, and was not written for everybody's
+        if is_machines(error):
+            raise
         return "no tree can be made"
 
 
