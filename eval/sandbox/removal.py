@@ -4,9 +4,7 @@ clear(top, {"keep"})     removes everything in `top` but what is called keep
 """
 
 # Strings and descriptors on purpose: no link may be followed, and no path may get long.
-# ruff: noqa: PTH208
 import os
-import stat
 from collections.abc import Container
 from itertools import count
 
@@ -19,11 +17,8 @@ def clear(top: str, keep: Container[str] = frozenset()) -> None:
     base = os.open(top, os.O_RDONLY | os.O_DIRECTORY)
     opened = [base]
     try:
-        folders: list[str] = []
-        listed = os.listdir(base)
-        for name in listed:
-            if name not in keep:
-                _remove(name, base, folders)
+        listed = _listed(base)
+        folders = _remove_files({name: folder for name, folder in listed.items() if name not in keep}, base)
         if not folders:
             return
         aside = next(name for name in (f".removing-{number}" for number in count()) if name not in listed)
@@ -35,13 +30,10 @@ def clear(top: str, keep: Container[str] = frozenset()) -> None:
             parent, name = waiting.pop()
             folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
             try:
-                for inner in os.listdir(folder):
-                    found: list[str] = []
-                    _remove(inner, folder, found)
-                    for subfolder in found:
-                        moved = str(next(serial))
-                        os.rename(subfolder, moved, src_dir_fd=folder, dst_dir_fd=opened[1])
-                        waiting.append((opened[1], moved))
+                for subfolder in _remove_files(_listed(folder), folder):
+                    moved = str(next(serial))
+                    os.rename(subfolder, moved, src_dir_fd=folder, dst_dir_fd=opened[1])
+                    waiting.append((opened[1], moved))
             finally:
                 os.close(folder)
             os.rmdir(name, dir_fd=parent)
@@ -51,8 +43,15 @@ def clear(top: str, keep: Container[str] = frozenset()) -> None:
             os.close(descriptor)
 
 
-def _remove(name: str, folder: int, folders: list[str]) -> None:
-    if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-        folders.append(name)
-    else:
-        os.unlink(name, dir_fd=folder)
+def _listed(folder: int) -> dict[str, bool]:
+    """Every name in a folder, and whether it is a folder itself: the list says so, no file is asked."""
+    with os.scandir(folder) as entries:
+        return {entry.name: entry.is_dir(follow_symlinks=False) for entry in entries}
+
+
+def _remove_files(listed: dict[str, bool], parent: int) -> list[str]:
+    """Of what is listed, remove all but the folders, and return these."""
+    for name, is_folder in listed.items():
+        if not is_folder:
+            os.unlink(name, dir_fd=parent)
+    return [name for name, is_folder in listed.items() if is_folder]
