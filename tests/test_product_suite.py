@@ -4,6 +4,7 @@ Scores are drawn for the committed test rows, clusters included: `Arm` says how 
 Each candidate below differs from the good one in one respect. What a real 7B scores is not known here.
 """
 
+import functools
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -115,13 +116,17 @@ def drawn(candidate: Arm, seed: int) -> list[Score]:
             for arm, value in ((BASELINE, before), (CANDIDATE, after)):
                 if metric == "kl":
                     value = rate * (arm == CANDIDATE)
-                rows.append(
-                    Score.model_construct(  # not validated: thousands of sound rows of each draw
-                        arm=arm, task=task, sample=sample, repeat=0, metric=metric, value=value, status="scored",
-                        reason="", cluster=cluster, category=category,
-                    )
-                )  # fmt: skip
+                rows.append(score(arm, task, metric, sample, cluster, category, value))
     return rows
+
+
+@functools.cache
+def score(arm: str, task: str, metric: str, sample: str, cluster: str, category: str | None, value: float) -> Score:
+    """Not validated, and made once: thousands of sound rows of each draw are those of another."""
+    return Score.model_construct(
+        arm=arm, task=task, sample=sample, repeat=0, metric=metric, value=value, status="scored", reason="",
+        cluster=cluster, category=category,
+    )  # fmt: skip
 
 
 def decided(candidate: Arm, seed: int, suite: Suite = SUITE) -> Decision:
