@@ -196,7 +196,7 @@ def test_the_embedded_base_is_above_chance() -> None:
     """Below it there would be nothing to lose, and the gate would hold nothing."""
     from eval.model import lm_tasks
 
-    suite = suite_of(52, batch_size=52)
+    suite = suite_of(24, batch_size=24)
     model = load_hf(suite, EMBEDDED)
     tasks = lm_tasks.load_tasks(suite, model.template)
     batches = model.plan(tasks, suite.backend.batch_size)
