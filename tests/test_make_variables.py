@@ -60,7 +60,9 @@ def test_a_command_that_is_none_is_said_as_make_says_it() -> None:
 
 def test_every_example_sets_what_is_read() -> None:
     """Of all pages, recipes, workflows and messages."""
-    listed = subprocess.run(["git", "ls-files", *PAGES], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["git", "-c", "safe.directory=*", "ls-files", *PAGES], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     examples = {
         (goals.strip(), name)
         for page in listed.split()
