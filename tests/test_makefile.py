@@ -290,12 +290,5 @@ def test_every_variable_of_the_makefile_is_tried() -> None:
         re.findall(r"\$\$\{?([A-Z]\w*)", text)
     )
     assert used == USES.keys()
-    assert set(re.findall(r"\$[({]([A-Z]\w*)[)}]", text)) - {"NAME"} == {
-        "PY",
-        "UV",
-        "RUNS",
-        "TESTS",
-        "MAKEFILE_LIST",
-        "MAKECMDGOALS",
-        "MAKELEVEL",
-    }
+    macros = {"PY", "UV", "RUNS", "TESTS", "MAKEFILE_LIST", "MAKECMDGOALS", "MAKELEVEL"}
+    assert set(re.findall(r"\$[({]([A-Z]\w*)[)}]", text)) - {"NAME"} == macros

@@ -39,19 +39,9 @@ ADVICE = {
     errno.EMFILE: "too many files are open; raise the limit with ulimit -n",
     errno.ELOOP: "replace the link by what it should name",
 }
-
-
 # What comes of the machine, whichever path or row it meets.
-OF_THE_MACHINE = {
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EFBIG,
-    errno.EROFS,
-    errno.EMFILE,
-    errno.ENFILE,
-    errno.ENOMEM,
-    errno.EIO,
-}
+OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM,
+                  errno.EIO}  # fmt: skip
 
 
 class ProjectError(Exception):
