@@ -20,7 +20,7 @@ from eval.run.digests import file_sha256, verify_manifest
 from eval.run.files import read_jsonl, read_metrics, write_json
 from eval.run.folder import RESULTS, locked, read_run, resolve_run
 from eval.run.records import Score
-from scripts.publishing.signing import git_setting
+from scripts.publishing.signing import git_settings
 from scripts.publishing.verify_run import read_suite, refuse_selection
 from scripts.publishing.verify_scores import check_decision, check_items
 
@@ -47,7 +47,7 @@ def blessing_of(run: Path) -> Blessing:
         metrics_sha256=file_sha256(run / "metrics.json"),
         suite_sha256=file_sha256(run / "suite.yaml"),
         time=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        by=git_setting("user.name") or "unknown",
+        by=git_settings("user.name")["user.name"] or "unknown",
     )
 
 

@@ -27,6 +27,7 @@ from eval.run.files import read_jsonl, write_json
 from eval.run.folder import locked, resolve_run
 from eval.run.records import Item, Record
 from scripts.publishing.card import Evidence
+from scripts.publishing.committed import one_state
 from scripts.publishing.hub_errors import connect, hub_errors
 from scripts.publishing.hub_upload import Prove, Remote, Target, check_remote, holds, look, upload
 from scripts.publishing.load_back import Loaded, card_lines, load_back
@@ -165,7 +166,7 @@ def main(argv: list[str] | None = None) -> int:
     check_request(arguments.spot, arguments.spot_reason)
     run = resolve_run(arguments.run)
     key = read_key(arguments.sign_key) if arguments.sign_key else None
-    with locked(run), unchanging():  # nobody may write while it is read
+    with locked(run), unchanging(), one_state():  # nobody may write while it is read
         return verify_and_publish(run, arguments, key)
 
 

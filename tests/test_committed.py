@@ -10,7 +10,16 @@ import yaml
 from eval.common.errors import UserError
 from eval.common.places import ROOT
 from eval.run.digests import file_sha256
-from scripts.publishing.committed import committed_bytes, committed_suites, differs_from_head, head, relative
+from scripts.publishing import committed
+from scripts.publishing.committed import (
+    committed_bytes,
+    committed_suites,
+    differs_from_head,
+    head,
+    in_history,
+    one_state,
+    relative,
+)
 from tests.hub_server import Capture, assert_refused, dry_run, run, settle
 
 __all__ = ["run"]
@@ -182,3 +191,22 @@ def test_a_committed_suite_is_accepted(run: Path, capsys: Capture, monkeypatch: 
         "scripts.publishing.verify_guests.committed_suites", lambda: {file_sha256(run / "suite.yaml"): "toy"}
     )
     assert dry_run(run, capsys)[0] == 0
+
+
+def test_a_publication_holds_everything_against_one_state(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is committed or merged meanwhile is for the next one; and git is asked once what is checked out."""
+    first, asked = head(repository), []
+    git_itself = committed.git
+    monkeypatch.setattr(committed, "git", lambda root, *words: asked.append(words[0]) or git_itself(root, *words))
+    with one_state():
+        assert head(repository) == first
+        assert committed_bytes(None, repository / "configs/eval/lax.yaml", repository) is None
+        later = commit_all(repository)
+        assert head(repository) == first and list(committed_suites(repository).values()) == ["strict"]
+        assert committed_bytes(None, repository / "configs/eval/lax.yaml", repository) is None
+        assert in_history(first, repository) and not in_history(later, repository)
+        assert asked.count("rev-parse") == 1
+        with one_state():
+            assert head(repository) == later
+        assert head(repository) == first
+    assert head(repository) == later and len(committed_suites(repository)) == 2

@@ -31,7 +31,7 @@ from eval.run.records import Record
 from eval.run.secret_patterns import find_secrets, redact
 from eval.run.variant import MODEL_MANIFEST
 from scripts.publishing.names import name_problem
-from scripts.publishing.signing import git_setting, sign, verify
+from scripts.publishing.signing import git_settings, sign, verify
 
 REVIEW = "review.json"
 REVIEWED = (
@@ -240,7 +240,7 @@ def check_override(folder: Path, verdict: Verdict, override: str) -> None:
 
 def git_user() -> str | None:
     """`Name <address>` that git on this machine is set up for."""
-    name, address = git_setting("user.name"), git_setting("user.email")
+    name, address = git_settings("user.name", "user.email").values()
     return f"{name} <{address}>".strip() if name or address else None
 
 

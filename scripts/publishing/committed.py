@@ -3,6 +3,7 @@
     committed_files("configs/eval")     name of every file of a folder at HEAD by the SHA-256 of its bytes
     committed_bytes(None, path)         a file of the repository at HEAD, or at an older commit of its history
     differs_from_head(path, sha256)     whether HEAD has other bytes under this path
+    with one_state():                   inside, HEAD and the branches are looked up once
 
 HEAD counts as far as it is merged: a file has the same bytes in a protected branch (PROTECTED, those of `origin` and
 the local main or master), or HEAD itself is in the history of one. A branch that is thrown away afterwards is no
@@ -21,8 +22,11 @@ import hashlib
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path, PurePosixPath
+from typing import Any, ParamSpec, TypeVar
 
 from eval.common.errors import UserError
 from eval.common.places import ROOT
@@ -53,6 +57,37 @@ SETTINGS = (
     "core.multiPackIndex=false",
     "core.fsmonitor=false",
 )
+Given = ParamSpec("Given")
+Found = TypeVar("Found")
+_found: ContextVar[dict[tuple[Any, ...], Any] | None] = ContextVar("found", default=None)
+
+
+@contextmanager
+def one_state() -> Iterator[None]:
+    """Inside this block everything is held against one state of a repository: what is checked out and merged when it is
+    first asked. A commit made meanwhile is for the next block. Threads started inside are outside of it."""
+    token = _found.set({})
+    try:
+        yield
+    finally:
+        _found.reset(token)
+
+
+def once(lookup: Callable[Given, Found]) -> Callable[Given, Found]:
+    """Ask git once in a `one_state` block, and each time outside of one."""
+
+    @functools.wraps(lookup)
+    def looked_up(*arguments: Given.args, **named: Given.kwargs) -> Found:
+        found = _found.get()
+        if found is None:
+            return lookup(*arguments, **named)
+        key = (lookup.__name__, *arguments, *named.items())
+        if key not in found:
+            found[key] = lookup(*arguments, **named)
+        known: Found = found[key]
+        return known
+
+    return looked_up
 
 
 def committed_suites(root: Path = ROOT) -> dict[str, str]:
@@ -128,6 +163,7 @@ def relative(path: Path, root: Path = ROOT) -> str | None:
     return None if ".." in name.parts or not name.parts else str(name)
 
 
+@once
 def head(root: Path = ROOT) -> str:
     """The commit that is checked out. UserError without a repository, or where no branch or tag has it."""
     found = git(root, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
@@ -140,12 +176,14 @@ def head(root: Path = ROOT) -> str:
     return commit
 
 
+@once
 def protected(root: Path = ROOT) -> tuple[str, ...]:
     """Commits at the tips of the protected branches that there are."""
     listed = git(root, "for-each-ref", "--format=%(objectname)", *PROTECTED) or b""
     return tuple(dict.fromkeys(listed.decode().split()))
 
 
+@once
 def _in_history(root: Path, commit: str, tips: tuple[str, ...]) -> bool:
     return any(git(root, "merge-base", "--is-ancestor", commit, tip) is not None for tip in dict.fromkeys(tips))
 

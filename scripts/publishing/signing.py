@@ -11,6 +11,7 @@ Not protected against: someone who may commit to the list of allowed signers, or
 says which key, not that its owner read the report.
 """
 
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -79,20 +80,27 @@ def allowed_signers() -> bytes:
 
 def default_key() -> Path | None:
     """The SSH key that git signs with, where it is a file."""
-    named = git_setting("user.signingkey") if git_setting("gpg.format") == "ssh" else ""
+    found = git_settings("gpg.format", "user.signingkey")
+    named = found["user.signingkey"] if found["gpg.format"] == "ssh" else ""
     return Path(named).expanduser() if named and not named.startswith(("key::", "ssh-")) else None
 
 
-def git_setting(name: str) -> str:
-    """A setting of git as seen from the repository; empty without one, or without git."""
+def git_settings(*names: str) -> dict[str, str]:
+    """Settings of git by name, as seen from the repository; empty without one, or without git."""
+    asked = "|".join(map(re.escape, names))
+    command = ["git", "-C", str(ROOT), "config", "--null", "--get-regexp", f"^({asked})$"]
     try:
-        done = subprocess.run(["git", "-C", str(ROOT), "config", "--get", name], capture_output=True, check=False)
+        said = subprocess.run(command, capture_output=True, check=False).stdout
     except FileNotFoundError:
-        return ""
-    value = done.stdout.decode(errors="replace").strip()
-    if name in ("user.name", "user.email") and find_secrets(name, value):
-        raise Refused(f"git's {name} looks like a credential, and would be published: set it to a name, and revoke it")
-    return value
+        said = b""
+    rows = (row.partition("\n") for row in said.decode(errors="replace").split("\0"))
+    found = dict.fromkeys(names, "") | {name: value.strip() for name, _, value in rows if name}
+    for name in ("user.name", "user.email"):
+        if find_secrets(name, found.get(name, "")):
+            raise Refused(
+                f"git's {name} looks like a credential, and would be published: set it to a name, and revoke it"
+            )
+    return found
 
 
 def run(*arguments: str, message: bytes = b"") -> subprocess.CompletedProcess[bytes]:
