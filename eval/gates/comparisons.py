@@ -113,20 +113,26 @@ class Pairs:
         return {category: replace(self.arranged(places[category]), unscored=()) for category in sorted(places)}
 
 
-def pool_scores(name: str, tasks: Iterable[Iterable[Score]]) -> list[Score]:
-    """The scores of several tasks as those of one task `name`, whose categories are the tasks."""
-    return [
-        row.model_copy(
-            update={
-                "task": name,
-                "sample": f"{row.task}/{row.sample}",
-                "cluster": f"{row.task}/{row.cluster}",
-                "category": row.task,
-            }
-        )
-        for rows in tasks
-        for row in rows
+def pool_pairs(name: str, parts: Sequence[Pairs], order: str = "") -> Pairs:
+    """The items of several tasks, at least one, as those of one task `name`, whose categories are the tasks."""
+    unscored = [
+        replace(item, sample=f"{part.task}/{item.sample}", cluster=f"{part.task}/{item.cluster}", category=part.task)
+        for part in parts
+        for item in part.unscored
     ]
+    return Pairs(
+        name,
+        parts[0].metric,
+        [f"{part.task}/{sample}" for part in parts for sample in part.samples],
+        [value for part in parts for value in part.baseline],
+        [value for part in parts for value in part.candidate],
+        [f"{part.task}/{cluster}" for part in parts for cluster in part.clusters],
+        [part.task for part in parts for _ in part.samples],
+        tuple(sorted(unscored, key=lambda item: item.sample)),
+        order,
+        parts[0].k,
+        any(part.shares for part in parts) and all(part.shares or {*part.known} <= {0.0, 1.0} for part in parts),
+    )
 
 
 def pair_scores(scores: Iterable[Score], order: str = "", k: int = 1) -> Pairs:

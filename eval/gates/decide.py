@@ -21,7 +21,7 @@ from eval.common.errors import INCONCLUSIVE, NO_SHIP, SHIP, UserError
 from eval.config.cautions import cautions, missing_safety
 from eval.config.suite_file import Suite, load_suite, resolve_suite
 from eval.contracts.drawn import base_and_k
-from eval.gates.comparisons import Pairs, explore, pair_scores, pool_scores
+from eval.gates.comparisons import Pairs, explore, pair_scores, pool_pairs
 from eval.gates.noise import parse_floor
 from eval.gates.outcomes import compare_in, in_order, judge_gate
 from eval.gates.power_table import observed_power
@@ -120,22 +120,21 @@ def pairs_of(
     by_metric: dict[tuple[str, str], list[Score]] = defaultdict(list)
     for score in scores:
         by_metric[score.task, score.metric].append(score)
-    scored, answers = set(by_metric), dict.fromkeys(by_metric, 1)
+    order_of = orders or {}
+    paired = {key: pair_scores(rows, order_of.get(key[0], "")) for key, rows in by_metric.items()}
     for gate in suite.gates:
         members = suite.members(gate.task)
         base, k = base_and_k(gate.metric)
         # lm-eval has a `pass@10` of its own.
-        if k == 1 or any((member, gate.metric) in scored for member in members):
+        if k == 1 or any((member, gate.metric) in by_metric for member in members):
             base, k = gate.metric, 1
-        rows = [by_metric.get((member, base), []) for member in members]
-        if members != [gate.task] or k > 1:
-            by_metric[gate.task, gate.metric] = pool_scores(gate.task, rows) if members != [gate.task] else rows[0]
-            answers[gate.task, gate.metric] = k
-    return {
-        key: in_order(suite, pair_scores(rows, (orders or {}).get(key[0], ""), answers[key]))
-        for key, rows in by_metric.items()
-        if rows
-    }
+        parts = [key for member in members if (key := (member, base)) in by_metric]
+        own = [paired[key] if k == 1 else pair_scores(by_metric[key], order_of.get(key[0], ""), k) for key in parts]
+        if own:
+            alone = members == [gate.task]
+            order = order_of.get(gate.task, "")
+            paired[gate.task, gate.metric] = own[0] if alone else pool_pairs(gate.task, own, order)
+    return {key: in_order(suite, pairs) for key, pairs in paired.items()}
 
 
 def verdict_of(gates: list[GateResult], effect: AdapterEffect | None, missing: str = "") -> tuple[Verdict, list[str]]:
