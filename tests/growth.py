@@ -247,9 +247,11 @@ def slowest(use: Use, length: int) -> tuple[float, str]:
 
 def explodes(use: Use, begin: str, unit: str) -> bool:
     """Whether a few dozen characters take milliseconds, which is exponential: nobody waits for more of them."""
-    return any(
-        min(_seconds(use, begin + unit * -(-size // len(unit)) + END) for _ in range(2)) > 2e-3 for size in (36, 54, 72)
-    )
+    for size in (36, 54, 72):
+        text = begin + unit * -(-size // len(unit)) + END
+        if _seconds(use, text) > 2e-3 and _seconds(use, text) > 2e-3:  # twice: somebody may have been in the way
+            return True
+    return False
 
 
 def _seconds(use: Use, text: str) -> float:

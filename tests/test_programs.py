@@ -28,6 +28,7 @@ ALWAYS_THERE = {
 # Called where it is there, and nothing is missing where it is not: the machine's description; another tool's benchmark;
 # building llama.cpp, which says in one line that it lacks it.
 OPTIONAL = {"nvidia-smi", "node", "cmake"}
+STARTS = re.compile(r"\bsubprocess\.|\bwhich\(|\b_run\(|\bos\.(?:exec|spawn|system|popen)")
 SHELL_WORDS = {"set", "for", "do", "done", "case", "esac", "exit"}
 
 
@@ -58,7 +59,10 @@ def starts_a_program(call: ast.Call) -> bool:
 
 def started_by(path: Path) -> Iterator[str]:
     """Programs that a Python file starts by name: in a list at the call, or in one that has a name there or above."""
-    tree = ast.parse(path.read_text())
+    text = path.read_text()
+    if not STARTS.search(text):
+        return
+    tree = ast.parse(text)
     parts = [tree, *(node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.ClassDef)))]
     lists: dict[str, list[ast.expr]] = {}
     for part in parts:

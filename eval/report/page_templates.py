@@ -49,6 +49,7 @@ def environment(kind: str) -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        auto_reload=False,  # they change with the code; to look at their files costs a tenth of a report
     )
     ours = as_markup if kind == "md" else lambda function: function  # numbers hold nothing to escape in markdown
     made.filters |= {
