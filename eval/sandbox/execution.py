@@ -1,6 +1,6 @@
 """What the sandbox takes and gives: limits, one execution, and a file-system change as data."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from eval.common.errors import MachineError
@@ -68,7 +68,10 @@ class Execution:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for JSON; bytes that are not UTF-8 come back from `from_json` unchanged."""
-        return asdict(self) | {"stdout": to_text(self.stdout), "stderr": to_text(self.stderr)}
+        changes = tuple(
+            {**vars(change), "before": _plain(change.before), "after": _plain(change.after)} for change in self.changes
+        )
+        return {**vars(self), "stdout": to_text(self.stdout), "stderr": to_text(self.stderr), "changes": changes}
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> "Execution":
@@ -88,6 +91,10 @@ def to_text(output: bytes) -> str:
 def to_bytes(text: str) -> bytes:
     """The inverse of `to_text`."""
     return text.encode("utf-8", "surrogateescape")
+
+
+def _plain(entry: Entry | None) -> dict[str, Any] | None:
+    return None if entry is None else {**vars(entry)}
 
 
 def _change(data: dict[str, Any]) -> Change:

@@ -6,7 +6,7 @@ walked through descriptors, and both depth and number of entries are bounded.
 """
 
 # Strings and descriptors on purpose: thousands of calls a run, and no link may be followed.
-# ruff: noqa: PTH101, PTH102, PTH123, PTH211
+# ruff: noqa: PTH101, PTH102, PTH211
 import errno
 import hashlib
 import os
@@ -127,8 +127,11 @@ def _node(status: os.stat_result, kind: EntryType, target: str | None = None) ->
 def _file(name: str, folder: int, status: os.stat_result, path: str, reading: _Reading) -> Node:
     if status.st_size > reading.unread:
         raise TooManyEntries(path[:100])
-    with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder), "rb") as stream:
-        content = stream.read(reading.unread + 1)
+    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    try:
+        content = os.read(descriptor, status.st_size + 1)  # a reader takes the memory it is asked for at once
+    finally:
+        os.close(descriptor)
     reading.unread -= len(content)
     known = reading.known.get(path)
     if known is not None and known.content == content:
