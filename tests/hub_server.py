@@ -62,6 +62,11 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 def approve(folder: Path) -> None:
     """Render the report of the run as it is now, and approve it."""
     render_report(folder)
+    decide(folder)
+
+
+def decide(folder: Path) -> None:
+    """Approve the run with the report that it has."""
     review.main(["--run", str(folder), "--decision", "approve", "--reviewer", "Ada Lovelace"])
 
 
@@ -70,8 +75,8 @@ def settle(folder: Path) -> None:
     base = yaml.safe_load((folder / "recipe.yaml").read_text())["base_model"]
     edit_json(folder / "run.json", lambda state: state.update(base_model=base))
     write_manifest(folder / "adapter", folder / "adapter.sha256")
-    judge(folder)
-    approve(folder)
+    judge(folder)  # renders the report
+    decide(folder)
 
 
 def replace_weights(folder: Path, write: Callable[[Path], Any]) -> None:
