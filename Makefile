@@ -12,7 +12,7 @@ export PYTHONUNBUFFERED := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 # Three processes, also on two cores: a fifth of the time they wait. The files that take longest come first (tests/conftest.py).
-TESTS    = OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder
+TESTS    = $(PY) -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 
 # A variable that no goal asked for reads is a slip (DRYRUN=1, or a RECIPE= where RUN= is meant), which make would pass over
 # in silence. It is not where it looks like one that a program reads in its environment (WANDB_MODE), and not like one of ours.
@@ -52,7 +52,7 @@ demo: model sandbox-root ## the whole loop on the embedded model on this machine
 	@$(PY) -m scripts.demo $(json) -- "$$RECIPE"
 
 test: test-packages .venv/.dev model sandbox-root .cache/hub-login/.made ## every test that needs no GPU and no network; a skipped test is a failure
-	@$(PY) -m ruff check --quiet . && $(PY) -m mypy --no-error-summary
+	@$(PY) -m ruff check --quiet .
 	@$(TESTS) -m "not gpu" --no-skips --durations=25 --record-durations=.cache/test-durations.txt
 
 # What waits for a model, a sandbox, a browser or another process, or takes seconds, is marked slow (tests/conftest.py) and

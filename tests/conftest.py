@@ -23,9 +23,9 @@ settings.load_profile("patient")
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 LONGEST_FIRST = (
-    "test_extending", "test_rehearse", "test_training_end", "test_train", "test_ranks", "test_sandbox_hostile",
-    "test_suite", "test_sandbox", "test_spot_answers", "test_hub_faults", "test_hub_bounds", "test_adopt",
-    "test_publish_scores", "test_hub_end_to_end", "test_growth", "test_space_page", "test_fuzz_inputs",
+    "test_extending", "test_types", "test_rehearse", "test_training_end", "test_train", "test_ranks",
+    "test_sandbox_hostile", "test_suite", "test_sandbox", "test_spot_answers", "test_hub_faults", "test_hub_bounds",
+    "test_adopt", "test_publish_scores", "test_hub_end_to_end", "test_growth", "test_space_page", "test_fuzz_inputs",
     "test_product_suite", "test_teachers", "test_workflow_walk", "test_judge", "test_hooks", "test_tracking",
     "test_remote_faults", "test_remote_machine", "test_makefile", "test_agents", "test_publish_attacks",
     "test_programs", "test_leakage", "test_base_proof", "test_publish_chain", "test_sequential_suite",
@@ -47,7 +47,7 @@ WAITING = (
     "test_report_browser", "test_retention", "test_review_page", "test_risk_robust", "test_risk_tools", "test_run_lock",
     "test_safety_data", "test_sandbox", "test_sandbox_hostile", "test_sandbox_root", "test_sandbox_trees",
     "test_sandbox_user", "test_secrets", "test_sequential", "test_served_suite", "test_spot_draw", "test_stats",
-    "test_sweep", "test_system_metrics", "test_teachers", "test_track", "test_vllm",
+    "test_sweep", "test_system_metrics", "test_teachers", "test_track", "test_types", "test_vllm",
 )  # fmt: skip
 
 ALL_SLOW = re.compile(r"^pytestmark = \[?pytest\.mark\.slow\b", re.MULTILINE)
@@ -75,9 +75,10 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """No network, no waiting for disks, and a folder for what the processes of this session share; workers find it in
-    their environment."""
+    """No network, no waiting for disks, one thread of torch, as in the processes that are forked, and a folder for what
+    the processes of this session share; workers find it in their environment."""
     no_network.refuse()
+    os.environ["OMP_NUM_THREADS"] = "1"  # read by torch where it is imported; more of them wait for one another
     os.fsync = lambda descriptor: None  # a machine that loses its power is in no test
     if preloaded.SESSION not in os.environ:
         folder = tempfile.mkdtemp(prefix="tests-")

@@ -277,6 +277,7 @@ def test_plain_lm_eval_gives_the_same_numbers(tmp_path: Path, monkeypatch: pytes
         "lm_eval", "run", "--model", "hf", "--model_args",
         f"pretrained={EMBEDDED},dtype=float32", "--include_path", "eval/tasks", "--tasks", "securecli_nl2bash_known",
         "--apply_chat_template", "--limit", str(BATCH), "--batch_size", str(BATCH), "--device", "cpu",
+        "--gen_kwargs", f"max_gen_toks={TOKENS}",
         "--output_path", str(tmp_path / "plain"), "--log_samples",
     ]  # fmt: skip
     monkeypatch.setattr(sys, "argv", command)
@@ -293,7 +294,8 @@ def test_plain_lm_eval_gives_the_same_numbers(tmp_path: Path, monkeypatch: pytes
     from eval.config.suite_file import load_suite
     from eval.model import lm_tasks
 
-    suite = load_suite(make_suite(tmp_path / "s.yaml", tasks=[{"name": "securecli_nl2bash_known", "limit": BATCH}]))
+    asked = {"name": "securecli_nl2bash_known", "limit": BATCH, "max_new_tokens": TOKENS}
+    suite = load_suite(make_suite(tmp_path / "s.yaml", tasks=[asked]))
     model = load_hf(suite, EMBEDDED)
     tasks = lm_tasks.load_tasks(suite, model.template)
     answers = [answer for batch in model.plan(tasks, BATCH) for answer in model.answer("baseline", batch)]
