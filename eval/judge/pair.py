@@ -112,6 +112,17 @@ class Pair:
 
     def rows(self, separators: bool = False) -> tuple[list[Record], list[Record]]:
         """Both outputs as records with absolute paths; as whole lines where the request is about blanks."""
+        return self._at_separators if separators else self._at_blanks
+
+    @cached_property
+    def _at_blanks(self) -> tuple[list[Record], list[Record]]:
+        return self._records(separators=False)
+
+    @cached_property
+    def _at_separators(self) -> tuple[list[Record], list[Record]]:
+        return self._records(separators=True)
+
+    def _records(self, separators: bool) -> tuple[list[Record], list[Record]]:
         if BLANKS_ASKED.search(self.request):
             return whole_lines(self.outputs[0]), whole_lines(self.outputs[1])
         one, two = (absolute_words(records(text, separators), self.cwd, self.paths) for text in self.outputs)
