@@ -7,6 +7,7 @@ is spelling rather than meaning: white space, how a path is written, a unit, an 
 import posixpath
 import re
 from collections import Counter
+from functools import lru_cache
 
 from eval.judge.instants import with_instants
 
@@ -50,6 +51,7 @@ def path_word(word: str, cwd: str) -> str:
 def absolute_words(rows: list[Record], cwd: str, known: frozenset[str]) -> list[Record]:
     """Records with every path absolute; a bare word is one when `known` holds the path it would be."""
 
+    @lru_cache(maxsize=4096)
     def absolute(word: str) -> str:
         path = path_word(word, cwd)
         joined = posixpath.join(cwd, path)

@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from eval.sandbox.trees import NOW, Tree, lay_out, load_tree, read_tree
@@ -102,7 +102,7 @@ def read_stored(name: str, digest: str) -> Fixture | None:
 
 
 def _digest(tree: Tree, about: dict[str, object]) -> str:
-    lines = [json.dumps([path, asdict(node.entry), node.modified]) for path, node in sorted(tree.items())]
+    lines = [json.dumps([path, vars(node.entry), node.modified]) for path, node in sorted(tree.items())]
     return hashlib.sha256("\n".join([json.dumps(about), *lines]).encode()).hexdigest()
 
 
