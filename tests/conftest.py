@@ -78,7 +78,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """No network, no waiting for disks, one thread of torch, as in the processes that are forked, and a folder for what
     the processes of this session share; workers find it in their environment."""
     no_network.refuse()
-    os.environ["OMP_NUM_THREADS"] = "1"  # read by torch where it is imported; more of them wait for one another
+    os.environ["OMP_NUM_THREADS"] = preloaded.SURROUNDINGS["OMP_NUM_THREADS"]  # torch reads it where it is imported
     os.fsync = lambda descriptor: None  # a machine that loses its power is in no test
     if preloaded.SESSION not in os.environ:
         folder = tempfile.mkdtemp(prefix="tests-")
