@@ -62,15 +62,19 @@ def render_report(run: Path) -> None:
         write_text(run / name, text)
 
 
-def rendered(run: Path, results: Path | None = None) -> dict[str, str]:
-    """Text by name of every file of the report. Earlier runs are those in `results`, by default those beside it."""
-    if not (run / "metrics.json").is_file():
-        raise UserError(f"{run / 'metrics.json'} is missing: run `make eval RUN={run.name}` first")
+def rendered(run: Path, trends: list[Trend] | None = None) -> dict[str, str]:
+    """Text by name of every file of the report. `trends`: by default those over the runs beside it."""
+    _refuse_unless_evaluated(run)
     metrics = read_metrics(run / "metrics.json")
-    context = build_context(run, metrics, read_jsonl(run / "scores.jsonl", Score), results)
+    context = build_context(run, metrics, read_jsonl(run / "scores.jsonl", Score), trends)
     drawn = {f"figures/{name}.svg": figure.svg() for name, figure in context["figures"].items()}
     pages = {kind: environment(kind).get_template(f"report.{kind}.j2").render(context) for kind in ("md", "html")}
     return drawn | {f"report.{kind}": page for kind, page in pages.items()}
+
+
+def _refuse_unless_evaluated(run: Path) -> None:
+    if not (run / "metrics.json").is_file():
+        raise UserError(f"{run / 'metrics.json'} is missing: run `make eval RUN={run.name}` first")
 
 
 def edited_report(run: Path) -> str | None:
@@ -79,16 +83,17 @@ def edited_report(run: Path) -> str | None:
     Figures that are not there are not missed. The trend may be over the runs beside it, over those of results/, or left
     out: a run that was copied elsewhere has no others beside it.
     """
+    _refuse_unless_evaluated(run)
     there = {name: read_bytes(run / name) for name in ("report.md", "report.html") if (run / name).is_file()}
     there |= {f"figures/{path.name}": read_bytes(path) for path in sorted((run / "figures").glob("*.svg"))}
     different: str | None = None
-    tried = []
+    tried: list[list[Trend]] = []
     for results in (run.parent, RESULTS, run / "figures"):  # the last holds no runs
         trends = trends_of(run, results)
         if trends in tried:
             continue
         tried.append(trends)
-        pages = {name: text.encode() for name, text in rendered(run, results).items()}
+        pages = {name: text.encode() for name, text in rendered(run, trends).items()}
         changed = [name for name, content in there.items() if pages.get(name) != content]
         if not changed:
             return None
@@ -96,8 +101,8 @@ def edited_report(run: Path) -> str | None:
     return different
 
 
-def build_context(run: Path, metrics: Metrics, scores: list[Score], results: Path | None = None) -> dict[str, Any]:
-    """What both templates show."""
+def build_context(run: Path, metrics: Metrics, scores: list[Score], trends: list[Trend] | None) -> dict[str, Any]:
+    """What both templates show; `trends` as of `rendered`."""
     by_metric = {(comparison.task, comparison.metric): comparison for comparison in metrics.comparisons}
     rows = [(gate, by_metric.get((gate.task, gate.metric))) for gate in metrics.gates]
     rows.sort(key=lambda row: row[0].tier != "blocking")
@@ -107,7 +112,7 @@ def build_context(run: Path, metrics: Metrics, scores: list[Score], results: Pat
     damage = damage_report(metrics, texts.executed.values(), texts.items.values())
     flips = flipped_items(texts, scores, gated)
     calibrated = calibrations(texts.answers.values(), scores, confidence)
-    trends = trends_of(run, results)
+    trends = trends_of(run) if trends is None else trends
     against, for_it = other_reasons(metrics)
     arm_costs, other_costs = cost_tables(metrics)
     suite = load_suite(run / "suite.yaml") if (run / "suite.yaml").is_file() else None
