@@ -62,10 +62,10 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 def approve(folder: Path) -> None:
     """Render the report of the run as it is now, and approve it."""
     render_report(folder)
-    decide(folder)
+    approve_as_rendered(folder)
 
 
-def decide(folder: Path) -> None:
+def approve_as_rendered(folder: Path) -> None:
     """Approve the run with the report that it has."""
     review.main(["--run", str(folder), "--decision", "approve", "--reviewer", "Ada Lovelace"])
 
@@ -76,7 +76,7 @@ def settle(folder: Path) -> None:
     edit_json(folder / "run.json", lambda state: state.update(base_model=base))
     write_manifest(folder / "adapter", folder / "adapter.sha256")
     judge(folder)  # renders the report
-    decide(folder)
+    approve_as_rendered(folder)
 
 
 def replace_weights(folder: Path, write: Callable[[Path], Any]) -> None:

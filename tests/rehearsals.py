@@ -35,7 +35,7 @@ class Walked:
 def walked(folder: Path, suite: Path, recipes: Sequence[Path]) -> dict[str, Walked]:
     """How each recipe's rehearsal ended, by its name. AssertionError when the process did not get to the end."""
     command = [sys.executable, "-m", "tests.rehearsals", str(folder), str(suite), *map(str, recipes)]
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     done = preloaded.run(command, PATIENCE * len(recipes), env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     ended = [json.loads((folder / f"{recipe.stem}.json").read_text()) for recipe in recipes]

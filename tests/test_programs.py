@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeGuard
 
 import pytest
 
@@ -28,7 +29,6 @@ ALWAYS_THERE = {
 # Called where it is there, and nothing is missing where it is not: the machine's description; another tool's benchmark;
 # building llama.cpp, which says in one line that it lacks it.
 OPTIONAL = {"nvidia-smi", "node", "cmake"}
-STARTS = re.compile(r"\bsubprocess\.|\bwhich\(|\b_run\(|\bos\.(?:exec|spawn|system|popen)")
 SHELL_WORDS = {"set", "for", "do", "done", "case", "esac", "exit"}
 
 
@@ -48,22 +48,26 @@ def names_of(node: ast.expr, known: dict[str, list[ast.expr]], depth: int = 0) -
             yield from names_of(value, known, depth + 1)
 
 
-def starts_a_program(call: ast.Call) -> bool:
-    whose, _, name = ast.unparse(call.func).rpartition(".")
-    return (
-        whose == "subprocess"
-        or (whose, name) in (("shutil", "which"), ("", "_run"))  # eval/run/environment.py asks the machine through _run
-        or (whose == "os" and name.startswith(("exec", "spawn", "system", "popen")))
-    )
+def starts_a_program(node: ast.AST) -> TypeGuard[ast.Call]:
+    match node:
+        case ast.Call(func=ast.Attribute(value=ast.Name(id=whose), attr=name), args=[_, *_]):
+            return (
+                whose == "subprocess"
+                or (whose, name) == ("shutil", "which")
+                or (whose == "os" and name.startswith(("exec", "spawn", "system", "popen")))
+            )
+        case ast.Call(func=ast.Name(id="_run"), args=[_, *_]):
+            return True  # eval/run/environment.py asks the machine through it
+    return False
 
 
 def started_by(path: Path) -> Iterator[str]:
     """Programs that a Python file starts by name: in a list at the call, or in one that has a name there or above."""
-    text = path.read_text()
-    if not STARTS.search(text):
+    tree = ast.parse(path.read_text())
+    nodes = list(ast.walk(tree))
+    if not any(map(starts_a_program, nodes)):
         return
-    tree = ast.parse(text)
-    parts = [tree, *(node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.ClassDef)))]
+    parts = [tree, *(node for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef)))]
     lists: dict[str, list[ast.expr]] = {}
     for part in parts:
         known = {name: list(values) for name, values in lists.items()}
@@ -73,7 +77,7 @@ def started_by(path: Path) -> Iterator[str]:
         if part is tree:
             lists = known
         for node in ast.walk(part):
-            if isinstance(node, ast.Call) and node.args and starts_a_program(node):
+            if starts_a_program(node):
                 yield from names_of(node.args[0], known)
 
 

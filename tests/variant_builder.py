@@ -20,7 +20,7 @@ from eval.run.records import BASELINE, CANDIDATE, Generation
 from eval.run.variant import MODEL, MODEL_MANIFEST, PARENT_FILES, PARENT_FILES_IF_THERE, Cost
 from scripts.publishing.model_files import NF4_CONFIG, SCALES, STATE
 from scripts.serving.forms import NF4
-from tests.hub_server import decide
+from tests.hub_server import approve_as_rendered
 from tests.run_builder import SAMPLES, TASKS, build_run, edit_json, judge, replace_scores, write_tokenizer
 
 RIGHT = 55  # of 60 answers, by either arm
@@ -97,4 +97,4 @@ def agree(run: Path) -> None:
 
 def settle(run: Path) -> None:
     agree(run)  # renders the report
-    decide(run)
+    approve_as_rendered(run)
